@@ -1,0 +1,102 @@
+# Two commands are enough: `make reduce` and `make test`. `make help` lists the others.
+
+PYTHON  ?= python3
+VENV    ?= .venv
+METHOD  ?= umap
+BACKEND ?= auto
+CACHE_DIR ?=
+PCA_DIM ?=
+ARGS    ?=
+EXTRAS  ?=
+TORCH_INDEX ?=
+
+# In a shell, "$$CACHE_DIR" keeps spaces and quotes as they are.
+export CACHE_DIR
+
+ifeq ($(strip $(VENV)),)
+# An environment that is active already, such as conda's: take what is there, add only what is missing.
+PY     := $(PYTHON)
+PINS   :=
+READY  := install
+DEV    := install-dev
+else
+PY     := $(VENV)/bin/python
+PINS   := -c constraints.txt
+READY  := $(VENV)/.ready
+DEV    := $(VENV)/.ready-dev
+endif
+PIP    := $(PY) -m pip install --quiet --disable-pip-version-check
+TORCH  := $(shell grep '^torch==' constraints.txt)
+comma  := ,
+EXTRA  := $(if $(strip $(EXTRAS)),[$(EXTRAS)])
+
+.DEFAULT_GOAL := help
+.PHONY: help install install-dev demo reduce reduce-umap reduce-tsne test lint format types bench docker clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo '  make reduce CACHE_DIR="my cache" METHOD=tsne PCA_DIM=50 BACKEND=cpu ARGS="--overwrite"'
+	@echo '  make install EXTRAS=cu13               with the GPU libraries (CUDA 13)'
+	@echo '  make install TORCH_INDEX=https://download.pytorch.org/whl/cpu    with a small torch, for the CPU only'
+	@echo '  make install PYTHON=python VENV=       into the environment that is active (conda)'
+
+install: $(if $(VENV),$(VENV)/bin/python)  ## install gpuvis (EXTRAS=, TORCH_INDEX=, PYTHON=, VENV=)
+	$(if $(TORCH_INDEX),$(PIP) --no-deps --index-url "$(TORCH_INDEX)" $(TORCH))
+	$(PIP) $(PINS) -e ".$(EXTRA)"
+	@$(if $(VENV),touch $(READY))
+
+install-dev: $(if $(VENV),$(VENV)/bin/python)
+	$(PIP) $(PINS) -e ".[dev$(if $(strip $(EXTRAS)),$(comma)$(EXTRAS))]"
+	@$(if $(VENV),touch $(READY) $(DEV))
+
+demo: $(READY)  ## write the demo cache, 1,797 handwritten digits, to demo_cache
+	@$(PY) -m gpuvis demo demo_cache
+
+reduce: $(READY)  ## draw the map of CACHE_DIR, or of the demo cache (METHOD=, PCA_DIM=, BACKEND=, ARGS=)
+	@$(if $(CACHE_DIR),,$(PY) -m gpuvis demo demo_cache >/dev/null)
+	@$(PY) -m gpuvis reduce $(if $(CACHE_DIR),"$$CACHE_DIR",demo_cache) $(addprefix --,$(METHOD)) \
+	  --backend $(BACKEND) $(if $(PCA_DIM),--pca_dim $(PCA_DIM)) $(ARGS)
+
+reduce-umap:  ## the same with METHOD=umap
+	@$(MAKE) --no-print-directory reduce METHOD=umap
+
+reduce-tsne:  ## the same with METHOD=tsne
+	@$(MAKE) --no-print-directory reduce METHOD=tsne
+
+test: $(DEV)  ## run the test suite (ARGS=)
+	$(PY) -m pytest --cov --cov-report=term $(ARGS)
+
+lint: $(DEV)  ## check style
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+format: $(DEV)  ## mend style
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+types: $(DEV)  ## check types
+	$(PY) -m mypy
+
+bench: $(READY)  ## time gpuvis against the plain pipeline on CACHE_DIR, or on the demo cache (ARGS=)
+	@$(if $(CACHE_DIR),,$(PY) -m gpuvis demo demo_cache >/dev/null)
+	$(PY) tests/benchmarks/bench.py $(if $(CACHE_DIR),"$$CACHE_DIR",demo_cache) $(ARGS)
+
+docker:  ## build the image for the CPU
+	docker build --target cpu --tag gpuvis:cpu .
+
+clean:  ## remove what these targets made
+	rm -rf $(VENV) demo_cache build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	find gpuvis tests -name __pycache__ -prune -exec rm -rf {} +
+
+ifneq ($(strip $(VENV)),)
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11) and "gpuvis needs Python 3.11 or newer, but $(PYTHON) is " + sys.version.split()[0] + "; name another one with PYTHON=python3.12")'
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "no virtual environment could be made; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	@$(MAKE) --no-print-directory install
+
+$(VENV)/.ready-dev: pyproject.toml constraints.txt
+	@$(MAKE) --no-print-directory install-dev
+endif

@@ -1,0 +1,81 @@
+"""gpuvis reduces cached image embeddings to 2-D maps, on a GPU where there is one, on the CPU where there is none.
+
+>>> import gpuvis
+>>> cache = gpuvis.read_cache("feat_cache_vis/model_dataset/test/seed1")         # doctest: +SKIP
+>>> maps = gpuvis.reduce(cache.embeddings, gpuvis.Settings(pca_dim=50))          # doctest: +SKIP
+>>> maps["umap"].coords.shape                                                    # doctest: +SKIP
+(1400, 2)
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gpuvis.cache import Cache
+    from gpuvis.cache import read as read_cache
+    from gpuvis.cache import write as write_cache
+    from gpuvis.errors import (
+        CacheError,
+        DataError,
+        GpuvisError,
+        NoGpuError,
+        OutOfMemoryError,
+        OutputError,
+        OutputExistsError,
+        SettingsError,
+    )
+    from gpuvis.reduction import Reduction, reduce
+    from gpuvis.settings import Page, Settings, Tsne, Umap
+
+__version__ = "0.1.0"
+
+# Public names and where they live. They are looked up when first used, so that `import gpuvis` stays instant.
+_HOMES = {
+    "Cache": "cache:Cache",
+    "CacheError": "errors:CacheError",
+    "DataError": "errors:DataError",
+    "GpuvisError": "errors:GpuvisError",
+    "NoGpuError": "errors:NoGpuError",
+    "OutOfMemoryError": "errors:OutOfMemoryError",
+    "OutputError": "errors:OutputError",
+    "OutputExistsError": "errors:OutputExistsError",
+    "Page": "settings:Page",
+    "Reduction": "reduction:Reduction",
+    "Settings": "settings:Settings",
+    "SettingsError": "errors:SettingsError",
+    "Tsne": "settings:Tsne",
+    "Umap": "settings:Umap",
+    "read_cache": "cache:read",
+    "reduce": "reduction:reduce",
+    "write_cache": "cache:write",
+}
+
+__all__ = [
+    "Cache",
+    "CacheError",
+    "DataError",
+    "GpuvisError",
+    "NoGpuError",
+    "OutOfMemoryError",
+    "OutputError",
+    "OutputExistsError",
+    "Page",
+    "Reduction",
+    "Settings",
+    "SettingsError",
+    "Tsne",
+    "Umap",
+    "__version__",
+    "read_cache",
+    "reduce",
+    "write_cache",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, _, attribute = _HOMES[name].partition(":")
+    return getattr(import_module(f"{__name__}.{module}"), attribute)

@@ -1,0 +1,99 @@
+"""The CPU: scikit-learn's PCA and t-SNE, umap-learn's UMAP, on NumPy arrays.
+
+The libraries are imported where they are used: importing them takes seconds, and a run that draws only one of the
+maps should not pay for the other.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from gpuvis import machine
+from gpuvis.backends.base import Device
+from gpuvis.settings import Method, Tsne, Umap
+
+name = "cpu"
+logger = logging.getLogger(__name__)
+
+
+def describe() -> Device:
+    """Return the processor, its threads and its memory."""
+    return Device("cpu", machine.cpu_name(), machine.cpu_threads(), machine.memory_bytes())
+
+
+def promise(method: Method) -> str:
+    """Return what is promised about repeating a map with the same input, settings and seed."""
+    return "identical coordinates on the same machine with the same library versions and number of threads"
+
+
+def as_array(X: Any) -> np.ndarray:
+    """Return a tensor or array as float32 in C order: a view by DLPack if it is that already, else a copy."""
+    if isinstance(X, np.ndarray):
+        return np.ascontiguousarray(X, np.float32)
+    return np.from_dlpack(X.detach().float().contiguous())
+
+
+def to_host(X: np.ndarray) -> np.ndarray:
+    """Return the array as float32 in C order."""
+    return np.ascontiguousarray(X, np.float32)
+
+
+def pca(X: np.ndarray, n_components: int, seed: int) -> tuple[np.ndarray, float | None]:
+    """Principal components by scikit-learn, which chooses the solver by the shape."""
+    with _warnings_logged():
+        from sklearn.decomposition import PCA
+
+        model = PCA(n_components, random_state=seed)
+        scores = model.fit_transform(X)
+    kept = float(model.explained_variance_ratio_.sum())
+    return np.ascontiguousarray(scores, np.float32), kept if math.isfinite(kept) else None
+
+
+def umap(X: np.ndarray, settings: Umap, seed: int) -> np.ndarray:
+    """UMAP by umap-learn, on one thread: its seeded results depend on that."""
+    with _warnings_logged():
+        from umap import UMAP
+
+        model = UMAP(
+            n_neighbors=settings.n_neighbors,
+            min_dist=settings.min_dist,
+            metric=settings.metric,
+            random_state=seed,
+            n_jobs=1,
+        )
+        coords: np.ndarray = model.fit_transform(X)
+    return coords
+
+
+def tsne(X: np.ndarray, settings: Tsne, seed: int) -> np.ndarray:
+    """t-SNE by scikit-learn (Barnes-Hut)."""
+    with _warnings_logged():
+        from sklearn.manifold import TSNE
+
+        # Rows that are all the same have no principal axes: scikit-learn would divide by zero and crash on the NaN.
+        same = bool((X == X[0]).all())
+        model = TSNE(
+            perplexity=settings.perplexity,
+            metric=settings.metric,
+            init="random" if same else settings.init,
+            random_state=seed,
+        )
+        coords: np.ndarray = model.fit_transform(X)
+    return coords
+
+
+@contextmanager
+def _warnings_logged() -> Iterator[None]:
+    """Hand the libraries' warnings to the log: they speak of their own keywords, not of the user's."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for warning in caught:
+        logger.info("%s: %s", warning.category.__name__, " ".join(str(warning.message).split()))

@@ -1,0 +1,284 @@
+"""The cache folder: read it, check it, write it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import time
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from gpuvis import atomic, fingerprint, matrix, table
+from gpuvis.errors import CacheError, DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+EMBEDDINGS, LABELS, TABLE, INFO = "embeddings.pt", "labels.pt", "metadata.csv", "meta.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Cache:
+    """One cache folder, read and checked.
+
+    Attributes
+    ----------
+    folder : Path
+        Where it lies.
+    embeddings : torch.Tensor of shape (N, D)
+        In the file's own floating-point type, memory-mapped where the format allows it.
+    table : pandas.DataFrame with N rows
+        `metadata.csv`, every column as strings.
+    labels : torch.Tensor of shape (N,), int64, or None
+        `labels.pt`, where there is one.
+    info : dict
+        `meta.json`; empty where there is none.
+    notes : tuple of str
+        What is unusual, but no error.
+    """
+
+    folder: Path
+    embeddings: torch.Tensor
+    table: pd.DataFrame
+    labels: torch.Tensor | None
+    info: dict[str, Any]
+    notes: tuple[str, ...]
+
+    def verify(self) -> None:
+        """Read every value once: it has to be finite, and the bytes those that were written.
+
+        Raises
+        ------
+        CacheError
+            A row holds NaN or Inf, or the file's CRC-32 does not match its content.
+        """
+        path = self.folder / EMBEDDINGS
+        expected = fingerprint.storage_crc(path)
+        storage = torch.empty(0, dtype=torch.uint8).set_(self.embeddings.untyped_storage()).numpy()
+        rows, crc, done, seen = len(self.embeddings), 0, 0, matrix.NonFinite()
+        for start, block in matrix.blocks(self.embeddings.detach()):
+            seen.look_at(start, block.float())  # float32 is what will be reduced
+            end = len(storage) * (start + len(block)) // rows  # the same bytes, where the tensor fills its storage
+            if expected is not None:
+                crc = zlib.crc32(storage[done:end].data, crc)
+            done = end
+        if expected is not None and crc != expected:
+            raise CacheError(
+                f"{path} is damaged: its CRC-32 is {crc:08x}, but {expected:08x} was written; "
+                "copy it again or write the cache again"
+            )
+        try:
+            seen.check()
+        except DataError as error:
+            raise CacheError(f"{path} {error}") from None
+
+
+def read(folder: str | os.PathLike[str]) -> Cache:
+    """Read a cache folder and check all but the values themselves (`Cache.verify` does that).
+
+    Raises
+    ------
+    CacheError
+        A file is missing, damaged, of the wrong shape or type, or the files disagree.
+    """
+    folder = Path(folder)
+    _check_files(folder)
+    embeddings = _load(folder / EMBEDDINGS)
+    _check_embeddings(folder, embeddings)
+    rows = table.read(folder / TABLE)
+    labels = _load(folder / LABELS) if (folder / LABELS).exists() else None
+    notes: list[str] = []
+    info = _read_info(folder, notes)
+    return _checked(folder, embeddings, rows, labels, info, notes)
+
+
+def _checked(
+    folder: Path,
+    embeddings: torch.Tensor,
+    rows: pd.DataFrame,
+    labels: torch.Tensor | None,
+    info: dict[str, Any],
+    notes: list[str],
+) -> Cache:
+    """Check that the parts of a cache, each read, agree with each other."""
+    if len(rows) != len(embeddings):
+        raise CacheError(
+            f"{folder}: embeddings.pt has {len(embeddings)} rows but metadata.csv has {len(rows)}; "
+            "they are paired row by row, so write the cache again"
+        )
+    if labels is None:
+        notes.append("there is no labels.pt; the labels of metadata.csv are used")
+    else:
+        labels = _flat_labels(folder, labels, len(rows))
+        _compare_labels(folder, labels, rows, notes)
+    if info:
+        _compare_info(folder, info, tuple(embeddings.shape), notes)
+    notes += _unusual(rows)
+    return Cache(folder, embeddings, rows, labels, info, tuple(notes))
+
+
+def _check_files(folder: Path) -> None:
+    if not os.path.isdir(folder):  # noqa: PTH112  Path.is_dir raises where it may not look
+        raise CacheError(f"{folder} is not a folder; expected one with embeddings.pt and metadata.csv")
+    for path in (folder / EMBEDDINGS, folder / TABLE):
+        try:
+            path.open("rb").close()
+        except FileNotFoundError:
+            raise CacheError(f"{folder}: {path.name} is missing; write the cache again") from None
+        except OSError as error:
+            raise CacheError(f"{path} cannot be read: {error.strerror}; check its permissions") from None
+
+
+def _load(path: Path) -> torch.Tensor:
+    """Load the one tensor of a file without running code from it, memory-mapped where its format allows that."""
+    try:
+        mapped = fingerprint.zip_records(path) is not None
+        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except OSError as error:
+        raise CacheError(f"{path} cannot be read: {error.strerror or error}") from None
+    except pickle.UnpicklingError:
+        raise CacheError(
+            f"{path} is not a plain tensor: it is damaged, or loading it would run code or build other objects; "
+            "expected what torch.save(tensor) writes"
+        ) from None
+    except Exception as error:  # noqa: BLE001  torch raises nearly anything on damaged files
+        found = f"{type(error).__name__}: {str(error).splitlines()[0][:100] if str(error) else 'unexpected end'}"
+        raise CacheError(f"{path} is truncated or corrupt ({found}); write the cache again") from None
+    if not isinstance(loaded, torch.Tensor):
+        raise CacheError(f"{path} holds a {type(loaded).__name__}; expected one tensor")
+    if loaded.layout != torch.strided or loaded.is_quantized:
+        raise CacheError(f"{path} holds a sparse or quantised tensor; expected a dense one")
+    return loaded.detach()
+
+
+def _check_embeddings(folder: Path, embeddings: torch.Tensor) -> None:
+    path = folder / EMBEDDINGS
+    try:
+        matrix.check_shape(embeddings)
+    except DataError as error:
+        raise CacheError(f"{path} {error}") from None
+    if not embeddings.dtype.is_floating_point:
+        raise CacheError(f"{path} has type {embeddings.dtype}; expected floating point, as embeddings are")
+
+
+def _flat_labels(folder: Path, labels: torch.Tensor, rows: int) -> torch.Tensor:
+    path = folder / LABELS
+    if labels.dtype.is_floating_point or labels.dtype.is_complex or labels.dtype == torch.bool:
+        raise CacheError(f"{path} has type {labels.dtype}; expected whole numbers")
+    if labels.shape not in {(labels.numel(),), (labels.numel(), 1)}:
+        raise CacheError(f"{path} has shape {tuple(labels.shape)}; expected (N,) or (N, 1)")
+    if labels.numel() != rows:
+        raise CacheError(
+            f"{folder}: labels.pt has {labels.numel()} rows but embeddings.pt and metadata.csv have {rows}; "
+            "write the cache again"
+        )
+    return labels.reshape(-1).to(torch.int64)
+
+
+def _compare_labels(folder: Path, labels: torch.Tensor, rows: pd.DataFrame, notes: list[str]) -> None:
+    if "ground_truth_num_label" not in rows:
+        return
+    told = table.class_numbers(rows["ground_truth_num_label"])
+    if told is None:
+        notes.append("ground_truth_num_label is not a whole number in every row, so labels.pt was not compared with it")
+        return
+    differs = (labels.numpy() != told).nonzero()[0]
+    if len(differs):
+        k = int(differs[0])
+        raise CacheError(
+            f"{folder}: labels.pt disagrees with ground_truth_num_label of metadata.csv in {len(differs)} rows, first "
+            f"in row {k} (counted from 0): {int(labels[k])} and {int(told[k])}; write the cache again"
+        )
+
+
+def _read_info(folder: Path, notes: list[str]) -> dict[str, Any]:
+    path = folder / INFO
+    if not path.exists():
+        notes.append("there is no meta.json")
+        return {}
+    try:
+        info = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        info = None
+    if not isinstance(info, dict):
+        notes.append("meta.json cannot be read, so nothing was checked against it")
+        return {}
+    return info
+
+
+def _compare_info(folder: Path, info: dict[str, Any], shape: tuple[int, ...], notes: list[str]) -> None:
+    for key, found in zip(("num_samples", "dim"), shape, strict=True):
+        if info.get(key) is None:
+            notes.append(f"meta.json does not tell {key}")
+        elif info[key] != found:
+            raise CacheError(
+                f"{folder}: meta.json says {key} is {info[key]!r}, but embeddings.pt has {found}; write the cache again"
+            )
+
+
+def _unusual(rows: pd.DataFrame) -> list[str]:
+    notes = [f"metadata.csv has no column {name}" for name in table.COLUMNS if name not in rows]
+    if "file_name" in rows and (blank := int((rows["file_name"].str.strip() == "").sum())):
+        notes.append(f"file_name is blank in {blank} of {len(rows)} rows")
+    return notes
+
+
+def write(
+    folder: str | os.PathLike[str],
+    embeddings: torch.Tensor,
+    rows: pd.DataFrame,
+    labels: torch.Tensor | None = None,
+    info: Mapping[str, Any] | None = None,
+) -> Cache:
+    """Write a cache folder that `read` gives back, each file whole or not at all.
+
+    Parameters
+    ----------
+    folder : path
+        Made if it is not there; files of the same names are replaced.
+    embeddings : torch.Tensor of shape (N, D)
+        Floating point.
+    rows : pandas.DataFrame with N rows
+        Becomes `metadata.csv`; values are written as strings.
+    labels : torch.Tensor of shape (N,), integer, optional
+        Becomes `labels.pt`.
+    info : mapping, optional
+        More keys for `meta.json`, besides `timestamp`, `num_samples` and `dim`.
+
+    Returns
+    -------
+    Cache
+        The folder, read back.
+
+    Raises
+    ------
+    CacheError
+        The parts do not make a valid cache; nothing was written.
+    """
+    folder = Path(folder)
+    meta = {
+        "timestamp": time.strftime("%Y-%m-%d %H:%M:%S"),
+        "num_samples": len(embeddings),
+        "dim": embeddings.shape[-1],
+        **(info or {}),
+    }
+    embeddings = embeddings.detach().cpu().contiguous()
+    _check_embeddings(folder, embeddings)
+    cache = _checked(folder, embeddings, table.strings(rows), labels, meta, [])
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic.replacing(folder / EMBEDDINGS) as path:
+        torch.save(embeddings.clone(), path)  # a clone, so that a slice does not carry its whole storage along
+    if cache.labels is not None:
+        with atomic.replacing(folder / LABELS) as path:
+            torch.save(cache.labels, path)
+    with atomic.replacing(folder / TABLE) as path:
+        table.write(path, cache.table)
+    with atomic.replacing(folder / INFO) as path:
+        path.write_text(json.dumps(meta, indent=2), encoding="utf-8")
+    return read(folder)

@@ -1,0 +1,180 @@
+"""The command line: flags become settings, errors become exit codes. Results go to stdout, talk to stderr."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gpuvis import __version__
+from gpuvis.errors import GpuvisError
+from gpuvis.settings import INITS, Page, Settings, Tsne, Umap
+
+
+class _Main(click.Group):
+    """Turn the errors of gpuvis into one line on stderr and the exit code of their kind."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except GpuvisError as error:
+            click.echo(f"error: {error}", err=True)
+            ctx.exit(error.exit_code)
+
+
+@click.group(cls=_Main, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__)
+def main() -> None:
+    r"""Turn cached image embeddings into 2-D maps, on a GPU where there is one, on the CPU where there is none.
+
+    \b
+    gpuvis demo demo_cache                      write a small real cache to try things on
+    gpuvis reduce demo_cache                    draw its UMAP map
+    gpuvis reduce feat_cache_vis --umap --tsne  draw two maps of every cache below a folder
+    """
+
+
+def _option(name: str, **kwargs: Any) -> Callable[..., Any]:
+    """Give an option both spellings, `--pca_dim` and `--pca-dim`."""
+    return click.option(*dict.fromkeys((f"--{name}", f"--{name.replace('_', '-')}", name)), **kwargs)
+
+
+def _columns(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:
+    """Split a list of columns as a line of CSV: names that hold commas may stand in quotes."""
+    return tuple(name for name in next(csv.reader([value], skipinitialspace=True), []) if name)
+
+
+PATH = click.Path(path_type=Path)
+_umap, _tsne, _page = Umap(), Tsne(), Page()
+
+
+@main.command()
+@click.argument("folders", metavar="[FOLDER]...", nargs=-1, type=PATH)
+@click.option("--cache_dir", "--cache-dir", "cache_dirs", multiple=True, type=PATH,
+              help="The same as FOLDER; may be repeated.")
+@click.option("--umap", is_flag=True, help="Draw a UMAP map (the default).")
+@click.option("--tsne", is_flag=True, help="Draw a t-SNE map; with --umap, both.")
+@_option("pca_dim", type=int, help="Reduce to so many principal components first.  [default: no PCA]")
+@_option("seed", type=int, default=1, show_default=True, help="Seed of every random choice.")
+@_option("umap_neighbors", type=int, default=_umap.n_neighbors, show_default=True, help="Size of a neighbourhood.")
+@_option("umap_min_dist", type=float, default=_umap.min_dist, show_default=True, help="How close points may lie.")
+@_option("umap_metric", default=_umap.metric, show_default=True, help="Distance between rows.")
+@_option("tsne_perplexity", type=float, default=_tsne.perplexity, show_default=True, help="Effective neighbours.")
+@_option("tsne_metric", default=_tsne.metric, show_default=True, help="Distance between rows.")
+@_option("tsne_init", type=click.Choice(INITS), default=_tsne.init, show_default=True, help="Where points start.")
+@_option("out_prefix", default="vis", show_default=True, help="Start of the outputs' names.")
+@_option("out_dir", type=PATH, help="Write the outputs here, under the same relative paths.  [default: beside the cache]")
+@click.option("--overwrite", is_flag=True, help="Compute again, whatever is there.")
+@_option("color_by", default=_page.color_by, show_default=True, help="Column of metadata.csv that colours the points.")
+@_option("hover", default=",".join(_page.hover), show_default=True, callback=_columns,
+         help="Columns shown at the pointer, separated by commas.")
+@_option("no_html", is_flag=True, help="Save coordinates only.")
+@click.option("--backend", type=click.Choice(["auto", "gpu", "cpu"]), default="auto", show_default=True,
+              help="Where to work.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+@click.option("-v", "--verbose", is_flag=True, help="Say what is done, step by step.")
+def reduce(folders: tuple[Path, ...], cache_dirs: tuple[Path, ...], quiet: bool, verbose: bool, **flags: Any) -> None:
+    r"""Reduce cached embeddings to 2-D maps.
+
+    FOLDER is a cache folder (embeddings.pt, metadata.csv), or a folder with cache folders anywhere below it. Beside
+    each cache it writes vis_umap_coords.npy, vis_umap.html and vis_umap_run.json (vis_tsne_… for t-SNE), and prints
+    their paths. Maps that are up to date are skipped; others are replaced only with --overwrite.
+
+    \b
+    Exit codes: 0 done, 1 bad input or outputs in the way, 2 bad option, 3 no GPU, 4 out of memory,
+    130 or 143 stopped by Ctrl-C or SIGTERM. With several folders, the largest.
+    """  # fmt: skip
+    if not (folders or cache_dirs):
+        raise click.UsageError("name a cache folder, or a folder with cache folders below it")
+    from gpuvis import batch  # click answers --help at once; this takes longer
+    from gpuvis.console import Display
+
+    request = batch.Request(
+        roots=(*folders, *cache_dirs),
+        settings=_settings(**flags),
+        page=None if flags["no_html"] else Page(color_by=flags["color_by"], hover=flags["hover"]),
+        prefix=flags["out_prefix"],
+        overwrite=flags["overwrite"],
+        out_dir=flags["out_dir"],
+        backend=flags["backend"],
+    )
+    with _stoppable() as caught, Display(verbosity=int(verbose) - int(quiet)) as display:
+        report = batch.run(request, display)
+    display.summary(report)
+    for outcome in report.outcomes:
+        for path in outcome.paths:
+            click.echo(os.fsencode(path))
+    if report.stopped:
+        display.say(f"stopped by {caught[-1].name}: {_finished(report)}; the same command goes on from there")
+        sys.exit(128 + caught[-1])
+    sys.exit(report.exit_code)
+
+
+def _settings(umap: bool, tsne: bool, pca_dim: int | None, seed: int, **flags: Any) -> Settings:
+    asked_umap = Umap(
+        n_neighbors=flags["umap_neighbors"], min_dist=flags["umap_min_dist"], metric=flags["umap_metric"]
+    )
+    asked_tsne = Tsne(perplexity=flags["tsne_perplexity"], metric=flags["tsne_metric"], init=flags["tsne_init"])
+    return Settings(
+        umap=asked_umap if umap or not tsne else None, tsne=asked_tsne if tsne else None, pca_dim=pca_dim, seed=seed
+    )
+
+
+def _finished(report: Any) -> str:
+    done = sum(bool(outcome.paths) for outcome in report.outcomes)
+    return f"{done} {'map was' if done == 1 else 'maps were'} finished, and no file is half written"
+
+
+@contextmanager
+def _stoppable() -> Iterator[list[signal.Signals]]:
+    """Turn Ctrl-C and SIGTERM into a KeyboardInterrupt, and tell which it was."""
+    caught: list[signal.Signals] = []
+
+    def stop(number: int, frame: Any) -> None:
+        caught.append(signal.Signals(number))
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@main.command()
+@click.argument("folder", type=PATH, default="demo_cache", required=False)
+@click.option("--overwrite", is_flag=True, help="Write the cache again if it is there.")
+def demo(folder: Path, overwrite: bool) -> None:
+    """Write a small real cache to FOLDER: 1,797 handwritten digits, with their images."""
+    from gpuvis import demo
+
+    click.echo(os.fsencode(demo.write(folder, overwrite)))
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def info(as_json: bool) -> None:
+    """Say which backend would be used and why, and on what machine."""
+    from dataclasses import asdict
+
+    from gpuvis import machine
+    from gpuvis.backends import choose
+
+    backend, reason = choose("auto")
+    told = {"backend": backend.name, "reason": reason, **asdict(backend.describe()), "versions": machine.versions()}
+    if as_json:
+        click.echo(json.dumps(told, indent=2))
+        return
+    versions = told.pop("versions")
+    told["memory_bytes"] = f"{told['memory_bytes'] / 2**30:.1f} GiB"
+    for key, value in {**told, **versions}.items():
+        click.echo(f"{key.removesuffix('_bytes'):<14} {value}")

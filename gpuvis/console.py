@@ -1,0 +1,150 @@
+"""What a batch says on the terminal, or in a log file. All of it goes to stderr."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from gpuvis.batch import Report
+from gpuvis.job import Checked, Outcome
+
+STYLES = {"written": "green", "drawn again": "green", "up to date": "cyan"}
+WIDE = 10_000  # in a log file no line is cut
+
+
+class Display:
+    """Show the progress of a batch: live on a terminal, in plain lines elsewhere.
+
+    Parameters
+    ----------
+    verbosity : int
+        -1: errors only; 0: notes and progress; 1: everything.
+    """
+
+    def __init__(self, verbosity: int = 0) -> None:
+        self.console = Console(stderr=True, highlight=False)
+        if not self.console.is_terminal:
+            self.console = Console(stderr=True, highlight=False, width=WIDE)
+        self._verbosity = verbosity
+        self._live = self.console.is_terminal and verbosity >= 0
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.fields[where]}", markup=False),
+            TextColumn("{task.fields[step]}", style="cyan"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TextColumn("maps,"),
+            TimeElapsedColumn(),
+            TextColumn("gone,"),
+            TimeRemainingColumn(compact=True),
+            TextColumn("left"),
+            console=self.console,
+            transient=True,
+            disable=not self._live,
+        )
+        self._task = self._progress.add_task("", total=None, where="checking", step="")
+        self._handler = _LogToConsole(self)
+        self._total = 0
+
+    def __enter__(self) -> Self:
+        logger = logging.getLogger("gpuvis")
+        logger.addHandler(self._handler)
+        logger.setLevel({-1: logging.ERROR, 0: logging.WARNING}.get(self._verbosity, logging.INFO))
+        self._progress.start()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._progress.stop()
+        logging.getLogger("gpuvis").removeHandler(self._handler)
+
+    def say(self, text: str, style: str = "", prefix: str = "") -> None:
+        """Print one line, whatever characters it holds."""
+        self.console.print(Text.assemble((prefix, style), text), soft_wrap=True)
+
+    def begin(self, works: list[Checked], backend: str) -> None:
+        """Take note of what will be done."""
+        self._total = len(works)
+        maps = sum(len(work.actions) for work in works)
+        self._progress.update(self._task, total=maps)
+        if works and self._verbosity >= 0 and not self._live:
+            self.say(f"maps to make: {maps}, folders: {self._total}, backend: {backend}")
+
+    def folder(self, number: int, folder: Path) -> None:
+        """Show which folder is worked on."""
+        self._where = f"[{number}/{self._total}] {folder}"
+        self._progress.update(self._task, where=self._where)
+
+    def step(self, name: str) -> None:
+        """Show which step is worked on."""
+        self._progress.update(self._task, step=name)
+        if self._verbosity > 0:
+            self.say(f"{self._where}: {name}")
+
+    def outcome(self, outcome: Outcome) -> None:
+        """Show what became of a map."""
+        if outcome.seconds is not None:
+            self._progress.advance(self._task)
+        if outcome.error:
+            self.say(str(outcome.error), "bold red", "error: ")
+        elif self._verbosity >= 0 and not self._live:
+            took = "" if outcome.seconds is None else f" in {outcome.seconds:.1f} s"
+            self.say(f"{outcome.folder}: {outcome.method} {outcome.result}{took}")
+
+    def summary(self, report: Report) -> None:
+        """Print the table of a finished batch."""
+        if self._verbosity < 0 or not report.outcomes:
+            return
+        table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+        table.add_column("folder", overflow="fold")
+        for name in ("rows × columns", "method", "backend", "seconds"):
+            table.add_column(name, justify="right" if name in {"rows × columns", "seconds"} else "left", no_wrap=True)
+        table.add_column("result", no_wrap=True)
+        for outcome in report.outcomes:
+            table.add_row(*_cells(outcome, report.backend))
+        self.console.print(table)
+        counts = [f"{n} {result}" for result, n in _counts(report).items()]
+        self.say(", ".join(counts))
+
+
+def _cells(outcome: Outcome, backend: str) -> list[Text]:
+    size = "" if outcome.rows is None else f"{outcome.rows:,} × {outcome.columns:,}"
+    ran = outcome.seconds is not None
+    return [
+        Text(str(outcome.folder)),
+        Text(size),
+        Text(outcome.method or ""),
+        Text(backend if ran else ""),
+        Text(f"{outcome.seconds:.1f}" if ran else ""),
+        Text(outcome.result, STYLES.get(outcome.result, "red")),
+    ]
+
+
+def _counts(report: Report) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for outcome in report.outcomes:
+        counts[outcome.result] = counts.get(outcome.result, 0) + 1
+    return counts
+
+
+class _LogToConsole(logging.Handler):
+    def __init__(self, display: Display) -> None:
+        super().__init__()
+        self._display = display
+
+    def emit(self, record: logging.LogRecord) -> None:
+        prefix, style = ("note: ", "yellow") if record.levelno >= logging.WARNING else ("", "dim")
+        self._display.say(self.format(record), style, prefix)

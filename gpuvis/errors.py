@@ -1,0 +1,55 @@
+"""What can go wrong, and with which exit code the command line then ends.
+
+    GpuvisError
+    ├── DataError                 1   the matrix cannot be reduced
+    │   └── CacheError            1   a cache folder is not what it has to be
+    ├── OutputError               1   the outputs cannot be written
+    │   └── OutputExistsError     1   the outputs are there and may not be replaced
+    ├── SettingsError             2   a setting is out of range, or not known here
+    ├── NoGpuError                3   a GPU was demanded and there is none
+    └── OutOfMemoryError          4   the work does not fit
+
+Every message is one line: where, what was expected, what was found, what to do.
+"""
+
+from typing import ClassVar
+
+
+class GpuvisError(Exception):
+    """Root of all errors that gpuvis raises on purpose."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class DataError(GpuvisError, ValueError):
+    """The matrix cannot be reduced: its shape, its type or its values."""
+
+
+class CacheError(DataError):
+    """A cache folder is missing a file, or its files are damaged or disagree."""
+
+
+class OutputError(GpuvisError, OSError):
+    """The outputs cannot be written where they belong."""
+
+
+class OutputExistsError(OutputError):
+    """Outputs are there already and may not be replaced, or another run is writing them."""
+
+
+class SettingsError(GpuvisError, ValueError):
+    """A setting is out of range, or the chosen backend does not know it."""
+
+    exit_code = 2
+
+
+class NoGpuError(GpuvisError, RuntimeError):
+    """A GPU was demanded, and this machine has none that can be used."""
+
+    exit_code = 3
+
+
+class OutOfMemoryError(GpuvisError, MemoryError):
+    """The work does not fit in memory."""
+
+    exit_code = 4

@@ -1,0 +1,56 @@
+"""What this machine offers to a process: threads, memory, installed versions. Containers' limits are respected."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+
+PACKAGES = [
+    *("gpuvis", "torch", "numpy", "scipy", "scikit-learn", "umap-learn", "pynndescent", "numba"),
+    *("pandas", "pyarrow", "plotly", "pillow", "click", "rich"),
+    *("cuml-cu13", "cuml-cu12", "cupy-cuda13x", "cupy-cuda12x", "cudf-cu13", "cudf-cu12", "cuvs-cu13", "cuvs-cu12"),
+]
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the installed packages that bear on a result."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def cpu_name() -> str:
+    """Return the processor's name as the system tells it."""
+    for line in _read("/proc/cpuinfo").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def cpu_threads() -> int:
+    """Return how many threads can run at once: the processors this process may use, within a container's quota."""
+    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota, _, period = _read("/sys/fs/cgroup/cpu.max").partition(" ")
+    if quota.isdigit() and period.strip().isdigit():
+        threads = min(threads, max(1, -(-int(quota) // int(period))))
+    return threads
+
+
+def memory_bytes() -> int:
+    """Return the memory of the machine in bytes, or of the container if that is less."""
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    limit = _read("/sys/fs/cgroup/memory.max").strip()
+    return min(total, int(limit)) if limit.isdigit() else total
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except OSError:
+        return ""

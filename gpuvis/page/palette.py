@@ -1,0 +1,66 @@
+"""As many distinct, stable colours as there are classes.
+
+The first eight are those of Okabe and Ito (2008, "Color Universal Design"), which colour-blind readers can tell
+apart, without black. Each further one is the colour of a grid that lies farthest from all before it, measured in
+Oklab (Ottosson 2020), where equal distances look about equal. So colour k never depends on how many classes follow.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+
+import numpy as np
+
+OKABE_ITO = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#999999")
+GRID_STEPS = 17  # per channel: 4,913 colours, of which those neither too light nor too dark are used
+MOST = 4_000  # so many are different at least
+LIGHTNESS = (0.40, 0.88)  # Oklab L; readable on white
+
+
+def colors(count: int) -> list[str]:
+    """Return `count` colours as hexadecimal strings, all different up to `MOST`, then from the start again."""
+    order = _order(count)
+    return [order[k % len(order)] for k in range(count)]
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Sort class names as people would: "class 2" before "class 10"."""
+    return sorted(set(names), key=lambda name: ([_part(p) for p in re.split(r"(\d+)", name)], name))
+
+
+def _part(text: str) -> tuple[int, int, str]:
+    return (0, int(text), "") if text.isdecimal() else (1, 0, text.casefold())
+
+
+@lru_cache
+def _order(count: int) -> list[str]:
+    start = np.array([[int(c[k : k + 2], 16) for k in (1, 3, 5)] for c in OKABE_ITO])
+    grid = _grid()
+    lab, chosen = _oklab(grid), list(OKABE_ITO)
+    nearest = np.min([np.sum((lab - c) ** 2, 1) for c in _oklab(start)], axis=0)
+    while len(chosen) < count and nearest.max() > 0:
+        best = int(nearest.argmax())
+        chosen.append("#{:02x}{:02x}{:02x}".format(*grid[best]))
+        nearest = np.minimum(nearest, np.sum((lab - lab[best]) ** 2, 1))
+    return chosen
+
+
+def _grid() -> np.ndarray:
+    levels = np.linspace(0, 255, GRID_STEPS).round().astype(int)
+    grid = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), -1).reshape(-1, 3)
+    light = _oklab(grid)[:, 0]
+    return grid[(light > LIGHTNESS[0]) & (light < LIGHTNESS[1])]
+
+
+def _oklab(rgb: np.ndarray) -> np.ndarray:
+    """Turn sRGB of shape (n, 3), 0 to 255, into Oklab (matrices of bottosson.github.io/posts/oklab)."""
+    c = rgb / 255
+    linear = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+    to_lms = [[0.4122214708, 0.5363325363, 0.0514459929], [0.2119034982, 0.6806995451, 0.1073969566],
+              [0.0883024619, 0.2817188376, 0.6299787005]]  # fmt: skip
+    to_lab = [[0.2104542553, 0.7936177850, -0.0040720468], [1.9779984951, -2.4285922050, 0.4505937099],
+              [0.0259040371, 0.7827717662, -0.8086757660]]  # fmt: skip
+    lab: np.ndarray = np.cbrt(linear @ np.transpose(to_lms)) @ np.transpose(to_lab)
+    return lab

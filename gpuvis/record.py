@@ -1,0 +1,56 @@
+"""The run record: what went in, what was asked, what was done, where, and what is promised about doing it again."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from gpuvis import machine
+from gpuvis.backends.base import Backend
+from gpuvis.settings import Settings
+
+if TYPE_CHECKING:
+    from gpuvis.cache import Cache
+    from gpuvis.reduction import Reduction
+
+TITLES = {"umap": "UMAP", "tsne": "t-SNE"}
+
+
+def of_input(cache: Cache, fingerprint: dict[str, Any]) -> dict[str, Any]:
+    """Describe what went in."""
+    rows, columns = cache.embeddings.shape
+    return {
+        "folder": str(cache.folder.absolute()),
+        "rows": rows,
+        "columns": columns,
+        "dtype": str(cache.embeddings.dtype).removeprefix("torch."),
+        "fingerprint": fingerprint,
+        "info": cache.info,
+        "notes": list(cache.notes),
+    }
+
+
+def of_run(told: dict[str, Any], asked: Settings, done: Reduction, backend: Backend, reason: str) -> dict[str, Any]:
+    """Describe one map: `told` is what `of_input` gave."""
+    return {
+        "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "input": told,
+        "backend": {"name": backend.name, "reason": reason, "device": asdict(backend.describe())},
+        "versions": machine.versions(),
+        "asked": asked.describe(done.method),
+        "effective": done.effective,
+        "notes": list(done.notes),
+        "repeatable": backend.promise(done.method),
+        "pca_variance_kept": done.variance_kept,
+        "steps": done.steps,
+    }
+
+
+def caption(record: dict[str, Any]) -> str:
+    """Say in one line what a map is."""
+    settings = {key: value for key, value in record["effective"].items() if value is not None}
+    title = TITLES[settings.pop("method")]
+    size = f"{record['input']['rows']:,} × {record['input']['columns']:,}"
+    told = (f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}" for key, value in settings.items())
+    return " · ".join((title, size, *told, record["backend"]["name"].upper()))

@@ -1,0 +1,201 @@
+"""What was asked of a reduction, and what will really be done with so many rows and columns.
+
+`Settings` is never edited: `Settings.fitted_to` gives a second value, with a note for each difference,
+and both go into the run record.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+from gpuvis.errors import SettingsError
+
+Method = Literal["umap", "tsne"]
+
+MIN_ROWS = 5  # fewer points have no neighbourhoods to keep
+
+METRICS = ("euclidean", "cosine", "correlation", "manhattan", "chebyshev", "canberra", "braycurtis")
+ALIASES = {
+    "l2": "euclidean",
+    "l1": "manhattan",
+    "cityblock": "manhattan",
+    "taxicab": "manhattan",
+    "linf": "chebyshev",
+}
+INITS = ("pca", "random")
+
+
+def _require(ok: bool, name: str, expected: str, found: object) -> None:
+    if not ok:
+        raise SettingsError(f"{name} has to be {expected}; found {found!r}")
+
+
+def _require_int(name: str, value: object, low: int, high: int | None = None) -> None:
+    ok = isinstance(value, int) and not isinstance(value, bool)
+    ok = ok and value >= low and (high is None or value <= high)  # type: ignore[operator]
+    limits = f"of {low} or more" if high is None else f"from {low} to {high}"
+    _require(ok, name, f"a whole number {limits}", value)
+
+
+def _metric(name: str, value: str) -> str:
+    value = ALIASES.get(value, value)
+    _require(value in METRICS, name, "one of " + ", ".join((*METRICS, *ALIASES)), value)
+    return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Umap:
+    """Settings of UMAP (McInnes, Healy, Melville 2018, arXiv:1802.03426).
+
+    Attributes
+    ----------
+    n_neighbors : int, default=30
+        Size of the neighbourhood, the point itself counted; 2 or more.
+    min_dist : float, default=0.1
+        How close points may lie in the map; from 0 to 1.
+    metric : str, default="euclidean"
+        Distance between rows.
+    """
+
+    n_neighbors: int = 30
+    min_dist: float = 0.1
+    metric: str = "euclidean"
+
+    def __post_init__(self) -> None:
+        _require_int("umap_neighbors", self.n_neighbors, 2)
+        _require(0 <= self.min_dist <= 1, "umap_min_dist", "a number from 0 to 1", self.min_dist)
+        object.__setattr__(self, "metric", _metric("umap_metric", self.metric))
+
+    def fitted_to(self, rows: int, columns: int) -> tuple[Umap, list[str]]:
+        """Return the settings for so many rows and columns, and a note for each difference."""
+        most = rows - 1
+        if self.n_neighbors <= most:
+            return self, []
+        note = f"umap_neighbors {self.n_neighbors} is too large for {rows} rows: {most} is used"
+        return replace(self, n_neighbors=most), [note]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tsne:
+    """Settings of t-SNE (van der Maaten, Hinton 2008, JMLR 9:2579).
+
+    Attributes
+    ----------
+    perplexity : float, default=30.0
+        Effective number of neighbours; 1 or more. With n rows, at most (n - 1) / 3.
+    metric : str, default="cosine"
+        Distance between rows.
+    init : {"pca", "random"}, default="pca"
+        Where the points start.
+    """
+
+    perplexity: float = 30.0
+    metric: str = "cosine"
+    init: str = "pca"
+
+    def __post_init__(self) -> None:
+        _require(1 <= self.perplexity < float("inf"), "tsne_perplexity", "a number of 1 or more", self.perplexity)
+        _require(self.init in INITS, "tsne_init", "one of " + ", ".join(INITS), self.init)
+        object.__setattr__(self, "metric", _metric("tsne_metric", self.metric))
+
+    def fitted_to(self, rows: int, columns: int) -> tuple[Tsne, list[str]]:
+        """Return the settings for so many rows and columns, and a note for each difference."""
+        fitted, notes = self, []
+        most = (rows - 1) / 3  # the affinities reach over 3 * perplexity neighbours (van der Maaten 2014, JMLR 15)
+        if self.perplexity > most:
+            fitted = replace(fitted, perplexity=most)
+            notes.append(f"tsne_perplexity {self.perplexity:g} is too large for {rows} rows: {most:g} is used")
+        if self.init == "pca" and columns < 2:
+            fitted = replace(fitted, init="random")
+            notes.append("tsne_init pca needs 2 columns, and there is 1: random is used")
+        return fitted, notes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What is asked of a reduction.
+
+    Attributes
+    ----------
+    umap : Umap or None
+        Draw a UMAP map with these settings.
+    tsne : Tsne or None
+        Draw a t-SNE map with these settings.
+    pca_dim : int or None, default=None
+        Reduce to so many principal components first; 2 or more. None: no PCA.
+    seed : int, default=1
+        Seed of every random choice; from 0 to 4294967295.
+
+    Raises
+    ------
+    SettingsError
+        A value is out of its range.
+    """
+
+    umap: Umap | None = field(default_factory=Umap)
+    tsne: Tsne | None = None
+    pca_dim: int | None = None
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        _require(bool(self.methods), "settings", "a request for at least one map (umap, tsne)", "none")
+        if self.pca_dim is not None:
+            _require_int("pca_dim", self.pca_dim, 2)
+        _require_int("seed", self.seed, 0, 2**32 - 1)
+
+    @property
+    def methods(self) -> tuple[Method, ...]:
+        """The maps asked for, in a fixed order."""
+        return tuple(m for m in ("umap", "tsne") if getattr(self, m) is not None)
+
+    def only(self, *methods: Method) -> Settings:
+        """Return the same settings for some of the maps."""
+        keep: dict[str, Any] = {m: getattr(self, m) if m in methods else None for m in ("umap", "tsne")}
+        return replace(self, **keep)
+
+    def fitted_to(self, rows: int, columns: int) -> tuple[Settings, list[str]]:
+        """Say what will really be done with a matrix of so many rows and columns.
+
+        Returns
+        -------
+        settings : Settings
+            The effective settings.
+        notes : list of str
+            One sentence for each difference from what was asked.
+        """
+        pca_dim, notes = self._pca_fitted_to(rows, columns)
+        fitted: dict[str, Any] = {}
+        for method in self.methods:
+            fitted[method], more = getattr(self, method).fitted_to(rows, pca_dim or columns)
+            notes += more
+        return replace(self, pca_dim=pca_dim, **fitted), notes
+
+    def _pca_fitted_to(self, rows: int, columns: int) -> tuple[int | None, list[str]]:
+        if self.pca_dim is None:
+            return None, []
+        if self.pca_dim >= columns:
+            return None, [f"pca_dim {self.pca_dim} ≥ {columns} columns: PCA is skipped"]
+        if self.pca_dim >= rows:  # n centred rows span n - 1 dimensions
+            return rows - 1, [f"pca_dim {self.pca_dim} is too large for {rows} rows: {rows - 1} is used"]
+        return self.pca_dim, []
+
+    def describe(self, method: Method) -> dict[str, Any]:
+        """Return all that bears on one map, flat and ready for JSON."""
+        return {"method": method, **asdict(getattr(self, method)), "pca_dim": self.pca_dim, "seed": self.seed}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """What the HTML page shows. None of this changes the map.
+
+    Attributes
+    ----------
+    color_by : str
+        Column of `metadata.csv` that colours the points.
+    hover : tuple of str
+        Columns shown when the pointer rests on a point.
+    """
+
+    color_by: str = "ground_truth_word_label"
+    hover: tuple[str, ...] = ("file_name", "ground_truth_word_label", "ground_truth_num_label")

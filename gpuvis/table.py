@@ -1,0 +1,87 @@
+"""`metadata.csv` as a table of strings: "007", "NA" and blanks stay what they are."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from pyarrow import csv as arrow_csv
+
+from gpuvis.errors import CacheError
+
+COLUMNS = ("file_name", "ground_truth_num_label", "ground_truth_word_label", "ground_truth_L2_num_label")
+
+
+def read(path: Path) -> pd.DataFrame:
+    """Read a CSV file, every column as strings.
+
+    Raises
+    ------
+    CacheError
+        The file is missing, empty, ragged, not UTF-8, or names a column twice.
+    """
+    try:
+        header = _header(path)
+        types = dict.fromkeys(header, pa.string())
+        table = arrow_csv.read_csv(
+            path,
+            parse_options=arrow_csv.ParseOptions(newlines_in_values=True),
+            convert_options=arrow_csv.ConvertOptions(column_types=types, strings_can_be_null=False),
+        )
+    except OSError as error:
+        raise CacheError(f"{path} cannot be read: {error.strerror or error}") from None
+    except (UnicodeDecodeError, pa.ArrowInvalid, csv.Error) as error:
+        raise CacheError(f"{path} {_what_is_wrong(path, str(error))}") from None
+    return table.to_pandas()
+
+
+def strings(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with every value as `read` would give it: a string, blank where there is none."""
+    columns = {str(name): ["" if pd.isna(value) else str(value) for value in table[name]] for name in table.columns}
+    return pd.DataFrame(columns, dtype="str")
+
+
+def write(path: Path, table: pd.DataFrame) -> None:
+    """Write a table of strings so that `read` gives it back."""
+    arrow_csv.write_csv(pa.Table.from_pandas(table, preserve_index=False), path)
+
+
+def _header(path: Path) -> list[str]:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        header = next(csv.reader(file), [])
+    if not header:
+        raise CacheError(f"{path} is empty; expected a header and a row for each embedding")
+    for name in header:
+        if header.count(name) > 1:
+            raise CacheError(f"{path} has two columns named {name!r}; rename one of them")
+    return header
+
+
+def _what_is_wrong(path: Path, parser_says: str) -> str:
+    """Find the line that the parser stumbled over; it names none itself."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            lines = csv.reader(file, strict=True)
+            width = len(next(lines))
+            for row in lines:
+                if row and len(row) != width:
+                    return (
+                        f"has {len(row)} fields in line {lines.line_num}, but {width} in its header; "
+                        "put quotes around values that hold commas"
+                    )
+    except UnicodeDecodeError as error:
+        return f"is not UTF-8 (byte 0x{error.object[error.start]:02x}); save it as UTF-8"
+    except csv.Error as error:
+        return f"is broken in line {lines.line_num}: {error}; write it again"
+    return f"is broken: {' '.join(parser_says.split())}; write it again"
+
+
+def class_numbers(column: pd.Series) -> np.ndarray | None:
+    """Return a column of class numbers as int64, None where a value is not a whole number."""
+    numbers: np.ndarray = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    if not np.all(np.isfinite(numbers)) or np.any(numbers % 1):
+        return None
+    return numbers.astype(np.int64)

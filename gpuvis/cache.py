@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import time
+import warnings
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -126,20 +127,28 @@ def _checked(
 def _check_files(folder: Path) -> None:
     if not os.path.isdir(folder):  # noqa: PTH112  Path.is_dir raises where it may not look
         raise CacheError(f"{folder} is not a folder; expected one with embeddings.pt and metadata.csv")
-    for path in (folder / EMBEDDINGS, folder / TABLE):
+    missing = []
+    for name in (EMBEDDINGS, TABLE):
         try:
-            path.open("rb").close()
+            (folder / name).open("rb").close()
         except FileNotFoundError:
-            raise CacheError(f"{folder}: {path.name} is missing; write the cache again") from None
+            missing.append(name)
         except OSError as error:
-            raise CacheError(f"{path} cannot be read: {error.strerror}; check its permissions") from None
+            raise CacheError(f"{folder / name} cannot be read: {error.strerror}; check its permissions") from None
+    if len(missing) == 2:
+        raise CacheError(
+            f"{folder} holds no cache; expected embeddings.pt and metadata.csv in it, or in folders below it"
+        )
+    if missing:
+        raise CacheError(f"{folder}: {missing[0]} is missing; write the cache again")
 
 
 def _load(path: Path) -> torch.Tensor:
     """Load the one tensor of a file without running code from it, memory-mapped where its format allows that."""
     try:
         mapped = fingerprint.zip_records(path) is not None
-        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+        with warnings.catch_warnings(action="ignore"):  # it warns of the pickles that it then refuses
+            loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except OSError as error:
         raise CacheError(f"{path} cannot be read: {error.strerror or error}") from None
     except pickle.UnpicklingError:

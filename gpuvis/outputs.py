@@ -99,9 +99,8 @@ class Outputs:
                 "use --overwrite to replace it, or another --out_prefix to keep both"
             )
         record = self.read_record()
-        if page is None or (record["outputs"].get(self.page.name) and record["page"] == _plain(page)):
-            return Action.NOTHING
-        return Action.DRAW
+        drawn = self.page.exists() and record["outputs"].get(self.page.name) and record["page"] == _plain(page)
+        return Action.NOTHING if page is None or drawn else Action.DRAW
 
     def _stale(self, cache: Path, settings: Settings, page: Page | None) -> str:
         """Say why the outputs cannot stand for what is asked now; empty if they can."""
@@ -157,14 +156,14 @@ class Outputs:
         sums: dict[str, str | None] = {self.coords.name: fingerprint.of_file(self.coords)}
         if page or self.page.exists():
             sums[self.page.name] = fingerprint.of_file(self.page) if drawn else None
-        record = {**record, "page": _plain(page) if page else None, "outputs": sums}
+        record = {**record, "page": _plain(page), "outputs": sums}
         with _saving(self.record) as temporary:
             text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
             temporary.write_bytes(text.encode("utf-8", "backslashreplace"))  # file names need not be UTF-8
 
 
-def _plain(page: Page) -> dict[str, Any]:
-    return {**asdict(page), "hover": list(page.hover)}
+def _plain(page: Page | None) -> dict[str, Any] | None:
+    return {**asdict(page), "hover": list(page.hover)} if page else None
 
 
 @contextmanager
@@ -189,7 +188,7 @@ def check_writable(folder: Path, needed_bytes: int) -> None:
         there = there.parent
     if not there.is_dir():
         raise OutputError(f"{there} is not a folder, so nothing can be written to {folder}; choose another --out-dir")
-    if not os.access(there, os.W_OK | os.X_OK):
+    if not os.access(there, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
         raise OutputError(f"{there} is read-only; use --out-dir to write the outputs elsewhere")
     free = shutil.disk_usage(there).free
     if free < needed_bytes:
@@ -209,7 +208,8 @@ def locked(folder: Path) -> Iterator[None]:
     OutputError
         The folder cannot be written to.
     """
-    lock = FileLock(folder / ".gpuvis.lock", timeout=0)
+    path = folder / ".gpuvis.lock"
+    lock = FileLock(path, timeout=0)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
@@ -220,5 +220,8 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        Path(lock.lock_file).unlink(missing_ok=True)
-        lock.release()
+        try:
+            path.unlink(missing_ok=True)
+        finally:  # an interrupt may have come between
+            path.unlink(missing_ok=True)
+            lock.release()

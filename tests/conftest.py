@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from doubles import FirstColumns
+from examples import WORDS, labels_of, table_of
+
+from gpuvis import cache, demo
+
+
+@pytest.fixture
+def make_cache(tmp_path: Path) -> Callable[..., Path]:
+    """Write a small cache: three groups of rows, one for each class."""
+
+    def make(name: str = "cache", rows: int = 40, columns: int = 8, seed: int = 0, **changes: Any) -> Path:
+        rng = np.random.default_rng(seed)
+        X = rng.standard_normal((len(WORDS), columns))[labels_of(rows)] * 4 + rng.standard_normal((rows, columns))
+        parts = {
+            "embeddings": torch.from_numpy(X.astype(np.float32)),
+            "rows": table_of(rows),
+            "labels": torch.from_numpy(labels_of(rows)),
+            **changes,
+        }
+        return cache.write(tmp_path / name, **parts).folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return demo.write(tmp_path_factory.mktemp("demo") / "digits")
+
+
+@pytest.fixture
+def backend(monkeypatch: pytest.MonkeyPatch) -> FirstColumns:
+    """The quick backend, also for batches and the command line."""
+    fake = FirstColumns()
+    monkeypatch.setattr("gpuvis.batch.choose", lambda name: (fake, "for the test"))
+    return fake

@@ -1,0 +1,71 @@
+"""A quick backend and a watcher that remembers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpuvis.backends.base import Device
+from gpuvis.batch import Report
+from gpuvis.job import Checked, Outcome
+from gpuvis.settings import Method, Tsne, Umap
+
+
+class FirstColumns:
+    """A backend that is a real one in all but its maps: they are the first two columns."""
+
+    name = "cpu"
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def describe(self) -> Device:
+        return Device("cpu", "test", 1, 2**30)
+
+    def promise(self, method: Method) -> str:
+        return f"the same {method} map"
+
+    def as_array(self, X: Any) -> np.ndarray:
+        return np.ascontiguousarray(X if isinstance(X, np.ndarray) else X.float().numpy())
+
+    def to_host(self, X: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(X, np.float32)
+
+    def pca(self, X: np.ndarray, n_components: int, seed: int) -> tuple[np.ndarray, float | None]:
+        self.calls.append("pca")
+        return X[:, :n_components], 0.5
+
+    def umap(self, X: np.ndarray, settings: Umap, seed: int) -> np.ndarray:
+        self.calls.append("umap")
+        return X[:, :2]
+
+    def tsne(self, X: np.ndarray, settings: Tsne, seed: int) -> np.ndarray:
+        self.calls.append("tsne")
+        return X[:, 1::-1]
+
+
+class Log:
+    """A watcher that remembers."""
+
+    def __init__(self) -> None:
+        self.folders: list[Path] = []
+        self.steps: list[str] = []
+        self.outcomes: list[Outcome] = []
+
+    def begin(self, works: list[Checked], backend: str) -> None:
+        self.works = works
+
+    def folder(self, number: int, folder: Path) -> None:
+        self.folders.append(folder)
+
+    def step(self, name: str) -> None:
+        self.steps.append(name)
+
+    def outcome(self, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
+
+
+def results(report: Report) -> list[tuple[str, str | None, str]]:
+    return [(outcome.folder.name, outcome.method, outcome.result) for outcome in report.outcomes]

@@ -1,0 +1,152 @@
+"""What every backend has to do. Each check runs on each backend that this machine has."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from gpuvis.backends import choose, cpu
+from gpuvis.errors import NoGpuError, SettingsError
+from gpuvis.settings import INITS, METRICS, Tsne, Umap
+
+
+@pytest.fixture(params=["cpu"])
+def backend(request):
+    return choose(request.param)[0]
+
+
+@pytest.fixture(scope="module")
+def X() -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return (rng.standard_normal((3, 6))[np.arange(60) % 3] * 4 + rng.standard_normal((60, 6))).astype(np.float32)
+
+
+def test_it_describes_its_device(backend) -> None:
+    device = backend.describe()
+    assert device.kind == backend.name
+    assert device.name
+    assert device.threads >= 1
+    assert device.memory_bytes > 2**28
+    assert "identical" in backend.promise("umap")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_a_tensor_becomes_a_float32_array(backend, dtype) -> None:
+    tensor = torch.randn(7, 3).to(dtype)
+    got = backend.to_host(backend.as_array(tensor))
+    assert (got.dtype, got.shape, got.flags.c_contiguous) == (np.float32, (7, 3), True)
+    np.testing.assert_array_equal(got, tensor.float().numpy())
+
+
+def test_a_float32_tensor_crosses_without_a_copy() -> None:
+    tensor = torch.randn(7, 3)
+    got = cpu.as_array(tensor)
+    assert got.ctypes.data == tensor.data_ptr()
+    assert cpu.to_host(got) is got
+
+
+def test_a_tensor_with_strides_or_gradient_becomes_c_ordered(backend) -> None:
+    tensor = torch.randn(3, 7, requires_grad=True).T
+    got = backend.to_host(backend.as_array(tensor))
+    assert got.flags.c_contiguous
+    np.testing.assert_array_equal(got, tensor.detach().numpy())
+
+
+def test_pca_is_the_projection_on_the_principal_axes(backend, X) -> None:
+    scores, kept = backend.pca(backend.as_array(X), 3, 1)
+    centred = X.astype(np.float64) - X.mean(0, dtype=np.float64)
+    _, s, axes = np.linalg.svd(centred, full_matrices=False)
+    np.testing.assert_allclose(np.abs(backend.to_host(scores)), np.abs(centred @ axes[:3].T), atol=1e-3)
+    assert kept == pytest.approx((s[:3] ** 2).sum() / (s**2).sum(), abs=1e-4)
+
+
+def test_pca_of_equal_rows_has_no_variance_to_keep(backend) -> None:
+    scores, kept = backend.pca(backend.as_array(np.ones((20, 4), np.float32)), 2, 1)
+    np.testing.assert_allclose(backend.to_host(scores), 0, atol=1e-6)
+    assert kept is None
+
+
+def _separation(Y: np.ndarray) -> float:
+    """Share of points whose nearest neighbour is of their group."""
+    d = ((Y[:, None] - Y[None]) ** 2).sum(-1)
+    np.fill_diagonal(d, np.inf)
+    return float((d.argmin(1) % 3 == np.arange(len(Y)) % 3).mean())
+
+
+def test_the_measure_of_separation_can_fail(X) -> None:
+    assert _separation(X) == 1
+    assert _separation(np.random.default_rng(0).standard_normal((60, 2))) < 0.6
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_every_metric_gives_a_map_that_separates(backend, X, metric) -> None:
+    umap = backend.umap(backend.as_array(X), Umap(n_neighbors=10, metric=metric), 1)
+    tsne = backend.tsne(backend.as_array(X), Tsne(perplexity=8, metric=metric), 1)
+    for Y in (backend.to_host(umap), backend.to_host(tsne)):
+        assert Y.shape == (60, 2)
+        assert _separation(Y) > 0.9
+
+
+@pytest.mark.parametrize("init", INITS)
+def test_every_start_of_tsne_gives_a_map_that_separates(backend, X, init) -> None:
+    assert _separation(backend.to_host(backend.tsne(backend.as_array(X), Tsne(perplexity=8, init=init), 1))) > 0.9
+
+
+def test_settings_reach_the_map(backend, X) -> None:
+    A = backend.as_array(X)
+    plain = backend.to_host(backend.umap(A, Umap(n_neighbors=10), 1))
+    for asked, seed in ((Umap(n_neighbors=20), 1), (Umap(n_neighbors=10, min_dist=0.9), 1), (Umap(n_neighbors=10), 2)):
+        assert not np.array_equal(backend.to_host(backend.umap(A, asked, seed)), plain), asked
+    plain = backend.to_host(backend.tsne(A, Tsne(perplexity=8, init="random"), 1))
+    for perplexity, seed in ((4, 1), (8, 2)):
+        again = backend.to_host(backend.tsne(A, Tsne(perplexity=perplexity, init="random"), seed))
+        assert not np.array_equal(again, plain), (perplexity, seed)
+
+
+def test_the_same_seed_gives_the_same_map(backend, X) -> None:
+    A = backend.as_array(X)
+    for draw, asked in ((backend.umap, Umap(n_neighbors=10)), (backend.tsne, Tsne(perplexity=8, init="random"))):
+        np.testing.assert_array_equal(backend.to_host(draw(A, asked, 5)), backend.to_host(draw(A, asked, 5)))
+
+
+DEGENERATE = {
+    "all the same": np.ones((30, 4)),
+    "all zero": np.zeros((30, 4)),
+    "five rows": np.random.default_rng(0).standard_normal((5, 4)),
+    "five rows, all the same": np.ones((5, 4)),
+    "a constant column": np.c_[np.ones(30), np.random.default_rng(0).standard_normal((30, 3))],
+    "one column": np.random.default_rng(0).standard_normal((30, 1)),
+    "each row ten times": np.repeat(np.random.default_rng(0).standard_normal((4, 3)), 10, axis=0),
+}
+
+
+@pytest.mark.parametrize("name", DEGENERATE)
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_degenerate_data_gives_a_finite_map(backend, name, metric) -> None:
+    X = DEGENERATE[name].astype(np.float32)
+    umap, _ = Umap(metric=metric).fitted_to(*X.shape)
+    tsne, _ = Tsne(metric=metric).fitted_to(*X.shape)
+    for Y in (backend.umap(backend.as_array(X), umap, 1), backend.tsne(backend.as_array(X), tsne, 1)):
+        assert backend.to_host(Y).shape == (len(X), 2)
+        assert np.isfinite(backend.to_host(Y)).all()
+
+
+def test_the_choice_comes_with_its_reason() -> None:
+    assert choose("cpu") == (cpu, "the CPU was asked for")
+    backend, reason = choose("auto")
+    assert backend is cpu
+    assert reason.startswith("no GPU can be used: ")
+
+
+@pytest.mark.parametrize("hidden", ["", "-1"])
+def test_a_hidden_gpu_is_named_as_the_reason(monkeypatch, hidden) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+    assert choose("auto") == (cpu, "no GPU can be used: CUDA_VISIBLE_DEVICES hides every GPU")
+    with pytest.raises(NoGpuError, match="CUDA_VISIBLE_DEVICES hides every GPU; use --backend cpu"):
+        choose("gpu")
+
+
+def test_unknown_backends_are_refused() -> None:
+    with pytest.raises(SettingsError, match="one of auto, gpu, cpu; found 'tpu'"):
+        choose("tpu")

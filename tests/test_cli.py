@@ -1,0 +1,200 @@
+"""The command line, within this process; test_process.py runs it from outside."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from examples import content
+
+from gpuvis import __version__, batch
+from gpuvis.cli import main
+from gpuvis.settings import Page, Settings, Tsne, Umap
+
+
+def call(*args: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(a) for a in args], catch_exceptions=False)
+
+
+@pytest.fixture
+def asked(monkeypatch) -> list[batch.Request]:
+    """Collect what the command line asks for."""
+    requests: list[batch.Request] = []
+
+    def run(request: batch.Request, watcher: object) -> batch.Report:
+        requests.append(request)
+        return batch.Report([], "cpu")
+
+    monkeypatch.setattr("gpuvis.batch.run", run)
+    return requests
+
+
+def test_the_call_that_users_type_today(asked) -> None:
+    folder = "feat_cache_vis/hf-hub_timm_ViT-SO400M-16-SigLIP2-384_cs/test/seed1"
+    got = call("reduce", *f"--cache_dir {folder} --umap --pca_dim 50 --out_prefix vis --overwrite".split())
+    assert got.exit_code == 0
+    assert asked == [batch.Request((Path(folder),), Settings(pca_dim=50), overwrite=True)]
+
+
+EVERY = {
+    "pca_dim": "50",
+    "seed": "7",
+    "umap_neighbors": "9",
+    "umap_min_dist": "0.3",
+    "umap_metric": "cosine",
+    "tsne_perplexity": "12",
+    "tsne_metric": "euclidean",
+    "tsne_init": "random",
+    "out_prefix": "map",
+    "out_dir": "out",
+    "color_by": "split",
+    "hover": 'a, "b,c",d',
+}
+
+
+@pytest.mark.parametrize("spell", [lambda name: name, lambda name: name.replace("_", "-")], ids=["_", "-"])
+def test_every_option_reaches_its_setting_in_both_spellings(asked, spell) -> None:
+    flags = [text for name, value in EVERY.items() for text in (f"--{spell(name)}", value)]
+    got = call("reduce", "a", f"--{spell('cache_dir')}", "b", "--umap", "--tsne", "--backend", "cpu", *flags)
+    assert got.exit_code == 0, got.output
+    assert asked == [
+        batch.Request(
+            roots=(Path("a"), Path("b")),
+            settings=Settings(
+                umap=Umap(n_neighbors=9, min_dist=0.3, metric="cosine"),
+                tsne=Tsne(perplexity=12, metric="euclidean", init="random"),
+                pca_dim=50,
+                seed=7,
+            ),
+            page=Page(color_by="split", hover=("a", "b,c", "d")),
+            prefix="map",
+            overwrite=False,
+            out_dir=Path("out"),
+            backend="cpu",
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("flags", "methods"),
+    [((), ("umap",)), (("--umap",), ("umap",)), (("--tsne",), ("tsne",)), (("--tsne", "--umap"), ("umap", "tsne"))],
+)
+def test_methods(asked, flags, methods) -> None:
+    call("reduce", "a", *flags)
+    assert asked[0].settings.methods == methods
+
+
+def test_defaults_are_those_of_the_settings(asked) -> None:
+    call("reduce", "a", "--umap", "--tsne")
+    assert asked == [batch.Request((Path("a"),), Settings(tsne=Tsne()))]
+    call("reduce", "a", "--no-html")
+    assert asked[1].page is None
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ((), "name a cache folder"),
+        (("a", "--pca_dim", "x"), "'x' is not a valid integer"),
+        (("a", "--pca_dim", "0"), "pca_dim has to be a whole number of 2 or more; found 0"),
+        (("a", "--umap_metric", "nix"), "umap_metric has to be one of euclidean"),
+        (("a", "--tsne_init", "nix"), "'nix' is not one of 'pca', 'random'"),
+        (("a", "--backend", "tpu"), "'tpu' is not one of"),
+        (("a", "--seed", "-1"), "seed has to be a whole number from 0 to 4294967295; found -1"),
+        (("a", "--out_prefix", "a/b"), "out_prefix has to be the start of a file name; found 'a/b'"),
+        (("a", "--perplexity", "3"), "No such option"),
+    ],
+)
+def test_bad_options_end_with_2(args, message) -> None:
+    got = call("reduce", *args)
+    assert got.exit_code == 2
+    assert message in got.stderr
+    assert got.stdout == ""
+
+
+def test_a_gpu_that_is_not_there_ends_with_3(make_cache) -> None:
+    folder = make_cache()
+    before = content(folder)
+    got = call("reduce", folder, "--backend", "gpu")
+    assert got.exit_code == 3
+    assert re.fullmatch(r"error: the GPU backend cannot be used: .*; use --backend cpu or auto .*\n", got.stderr)
+    assert content(folder) == before
+
+
+def test_paths_go_to_stdout_and_talk_to_stderr(make_cache, backend) -> None:
+    folder = make_cache("my [red]cache[/red], 1")
+    got = call("reduce", folder, "--umap_neighbors", "99")
+    assert got.exit_code == 0
+    names = ("vis_umap_coords.npy", "vis_umap.html", "vis_umap_run.json")
+    assert got.stdout == "".join(f"{folder / name}\n" for name in names)
+    assert f"note: {folder}: umap_neighbors 99 is too large for 40 rows: 39 is used" in got.stderr
+    assert f"{folder}: umap written in" in got.stderr
+    assert re.search(r"folder +rows × columns +method +backend +seconds +result", got.stderr)
+    assert re.search(rf"{re.escape(str(folder))} +40 × 8 +umap +cpu +[0-9.]+ +written", got.stderr)
+    assert got.stderr.splitlines()[-1] == "1 written"
+    again = call("reduce", folder)
+    assert (again.exit_code, again.stdout) == (0, "")
+    assert "up to date" in again.stderr
+
+
+def test_quiet_says_nothing_but_errors(make_cache, backend) -> None:
+    folder = make_cache()
+    got = call("reduce", folder, "-q", "--umap_neighbors", "99")
+    assert got.stderr == ""
+    assert len(got.stdout.splitlines()) == 3
+    got = call("reduce", folder, "-q")
+    assert got.exit_code == 1
+    assert (
+        re.fullmatch(r"error: .* it was made with n_neighbors 39 \(now 30\); use --overwrite .*\n", got.stderr) is None
+    )
+    got = call("reduce", folder, "-q", "--seed", "2")
+    assert got.exit_code == 1
+    assert re.fullmatch(r"error: .* it was made with seed 1 \(now 2\); use --overwrite .*\n", got.stderr)
+
+
+def test_verbose_tells_the_steps(make_cache, backend) -> None:
+    got = call("reduce", make_cache(), "-v")
+    assert [line.rpartition(": ")[2] for line in got.stderr.splitlines() if line.startswith("[1/1]")] == [
+        *("read", "umap", "save", "draw")
+    ]
+    assert "backend: cpu, because for the test" in got.stderr
+
+
+def test_a_batch_ends_with_the_largest_code_and_counts(make_cache, tmp_path, backend) -> None:
+    make_cache("t/a")
+    (make_cache("t/b") / "metadata.csv").unlink()
+    got = call("reduce", tmp_path / "t")
+    assert got.exit_code == 1
+    assert f"error: {tmp_path}/t/b: metadata.csv is missing; write the cache again" in got.stderr
+    assert got.stderr.splitlines()[-1] == "1 failed, 1 written"
+    assert len(got.stdout.splitlines()) == 3
+
+
+def test_version_and_help() -> None:
+    assert call("--version").output.strip().endswith(__version__)
+    told = call("reduce", "--help").output
+    for name in EVERY:
+        assert f"--{name}" in told
+        assert f"--{name.replace('_', '-')}" in told
+
+
+def test_info_names_the_backend_and_the_versions() -> None:
+    told = json.loads(call("info", "--json").stdout)
+    assert told["backend"] == "cpu"
+    assert told["reason"].startswith("no GPU can be used: ")
+    assert told["threads"] >= 1
+    assert told["memory_bytes"] > 2**28
+    assert {"python", "gpuvis", "torch", "numpy", "scikit-learn", "umap-learn"} <= told["versions"].keys()
+    readable = call("info").stdout
+    assert re.search(r"^backend +cpu$", readable, re.MULTILINE)
+    assert re.search(r"^memory +[0-9.]+ GiB$", readable, re.MULTILINE)
+
+
+def test_every_option_is_in_the_readme() -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    for command in main.commands.values():
+        for parameter in command.params:
+            assert any(name in readme for name in (*parameter.opts, parameter.human_readable_name)), parameter.opts

@@ -1,0 +1,268 @@
+"""Refuse early, never redo: what stands in the folder decides what is done."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+from doubles import FirstColumns
+from examples import content, table_of
+from process import as_nobody
+
+from gpuvis import atomic, cache, job, outputs
+from gpuvis.errors import CacheError, DataError, OutputError, OutputExistsError
+from gpuvis.job import Job
+from gpuvis.settings import Page, Settings, Tsne, Umap
+from gpuvis.steps import Steps
+
+
+def run(asked: Job, backend: FirstColumns | None = None) -> list[str]:
+    return [outcome.result for outcome in job.run(asked, backend or FirstColumns(), "for the test", Steps())]
+
+
+@pytest.fixture
+def asked(make_cache) -> Job:
+    folder = make_cache()
+    return Job(folder, folder, Settings(tsne=Tsne(), pca_dim=4))
+
+
+def with_(asked: Job, **changes) -> Job:
+    return Job(**{**vars(asked), **changes})
+
+
+def refusal(asked: Job) -> str:
+    (outcome,) = [outcome for outcome in job.check(asked).settled if outcome.error]
+    assert isinstance(outcome.error, OutputExistsError)
+    assert outcome.exit_code == 1
+    return str(outcome.error)
+
+
+def test_outputs_are_those_of_the_contract(asked) -> None:
+    assert run(asked) == ["written", "written"]
+    for method in ("umap", "tsne"):
+        coords = np.load(asked.out / f"vis_{method}_coords.npy", allow_pickle=False)
+        assert (coords.dtype, coords.shape, coords.flags.c_contiguous) == (np.float32, (40, 2), True)
+        X = cache.read(asked.folder).embeddings.numpy()
+        np.testing.assert_array_equal(coords, X[:, :2] if method == "umap" else X[:, 1::-1])
+    made = {name for name in content(asked.out) if name.startswith(("vis", "."))}
+    assert made == {f"vis_{m}{e}" for m in ("umap", "tsne") for e in ("_coords.npy", ".html", "_run.json")}
+
+
+def test_the_record_tells_what_was_asked_and_what_was_done(asked) -> None:
+    run(with_(asked, settings=Settings(umap=Umap(n_neighbors=500), tsne=Tsne(), pca_dim=50, seed=7)))
+    told = json.loads((asked.out / "vis_umap_run.json").read_text())
+    assert (told["input"]["rows"], told["input"]["columns"], told["input"]["dtype"]) == (40, 8, "float32")
+    assert told["asked"] == {
+        "method": "umap",
+        "n_neighbors": 500,
+        "min_dist": 0.1,
+        "metric": "euclidean",
+        "pca_dim": 50,
+        "seed": 7,
+    }
+    assert told["effective"] == {**told["asked"], "n_neighbors": 39, "pca_dim": None}
+    assert told["notes"] == [
+        "pca_dim 50 ≥ 8 columns: PCA is skipped",
+        "umap_neighbors 500 is too large for 40 rows: 39 is used",
+    ]
+    assert told["backend"]["name"] == "cpu"
+    assert told["backend"]["reason"] == "for the test"
+    assert told["repeatable"] == "the same umap map"
+    assert told["versions"]["torch"].startswith("2.")
+    assert set(told["steps"]) == {"read", "umap", "save", "draw"}
+    assert all(step["seconds"] >= 0 and step["peak_memory_bytes"] > 1e6 for step in told["steps"].values())
+    for name, digest in told["outputs"].items():
+        assert digest == outputs.fingerprint.of_file(asked.out / name)
+
+
+def test_one_pca_serves_both_maps(asked) -> None:
+    backend = FirstColumns()
+    run(asked, backend)
+    assert backend.calls == ["pca", "umap", "tsne"]
+
+
+def test_up_to_date_maps_are_not_made_again(asked) -> None:
+    run(asked)
+    before = content(asked.folder)
+    backend = FirstColumns()
+    assert run(asked, backend) == ["up to date", "up to date"]
+    assert backend.calls == []
+    assert content(asked.folder) == before
+
+
+def test_only_the_missing_map_is_made(asked) -> None:
+    run(with_(asked, settings=asked.settings.only("umap")))
+    backend = FirstColumns()
+    assert run(asked, backend) == ["up to date", "written"]
+    assert backend.calls == ["pca", "tsne"]
+
+
+def test_settings_that_come_to_the_same_do_not_make_a_map_stale(asked) -> None:
+    run(asked)
+    same = Settings(umap=Umap(n_neighbors=30), tsne=Tsne(perplexity=400, metric="cosine"), pca_dim=4)
+    assert run(with_(asked, settings=same)) == ["up to date", "up to date"]
+
+
+def _recache(asked: Job) -> None:
+    X = cache.read(asked.folder).embeddings.clone()
+    X[3] += 1
+    torch.save(X, asked.folder / "embeddings.pt")
+
+
+def _relabel(asked: Job) -> None:
+    table_of(40).assign(file_name="x").to_csv(asked.folder / "metadata.csv", index=False)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (_recache, "the cache has changed since"),
+        (_relabel, "the cache has changed since"),
+        (lambda a: np.save(a.out / "vis_umap_coords.npy", np.zeros((40, 2))), "vis_umap_coords.npy was changed after"),
+        (lambda a: (a.out / "vis_umap.html").write_text("mine"), "vis_umap.html was changed after"),
+        (lambda a: (a.out / "vis_umap_run.json").unlink(), "no run record .vis_umap_run.json. vouches for it"),
+        (lambda a: (a.out / "vis_umap_run.json").write_text("{}"), "no run record"),
+        (lambda a: (a.out / "vis_umap_run.json").write_text("[]"), "no run record"),
+        (lambda a: (a.out / "vis_umap_coords.npy").unlink(), "vis_umap_coords.npy is missing"),
+    ],
+)
+def test_anything_else_is_refused_unless_told_to_overwrite(asked, change, reason) -> None:
+    asked = with_(asked, settings=asked.settings.only("umap"))
+    run(asked)
+    change(asked)
+    before = content(asked.folder)
+    message = refusal(asked)
+    assert re.search(reason, message), message
+    assert "use --overwrite" in message
+    assert run(asked) == ["refused"]
+    assert content(asked.folder) == before
+    assert run(with_(asked, overwrite=True)) == ["written"]
+    assert run(asked) == ["up to date"]
+
+
+def test_other_settings_are_named(asked) -> None:
+    run(asked)
+    other = with_(asked, settings=Settings(umap=Umap(n_neighbors=5), pca_dim=3))
+    assert "it was made with n_neighbors 30 (now 5), pca_dim 4 (now 3)" in refusal(other)
+
+
+def test_a_refused_map_does_not_keep_the_other_from_being_made(asked) -> None:
+    (asked.out / "vis_umap_coords.npy").write_bytes(b"mine")
+    assert run(asked) == ["refused", "written"]
+    assert (asked.out / "vis_umap_coords.npy").read_bytes() == b"mine"
+
+
+def test_what_only_the_page_shows_is_drawn_again_without_reducing(asked) -> None:
+    asked = with_(asked, settings=asked.settings.only("umap"))
+    run(asked)
+    before = content(asked.out)
+    backend = FirstColumns()
+    other = with_(asked, page=Page(color_by="ground_truth_num_label"))
+    assert run(other, backend) == ["drawn again"]
+    assert backend.calls == []
+    after = content(asked.out)
+    assert after["vis_umap_coords.npy"] == before["vis_umap_coords.npy"]
+    assert after["vis_umap.html"] != before["vis_umap.html"]
+    assert run(other) == ["up to date"]
+
+
+def test_a_missing_page_is_drawn(asked) -> None:
+    asked = with_(asked, settings=asked.settings.only("umap"))
+    assert run(with_(asked, page=None)) == ["written"]
+    assert not (asked.out / "vis_umap.html").exists()
+    assert run(with_(asked, page=None)) == ["up to date"]
+    assert run(asked) == ["drawn again"]
+    (asked.out / "vis_umap.html").unlink()
+    assert run(asked) == ["drawn again"]
+    assert run(asked) == ["up to date"]
+
+
+def test_a_page_of_someone_else_is_not_replaced(asked) -> None:
+    asked = with_(asked, settings=asked.settings.only("umap"))
+    run(with_(asked, page=None))
+    (asked.out / "vis_umap.html").write_text("mine")
+    assert "vis_umap.html was made by something else" in refusal(asked)
+
+
+def test_coordinates_are_safe_when_drawing_fails(asked, monkeypatch) -> None:
+    def fail(*args: object) -> None:
+        raise ZeroDivisionError("no ink")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("gpuvis.page.figure.draw", fail)
+        assert run(asked) == ["not drawn", "not drawn"]
+    backend = FirstColumns()
+    assert run(asked, backend) == ["drawn again", "drawn again"]
+    assert backend.calls == []
+
+
+def test_a_cache_that_changes_while_it_is_read_gives_no_map(asked) -> None:
+    class Meddling(FirstColumns):
+        def umap(self, *args):
+            _recache(asked)
+            return super().umap(*args)
+
+    with pytest.raises(CacheError, match="was written again while it was read"):
+        run(with_(asked, settings=asked.settings.only("umap")), Meddling())
+    assert not list(asked.out.glob("*vis*"))
+
+
+def test_a_map_that_is_not_whole_is_not_saved(asked) -> None:
+    class Exploding(FirstColumns):
+        def umap(self, X, *args):
+            Y = X[:, :2].copy()
+            Y[3] = np.nan
+            return Y
+
+    with pytest.raises(DataError, match="umap gave coordinates that are not finite in 1 rows"):
+        run(asked, Exploding())
+    assert not list(asked.out.glob("*vis*"))
+
+
+def test_a_write_is_whole_or_not_at_all(tmp_path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    with pytest.raises(ZeroDivisionError), atomic.replacing(path) as temporary:
+        temporary.write_text("new, but half")
+        raise ZeroDivisionError
+    assert content(tmp_path) == {"file": b"old"}
+    with atomic.replacing(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+    assert content(tmp_path) == {"file": b"new"}
+
+
+def test_the_second_run_in_a_folder_is_told(asked) -> None:
+    with outputs.locked(asked.out), pytest.raises(OutputExistsError, match="another gpuvis is writing maps here"):
+        run(asked)
+    assert run(asked) == ["written", "written"]
+    assert not (asked.out / ".gpuvis.lock").exists()
+
+
+@pytest.mark.parametrize("free", [10**6, 10**12])
+def test_a_full_disk_is_told_before_the_work(asked, monkeypatch, free) -> None:
+    monkeypatch.setattr(outputs.shutil, "disk_usage", lambda path: _Usage(free))
+    if free < 10**7:
+        with pytest.raises(OutputError, match="has 0 MiB free, but the outputs need about 10"):
+            job.check(asked)
+    else:
+        assert len(job.check(asked).actions) == 2
+
+
+class _Usage:
+    def __init__(self, free: int) -> None:
+        self.free = free
+
+
+def test_a_read_only_folder_is_told_before_the_work(asked) -> None:
+    with as_nobody(asked.folder), pytest.raises(OutputError, match="is read-only; use --out-dir"):
+        job.check(asked)
+
+
+def test_a_file_in_the_way_of_the_output_folder_is_told(asked, tmp_path) -> None:
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(OutputError, match="out is not a folder, so nothing can be written to"):
+        job.check(with_(asked, out=tmp_path / "out" / "below"))

@@ -1,0 +1,132 @@
+"""The program as users run it: in a process of its own, beside others, stopped and killed."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from examples import content
+from process import gpuvis
+
+from gpuvis.fingerprint import of_file
+
+COMMAND = [sys.executable, "-m", "gpuvis", "reduce"]
+HEAVY = ("torch", "sklearn", "umap", "numba", "pandas", "pyarrow", "plotly", "cuml", "cupy", "numpy", "rich", "PIL")
+
+
+@pytest.mark.parametrize("args", [["--help"], ["reduce", "--help"], ["--version"]])
+def test_help_loads_nothing_heavy(args) -> None:
+    code = (
+        f"import sys; sys.argv = ['gpuvis', *{args!r}]\n"
+        "from gpuvis.cli import main\n"
+        "try: main()\n"
+        f"except SystemExit: print([name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    got = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert got.stdout.splitlines()[-1] == "[]"
+
+
+def test_import_gpuvis_loads_nothing_heavy() -> None:
+    code = f"import sys, gpuvis; gpuvis.Settings; print([name for name in {HEAVY!r} if name in sys.modules])"
+    got = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert got.stdout == "[]\n"
+
+
+def test_a_real_run_is_repeatable_to_the_byte(make_cache, tmp_path) -> None:
+    folder = make_cache()
+    for name in ("one", "two"):
+        got = gpuvis("reduce", folder, "--tsne", "--pca_dim", "4", "--out-dir", tmp_path / name)
+        assert got.returncode == 0, got.stderr
+        assert got.stdout.splitlines() == [
+            str(tmp_path / name / f"vis_tsne{end}") for end in ("_coords.npy", ".html", "_run.json")
+        ]
+    one, two = content(tmp_path / "one"), content(tmp_path / "two")
+    assert one["vis_tsne_coords.npy"] == two["vis_tsne_coords.npy"]
+    assert one["vis_tsne.html"] == two["vis_tsne.html"]
+
+
+def test_a_real_umap_run_says_nothing_of_its_own(make_cache) -> None:
+    got = gpuvis("reduce", make_cache(), "--umap_neighbors", "10", "-q")
+    assert (got.returncode, got.stderr) == (0, "")
+
+
+def started(*args: str | Path, until: str) -> subprocess.Popen[str]:
+    """Start a run and wait until it has said something."""
+    run = subprocess.Popen([*COMMAND, *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert run.stderr is not None
+    for line in run.stderr:
+        if until in line:
+            return run
+    raise AssertionError(f"{until!r} was never said")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_batch_keeps_what_is_finished(make_cache, tmp_path, number, code) -> None:
+    for k in range(6):
+        make_cache(f"t/{k}", rows=300)
+    with started(tmp_path / "t", "--tsne", until="1: tsne written") as run:
+        run.send_signal(number)
+        out, err = run.communicate(timeout=60)
+    assert run.returncode == code
+    finished = len(out.splitlines()) // 3
+    assert 2 <= finished < 6
+    assert f"stopped by {number.name}: {finished} maps were finished, and no file is half written" in err
+    assert "Traceback" not in err
+    assert sorted(out.split()) == sorted(str(p) for p in (tmp_path / "t").rglob("vis_*"))
+    assert not [p for p in (tmp_path / "t").rglob(".*")]
+    again = gpuvis("reduce", tmp_path / "t", "--tsne")
+    assert again.returncode == 0
+    assert again.stderr.splitlines()[-1] == f"{finished} up to date, {6 - finished} written"
+
+
+def test_the_second_of_two_jobs_on_a_folder_is_told(make_cache) -> None:
+    folder = make_cache(rows=1500)
+    with started(folder, "--tsne", "-v", until=": tsne") as first:
+        second = gpuvis("reduce", folder, "--tsne")
+        assert second.returncode == 1
+        assert f"error: {folder}: another gpuvis is writing maps here; wait until it ends" in second.stderr
+        out, _ = first.communicate(timeout=120)
+    assert first.returncode == 0
+    assert len(out.splitlines()) == 3
+
+
+def test_a_killed_run_leaves_whole_files(make_cache) -> None:
+    folder = make_cache(rows=60)
+    seen = set()
+    for attempt in range(12):
+        seed = str(attempt % 2)
+        run = subprocess.Popen(
+            [*COMMAND, folder, "--tsne", "--overwrite", "-q", "--seed", seed], stdout=subprocess.DEVNULL
+        )
+        wait = random.Random(attempt).uniform(0.5, 6) if attempt > 1 else None
+        try:
+            run.wait(timeout=wait)
+        except subprocess.TimeoutExpired:
+            run.kill()
+            run.wait()
+        coords, page = folder / "vis_tsne_coords.npy", folder / "vis_tsne.html"
+        assert np.load(coords, allow_pickle=False).shape == (60, 2)
+        assert page.read_text().endswith("</html>\n")
+        seen.add((of_file(coords), of_file(page)))
+        if attempt < 2:
+            whole = seen.copy()
+    assert {coords for coords, _ in seen} == {coords for coords, _ in whole}
+    assert {page for _, page in seen} == {page for _, page in whole}
+    assert gpuvis("reduce", folder, "--tsne", "--overwrite").returncode == 0
+    assert not list(folder.glob(".*"))
+
+
+def test_a_closed_pipe_ends_it_quietly(make_cache) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    run = subprocess.run(
+        [*COMMAND, make_cache(), "--tsne"], stdout=write, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(write)
+    assert "Traceback" not in run.stderr

@@ -1,0 +1,105 @@
+"""Maps are judged by what they keep, beside the libraries called directly and beside maps that are bad."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE, trustworthiness
+from sklearn.neighbors import KNeighborsClassifier
+
+import gpuvis
+from gpuvis.errors import DataError, OutOfMemoryError
+from gpuvis.reduction import maps
+from gpuvis.steps import Steps
+
+K = 15
+DIGITS = load_digits()
+X = DIGITS.data.astype(np.float32)
+
+
+def trust(Y: np.ndarray, metric: str = "euclidean") -> float:
+    return float(trustworthiness(X, Y, n_neighbors=K, metric=metric))
+
+
+def label_accuracy(Y: np.ndarray) -> float:
+    """Share of points that most of their 15 neighbours in the map agree with."""
+    told = KNeighborsClassifier(K + 1).fit(Y, DIGITS.target)
+    neighbours = told.kneighbors(Y, return_distance=False)[:, 1:]
+    votes = np.apply_along_axis(np.bincount, 1, DIGITS.target[neighbours], minlength=10)
+    return float((votes.argmax(1) == DIGITS.target).mean())
+
+
+@pytest.fixture(scope="module")
+def ours() -> dict:
+    asked = gpuvis.Settings(tsne=gpuvis.Tsne(), pca_dim=50)
+    return gpuvis.reduce(torch.from_numpy(X), asked, backend="cpu")
+
+
+@pytest.fixture(scope="module")
+def direct() -> dict[str, np.ndarray]:
+    with pytest.warns(UserWarning, match="n_jobs"):
+        from umap import UMAP
+
+        scores = PCA(50, random_state=1).fit_transform(X)
+        umap = UMAP(n_neighbors=30, min_dist=0.1, random_state=1).fit_transform(scores)
+    tsne = TSNE(perplexity=30, metric="cosine", init="pca", random_state=1).fit_transform(scores)
+    return {"umap": umap, "tsne": tsne}
+
+
+@pytest.mark.parametrize("method", ["umap", "tsne"])
+def test_maps_are_as_good_as_the_libraries_and_far_better_than_bad_maps(ours, direct, method) -> None:
+    bad = [PCA(2).fit_transform(X), np.random.default_rng(0).standard_normal((len(X), 2))]
+    for measure in (trust, label_accuracy):
+        got = measure(ours[method].coords)
+        assert abs(got - measure(direct[method])) <= 0.005
+        assert got > max(measure(Y) for Y in bad) + 0.1
+
+
+def test_a_map_does_not_depend_on_the_other(ours) -> None:
+    alone = gpuvis.reduce(X, gpuvis.Settings(umap=None, tsne=gpuvis.Tsne(), pca_dim=50), backend="cpu")
+    np.testing.assert_array_equal(alone["tsne"].coords, ours["tsne"].coords)
+
+
+def test_a_reduction_says_what_was_done(ours) -> None:
+    got = ours["umap"]
+    assert (got.coords.shape, got.coords.dtype) == ((1797, 2), np.float32)
+    assert got.effective["pca_dim"] == 50
+    assert got.variance_kept == pytest.approx(0.999, abs=0.002)
+    assert set(got.steps) == {"pca", "umap"}
+    assert got.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (X[0], "X has 1 dimensions"),
+        (X[:4], "X has 4 rows; a map needs 5 or more"),
+        (X[:, :0], "X has no columns"),
+        (np.where(np.arange(64) == 3, np.nan, X[:9]), "X has values that are not finite in float32: 9 rows hold"),
+    ],
+)
+def test_what_cannot_be_reduced_is_refused(bad, message) -> None:
+    with pytest.raises(DataError, match=message):
+        gpuvis.reduce(bad)
+
+
+def test_lists_and_integers_are_taken_as_numbers() -> None:
+    got = gpuvis.reduce(DIGITS.data[:20].astype(int).tolist(), gpuvis.Settings(umap=None, tsne=gpuvis.Tsne()))
+    assert got["tsne"].coords.shape == (20, 2)
+    assert got["tsne"].notes == ("tsne_perplexity 30 is too large for 20 rows: 6.33333 is used",)
+
+
+def test_too_little_memory_is_told() -> None:
+    class Small:
+        def as_array(self, X):
+            return X
+
+        def umap(self, *args):
+            raise MemoryError("Unable to allocate 9 GiB")
+
+    told = r"umap of 1797 × 64 does not fit in memory \(Unable to allocate 9 GiB\); use a smaller pca_dim"
+    with pytest.raises(OutOfMemoryError, match=told):
+        list(maps(X, gpuvis.Settings(), Small(), Steps()))

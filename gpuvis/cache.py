@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from gpuvis import atomic, fingerprint, matrix, table
+from gpuvis import agreement, atomic, fingerprint, matrix, table
 from gpuvis.errors import CacheError, DataError
 
 if TYPE_CHECKING:
@@ -91,36 +91,29 @@ def read(folder: str | os.PathLike[str]) -> Cache:
     folder = Path(folder)
     _check_files(folder)
     embeddings = _load(folder / EMBEDDINGS)
-    _check_embeddings(folder, embeddings)
+    agreement.check_embeddings(folder / EMBEDDINGS, embeddings)
     rows = table.read(folder / TABLE)
     labels = _load(folder / LABELS) if (folder / LABELS).exists() else None
-    notes: list[str] = []
-    info = _read_info(folder, notes)
-    return _checked(folder, embeddings, rows, labels, info, notes)
+    return _agreed(folder, embeddings, rows, labels, _read_info(folder / INFO))
 
 
-def _checked(
+def _agreed(
     folder: Path,
     embeddings: torch.Tensor,
     rows: pd.DataFrame,
     labels: torch.Tensor | None,
-    info: dict[str, Any],
-    notes: list[str],
+    info: dict[str, Any] | str,
 ) -> Cache:
-    """Check that the parts of a cache, each read, agree with each other."""
-    if len(rows) != len(embeddings):
-        raise CacheError(
-            f"{folder}: embeddings.pt has {len(embeddings)} rows but metadata.csv has {len(rows)}; "
-            "they are paired row by row, so write the cache again"
-        )
+    """Put the parts together if they fit. `info` may be a note that says why there is none."""
+    notes = agreement.check_rows(folder, embeddings, rows)
     if labels is None:
         notes.append("there is no labels.pt; the labels of metadata.csv are used")
     else:
-        labels = _flat_labels(folder, labels, len(rows))
-        _compare_labels(folder, labels, rows, notes)
-    if info:
-        _compare_info(folder, info, tuple(embeddings.shape), notes)
-    notes += _unusual(rows)
+        labels = agreement.flat_labels(folder / LABELS, labels, len(rows))
+        notes += agreement.check_labels(folder, labels, rows)
+    if isinstance(info, str):
+        return Cache(folder, embeddings, rows, labels, {}, (*notes, info))
+    notes += agreement.check_info(folder, info, tuple(embeddings.shape))
     return Cache(folder, embeddings, rows, labels, info, tuple(notes))
 
 
@@ -136,9 +129,7 @@ def _check_files(folder: Path) -> None:
         except OSError as error:
             raise CacheError(f"{folder / name} cannot be read: {error.strerror}; check its permissions") from None
     if len(missing) == 2:
-        raise CacheError(
-            f"{folder} holds no cache; expected embeddings.pt and metadata.csv in it, or in folders below it"
-        )
+        raise CacheError(f"{folder} holds no cache; expected embeddings.pt and metadata.csv in it or in folders below")
     if missing:
         raise CacheError(f"{folder}: {missing[0]} is missing; write the cache again")
 
@@ -166,76 +157,14 @@ def _load(path: Path) -> torch.Tensor:
     return loaded.detach()
 
 
-def _check_embeddings(folder: Path, embeddings: torch.Tensor) -> None:
-    path = folder / EMBEDDINGS
-    try:
-        matrix.check_shape(embeddings)
-    except DataError as error:
-        raise CacheError(f"{path} {error}") from None
-    if not embeddings.dtype.is_floating_point:
-        raise CacheError(f"{path} has type {embeddings.dtype}; expected floating point, as embeddings are")
-
-
-def _flat_labels(folder: Path, labels: torch.Tensor, rows: int) -> torch.Tensor:
-    path = folder / LABELS
-    if labels.dtype.is_floating_point or labels.dtype.is_complex or labels.dtype == torch.bool:
-        raise CacheError(f"{path} has type {labels.dtype}; expected whole numbers")
-    if labels.shape not in {(labels.numel(),), (labels.numel(), 1)}:
-        raise CacheError(f"{path} has shape {tuple(labels.shape)}; expected (N,) or (N, 1)")
-    if labels.numel() != rows:
-        raise CacheError(
-            f"{folder}: labels.pt has {labels.numel()} rows but embeddings.pt and metadata.csv have {rows}; "
-            "write the cache again"
-        )
-    return labels.reshape(-1).to(torch.int64)
-
-
-def _compare_labels(folder: Path, labels: torch.Tensor, rows: pd.DataFrame, notes: list[str]) -> None:
-    if "ground_truth_num_label" not in rows:
-        return
-    told = table.class_numbers(rows["ground_truth_num_label"])
-    if told is None:
-        notes.append("ground_truth_num_label is not a whole number in every row, so labels.pt was not compared with it")
-        return
-    differs = (labels.numpy() != told).nonzero()[0]
-    if len(differs):
-        k = int(differs[0])
-        raise CacheError(
-            f"{folder}: labels.pt disagrees with ground_truth_num_label of metadata.csv in {len(differs)} rows, first "
-            f"in row {k} (counted from 0): {int(labels[k])} and {int(told[k])}; write the cache again"
-        )
-
-
-def _read_info(folder: Path, notes: list[str]) -> dict[str, Any]:
-    path = folder / INFO
+def _read_info(path: Path) -> dict[str, Any] | str:
     if not path.exists():
-        notes.append("there is no meta.json")
-        return {}
+        return "there is no meta.json"
     try:
         info = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         info = None
-    if not isinstance(info, dict):
-        notes.append("meta.json cannot be read, so nothing was checked against it")
-        return {}
-    return info
-
-
-def _compare_info(folder: Path, info: dict[str, Any], shape: tuple[int, ...], notes: list[str]) -> None:
-    for key, found in zip(("num_samples", "dim"), shape, strict=True):
-        if info.get(key) is None:
-            notes.append(f"meta.json does not tell {key}")
-        elif info[key] != found:
-            raise CacheError(
-                f"{folder}: meta.json says {key} is {info[key]!r}, but embeddings.pt has {found}; write the cache again"
-            )
-
-
-def _unusual(rows: pd.DataFrame) -> list[str]:
-    notes = [f"metadata.csv has no column {name}" for name in table.COLUMNS if name not in rows]
-    if "file_name" in rows and (blank := int((rows["file_name"].str.strip() == "").sum())):
-        notes.append(f"file_name is blank in {blank} of {len(rows)} rows")
-    return notes
+    return info if isinstance(info, dict) else "meta.json cannot be read, so nothing was checked against it"
 
 
 def write(
@@ -278,8 +207,8 @@ def write(
         **(info or {}),
     }
     embeddings = embeddings.detach().cpu().contiguous()
-    _check_embeddings(folder, embeddings)
-    cache = _checked(folder, embeddings, table.strings(rows), labels, meta, [])
+    agreement.check_embeddings(folder / EMBEDDINGS, embeddings)
+    cache = _agreed(folder, embeddings, table.strings(rows), labels, meta)
     folder.mkdir(parents=True, exist_ok=True)
     with atomic.replacing(folder / EMBEDDINGS) as path:
         torch.save(embeddings.clone(), path)  # a clone, so that a slice does not carry its whole storage along

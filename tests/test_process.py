@@ -79,7 +79,7 @@ def test_a_stopped_batch_keeps_what_is_finished(make_cache, tmp_path, number, co
     assert f"stopped by {number.name}: {finished} maps were finished, and no file is half written" in err
     assert "Traceback" not in err
     assert sorted(out.split()) == sorted(str(p) for p in (tmp_path / "t").rglob("vis_*"))
-    assert not [p for p in (tmp_path / "t").rglob(".*")]
+    assert not list((tmp_path / "t").rglob(".*"))
     again = gpuvis("reduce", tmp_path / "t", "--tsne")
     assert again.returncode == 0
     assert again.stderr.splitlines()[-1] == f"{finished} up to date, {6 - finished} written"
@@ -101,9 +101,8 @@ def test_a_killed_run_leaves_whole_files(make_cache) -> None:
     seen = set()
     for attempt in range(12):
         seed = str(attempt % 2)
-        run = subprocess.Popen(
-            [*COMMAND, folder, "--tsne", "--overwrite", "-q", "--seed", seed], stdout=subprocess.DEVNULL
-        )
+        command = [*COMMAND, folder, "--tsne", "--overwrite", "-q", "--seed", seed]
+        run = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         wait = random.Random(attempt).uniform(0.5, 6) if attempt > 1 else None
         try:
             run.wait(timeout=wait)

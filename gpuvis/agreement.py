@@ -1,0 +1,110 @@
+"""Whether the parts of a cache, each of them read, fit together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gpuvis import matrix, table
+from gpuvis.errors import CacheError, DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+
+LABEL = "ground_truth_num_label"
+
+
+def check_embeddings(path: Path, embeddings: torch.Tensor) -> None:
+    """Check the shape and the type of the tensor read from `path`.
+
+    Raises
+    ------
+    CacheError
+    """
+    try:
+        matrix.check_shape(embeddings)
+    except DataError as error:
+        raise CacheError(f"{path} {error}") from None
+    if not embeddings.is_floating_point():
+        raise CacheError(f"{path} has type {embeddings.dtype}; expected floating point, as embeddings are")
+
+
+def check_rows(folder: Path, embeddings: torch.Tensor, rows: pd.DataFrame) -> list[str]:
+    """Check that each row of the tensor has its row in the table, and note what the table lacks.
+
+    Raises
+    ------
+    CacheError
+    """
+    if len(rows) != len(embeddings):
+        raise CacheError(
+            f"{folder}: embeddings.pt has {len(embeddings)} rows but metadata.csv has {len(rows)}; "
+            "they are paired row by row, so write the cache again"
+        )
+    notes = [f"metadata.csv has no column {name}" for name in table.COLUMNS if name not in rows]
+    if "file_name" in rows and (blank := int((rows["file_name"].str.strip() == "").sum())):
+        notes.append(f"file_name is blank in {blank} of {len(rows)} rows")
+    return notes
+
+
+def flat_labels(path: Path, labels: torch.Tensor, rows: int) -> torch.Tensor:
+    """Return the labels read from `path` as int64 of shape (N,).
+
+    Raises
+    ------
+    CacheError
+        They are no whole numbers, or not one for each row.
+    """
+    if labels.is_floating_point() or labels.is_complex() or str(labels.dtype) == "torch.bool":
+        raise CacheError(f"{path} has type {labels.dtype}; expected whole numbers")
+    if labels.shape not in {(labels.numel(),), (labels.numel(), 1)}:
+        raise CacheError(f"{path} has shape {tuple(labels.shape)}; expected (N,) or (N, 1)")
+    if labels.numel() != rows:
+        raise CacheError(
+            f"{path.parent}: labels.pt has {labels.numel()} rows but embeddings.pt and metadata.csv have {rows}; "
+            "write the cache again"
+        )
+    return labels.reshape(-1).long()
+
+
+def check_labels(folder: Path, labels: torch.Tensor, rows: pd.DataFrame) -> list[str]:
+    """Check the labels against the table's, where it has them.
+
+    Raises
+    ------
+    CacheError
+        They disagree in a row.
+    """
+    if LABEL not in rows:
+        return []
+    told = table.class_numbers(rows[LABEL])
+    if told is None:
+        return [f"{LABEL} is not a whole number in every row, so labels.pt was not compared with it"]
+    differs = (labels.numpy() != told).nonzero()[0]
+    if len(differs):
+        k = int(differs[0])
+        raise CacheError(
+            f"{folder}: labels.pt disagrees with {LABEL} of metadata.csv in {len(differs)} rows, first "
+            f"in row {k} (counted from 0): {int(labels[k])} and {int(told[k])}; write the cache again"
+        )
+    return []
+
+
+def check_info(folder: Path, info: dict[str, Any], shape: tuple[int, ...]) -> list[str]:
+    """Check what `meta.json` says of the tensor's shape.
+
+    Raises
+    ------
+    CacheError
+        It says otherwise.
+    """
+    notes = []
+    for key, found in zip(("num_samples", "dim"), shape, strict=True):
+        if info.get(key) is None:
+            notes.append(f"meta.json does not tell {key}")
+        elif info[key] != found:
+            raise CacheError(
+                f"{folder}: meta.json says {key} is {info[key]!r}, but embeddings.pt has {found}; write the cache again"
+            )
+    return notes

@@ -108,10 +108,10 @@ def reduce(folders: tuple[Path, ...], cache_dirs: tuple[Path, ...], quiet: bool,
     )
     with _stoppable() as caught, Display(verbosity=int(verbose) - int(quiet)) as display:
         report = batch.run(request, display)
-    display.summary(report)
     for outcome in report.outcomes:
         for path in outcome.paths:
             click.echo(os.fsencode(path))
+    display.summary(report)  # last, where people look
     if report.stopped:
         display.say(f"stopped by {caught[-1].name}: {_finished(report)}; the same command goes on from there")
         sys.exit(128 + caught[-1])

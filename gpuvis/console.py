@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from itertools import accumulate
 from pathlib import Path
 from typing import Self
 
@@ -58,7 +59,7 @@ class Display:
         )
         self._task = self._progress.add_task("", total=None, where="checking", step="")
         self._handler = _LogToConsole(self)
-        self._total = 0
+        self._before: list[int] = []  # how many maps come before those of each folder
 
     def __enter__(self) -> Self:
         logger = logging.getLogger("gpuvis")
@@ -77,16 +78,15 @@ class Display:
 
     def begin(self, works: list[Checked], backend: str) -> None:
         """Take note of what will be done."""
-        self._total = len(works)
-        maps = sum(len(work.actions) for work in works)
+        *self._before, maps = accumulate((len(work.actions) for work in works), initial=0)
         self._progress.update(self._task, total=maps)
         if works and self._verbosity >= 0 and not self._live:
-            self.say(f"maps to make: {maps}, folders: {self._total}, backend: {backend}")
+            self.say(f"maps to make: {maps}, folders: {len(works)}, backend: {backend}")
 
     def folder(self, number: int, folder: Path) -> None:
         """Show which folder is worked on."""
-        self._where = f"[{number}/{self._total}] {folder}"
-        self._progress.update(self._task, where=self._where)
+        self._where = f"[{number}/{len(self._before)}] {folder}"
+        self._progress.update(self._task, where=self._where, completed=self._before[number - 1])
 
     def step(self, name: str) -> None:
         """Show which step is worked on."""

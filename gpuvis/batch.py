@@ -94,13 +94,13 @@ class Report:
     outcomes : list of Outcome
     backend : str
         Where the work was done.
-    stopped : bool
-        The batch was interrupted.
+    stopped : KeyboardInterrupt or None
+        What interrupted the batch.
     """
 
     outcomes: list[Outcome]
     backend: str
-    stopped: bool = False
+    stopped: KeyboardInterrupt | None = None
 
     @property
     def exit_code(self) -> int:
@@ -139,8 +139,8 @@ def run(request: Request, watcher: Watcher) -> Report:
             watcher.folder(number, work.job.folder)
             for outcome in _run(work.job, job.run(work.job, backend, reason, Steps(watcher.step))):
                 take(outcome)
-    except KeyboardInterrupt:
-        report.stopped = True
+    except KeyboardInterrupt as interrupt:
+        report.stopped = interrupt
     return report
 
 

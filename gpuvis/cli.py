@@ -7,8 +7,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +18,33 @@ from gpuvis.errors import GpuvisError
 from gpuvis.settings import INITS, Page, Settings, Tsne, Umap
 
 
+class _Stopped(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM, which is how containers and job schedulers stop a program."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.exit_code = 128 + number
+
+
+def _stop(number: int, frame: Any) -> None:
+    raise _Stopped(number)
+
+
 class _Main(click.Group):
-    """Turn the errors of gpuvis into one line on stderr and the exit code of their kind."""
+    """Turn errors into one line on stderr and the exit code of their kind."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        before = {number: signal.signal(number, _stop) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             return super().invoke(ctx)
         except GpuvisError as error:
             click.echo(f"error: {error}", err=True)
             ctx.exit(error.exit_code)
+        except _Stopped as stopped:
+            ctx.exit(stopped.exit_code)
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 @click.group(cls=_Main, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -106,15 +123,15 @@ def reduce(folders: tuple[Path, ...], cache_dirs: tuple[Path, ...], quiet: bool,
         out_dir=flags["out_dir"],
         backend=flags["backend"],
     )
-    with _stoppable() as caught, Display(verbosity=int(verbose) - int(quiet)) as display:
+    with Display(verbosity=int(verbose) - int(quiet)) as display:
         report = batch.run(request, display)
     for outcome in report.outcomes:
         for path in outcome.paths:
             click.echo(os.fsencode(path))
     display.summary(report)  # last, where people look
     if report.stopped:
-        display.say(f"stopped by {caught[-1].name}: {_finished(report)}; the same command goes on from there")
-        sys.exit(128 + caught[-1])
+        display.say(f"stopped by {report.stopped}: {_finished(report)}; the same command goes on from there")
+        raise report.stopped
     sys.exit(report.exit_code)
 
 
@@ -131,23 +148,6 @@ def _settings(umap: bool, tsne: bool, pca_dim: int | None, seed: int, **flags: A
 def _finished(report: Any) -> str:
     done = sum(bool(outcome.paths) for outcome in report.outcomes)
     return f"{done} {'map was' if done == 1 else 'maps were'} finished, and no file is half written"
-
-
-@contextmanager
-def _stoppable() -> Iterator[list[signal.Signals]]:
-    """Turn Ctrl-C and SIGTERM into a KeyboardInterrupt, and tell which it was."""
-    caught: list[signal.Signals] = []
-
-    def stop(number: int, frame: Any) -> None:
-        caught.append(signal.Signals(number))
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @main.command()

@@ -17,6 +17,7 @@ RUN pip install --no-cache-dir -c constraints.txt .
 ENV NUMBA_CACHE_DIR=/tmp/numba HOME=/tmp
 
 FROM base AS test
+RUN command -v make || (apt-get update && apt-get install -y --no-install-recommends make && rm -rf /var/lib/apt/lists/*)
 RUN pip install --no-cache-dir -c constraints.txt -e ".[dev]"
 COPY Makefile ./
 COPY tests tests

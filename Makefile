@@ -17,8 +17,8 @@ ifeq ($(strip $(VENV)),)
 # An environment that is active already, such as conda's: take what is there, add only what is missing.
 PY     := $(PYTHON)
 PINS   :=
-READY  := install
-DEV    := install-dev
+READY  := ready
+DEV    := ready-dev
 else
 PY     := $(VENV)/bin/python
 PINS   := -c constraints.txt
@@ -31,7 +31,7 @@ comma  := ,
 EXTRA  := $(if $(strip $(EXTRAS)),[$(EXTRAS)])
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo reduce reduce-umap reduce-tsne test lint format types bench docker clean
+.PHONY: help install install-dev torch ready ready-dev demo reduce reduce-umap reduce-tsne test lint format types bench docker clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,14 +41,16 @@ help:  ## list the targets
 	@echo '  make install TORCH_INDEX=https://download.pytorch.org/whl/cpu    with a small torch, for the CPU only'
 	@echo '  make install PYTHON=python VENV=       into the environment that is active (conda)'
 
-install: $(if $(VENV),$(VENV)/bin/python)  ## install gpuvis (EXTRAS=, TORCH_INDEX=, PYTHON=, VENV=)
-	$(if $(TORCH_INDEX),$(PIP) --no-deps --index-url "$(TORCH_INDEX)" $(TORCH))
+install: torch  ## install gpuvis (EXTRAS=, TORCH_INDEX=, PYTHON=, VENV=)
 	$(PIP) $(PINS) -e ".$(EXTRA)"
 	@$(if $(VENV),touch $(READY))
 
-install-dev: $(if $(VENV),$(VENV)/bin/python)
+install-dev: torch
 	$(PIP) $(PINS) -e ".[dev$(if $(strip $(EXTRAS)),$(comma)$(EXTRAS))]"
 	@$(if $(VENV),touch $(READY) $(DEV))
+
+torch: $(if $(VENV),$(VENV)/bin/pip)
+	$(if $(TORCH_INDEX),$(PIP) --no-deps --index-url "$(TORCH_INDEX)" $(TORCH))
 
 demo: $(READY)  ## write the demo cache, 1,797 handwritten digits, to demo_cache
 	@$(PY) -m gpuvis demo demo_cache
@@ -86,17 +88,23 @@ docker:  ## build the image for the CPU
 	docker build --target cpu --tag gpuvis:cpu .
 
 clean:  ## remove what these targets made
-	rm -rf $(VENV) demo_cache build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf .venv demo_cache build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 	find gpuvis tests -name __pycache__ -prune -exec rm -rf {} +
 
 ifneq ($(strip $(VENV)),)
-$(VENV)/bin/python:
+$(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11) and "gpuvis needs Python 3.11 or newer, but $(PYTHON) is " + sys.version.split()[0] + "; name another one with PYTHON=python3.12")'
-	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "no virtual environment could be made; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "no virtual environment could be made; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@$(MAKE) --no-print-directory install
 
 $(VENV)/.ready-dev: pyproject.toml constraints.txt
 	@$(MAKE) --no-print-directory install-dev
+else
+ready:
+	@$(PY) -m pip show --quiet gpuvis 2>/dev/null || $(MAKE) --no-print-directory install
+
+ready-dev:
+	@$(PY) -c 'import pytest, pytest_cov, hypothesis, ruff, mypy' 2>/dev/null || $(MAKE) --no-print-directory install-dev
 endif

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from gpuvis import job
 from gpuvis.backends import choose
-from gpuvis.errors import GpuvisError, SettingsError
-from gpuvis.job import Checked, Job, Outcome
+from gpuvis.errors import SettingsError
+from gpuvis.folders import find
+from gpuvis.job import Decided, Job
+from gpuvis.outcome import Outcome, failure
 from gpuvis.settings import Page, Settings
 from gpuvis.steps import Steps
 
 logger = logging.getLogger(__name__)
-
-EMBEDDINGS, TABLE = "embeddings.pt", "metadata.csv"
 
 
 @dataclass(frozen=True)
@@ -50,16 +50,16 @@ class Request:
     backend: str = "auto"
 
     def __post_init__(self) -> None:
-        if not self.prefix or "/" in self.prefix or "\0" in self.prefix:
+        if not 0 < len(os.fsencode(self.prefix)) <= 200 or "/" in self.prefix or "\0" in self.prefix:
             raise SettingsError(f"out_prefix has to be the start of a file name; found {self.prefix!r}")
 
     def jobs(self) -> list[Job]:
         """Find the cache folders and say what is asked of each."""
-        common = Path(os.path.commonpath([root.absolute() for root in self.roots]))
+        common = os.path.commonpath([os.path.abspath(root) for root in self.roots])
         return [
             Job(
                 folder,
-                self.out_dir / folder.absolute().relative_to(common) if self.out_dir else folder,
+                self.out_dir / os.path.relpath(os.path.abspath(folder), common) if self.out_dir else folder,
                 self.settings,
                 self.page,
                 self.prefix,
@@ -72,7 +72,7 @@ class Request:
 class Watcher(Protocol):
     """Who is told how a batch goes."""
 
-    def begin(self, works: list[Checked], backend: str) -> None:
+    def begin(self, works: list[Decided], backend: str) -> None:
         """Take note of what will be done; each map is one piece of work."""
 
     def folder(self, number: int, folder: Path) -> None:
@@ -129,11 +129,11 @@ def run(request: Request, watcher: Watcher) -> Report:
     try:
         works = []
         for asked in request.jobs():
-            checked, outcomes = _check(asked)
+            decided, outcomes = _check(asked)
             for outcome in outcomes:
                 take(outcome)
-            if checked:
-                works.append(checked)
+            if decided:
+                works.append(decided)
         watcher.begin(works, backend.name)
         for number, work in enumerate(works, 1):
             watcher.folder(number, work.job.folder)
@@ -144,58 +144,17 @@ def run(request: Request, watcher: Watcher) -> Report:
     return report
 
 
-def _check(asked: Job) -> tuple[Checked | None, tuple[Outcome, ...]]:
+def _check(asked: Job) -> tuple[Decided | None, tuple[Outcome, ...]]:
     """Return what is to be done, if anything, and what is settled already."""
     try:
-        checked = job.check(asked)
+        decided = job.check(asked)
     except Exception as error:  # noqa: BLE001  whatever is wrong with one folder, the others go on
-        return None, (_failed(asked.folder, error),)
-    if not checked.actions:
-        return None, checked.settled
-    return checked, ()
+        return None, (failure(asked.folder, error),)
+    return (decided, ()) if decided.actions else (None, decided.settled)
 
 
 def _run(asked: Job, outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
     try:
         yield from outcomes
     except Exception as error:  # noqa: BLE001
-        yield _failed(asked.folder, error)
-
-
-def _failed(folder: Path, error: Exception) -> Outcome:
-    if not isinstance(error, GpuvisError):
-        logger.info("%s: unexpected error", folder, exc_info=error)
-        error = GpuvisError(f"{folder}: unexpected {type(error).__name__}: {' '.join(str(error).split())}")
-    return Outcome(folder, "failed", error=error)
-
-
-def find(roots: Iterable[Path]) -> Iterator[Path]:
-    """Find the cache folders among and below the given folders, each once, in the order of their names.
-
-    A folder that holds `embeddings.pt` or `metadata.csv` is a cache. A root with `embeddings.pt` stands for itself
-    alone. One without any cache is given as it is: reading it tells what is wrong.
-    """
-    seen: set[str] = set()
-    for root in roots:
-        whole = os.path.exists(root / EMBEDDINGS)  # noqa: PTH110  Path.exists raises where it may not look
-        for folder in [root] if whole else list(_below(root)) or [root]:
-            real = os.path.realpath(folder)
-            if real not in seen:
-                seen.add(real)
-                yield folder
-
-
-def _below(root: Path) -> Iterator[Path]:
-    walked: set[str] = set()  # links are followed, so that a loop of them has to be noticed
-    unreadable: list[Path] = []
-    walk = os.walk(root, followlinks=True, onerror=lambda error: unreadable.append(Path(error.filename)))
-    for parent, folders, files in walk:
-        real = os.path.realpath(parent)
-        if real in walked:
-            folders.clear()
-            continue
-        walked.add(real)
-        folders.sort()
-        if EMBEDDINGS in files or TABLE in files:
-            yield Path(parent)
-    yield from unreadable
+        yield failure(asked.folder, error)

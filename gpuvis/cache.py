@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from gpuvis import agreement, atomic, fingerprint, matrix, table
-from gpuvis.errors import CacheError, DataError
+from gpuvis import agreement, archive, atomic, matrix, table
+from gpuvis.errors import CacheError, DataError, is_out_of_memory
+from gpuvis.folders import EMBEDDINGS, INFO, LABELS, TABLE
 
 if TYPE_CHECKING:
     import pandas as pd
-
-EMBEDDINGS, LABELS, TABLE, INFO = "embeddings.pt", "labels.pt", "metadata.csv", "meta.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,24 +59,27 @@ class Cache:
             A row holds NaN or Inf, or the file's CRC-32 does not match its content.
         """
         path = self.folder / EMBEDDINGS
-        expected = fingerprint.storage_crc(path)
-        storage = torch.empty(0, dtype=torch.uint8).set_(self.embeddings.untyped_storage()).numpy()
-        rows, crc, done, seen = len(self.embeddings), 0, 0, matrix.NonFinite()
-        for start, block in matrix.blocks(self.embeddings.detach()):
-            seen.look_at(start, block.float())  # float32 is what will be reduced
-            end = len(storage) * (start + len(block)) // rows  # the same bytes, where the tensor fills its storage
-            if expected is not None:
-                crc = zlib.crc32(storage[done:end].data, crc)
-            done = end
-        if expected is not None and crc != expected:
-            raise CacheError(
-                f"{path} is damaged: its CRC-32 is {crc:08x}, but {expected:08x} was written; "
-                "copy it again or write the cache again"
-            )
-        try:
-            seen.check()
-        except DataError as error:
-            raise CacheError(f"{path} {error}") from None
+        _verify(path, self.embeddings, archive.storage_crc(path))
+
+
+def _verify(path: Path, embeddings: torch.Tensor, expected: int | None) -> None:
+    storage = torch.empty(0, dtype=torch.uint8).set_(embeddings.untyped_storage()).numpy()
+    crc, done, seen = 0, 0, matrix.NonFinite()
+    for start, block in matrix.blocks(embeddings):
+        seen.look_at(start, block.float())  # float32 is what will be reduced
+        end = len(storage) * (start + len(block)) // len(embeddings)  # the same bytes, if the tensor fills its storage
+        if expected is not None:
+            crc = zlib.crc32(storage[done:end].data, crc)
+        done = end
+    if expected is not None and crc != expected:
+        raise CacheError(
+            f"{path} is damaged: its CRC-32 is {crc:08x}, but {expected:08x} was written; "
+            "copy it again or write the cache again"
+        )
+    try:
+        seen.check()
+    except DataError as error:
+        raise CacheError(f"{path} {error}") from None
 
 
 def read(folder: str | os.PathLike[str]) -> Cache:
@@ -137,19 +139,20 @@ def _check_files(folder: Path) -> None:
 def _load(path: Path) -> torch.Tensor:
     """Load the one tensor of a file without running code from it, memory-mapped where its format allows that."""
     try:
-        mapped = fingerprint.zip_records(path) is not None
-        with warnings.catch_warnings(action="ignore"):  # it warns of the pickles that it then refuses
+        damaged = archive.damaged_record(path)
+        if damaged:
+            raise CacheError(f"{path} is damaged: the CRC-32 of its record {damaged!r} is wrong; write the cache again")
+        with warnings.catch_warnings(action="ignore"):  # torch warns of the pickles that it then refuses
+            mapped = archive.records(path) is not None
             loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except CacheError:
+        raise
     except OSError as error:
         raise CacheError(f"{path} cannot be read: {error.strerror or error}") from None
-    except pickle.UnpicklingError:
-        raise CacheError(
-            f"{path} is not a plain tensor: it is damaged, or loading it would run code or build other objects; "
-            "expected what torch.save(tensor) writes"
-        ) from None
-    except Exception as error:  # noqa: BLE001  torch raises nearly anything on damaged files
-        found = f"{type(error).__name__}: {str(error).splitlines()[0][:100] if str(error) else 'unexpected end'}"
-        raise CacheError(f"{path} is truncated or corrupt ({found}); write the cache again") from None
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        raise CacheError(f"{path} {_why_not_loaded(error)}") from None
     if not isinstance(loaded, torch.Tensor):
         raise CacheError(f"{path} holds a {type(loaded).__name__}; expected one tensor")
     if loaded.layout != torch.strided or loaded.is_quantized:
@@ -157,12 +160,25 @@ def _load(path: Path) -> torch.Tensor:
     return loaded.detach()
 
 
+def _why_not_loaded(error: Exception) -> str:
+    """Say what torch's error means; on damaged files it raises nearly anything."""
+    if isinstance(error, UnicodeEncodeError):
+        return "cannot be read: PyTorch opens only paths that are UTF-8; rename the folder"
+    if isinstance(error, pickle.UnpicklingError):
+        return (
+            "is not a plain tensor: it is damaged, or loading it would run code or build other objects; "
+            "expected what torch.save(tensor) writes"
+        )
+    told = str(error).splitlines()[0][:100] if str(error) else "unexpected end"
+    return f"is truncated or corrupt ({type(error).__name__}: {told}); write the cache again"
+
+
 def _read_info(path: Path) -> dict[str, Any] | str:
     if not path.exists():
         return "there is no meta.json"
     try:
         info = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         info = None
     return info if isinstance(info, dict) else "meta.json cannot be read, so nothing was checked against it"
 
@@ -200,23 +216,27 @@ def write(
         The parts do not make a valid cache; nothing was written.
     """
     folder = Path(folder)
-    meta = {
-        "timestamp": time.strftime("%Y-%m-%d %H:%M:%S"),
-        "num_samples": len(embeddings),
-        "dim": embeddings.shape[-1],
-        **(info or {}),
-    }
+    if not isinstance(embeddings, torch.Tensor):
+        raise CacheError(f"{folder}: the embeddings are a {type(embeddings).__name__}; expected a torch.Tensor")
     embeddings = embeddings.detach().cpu().contiguous()
     agreement.check_embeddings(folder / EMBEDDINGS, embeddings)
+    count, dim = embeddings.shape
+    now = time.strftime("%Y-%m-%d %H:%M:%S")
+    meta = {"timestamp": now, "num_samples": count, "dim": dim, **(info or {})}
     cache = _agreed(folder, embeddings, table.strings(rows), labels, meta)
+    _verify(folder / EMBEDDINGS, embeddings, None)
+    told = json.dumps(meta, indent=2)
     folder.mkdir(parents=True, exist_ok=True)
     with atomic.replacing(folder / EMBEDDINGS) as path:
-        torch.save(embeddings.clone(), path)  # a clone, so that a slice does not carry its whole storage along
-    if cache.labels is not None:
+        whole = embeddings.untyped_storage().nbytes() == embeddings.nbytes
+        torch.save(embeddings if whole else embeddings.clone(), path)  # a view would carry its whole storage along
+    if cache.labels is None:
+        (folder / LABELS).unlink(missing_ok=True)  # of the cache that was here before
+    else:
         with atomic.replacing(folder / LABELS) as path:
-            torch.save(cache.labels, path)
+            torch.save(cache.labels.clone(), path)
     with atomic.replacing(folder / TABLE) as path:
         table.write(path, cache.table)
     with atomic.replacing(folder / INFO) as path:
-        path.write_text(json.dumps(meta, indent=2), encoding="utf-8")
+        path.write_text(told, encoding="utf-8")
     return read(folder)

@@ -30,6 +30,11 @@ def _stop(number: int, frame: Any) -> None:
     raise _Stopped(number)
 
 
+def _ignore_stops() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
 class _Main(click.Group):
     """Turn errors into one line on stderr and the exit code of their kind."""
 
@@ -66,7 +71,10 @@ def _option(name: str, **kwargs: Any) -> Callable[..., Any]:
 
 def _columns(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:
     """Split a list of columns as a line of CSV: names that hold commas may stand in quotes."""
-    return tuple(name for name in next(csv.reader([value], skipinitialspace=True), []) if name)
+    try:
+        return tuple(name for name in next(csv.reader([value], skipinitialspace=True), []) if name)
+    except csv.Error as error:
+        raise click.BadParameter(f"{value!r} is no list of columns: {error}") from None
 
 
 PATH = click.Path(path_type=Path)
@@ -125,12 +133,15 @@ def reduce(folders: tuple[Path, ...], cache_dirs: tuple[Path, ...], quiet: bool,
     )
     with Display(verbosity=int(verbose) - int(quiet)) as display:
         report = batch.run(request, display)
+    if report.stopped:  # impatience shall not cost the summary
+        _ignore_stops()
     for outcome in report.outcomes:
         for path in outcome.paths:
             click.echo(os.fsencode(path))
     display.summary(report)  # last, where people look
     if report.stopped:
-        display.say(f"stopped by {report.stopped}: {_finished(report)}; the same command goes on from there")
+        on = "" if request.overwrite else "; the same command goes on from there"
+        display.say(f"stopped by {report.stopped}: {_finished(report)}{on}")
         raise report.stopped
     sys.exit(report.exit_code)
 
@@ -152,12 +163,11 @@ def _finished(report: Any) -> str:
 
 @main.command()
 @click.argument("folder", type=PATH, default="demo_cache", required=False)
-@click.option("--overwrite", is_flag=True, help="Write the cache again if it is there.")
-def demo(folder: Path, overwrite: bool) -> None:
+def demo(folder: Path) -> None:
     """Write a small real cache to FOLDER: 1,797 handwritten digits, with their images."""
     from gpuvis import demo
 
-    click.echo(os.fsencode(demo.write(folder, overwrite)))
+    click.echo(os.fsencode(demo.write(folder)))
 
 
 @main.command()

@@ -21,7 +21,8 @@ from rich.table import Table
 from rich.text import Text
 
 from gpuvis.batch import Report
-from gpuvis.job import Checked, Outcome
+from gpuvis.job import Decided
+from gpuvis.outcome import Outcome
 
 STYLES = {"written": "green", "drawn again": "green", "up to date": "cyan"}
 WIDE = 10_000  # in a log file no line is cut
@@ -63,6 +64,7 @@ class Display:
 
     def __enter__(self) -> Self:
         logger = logging.getLogger("gpuvis")
+        self._level = logger.level
         logger.addHandler(self._handler)
         logger.setLevel({-1: logging.ERROR, 0: logging.WARNING}.get(self._verbosity, logging.INFO))
         self._progress.start()
@@ -70,13 +72,15 @@ class Display:
 
     def __exit__(self, *raised: object) -> None:
         self._progress.stop()
-        logging.getLogger("gpuvis").removeHandler(self._handler)
+        logger = logging.getLogger("gpuvis")
+        logger.removeHandler(self._handler)
+        logger.setLevel(self._level)
 
     def say(self, text: str, style: str = "", prefix: str = "") -> None:
         """Print one line, whatever characters it holds."""
         self.console.print(Text.assemble((prefix, style), text), soft_wrap=True)
 
-    def begin(self, works: list[Checked], backend: str) -> None:
+    def begin(self, works: list[Decided], backend: str) -> None:
         """Take note of what will be done."""
         *self._before, maps = accumulate((len(work.actions) for work in works), initial=0)
         self._progress.update(self._task, total=maps)

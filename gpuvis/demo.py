@@ -6,33 +6,51 @@ Source: E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 
-from gpuvis.errors import OutputExistsError
+from gpuvis.errors import OutputError, OutputExistsError
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 SCALE = 8  # the digits have 8 × 8 pixels; so magnified, they can be seen
 
 
-def write(folder: Path, overwrite: bool = False) -> Path:
-    """Write the cache, with its images below `folder/images`.
+def write(folder: Path) -> Path:
+    """Write the cache, with its images below `folder/images`, whole or not at all.
 
     Returns
     -------
     Path
-        The folder.
+        The folder. If the demo is there already, nothing is done.
 
     Raises
     ------
     OutputExistsError
-        There is something else in the folder, and `overwrite` was not given.
+        There is something else.
+    OutputError
+        The folder cannot be written.
     """
-    if folder.exists() and any(folder.iterdir()) and not overwrite:
-        if _is_demo(folder):
-            return folder
-        raise OutputExistsError(f"{folder} is not empty; name another folder, or use --overwrite to add the demo to it")
+    if _is_demo(folder):
+        return folder
+    partial = folder.absolute().with_name(f".{folder.absolute().name}.part")
+    try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise OutputExistsError(f"{folder} is there already and is no demo; name a folder that is new or empty")
+        shutil.rmtree(partial, ignore_errors=True)
+        _write(partial)
+        partial.replace(folder)
+    except OutputError:
+        raise
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be written: {error.strerror}; name another folder") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
+def _write(folder: Path) -> None:
     import pandas as pd
     import torch
     from sklearn.datasets import load_digits
@@ -50,9 +68,8 @@ def write(folder: Path, overwrite: bool = False) -> Path:
         }
     )
     _write_images(folder / "images", names, digits.images)
-    info = {"split": "test", "normalized": False, "checkpoint_path": None, "cache_dir": str(folder), "demo": "digits"}
+    info = {"split": "test", "normalized": False, "checkpoint_path": None, "demo": "digits"}
     cache.write(folder, torch.from_numpy(digits.data.astype(np.float32)), table, torch.from_numpy(digits.target), info)
-    return folder
 
 
 def _is_demo(folder: Path) -> bool:

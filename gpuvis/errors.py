@@ -53,3 +53,9 @@ class OutOfMemoryError(GpuvisError, MemoryError):
     """The work does not fit in memory."""
 
     exit_code = 4
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error means that memory ran out; torch raises a plain RuntimeError for it."""
+    told = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return isinstance(error, MemoryError) or told

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache as once
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpuvis import fingerprint, outputs, record
+from gpuvis import fingerprint, place, record
 from gpuvis.backends.base import Backend
 from gpuvis.errors import CacheError, GpuvisError
-from gpuvis.outputs import Action, Outputs
+from gpuvis.folders import TABLE
+from gpuvis.interrupts import held_back
+from gpuvis.outcome import Outcome, failure
+from gpuvis.outputs import Action, Outputs, plain
 from gpuvis.settings import Method, Page, Settings
 from gpuvis.steps import Steps
 
@@ -25,8 +30,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PAGE_BYTES = 5 << 20  # plotly.js
-ROW_BYTES = 200  # coordinates, and what the page holds of a row
+COORDS_BYTES = 8  # of a row
+PAGE_BYTES, PAGE_ROW_BYTES = 5 << 20, 100  # plotly.js, and what the page holds of a row
 
 
 @dataclass(frozen=True)
@@ -61,41 +66,37 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of one map, or of a folder that has none."""
-
-    folder: Path
-    result: str
-    method: Method | None = None
-    rows: int | None = None
-    columns: int | None = None
-    seconds: float | None = None
-    paths: tuple[Path, ...] = ()
-    error: Exception | None = None
-
-    @property
-    def exit_code(self) -> int:
-        """0, or that of the error."""
-        return 0 if self.error is None else getattr(self.error, "exit_code", 1)
-
-
-@dataclass(frozen=True)
-class Checked:
-    """A job after the first look: what is to be done for each map, and what has been settled already."""
+class Decided:
+    """What is to be done for each map of a job, and what is settled already."""
 
     job: Job
     actions: dict[Method, Action]
     settled: tuple[Outcome, ...]
-    rows: int | None = None
 
 
-def check(job: Job) -> Checked:
+def decide(job: Job) -> Decided:
+    """Look at what is there: maps that are up to date and maps that are refused are settled, others have an action."""
+    actions: dict[Method, Action] = {}
+    settled = []
+    content = once(lambda: fingerprint.of_cache(job.folder))
+    for method in job.settings.methods:
+        files, action = job.outputs(method), Action.COMPUTE
+        try:
+            if not job.overwrite:
+                action = files.action(job.folder, job.settings, job.page, content)
+        except GpuvisError as error:
+            settled.append(Outcome(job.folder, "refused", method, error=error))
+            continue
+        if action is Action.NOTHING:
+            told = (files.read_record() or {})["input"]
+            settled.append(Outcome(job.folder, "up to date", method, told["rows"], told["columns"]))
+        else:
+            actions[method] = action
+    return Decided(job, actions, tuple(settled))
+
+
+def check(job: Job) -> Decided:
     """Look at a job without computing anything, and without reading the tensor's values.
-
-    Returns
-    -------
-    Checked
-        Maps that are up to date, and maps that are refused, are settled; the others have an action.
 
     Raises
     ------
@@ -104,25 +105,13 @@ def check(job: Job) -> Checked:
     OutputError
         The outputs cannot be written.
     """
-    actions: dict[Method, Action] = {}
-    settled = []
-    for method in job.settings.methods:
-        try:
-            action = job.outputs(method).action(job.folder, job.settings, job.page, job.overwrite)
-        except GpuvisError as error:
-            settled.append(Outcome(job.folder, "refused", method, error=error))
-            continue
-        if action is Action.NOTHING:
-            size = job.outputs(method).read_record()["input"]
-            settled.append(Outcome(job.folder, "up to date", method, size["rows"], size["columns"]))
-        else:
-            actions[method] = action
-    rows = None
-    if Action.COMPUTE in actions.values():
+    decided, rows = decide(job), 0
+    if Action.COMPUTE in decided.actions.values():
         rows = len(_read(job.folder).embeddings)
-    if actions:
-        outputs.check_writable(job.out, (PAGE_BYTES + ROW_BYTES * (rows or 0)) * len(actions))
-    return Checked(job, actions, tuple(settled), rows)
+    if decided.actions:
+        page = PAGE_BYTES + PAGE_ROW_BYTES * rows if job.page else 0
+        place.check_writable(job.out, (COORDS_BYTES * rows + page) * len(decided.actions))
+    return decided
 
 
 def _read(folder: Path) -> Cache:
@@ -137,25 +126,33 @@ def run(job: Job, backend: Backend, reason: str, steps: Steps) -> Iterator[Outco
     Raises
     ------
     GpuvisError
-        Nothing more can be done for this folder. What was saved before stays.
+        Nothing can be done for this folder.
     """
-    with outputs.locked(job.out):
-        checked = check(job)  # again: another run may have finished here since
-        yield from checked.settled
-        for method, action in checked.actions.items():
-            if action is Action.DRAW:
-                yield _draw_again(job, method, steps)
-        todo = [method for method, action in checked.actions.items() if action is Action.COMPUTE]
+    with place.locked(job.out):
+        decided = decide(job)  # again: another run may have finished here since
+        yield from decided.settled
+        todo = [method for method, action in decided.actions.items() if action is Action.COMPUTE]
+        for method in decided.actions:
+            if method not in todo:
+                yield _told(job, method, partial(_draw_again, job, method, steps))
         if todo:
             yield from _compute(job, job.settings.only(*todo), (backend, reason), steps)
+
+
+def _told(job: Job, method: Method, make: Callable[[], Outcome]) -> Outcome:
+    """Make one map; whatever goes wrong with it, the next one is still to be made."""
+    try:
+        return make()
+    except Exception as error:  # noqa: BLE001
+        return failure(job.folder, error, method)
 
 
 def _draw_again(job: Job, method: Method, steps: Steps) -> Outcome:
     from gpuvis import table
 
     files, start = job.outputs(method), time.perf_counter()
-    told = files.read_record()
-    _draw(job, files, (files.load_coords(), table.read(job.folder / "metadata.csv")), told, steps)
+    told = files.read_record() or {}
+    _draw(job, files, (files.load_coords(), table.read(job.folder / TABLE)), told, steps)
     rows, columns = (told["input"][key] for key in ("rows", "columns"))
     seconds = time.perf_counter() - start
     return Outcome(job.folder, "drawn again", method, rows, columns, seconds, (files.page, files.record))
@@ -164,40 +161,51 @@ def _draw_again(job: Job, method: Method, steps: Steps) -> Outcome:
 def _compute(job: Job, settings: Settings, chosen: tuple[Backend, str], steps: Steps) -> Iterator[Outcome]:
     from gpuvis import reduction
 
-    start, before = time.perf_counter(), _stamp(job.folder)
+    start, before = time.perf_counter(), fingerprint.stamp(job.folder)
     with steps("read"):
         cache = _read(job.folder)
         cache.verify()
         told = record.of_input(cache, fingerprint.of_cache(job.folder))
     for note in (*cache.notes, *settings.fitted_to(*cache.embeddings.shape)[1]):
         logger.warning("%s: %s", job.folder, note)
-    for done in reduction.maps(cache.embeddings, settings, chosen[0], steps):
-        if _stamp(job.folder) != before:
+    prepared = reduction.prepare(cache.embeddings, settings, chosen[0], steps)
+
+    def make(method: Method) -> Outcome:
+        nonlocal start
+        done = reduction.embed(prepared, method, chosen[0], steps)
+        if fingerprint.stamp(job.folder) != before:
             raise CacheError(f"{job.folder}: the cache was written again while it was read; run again")
-        yield _save(job, cache, record.of_run(told, settings, done, *chosen), done, (start, steps))
-        start = time.perf_counter()
+        run = record.of_run(told, settings, done, *chosen)
+        run["steps"] = {**steps.of("read"), **done.steps}
+        began, start = start, time.perf_counter()
+        return _save(job, cache, run, done, (began, steps))
+
+    for method in settings.methods:
+        yield _told(job, method, partial(make, method))
 
 
 def _save(job: Job, cache: Cache, run: dict[str, Any], done: Reduction, clock: tuple[float, Steps]) -> Outcome:
     """Save the coordinates first: they are safe whatever becomes of the page."""
     files, (start, steps) = job.outputs(done.method), clock
-    run["steps"] = {**steps.of("read"), **done.steps}
-    with steps("save"):
-        files.save_coords(done.coords)
-        files.save_record(run, job.page, drawn=False)
-    run["steps"] |= steps.of("save")
-    paths, error = [files.coords, files.record], None
-    try:
+    rows, columns = cache.embeddings.shape
+    with steps("save"), held_back():  # coordinates without their record would be refused by the next run
+        run["outputs"] = {files.coords.name: files.save_coords(done.coords)}
         if job.page:
+            run["outputs"][files.page.name] = None  # it may be replaced, and is not drawn yet
+        elif files.page.exists() and job.overwrite:
+            files.page.unlink()
+            logger.warning("%s: %s showed an earlier map and was removed", job.folder, files.page.name)
+        files.save_record(run)
+    paths, failed = [files.coords, files.record], None
+    run["steps"] |= steps.of("save")
+    if job.page:
+        try:
             _draw(job, files, (done.coords, cache.table), run, steps)
             paths.insert(1, files.page)
-        else:
-            files.save_record(run, None, drawn=False)
-    except Exception as raised:  # noqa: BLE001  the map is there, and the next one is still to be made
-        error = raised
-    rows, columns = cache.embeddings.shape
-    seconds, result = time.perf_counter() - start, "not drawn" if error else "written"
-    return Outcome(job.folder, result, done.method, rows, columns, seconds, tuple(paths), error)
+        except Exception as error:  # noqa: BLE001
+            failed = failure(job.folder, error).error
+    seconds, result = time.perf_counter() - start, "not drawn" if failed else "written"
+    return Outcome(job.folder, result, done.method, rows, columns, seconds, tuple(paths), failed)
 
 
 def _draw(job: Job, files: Outputs, shown: tuple[np.ndarray, pd.DataFrame], run: dict[str, Any], steps: Steps) -> None:
@@ -206,13 +214,7 @@ def _draw(job: Job, files: Outputs, shown: tuple[np.ndarray, pd.DataFrame], run:
     page = job.page or Page()
     with steps("draw"):
         html, notes = figure.draw(*shown, page, record.caption(run))
-        files.save_page(html)
+        run["outputs"][files.page.name] = files.save_page(html)
     for note in notes:
         logger.warning("%s: %s", job.folder, note)
-    files.save_record({**run, "steps": {**run["steps"], **steps.of("draw")}}, page, drawn=True)
-
-
-def _stamp(folder: Path) -> list[tuple[int, int, int]]:
-    """Return what changes when a file of the cache is replaced or written over."""
-    stats = [(folder / name).stat() for name in fingerprint.INPUTS]
-    return [(s.st_ino, s.st_size, s.st_mtime_ns) for s in stats]
+    files.save_record({**run, "page": plain(page), "steps": {**run["steps"], **steps.of("draw")}})

@@ -28,6 +28,18 @@ def check_shape(X: Any) -> None:
         raise DataError("has no columns; expected 1 or more")
 
 
+def check_type(X: Any) -> None:
+    """Check that an array or tensor holds real numbers.
+
+    Raises
+    ------
+    DataError
+    """
+    kind = str(X.dtype).removeprefix("torch.")
+    if not kind.startswith(("float", "bfloat", "int", "uint")):
+        raise DataError(f"has type {kind}; expected real numbers")
+
+
 def blocks(X: Any) -> Iterator[tuple[int, Any]]:
     """Give the rows of a matrix in blocks of bounded size, each with the number of its first row."""
     rows, columns = X.shape

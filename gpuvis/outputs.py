@@ -1,11 +1,10 @@
-"""What a run leaves behind: names, refusal to overwrite, staleness, the run record."""
+"""What a run leaves behind: names, refusal to overwrite, staleness."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from enum import Enum
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from gpuvis import atomic, fingerprint
 from gpuvis.errors import OutputError, OutputExistsError
@@ -62,15 +60,21 @@ class Outputs:
         """The run record, written last."""
         return self._path("_run.json")
 
-    def read_record(self) -> dict[str, Any]:
-        """Return the run record; empty where there is none that can be read."""
+    def read_record(self) -> dict[str, Any] | None:
+        """Return the run record; None where there is none, or it is not one of ours."""
         try:
             record = json.loads(self.record.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return record if isinstance(record, dict) else {}
+            rows, columns = record["input"]["rows"], record["input"]["columns"]
+            parts = record["effective"], record["outputs"], record["steps"], record["input"]["fingerprint"]
+            whole = record["effective"]["method"] == self.method and {"page", "backend"} <= record.keys()
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return None
+        whole = whole and isinstance(rows, int) and isinstance(columns, int)
+        return record if whole and all(isinstance(part, dict) for part in parts) else None
 
-    def action(self, cache: Path, settings: Settings, page: Page | None, overwrite: bool) -> Action:
+    def action(
+        self, cache: Path, settings: Settings, page: Page | None, content: Callable[[], dict[str, Any]]
+    ) -> Action:
         """Tell what is to be done, before anything is computed.
 
         Parameters
@@ -81,88 +85,88 @@ class Outputs:
             What is asked now.
         page : Page or None
             What the page is to show; None: no page.
-        overwrite : bool
-            Compute again whatever is there.
+        content : callable
+            Gives the fingerprint of the cache.
 
         Raises
         ------
         OutputExistsError
             There are outputs that are not what would be made now.
         """
-        there = [path for path in (self.coords, self.page, self.record) if path.exists()]
-        if overwrite or not there:
+        written = (self.coords, self.record, *([self.page] if page else []))
+        there = [path for path in written if os.path.exists(path)]  # noqa: PTH110  Path.exists may raise
+        if not there:
             return Action.COMPUTE
-        reason = self._stale(cache, settings, page)
-        if reason:
+        record = self.read_record()
+        reason = self._stale(record, cache, settings, content) if record else "no run record vouches for it"
+        reason = reason or self._altered(record or {}, page)
+        if record is None or reason:
             raise OutputExistsError(
                 f"{self.folder}: {there[0].name} is there already and {reason}; "
                 "use --overwrite to replace it, or another --out_prefix to keep both"
             )
-        record = self.read_record()
-        drawn = self.page.exists() and record["outputs"].get(self.page.name) and record["page"] == _plain(page)
+        drawn = self.page.exists() and record["outputs"].get(self.page.name) and record["page"] == plain(page)
         return Action.NOTHING if page is None or drawn else Action.DRAW
 
-    def _stale(self, cache: Path, settings: Settings, page: Page | None) -> str:
-        """Say why the outputs cannot stand for what is asked now; empty if they can."""
-        record = self.read_record()
+    def _stale(
+        self, record: dict[str, Any], cache: Path, settings: Settings, content: Callable[[], dict[str, Any]]
+    ) -> str:
+        """Say why a record cannot stand for what is asked now; empty if it can."""
+        told = record["input"]
         try:
-            told, size, written = record["input"]["fingerprint"], record["input"], record["outputs"]
-            before, shape = record["effective"], (size["rows"], size["columns"])
-            asked = settings.fitted_to(*shape)[0].describe(self.method)
-            sums = dict(written)
-        except (KeyError, TypeError, ValueError):
-            return f"no run record ({self.record.name}) vouches for it"
-        try:
-            if told != fingerprint.of_cache(cache):
-                return "the cache has changed since"
+            if told["fingerprint"] != content():
+                other = Path(str(told.get("folder"))) != Path(os.path.abspath(cache))
+                return f"it is the map of {told.get('folder')}" if other else "the cache has changed since"
         except OSError as error:
             return f"the cache cannot be compared with it ({error.strerror})"
-        if before != asked:
-            changed = sorted(key for key in before.keys() | asked.keys() if before.get(key) != asked.get(key))
-            return "it was made with " + ", ".join(f"{k} {before.get(k)} (now {asked.get(k)})" for k in changed)
-        return self._altered(sums, page)
-
-    def _altered(self, sums: dict[str, str | None], page: Page | None) -> str:
-        for path in (self.coords, self.page):
-            there, told = path.exists(), sums.get(path.name)
-            if path == self.coords and not (there and told):
-                return f"{path.name} is missing"
-            if told and there and fingerprint.of_file(path) != told:
-                return f"{path.name} was changed after it was made"
-            if there and page and path.name not in sums:
-                return f"{path.name} was made by something else"
+        before = record["effective"]
+        now = settings.fitted_to(told["rows"], told["columns"])[0].describe(self.method)
+        changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
+        if changed:
+            return "it was made with " + ", ".join(f"{k} {before.get(k)} (now {now.get(k)})" for k in changed)
         return ""
 
-    def save_coords(self, coords: np.ndarray) -> None:
-        """Save the coordinates: a plain `.npy` file with no pickle."""
-        with _saving(self.coords) as temporary, temporary.open("wb") as file:
-            np.save(file, np.ascontiguousarray(coords, np.float32), allow_pickle=False)
+    def _altered(self, record: dict[str, Any], page: Page | None) -> str:
+        """Say which file is not the one that the record vouches for; empty if all are."""
+        sums = record.get("outputs", {})
+        if not self.coords.exists():
+            return f"{self.coords.name} is missing"
+        for path in (self.coords, self.page):
+            if page is None and path == self.page:
+                continue
+            if path.exists() and path.name not in sums:
+                return f"{path.name} was made by something else"
+            if path.exists() and sums[path.name] and fingerprint.of_file(path) != sums[path.name]:
+                return f"{path.name} was changed after it was made"
+        return ""
+
+    def save_coords(self, coords: np.ndarray) -> str:
+        """Save the coordinates as a plain `.npy` file with no pickle, and return their SHA-256."""
+        with _saving(self.coords) as temporary:
+            with temporary.open("wb") as file:
+                np.save(file, np.ascontiguousarray(coords, np.float32), allow_pickle=False)
+            return fingerprint.of_file(temporary)
 
     def load_coords(self) -> np.ndarray:
         """Load saved coordinates."""
         coords: np.ndarray = np.load(self.coords, allow_pickle=False)
         return coords
 
-    def save_page(self, html: str) -> None:
-        """Save the page."""
+    def save_page(self, html: str) -> str:
+        """Save the page, and return its SHA-256."""
         with _saving(self.page) as temporary:
             temporary.write_text(html, encoding="utf-8")
+            return fingerprint.of_file(temporary)
 
-    def save_record(self, record: dict[str, Any], page: Page | None, drawn: bool) -> None:
-        """Save the run record, with the SHA-256 of the outputs that it vouches for.
-
-        A page that is not drawn yet stands in it with no hash: an older page of that name may then be replaced.
-        """
-        sums: dict[str, str | None] = {self.coords.name: fingerprint.of_file(self.coords)}
-        if page or self.page.exists():
-            sums[self.page.name] = fingerprint.of_file(self.page) if drawn else None
-        record = {**record, "page": _plain(page), "outputs": sums}
+    def save_record(self, record: dict[str, Any]) -> None:
+        """Save the run record."""
         with _saving(self.record) as temporary:
             text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
             temporary.write_bytes(text.encode("utf-8", "backslashreplace"))  # file names need not be UTF-8
 
 
-def _plain(page: Page | None) -> dict[str, Any] | None:
+def plain(page: Page | None) -> dict[str, Any] | None:
+    """Return what a page shows, ready for JSON."""
     return {**asdict(page), "hover": list(page.hover)} if page else None
 
 
@@ -173,55 +177,3 @@ def _saving(path: Path) -> Iterator[Path]:
             yield temporary
     except OSError as error:
         raise OutputError(f"{path} could not be written: {error.strerror or error}") from error
-
-
-def check_writable(folder: Path, needed_bytes: int) -> None:
-    """Check that files of so many bytes can be written to a folder, which need not be there yet.
-
-    Raises
-    ------
-    OutputError
-        It is read-only, something else stands in its place, or the disk is full.
-    """
-    there = folder
-    while not os.path.lexists(there):
-        there = there.parent
-    if not there.is_dir():
-        raise OutputError(f"{there} is not a folder, so nothing can be written to {folder}; choose another --out-dir")
-    if not os.access(there, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
-        raise OutputError(f"{there} is read-only; use --out-dir to write the outputs elsewhere")
-    free = shutil.disk_usage(there).free
-    if free < needed_bytes:
-        raise OutputError(
-            f"{there} has {free >> 20} MiB free, but the outputs need about {needed_bytes >> 20}; make room there"
-        )
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder against other runs; the lock goes with the process, however that ends.
-
-    Raises
-    ------
-    OutputExistsError
-        Another run is writing there.
-    OutputError
-        The folder cannot be written to.
-    """
-    path = folder / ".gpuvis.lock"
-    lock = FileLock(path, timeout=0)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout:
-        raise OutputExistsError(f"{folder}: another gpuvis is writing maps here; wait until it ends") from None
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be written to: {error.strerror or error}") from None
-    try:
-        yield
-    finally:
-        try:
-            path.unlink(missing_ok=True)
-        finally:  # an interrupt may have come between
-            path.unlink(missing_ok=True)
-            lock.release()

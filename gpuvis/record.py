@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ def of_input(cache: Cache, fingerprint: dict[str, Any]) -> dict[str, Any]:
     """Describe what went in."""
     rows, columns = cache.embeddings.shape
     return {
-        "folder": str(cache.folder.absolute()),
+        "folder": os.path.abspath(cache.folder),
         "rows": rows,
         "columns": columns,
         "dtype": str(cache.embeddings.dtype).removeprefix("torch."),
@@ -32,7 +33,7 @@ def of_input(cache: Cache, fingerprint: dict[str, Any]) -> dict[str, Any]:
 
 
 def of_run(told: dict[str, Any], asked: Settings, done: Reduction, backend: Backend, reason: str) -> dict[str, Any]:
-    """Describe one map: `told` is what `of_input` gave."""
+    """Describe one map: `told` is what `of_input` gave. What it shows and its outputs are not known yet."""
     return {
         "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "input": told,
@@ -44,6 +45,8 @@ def of_run(told: dict[str, Any], asked: Settings, done: Reduction, backend: Back
         "repeatable": backend.promise(done.method),
         "pca_variance_kept": done.variance_kept,
         "steps": done.steps,
+        "page": None,
+        "outputs": {},
     }
 
 

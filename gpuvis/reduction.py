@@ -11,8 +11,8 @@ import numpy as np
 
 from gpuvis import matrix
 from gpuvis.backends import choose
-from gpuvis.backends.base import Backend
-from gpuvis.errors import DataError, OutOfMemoryError
+from gpuvis.backends.base import Array, Backend
+from gpuvis.errors import DataError, OutOfMemoryError, is_out_of_memory
 from gpuvis.settings import Method, Settings
 from gpuvis.steps import Steps
 
@@ -29,7 +29,7 @@ class Reduction:
     effective : dict
         The settings that were really used.
     notes : tuple of str
-        Where they differ from what was asked, and why.
+        Where they differ from what was asked, and what the libraries warned of.
     variance_kept : float or None
         Share of the variance that PCA kept; None if there was no PCA, or no variance.
     steps : dict
@@ -44,13 +44,24 @@ class Reduction:
     steps: dict[str, dict[str, float]]
 
 
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A matrix on its device, after PCA if that was asked for: what all maps start from."""
+
+    X: Array
+    shape: tuple[int, int]
+    asked: Settings
+    fitted: Settings
+    variance_kept: float | None
+
+
 def reduce(X: Any, settings: Settings | None = None, backend: str = "auto") -> dict[Method, Reduction]:
     """Reduce a matrix to the maps asked for.
 
     Parameters
     ----------
     X : torch.Tensor or array of shape (N, D)
-        Floating point, finite; 5 rows or more.
+        Real numbers, finite in float32; 5 rows or more.
     settings : Settings, optional
         Which maps, and how. Default: one UMAP map.
     backend : {"auto", "gpu", "cpu"}, default="auto"
@@ -64,49 +75,61 @@ def reduce(X: Any, settings: Settings | None = None, backend: str = "auto") -> d
     Raises
     ------
     DataError
-        X is no matrix, too small, or not finite.
+        X is no matrix of real numbers, too small, or not finite.
     NoGpuError
         "gpu" was asked for, and there is none.
     OutOfMemoryError
         The work does not fit in memory.
     """
     chosen, _ = choose(backend)
-    X = X if hasattr(X, "__dlpack__") else np.asarray(X)
+    steps, settings = Steps(), settings or Settings()
     try:
+        X = X if hasattr(X, "__dlpack__") else np.asarray(X)
         matrix.check_shape(X)
-        X = chosen.as_array(X)
-        matrix.check_finite(X)
+        matrix.check_type(X)
+        prepared = prepare(X, settings, chosen, steps, check=True)
     except DataError as error:
         raise DataError(f"X {error}") from None
-    return {reduction.method: reduction for reduction in maps(X, settings or Settings(), chosen, Steps())}
+    return {method: embed(prepared, method, chosen, steps) for method in settings.methods}
 
 
-def maps(X: Any, settings: Settings, backend: Backend, steps: Steps) -> Iterator[Reduction]:
-    """Give the maps one by one, so that each can be saved before the next is begun. One PCA serves them all.
+def prepare(X: Any, settings: Settings, backend: Backend, steps: Steps, check: bool = False) -> Prepared:
+    """Bring a matrix to its device and do the PCA. `check`: look for values that are not finite."""
+    shape = tuple(X.shape)
+    fitted, _ = settings.fitted_to(*shape)
+    with _memory_reported("reading", shape):
+        X = backend.as_array(X)
+    if check:
+        matrix.check_finite(X)
+    if fitted.pca_dim is None:
+        return Prepared(X, shape, settings, fitted, None)
+    with steps("pca"), _memory_reported("PCA", shape):
+        X, kept = backend.pca(X, fitted.pca_dim, fitted.seed)
+    return Prepared(X, shape, settings, fitted, kept)
 
-    X has been checked: a finite matrix.
-    """
-    fitted, _ = settings.fitted_to(*X.shape)
-    reduced, kept = backend.as_array(X), None
-    if fitted.pca_dim is not None:
-        with steps("pca"), _memory_reported("PCA", X.shape):
-            reduced, kept = backend.pca(reduced, fitted.pca_dim, fitted.seed)
-    for method in fitted.methods:
-        with steps(method), _memory_reported(method, X.shape):
-            run = backend.umap if method == "umap" else backend.tsne
-            coords = backend.to_host(run(reduced, getattr(fitted, method), fitted.seed))
-        _check_coords(coords, len(X), method)
-        _, notes = settings.only(method).fitted_to(*X.shape)
-        yield Reduction(method, coords, fitted.describe(method), tuple(notes), kept, steps.of("pca", method))
+
+def embed(prepared: Prepared, method: Method, backend: Backend, steps: Steps) -> Reduction:
+    """Draw one map of a prepared matrix."""
+    fitted = prepared.fitted
+    draw = backend.umap if method == "umap" else backend.tsne
+    with steps(method), _memory_reported(method, prepared.shape):
+        embedding, warned = draw(prepared.X, getattr(fitted, method), fitted.seed)
+        coords = backend.to_host(embedding)
+    _check_coords(coords, prepared.shape[0], method)
+    _, notes = prepared.asked.only(method).fitted_to(*prepared.shape)
+    taken = steps.of("pca", method)
+    return Reduction(method, coords, fitted.describe(method), (*notes, *warned), prepared.variance_kept, taken)
 
 
 @contextmanager
 def _memory_reported(step: str, shape: tuple[int, int]) -> Iterator[None]:
     try:
         yield
-    except MemoryError as error:
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
         raise OutOfMemoryError(
-            f"{step} of {shape[0]} × {shape[1]} does not fit in memory ({error or 'no more is given'}); "
+            f"{step} of {shape[0]:,} × {shape[1]:,} does not fit in memory ({str(error) or 'no more is given'}); "
             "use a smaller pca_dim, or a machine with more memory"
         ) from error
 

@@ -7,6 +7,8 @@ and both go into the run record.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
+from math import inf
+from numbers import Integral, Real
 from typing import Any, Literal
 
 from gpuvis.errors import SettingsError
@@ -31,11 +33,24 @@ def _require(ok: bool, name: str, expected: str, found: object) -> None:
         raise SettingsError(f"{name} has to be {expected}; found {found!r}")
 
 
-def _require_int(name: str, value: object, low: int, high: int | None = None) -> None:
-    ok = isinstance(value, int) and not isinstance(value, bool)
-    ok = ok and value >= low and (high is None or value <= high)  # type: ignore[operator]
-    limits = f"of {low} or more" if high is None else f"from {low} to {high}"
-    _require(ok, name, f"a whole number {limits}", value)
+def _whole(name: str, value: Any, low: int, high: float = inf) -> int:
+    """Return a whole number of any kind, NumPy's too, as an int."""
+    limits = f"of {low} or more" if high == inf else f"from {low} to {high}"
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    _require(whole and low <= int(value) <= high, name, f"a whole number {limits}", value)
+    return int(value)
+
+
+def _number(name: str, value: Any, low: float, high: float) -> float:
+    limits = f"of {low} or more" if high == inf else f"from {low} to {high}"
+    _require(isinstance(value, Real) and low <= float(value) <= min(high, 1e308), name, f"a number {limits}", value)
+    return float(value)
+
+
+def _set(settings: object, **values: object) -> None:
+    """Set checked values while a frozen dataclass is being made."""
+    for name, value in values.items():
+        object.__setattr__(settings, name, value)
 
 
 def _metric(name: str, value: str) -> str:
@@ -63,9 +78,9 @@ class Umap:
     metric: str = "euclidean"
 
     def __post_init__(self) -> None:
-        _require_int("umap_neighbors", self.n_neighbors, 2)
-        _require(0 <= self.min_dist <= 1, "umap_min_dist", "a number from 0 to 1", self.min_dist)
-        object.__setattr__(self, "metric", _metric("umap_metric", self.metric))
+        _set(self, n_neighbors=_whole("umap_neighbors", self.n_neighbors, 2))
+        _set(self, min_dist=_number("umap_min_dist", self.min_dist, 0, 1))
+        _set(self, metric=_metric("umap_metric", self.metric))
 
     def fitted_to(self, rows: int, columns: int) -> tuple[Umap, list[str]]:
         """Return the settings for so many rows and columns, and a note for each difference."""
@@ -95,9 +110,9 @@ class Tsne:
     init: str = "pca"
 
     def __post_init__(self) -> None:
-        _require(1 <= self.perplexity < float("inf"), "tsne_perplexity", "a number of 1 or more", self.perplexity)
+        _set(self, perplexity=_number("tsne_perplexity", self.perplexity, 1, inf))
+        _set(self, metric=_metric("tsne_metric", self.metric))
         _require(self.init in INITS, "tsne_init", "one of " + ", ".join(INITS), self.init)
-        object.__setattr__(self, "metric", _metric("tsne_metric", self.metric))
 
     def fitted_to(self, rows: int, columns: int) -> tuple[Tsne, list[str]]:
         """Return the settings for so many rows and columns, and a note for each difference."""
@@ -141,8 +156,8 @@ class Settings:
     def __post_init__(self) -> None:
         _require(bool(self.methods), "settings", "a request for at least one map (umap, tsne)", "none")
         if self.pca_dim is not None:
-            _require_int("pca_dim", self.pca_dim, 2)
-        _require_int("seed", self.seed, 0, 2**32 - 1)
+            _set(self, pca_dim=_whole("pca_dim", self.pca_dim, 2))
+        _set(self, seed=_whole("seed", self.seed, 0, 2**32 - 1))
 
     @property
     def methods(self) -> tuple[Method, ...]:

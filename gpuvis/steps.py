@@ -1,4 +1,4 @@
-"""The clock of a run: seconds and peak memory of each step, and word to whoever watches."""
+"""The clock of a run: seconds and memory of each step, and word to whoever watches."""
 
 from __future__ import annotations
 
@@ -6,23 +6,13 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 
 
-def _reset_peak() -> None:
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")  # Linux: VmHWM counts from here
-
-
-def _peak_bytes() -> int:
-    """Peak resident set since `_reset_peak`, or of the whole process where that cannot be told."""
-    try:
-        status = Path("/proc/self/status").read_text()
-        return int(status.split("VmHWM:")[1].split()[0]) * 1024
-    except (OSError, IndexError):
-        unit = 1 if sys.platform == "darwin" else 1024
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+def peak_bytes() -> int:
+    """Return the most memory that the process has held at one time so far (its peak resident set)."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 class Steps:
@@ -32,6 +22,11 @@ class Steps:
     ----------
     watch : callable, optional
         Called with the name of each step as it starts.
+
+    Attributes
+    ----------
+    taken : dict of str to dict
+        For each step its `seconds`, and `peak_memory_bytes`: the peak of the process up to the end of the step.
     """
 
     def __init__(self, watch: Callable[[str], None] | None = None) -> None:
@@ -42,11 +37,10 @@ class Steps:
     def __call__(self, name: str) -> Iterator[None]:
         """Time the block as the step `name`."""
         self._watch(name)
-        _reset_peak()
         start = time.perf_counter()
         yield
         seconds = time.perf_counter() - start
-        self.taken[name] = {"seconds": round(seconds, 4), "peak_memory_bytes": _peak_bytes()}
+        self.taken[name] = {"seconds": round(seconds, 4), "peak_memory_bytes": peak_bytes()}
 
     def of(self, *names: str) -> dict[str, dict[str, float]]:
         """Return the named steps, as far as they were taken, for the run record."""

@@ -14,6 +14,8 @@ from gpuvis.errors import CacheError
 
 COLUMNS = ("file_name", "ground_truth_num_label", "ground_truth_word_label", "ground_truth_L2_num_label")
 
+BLOCK_BYTES = 16 << 20  # the longest row that can be read
+
 
 def read(path: Path) -> pd.DataFrame:
     """Read a CSV file, every column as strings.
@@ -28,7 +30,9 @@ def read(path: Path) -> pd.DataFrame:
         types = dict.fromkeys(header, pa.string())
         table = arrow_csv.read_csv(
             path,
-            parse_options=arrow_csv.ParseOptions(newlines_in_values=True),
+            read_options=arrow_csv.ReadOptions(block_size=BLOCK_BYTES),
+            # A blank line is a blank value where there is but one column.
+            parse_options=arrow_csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=len(header) > 1),
             convert_options=arrow_csv.ConvertOptions(column_types=types, strings_can_be_null=False),
         )
     except OSError as error:
@@ -40,6 +44,8 @@ def read(path: Path) -> pd.DataFrame:
 
 def strings(table: pd.DataFrame) -> pd.DataFrame:
     """Return a table with every value as `read` would give it: a string, blank where there is none."""
+    if len({str(name) for name in table.columns}) < len(table.columns):
+        raise CacheError(f"two columns have the same name: {', '.join(map(str, table.columns))}; rename one of them")
     columns = {str(name): ["" if pd.isna(value) else str(value) for value in table[name]] for name in table.columns}
     return pd.DataFrame(columns, dtype="str")
 

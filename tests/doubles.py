@@ -9,7 +9,8 @@ import numpy as np
 
 from gpuvis.backends.base import Device
 from gpuvis.batch import Report
-from gpuvis.job import Checked, Outcome
+from gpuvis.job import Decided
+from gpuvis.outcome import Outcome
 from gpuvis.settings import Method, Tsne, Umap
 
 
@@ -37,13 +38,13 @@ class FirstColumns:
         self.calls.append("pca")
         return X[:, :n_components], 0.5
 
-    def umap(self, X: np.ndarray, settings: Umap, seed: int) -> np.ndarray:
+    def umap(self, X: np.ndarray, settings: Umap, seed: int) -> tuple[np.ndarray, list[str]]:
         self.calls.append("umap")
-        return X[:, :2]
+        return X[:, :2], []
 
-    def tsne(self, X: np.ndarray, settings: Tsne, seed: int) -> np.ndarray:
+    def tsne(self, X: np.ndarray, settings: Tsne, seed: int) -> tuple[np.ndarray, list[str]]:
         self.calls.append("tsne")
-        return X[:, 1::-1]
+        return X[:, 1::-1], ["for the test"]
 
 
 class Log:
@@ -54,7 +55,7 @@ class Log:
         self.steps: list[str] = []
         self.outcomes: list[Outcome] = []
 
-    def begin(self, works: list[Checked], backend: str) -> None:
+    def begin(self, works: list[Decided], backend: str) -> None:
         self.works = works
 
     def folder(self, number: int, folder: Path) -> None:

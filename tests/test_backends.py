@@ -79,35 +79,37 @@ def test_the_measure_of_separation_can_fail(X) -> None:
     assert _separation(np.random.default_rng(0).standard_normal((60, 2))) < 0.6
 
 
+def draw(backend, X: np.ndarray, asked: Umap | Tsne, seed: int = 1) -> np.ndarray:
+    method = backend.umap if isinstance(asked, Umap) else backend.tsne
+    return backend.to_host(method(backend.as_array(X), asked, seed)[0])
+
+
 @pytest.mark.parametrize("metric", METRICS)
 def test_every_metric_gives_a_map_that_separates(backend, X, metric) -> None:
-    umap = backend.umap(backend.as_array(X), Umap(n_neighbors=10, metric=metric), 1)
-    tsne = backend.tsne(backend.as_array(X), Tsne(perplexity=8, metric=metric), 1)
-    for Y in (backend.to_host(umap), backend.to_host(tsne)):
+    for asked in (Umap(n_neighbors=10, metric=metric), Tsne(perplexity=8, metric=metric)):
+        Y = draw(backend, X, asked)
         assert Y.shape == (60, 2)
         assert _separation(Y) > 0.9
 
 
 @pytest.mark.parametrize("init", INITS)
 def test_every_start_of_tsne_gives_a_map_that_separates(backend, X, init) -> None:
-    assert _separation(backend.to_host(backend.tsne(backend.as_array(X), Tsne(perplexity=8, init=init), 1))) > 0.9
+    assert _separation(draw(backend, X, Tsne(perplexity=8, init=init))) > 0.9
 
 
-def test_settings_reach_the_map(backend, X) -> None:
-    A = backend.as_array(X)
-    plain = backend.to_host(backend.umap(A, Umap(n_neighbors=10), 1))
-    for asked, seed in ((Umap(n_neighbors=20), 1), (Umap(n_neighbors=10, min_dist=0.9), 1), (Umap(n_neighbors=10), 2)):
-        assert not np.array_equal(backend.to_host(backend.umap(A, asked, seed)), plain), asked
-    plain = backend.to_host(backend.tsne(A, Tsne(perplexity=8, init="random"), 1))
-    for perplexity, seed in ((4, 1), (8, 2)):
-        again = backend.to_host(backend.tsne(A, Tsne(perplexity=perplexity, init="random"), seed))
-        assert not np.array_equal(again, plain), (perplexity, seed)
-
-
-def test_the_same_seed_gives_the_same_map(backend, X) -> None:
-    A = backend.as_array(X)
-    for draw, asked in ((backend.umap, Umap(n_neighbors=10)), (backend.tsne, Tsne(perplexity=8, init="random"))):
-        np.testing.assert_array_equal(backend.to_host(draw(A, asked, 5)), backend.to_host(draw(A, asked, 5)))
+@pytest.mark.parametrize(
+    ("plain", "others"),
+    [
+        (Umap(n_neighbors=10), [Umap(n_neighbors=20), Umap(n_neighbors=10, min_dist=0.9)]),
+        (Tsne(perplexity=8, init="random"), [Tsne(perplexity=4, init="random")]),
+    ],
+)
+def test_settings_and_seed_reach_the_map(backend, X, plain, others) -> None:
+    Y = draw(backend, X, plain)
+    np.testing.assert_array_equal(draw(backend, X, plain), Y)
+    assert not np.array_equal(draw(backend, X, plain, seed=2), Y)
+    for other in others:
+        assert not np.array_equal(draw(backend, X, other), Y)
 
 
 DEGENERATE = {
@@ -127,9 +129,18 @@ def test_degenerate_data_gives_a_finite_map(backend, name, metric) -> None:
     X = DEGENERATE[name].astype(np.float32)
     umap, _ = Umap(metric=metric).fitted_to(*X.shape)
     tsne, _ = Tsne(metric=metric).fitted_to(*X.shape)
-    for Y in (backend.umap(backend.as_array(X), umap, 1), backend.tsne(backend.as_array(X), tsne, 1)):
-        assert backend.to_host(Y).shape == (len(X), 2)
-        assert np.isfinite(backend.to_host(Y)).all()
+    for asked in (umap, tsne):
+        Y = draw(backend, X, asked)
+        assert Y.shape == (len(X), 2)
+        assert np.isfinite(Y).all()
+
+
+def test_what_was_unusual_is_noted(backend) -> None:
+    same = backend.as_array(np.ones((30, 4), np.float32))
+    _, notes = backend.tsne(same, Tsne(perplexity=8), 1)
+    assert notes == ["all rows are the same, so tsne_init pca has no axes: random is used"]
+    _, notes = backend.tsne(backend.as_array(np.eye(30, dtype=np.float32)), Tsne(perplexity=8, init="random"), 1)
+    assert notes == []
 
 
 def test_the_choice_comes_with_its_reason() -> None:

@@ -11,8 +11,9 @@ from examples import content
 from process import as_nobody
 
 from gpuvis import batch, cache
-from gpuvis.batch import Request, find
+from gpuvis.batch import Request
 from gpuvis.errors import NoGpuError, SettingsError
+from gpuvis.folders import find
 from gpuvis.settings import Settings, Tsne
 
 
@@ -70,7 +71,7 @@ def test_what_nobody_expected_fails_one_folder_only(make_cache, tmp_path, monkey
     monkeypatch.setattr("gpuvis.batch.choose", lambda name: (fake, ""))
     fake = Failing()
     report = batch.run(Request((tmp_path / "t",), Settings()), Log())
-    assert results(report) == [("a", "umap", "written"), ("b", None, "failed"), ("c", "umap", "written")]
+    assert results(report) == [("a", "umap", "written"), ("b", "umap", "failed"), ("c", "umap", "written")]
     assert str(report.outcomes[1].error).endswith("b: unexpected ZeroDivisionError: oh no")
     assert report.exit_code == 1
 
@@ -98,7 +99,7 @@ def test_an_interrupt_keeps_what_is_finished(make_cache, tmp_path, monkeypatch) 
     before = {f"b/{name}" for name in content(tmp_path / "t" / "b")}
     monkeypatch.setattr("gpuvis.batch.choose", lambda name: (Interrupted(), ""))
     report = batch.run(Request((tmp_path / "t",), Settings(tsne=Tsne())), Log())
-    assert report.stopped
+    assert isinstance(report.stopped, KeyboardInterrupt)
     assert results(report) == [("a", "umap", "written")]
     made = set(content(tmp_path / "t"))
     assert {"a/vis_umap_coords.npy", "a/vis_umap.html", "a/vis_umap_run.json"} <= made
@@ -112,6 +113,34 @@ def test_outputs_can_go_elsewhere(tree, tmp_path, backend) -> None:
     assert content(tree) == before
     assert (tmp_path / "out/model_03_data/test/seed3/vis_umap.html").exists()
     assert len(list((tmp_path / "out").rglob("*.npy"))) == 9
+
+
+def test_outputs_never_leave_the_other_place(make_cache, tmp_path, monkeypatch, backend) -> None:
+    make_cache("x/seed1")
+    make_cache("y/z/here/seed1")
+    monkeypatch.chdir(tmp_path / "y/z")
+    batch.run(Request((Path("../../x/seed1"), Path("here/./seed1")), Settings(), out_dir=Path("out")), Log())
+    assert not list((tmp_path / "x").rglob("vis*"))
+    assert (tmp_path / "y/z/out/x/seed1/vis_umap.html").exists()
+    assert (tmp_path / "y/z/out/y/z/here/seed1/vis_umap.html").exists()
+
+
+def test_a_bad_folder_leaves_no_folder_elsewhere(make_cache, tmp_path, backend) -> None:
+    folder = make_cache("a")
+    torch.save(torch.full((40, 8), torch.nan), folder / "embeddings.pt")
+    report = batch.run(Request((folder,), Settings(), out_dir=tmp_path / "out" / "below"), Log())
+    assert report.exit_code == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_path_that_is_not_utf_8(make_cache, tmp_path, monkeypatch, backend) -> None:
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
+    make_cache("a").rename(odd)
+    report = batch.run(Request((odd,), Settings()), Log())
+    assert "cannot be read: PyTorch opens only paths that are UTF-8; rename the folder" in str(report.outcomes[0].error)
+    monkeypatch.chdir(odd)
+    assert results(batch.run(Request((Path(),), Settings()), Log())) == [("", "umap", "written")]
+    assert results(batch.run(Request((Path(),), Settings()), Log())) == [("", "umap", "up to date")]
 
 
 def test_one_folder_goes_straight_to_the_other_place(make_cache, tmp_path, backend) -> None:
@@ -197,7 +226,7 @@ def test_without_a_gpu_nothing_is_begun(tree) -> None:
     assert content(tree) == before
 
 
-@pytest.mark.parametrize("prefix", ["", "a/b"])
+@pytest.mark.parametrize("prefix", ["", "a/b", "x" * 300])
 def test_a_prefix_is_the_start_of_a_name(tmp_path, prefix) -> None:
     with pytest.raises(SettingsError, match="out_prefix has to be the start of a file name"):
         Request((tmp_path,), Settings(), prefix=prefix)

@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import json
-import os
-import pickle
 import zipfile
 from pathlib import Path
 
@@ -10,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from broken import BROKEN, flip, meta
 from examples import content, table_of
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -17,8 +15,10 @@ from hypothesis.extra import numpy as hnp
 from process import as_nobody
 from torch.serialization import set_crc32_options
 
-from gpuvis import cache, fingerprint
+from gpuvis import cache
 from gpuvis.errors import CacheError
+
+X = torch.randn(40, 8)
 
 
 def test_what_is_written_is_read(make_cache) -> None:
@@ -97,107 +97,6 @@ def test_labels_in_a_column_are_read(make_cache) -> None:
     assert cache.read(folder).labels.shape == (40,)
 
 
-class Evil:
-    def __reduce__(self):
-        return os.mkdir, ("pwned",)
-
-
-def _cut(path: Path, share: float) -> None:
-    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
-
-
-def _flip(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    info = fingerprint.zip_records(path)["data/0"]
-    data[info.header_offset + 30 + len(info.filename) + 64 + 400] ^= 1
-    path.write_bytes(data)
-
-
-def _save(X):
-    return lambda folder: torch.save(X, folder / "embeddings.pt")
-
-
-def _meta(**keys):
-    return lambda folder: (folder / "meta.json").write_text(json.dumps(keys))
-
-
-def _label(k: int, value: int):
-    def change(folder: Path) -> None:
-        labels = torch.load(folder / "labels.pt")
-        labels[k] = value
-        torch.save(labels, folder / "labels.pt")
-
-    return change
-
-
-def _append_short_line(folder: Path) -> None:
-    with (folder / "metadata.csv").open("a") as file:
-        file.write("x\n")
-
-
-X = torch.randn(40, 8)
-
-BROKEN = {
-    "no tensor": (lambda f: (f / "embeddings.pt").unlink(), "embeddings.pt is missing"),
-    "no table": (lambda f: (f / "metadata.csv").unlink(), "metadata.csv is missing"),
-    "no folder": (lambda f: __import__("shutil").rmtree(f), "is not a folder"),
-    "a dict": (_save({"a": X}), "holds a dict; expected one tensor"),
-    "an array": (_save(np.zeros((40, 8))), "is not a plain tensor"),
-    "code": (_save(Evil()), "is not a plain tensor: .* would run code"),
-    "code, legacy": (
-        lambda f: torch.save(Evil(), f / "embeddings.pt", _use_new_zipfile_serialization=False),
-        "is not a plain tensor: .* would run code",
-    ),
-    "a plain pickle": (
-        lambda f: (f / "embeddings.pt").write_bytes(pickle.dumps([1, 2], protocol=2)),
-        "is not a plain tensor|truncated or corrupt",
-    ),
-    "sparse": (_save(X.to_sparse()), "holds a sparse or quantised tensor"),
-    "3-D": (_save(X[None]), r"has 3 dimensions, shape \(1, 40, 8\); expected 2"),
-    "1-D": (_save(X[:, 0]), "has 1 dimensions"),
-    "integers": (_save(X.long()), "has type torch.int64; expected floating point"),
-    "complex": (_save(X.to(torch.complex64)), "has type torch.complex64; expected floating point"),
-    "no rows": (_save(X[:0].clone()), "has 0 rows; a map needs 5 or more"),
-    "4 rows": (_save(X[:4].clone()), "has 4 rows; a map needs 5 or more"),
-    "no columns": (_save(X[:, :0].clone()), "has no columns"),
-    "cut": (lambda f: _cut(f / "embeddings.pt", 0.5), "is truncated or corrupt"),
-    "legacy, cut": (
-        lambda f: (
-            torch.save(X, f / "embeddings.pt", _use_new_zipfile_serialization=False),
-            _cut(f / "embeddings.pt", 0.7),
-        ),
-        "is truncated or corrupt",
-    ),
-    "empty": (lambda f: (f / "embeddings.pt").write_bytes(b""), "is truncated or corrupt"),
-    "no tensor file": (lambda f: (f / "embeddings.pt").write_bytes(b"hello" * 100), "is truncated or corrupt"),
-    "a folder": (
-        lambda f: ((f / "embeddings.pt").unlink(), (f / "embeddings.pt").mkdir()),
-        "embeddings.pt cannot be read: Is a directory",
-    ),
-    "more rows in the tensor": (
-        _save(torch.randn(42, 8)),
-        "embeddings.pt has 42 rows but metadata.csv has 40; they are paired row by row",
-    ),
-    "fewer labels": (
-        lambda f: torch.save(torch.arange(39) % 3, f / "labels.pt"),
-        "labels.pt has 39 rows but embeddings.pt and metadata.csv have 40",
-    ),
-    "floating labels": (lambda f: torch.save(torch.zeros(40), f / "labels.pt"), "expected whole numbers"),
-    "wide labels": (
-        lambda f: torch.save(torch.zeros(40, 2).long(), f / "labels.pt"),
-        r"has shape \(40, 2\); expected \(N,\) or \(N, 1\)",
-    ),
-    "broken labels": (lambda f: _cut(f / "labels.pt", 0.5), "labels.pt is truncated or corrupt"),
-    "other labels": (
-        _label(7, 9),
-        r"labels.pt disagrees with ground_truth_num_label of metadata.csv in 1 rows, first in row 7 .*: 9 and 1",
-    ),
-    "num_samples": (_meta(num_samples=41, dim=8), "meta.json says num_samples is 41, but embeddings.pt has 40"),
-    "dim": (_meta(num_samples=40, dim=9), "meta.json says dim is 9, but embeddings.pt has 8"),
-    "ragged": (_append_short_line, "has 1 fields in line 42"),
-}
-
-
 @pytest.mark.parametrize("name", BROKEN)
 def test_each_broken_cache_has_its_own_error(make_cache, tmp_path, monkeypatch, name) -> None:
     monkeypatch.chdir(tmp_path)
@@ -206,7 +105,7 @@ def test_each_broken_cache_has_its_own_error(make_cache, tmp_path, monkeypatch, 
     break_it(folder)
     before = content(tmp_path)
     with pytest.raises(CacheError, match=message) as raised:
-        cache.read(folder)
+        cache.read(folder).verify()
     assert "\n" not in str(raised.value)
     assert str(folder) in str(raised.value)
     assert content(tmp_path) == before
@@ -215,9 +114,25 @@ def test_each_broken_cache_has_its_own_error(make_cache, tmp_path, monkeypatch, 
 
 def test_a_flipped_byte_is_found(make_cache) -> None:
     folder = make_cache()
-    _flip(folder / "embeddings.pt")
+    flip(folder / "embeddings.pt")
     with pytest.raises(CacheError, match="is damaged: its CRC-32 is [0-9a-f]{8}, but [0-9a-f]{8} was written"):
         cache.read(folder).verify()
+
+
+def test_a_flipped_byte_anywhere_is_found_or_does_no_harm(make_cache) -> None:
+    folder = make_cache(rows=6, columns=3)
+    path, X = folder / "embeddings.pt", cache.read(folder).embeddings.clone()
+    whole, found = path.read_bytes(), 0
+    for at in range(len(whole)):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
+        try:
+            got = cache.read(folder)
+            got.verify()
+        except CacheError:
+            found += 1
+        else:
+            assert torch.equal(got.embeddings, X), at
+    assert found > 500
 
 
 def test_a_file_without_crc_is_taken_as_it_is(make_cache) -> None:
@@ -227,7 +142,7 @@ def test_a_file_without_crc_is_taken_as_it_is(make_cache) -> None:
         torch.save(X, folder / "embeddings.pt")
     finally:
         set_crc32_options(True)
-    _flip(folder / "embeddings.pt")
+    flip(folder / "embeddings.pt")
     cache.read(folder).verify()
 
 
@@ -265,7 +180,7 @@ def _train_split(folder: Path) -> None:
         (lambda f: (f / "meta.json").write_text("{"), "meta.json cannot be read"),
         (lambda f: (f / "meta.json").write_text("[1]"), "meta.json cannot be read"),
         (lambda f: (f / "meta.json").write_bytes(b"\xff"), "meta.json cannot be read"),
-        (_meta(dim=8), "meta.json does not tell num_samples"),
+        (meta(dim=8), "meta.json does not tell num_samples"),
         (_train_split, "file_name is blank in 40 of 40 rows"),
         (
             lambda f: table_of(40)[["file_name", "ground_truth_num_label"]].to_csv(f / "metadata.csv", index=False),
@@ -297,14 +212,50 @@ def test_files_that_may_not_be_read_are_told(make_cache) -> None:
         folder.chmod(0o755)
 
 
-def test_an_invalid_cache_is_not_written(tmp_path) -> None:
-    with pytest.raises(CacheError, match="has 4 rows"):
-        cache.write(tmp_path / "new", X[:4], table_of(4))
-    with pytest.raises(CacheError, match="paired row by row"):
-        cache.write(tmp_path / "new", X, table_of(39))
-    with pytest.raises(CacheError, match="labels.pt disagrees"):
-        cache.write(tmp_path / "new", X, table_of(40), torch.ones(40, dtype=torch.int64))
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ((X[:4], table_of(4)), "has 4 rows"),
+        ((X[0, 0], table_of(5)), "has 0 dimensions"),
+        ((X.numpy(), table_of(40)), "the embeddings are a ndarray; expected a torch.Tensor"),
+        ((torch.full((40, 8), torch.nan), table_of(40)), "40 rows hold NaN or Inf"),
+        ((X, table_of(39)), "paired row by row"),
+        ((X, table_of(40), torch.ones(40, dtype=torch.int64)), "labels.pt disagrees"),
+        ((X, table_of(40), None, {"dim": 9}), "says dim is 9"),
+        ((X, table_of(40).set_axis(["1", 1, "a", "b"], axis=1)), "two columns have the same name: 1, 1, a, b"),
+    ],
+)
+def test_an_invalid_cache_is_not_written(make_cache, tmp_path, parts, message) -> None:
+    folder = make_cache()
+    before = content(folder)
+    for place in (folder, tmp_path / "new"):
+        with pytest.raises(CacheError, match=message):
+            cache.write(place, *parts)
+    assert content(folder) == before
     assert not (tmp_path / "new").exists()
+
+
+def test_what_is_no_json_is_not_written(make_cache) -> None:
+    folder = make_cache()
+    before = content(folder)
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        cache.write(folder, X, table_of(40), info={"checkpoint_path": Path("x")})
+    assert content(folder) == before
+
+
+def test_labels_of_an_earlier_cache_do_not_stay(make_cache) -> None:
+    folder = make_cache()
+    assert cache.write(folder, X, table_of(40)).labels is None
+
+
+def test_memory_that_runs_out_is_no_fault_of_the_file(make_cache, monkeypatch) -> None:
+    def fail(*args: object, **kwargs: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+
+    folder = make_cache()
+    monkeypatch.setattr(torch, "load", fail)
+    with pytest.raises(RuntimeError, match="can't allocate memory"):
+        cache.read(folder)
 
 
 def test_a_slice_is_written_without_the_rest(tmp_path) -> None:

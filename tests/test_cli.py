@@ -6,7 +6,9 @@ import json
 import re
 from pathlib import Path
 
+import click
 import pytest
+from broken import BROKEN
 from click.testing import CliRunner, Result
 from examples import content
 
@@ -104,6 +106,7 @@ def test_defaults_are_those_of_the_settings(asked) -> None:
         (("a", "--tsne_init", "nix"), "'nix' is not one of 'pca', 'random'"),
         (("a", "--backend", "tpu"), "'tpu' is not one of"),
         (("a", "--seed", "-1"), "seed has to be a whole number from 0 to 4294967295; found -1"),
+        (("a", "--hover", "a\rb"), "is no list of columns"),
         (("a", "--out_prefix", "a/b"), "out_prefix has to be the start of a file name; found 'a/b'"),
         (("a", "--perplexity", "3"), "No such option"),
     ],
@@ -122,6 +125,22 @@ def test_a_gpu_that_is_not_there_ends_with_3(make_cache) -> None:
     assert got.exit_code == 3
     assert re.fullmatch(r"error: the GPU backend cannot be used: .*; use --backend cpu or auto .*\n", got.stderr)
     assert content(folder) == before
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_cache_is_one_line_and_nothing_is_computed(make_cache, tmp_path, monkeypatch, backend, name) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = make_cache()
+    break_it, message = BROKEN[name]
+    break_it(folder)
+    before = content(tmp_path)
+    got = call("reduce", folder, "-q")
+    assert got.exit_code == 1
+    assert got.stdout == ""
+    assert re.fullmatch(r"error: [^\n]+\n", got.stderr)
+    assert re.search(message, got.stderr)
+    assert backend.calls == []
+    assert content(tmp_path) == before
 
 
 def test_paths_go_to_stdout_and_talk_to_stderr(make_cache, backend) -> None:
@@ -192,4 +211,5 @@ def test_every_option_is_in_the_readme() -> None:
     readme = (Path(__file__).parents[1] / "README.md").read_text()
     for command in main.commands.values():
         for parameter in command.params:
-            assert any(name in readme for name in (*parameter.opts, parameter.human_readable_name)), parameter.opts
+            names = parameter.opts if isinstance(parameter, click.Option) else ["FOLDER", "DIR"]
+            assert any(re.search(rf"[` ]{name}\\b", readme) for name in names), names

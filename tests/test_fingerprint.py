@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.serialization import set_crc32_options
 
-from gpuvis import fingerprint
+from gpuvis import archive, fingerprint
 
 
 @pytest.fixture
@@ -32,11 +32,11 @@ def test_one_byte_of_the_table_changes_it(make_cache) -> None:
 def test_a_large_file_of_equal_size_is_told_apart_by_its_crc(tmp_path) -> None:
     path, X = tmp_path / "embeddings.pt", torch.zeros(10_000, 8)
     torch.save(X, path)
-    before = fingerprint._of_tensor(path)
+    before = fingerprint.of_tensor(path)
     assert "sha256" not in before  # it was not read whole
     X[5_321, 3] = 1e-9  # between the sampled blocks
     torch.save(X, path)
-    after = fingerprint._of_tensor(path)
+    after = fingerprint.of_tensor(path)
     assert after["bytes"] == before["bytes"]
     assert after["crc32"] != before["crc32"]
 
@@ -47,18 +47,18 @@ def test_a_large_file_without_crc_is_told_apart_by_its_blocks(tmp_path) -> None:
     set_crc32_options(False)
     try:
         torch.save(torch.zeros(10_000, 8), path)
-        before = fingerprint._of_tensor(path)
+        before = fingerprint.of_tensor(path)
         torch.save(torch.ones(10_000, 8), path)
     finally:
         set_crc32_options(True)
-    after = fingerprint._of_tensor(path)
+    after = fingerprint.of_tensor(path)
     assert after["crc32"] == before["crc32"]
     assert after["sampled_sha256"] != before["sampled_sha256"]
-    assert fingerprint.storage_crc(path) is None
+    assert archive.storage_crc(path) is None
 
 
 @pytest.mark.usefixtures("small_limits")
 def test_a_large_legacy_file_is_hashed_whole(tmp_path) -> None:
     path = tmp_path / "embeddings.pt"
     torch.save(torch.zeros(10_000, 8), path, _use_new_zipfile_serialization=False)
-    assert fingerprint._of_tensor(path) == {"bytes": path.stat().st_size, "sha256": fingerprint.of_file(path)}
+    assert fingerprint.of_tensor(path) == {"bytes": path.stat().st_size, "sha256": fingerprint.of_file(path)}

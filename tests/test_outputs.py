@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +14,8 @@ from doubles import FirstColumns
 from examples import content, table_of
 from process import as_nobody
 
-from gpuvis import atomic, cache, job, outputs
-from gpuvis.errors import CacheError, DataError, OutputError, OutputExistsError
+from gpuvis import atomic, cache, fingerprint, job, place
+from gpuvis.errors import OutputError, OutputExistsError
 from gpuvis.job import Job
 from gpuvis.settings import Page, Settings, Tsne, Umap
 from gpuvis.steps import Steps
@@ -34,7 +36,7 @@ def with_(asked: Job, **changes) -> Job:
 
 
 def refusal(asked: Job) -> str:
-    (outcome,) = [outcome for outcome in job.check(asked).settled if outcome.error]
+    (outcome,) = [outcome for outcome in job.decide(asked).settled if outcome.error]
     assert isinstance(outcome.error, OutputExistsError)
     assert outcome.exit_code == 1
     return str(outcome.error)
@@ -72,10 +74,10 @@ def test_the_record_tells_what_was_asked_and_what_was_done(asked) -> None:
     assert told["backend"]["reason"] == "for the test"
     assert told["repeatable"] == "the same umap map"
     assert told["versions"]["torch"].startswith("2.")
-    assert set(told["steps"]) == {"read", "umap", "save", "draw"}
+    assert list(told["steps"]) == ["read", "umap", "save", "draw"]
     assert all(step["seconds"] >= 0 and step["peak_memory_bytes"] > 1e6 for step in told["steps"].values())
     for name, digest in told["outputs"].items():
-        assert digest == outputs.fingerprint.of_file(asked.out / name)
+        assert digest == fingerprint.of_file(asked.out / name)
 
 
 def test_one_pca_serves_both_maps(asked) -> None:
@@ -123,7 +125,7 @@ def _relabel(asked: Job) -> None:
         (_relabel, "the cache has changed since"),
         (lambda a: np.save(a.out / "vis_umap_coords.npy", np.zeros((40, 2))), "vis_umap_coords.npy was changed after"),
         (lambda a: (a.out / "vis_umap.html").write_text("mine"), "vis_umap.html was changed after"),
-        (lambda a: (a.out / "vis_umap_run.json").unlink(), "no run record .vis_umap_run.json. vouches for it"),
+        (lambda a: (a.out / "vis_umap_run.json").unlink(), "no run record vouches for it"),
         (lambda a: (a.out / "vis_umap_run.json").write_text("{}"), "no run record"),
         (lambda a: (a.out / "vis_umap_run.json").write_text("[]"), "no run record"),
         (lambda a: (a.out / "vis_umap_coords.npy").unlink(), "vis_umap_coords.npy is missing"),
@@ -199,14 +201,52 @@ def test_coordinates_are_safe_when_drawing_fails(asked, monkeypatch) -> None:
     assert backend.calls == []
 
 
+def failing(error: BaseException) -> FirstColumns:
+    class Failing(FirstColumns):
+        def umap(self, *args):
+            raise error
+
+    return Failing()
+
+
+def failures(asked: Job, backend: FirstColumns) -> list[tuple[str, int]]:
+    outcomes = job.run(asked, backend, "for the test", Steps())
+    return [(str(outcome.error or outcome.result), outcome.exit_code) for outcome in outcomes]
+
+
+def test_one_map_that_fails_does_not_cost_the_other(asked) -> None:
+    (said, code), other = failures(asked, failing(ZeroDivisionError("oh\nno")))
+    assert (said, code) == (f"{asked.folder}: unexpected ZeroDivisionError: oh no", 1)
+    assert other == ("written", 0)
+    assert not list(asked.out.glob("vis_umap*"))
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError("9 GiB"), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 GiB")]
+)
+def test_memory_that_runs_out_ends_with_4(asked, monkeypatch, error) -> None:
+    (said, code), other = failures(asked, failing(error))
+    assert code == 4
+    assert re.search(r"umap of 40 × 8 does not fit in memory \(.*9 GiB\); use a smaller pca_dim", said)
+    assert other == ("written", 0)
+
+    def fail(*args: object) -> None:
+        raise error
+
+    monkeypatch.setattr("gpuvis.page.figure.draw", fail)
+    (said, code), _ = failures(with_(asked, overwrite=True), FirstColumns())
+    assert code == 4
+    assert re.search(r"memory ran out \(.*9 GiB\)", said)
+
+
 def test_a_cache_that_changes_while_it_is_read_gives_no_map(asked) -> None:
     class Meddling(FirstColumns):
         def umap(self, *args):
             _recache(asked)
             return super().umap(*args)
 
-    with pytest.raises(CacheError, match="was written again while it was read"):
-        run(with_(asked, settings=asked.settings.only("umap")), Meddling())
+    ((said, _),) = failures(with_(asked, settings=asked.settings.only("umap")), Meddling())
+    assert "was written again while it was read; run again" in said
     assert not list(asked.out.glob("*vis*"))
 
 
@@ -215,11 +255,67 @@ def test_a_map_that_is_not_whole_is_not_saved(asked) -> None:
         def umap(self, X, *args):
             Y = X[:, :2].copy()
             Y[3] = np.nan
-            return Y
+            return Y, []
 
-    with pytest.raises(DataError, match="umap gave coordinates that are not finite in 1 rows"):
-        run(asked, Exploding())
-    assert not list(asked.out.glob("*vis*"))
+    (said, _), _ = failures(asked, Exploding())
+    assert said.startswith("umap gave coordinates that are not finite in 1 rows")
+    assert not list(asked.out.glob("vis_umap*"))
+
+
+def test_an_interrupt_never_splits_coordinates_from_their_record(asked, monkeypatch) -> None:
+    """Ctrl-C at any moment of the saving: the next run finds the map whole, or nothing."""
+    asked = with_(asked, settings=asked.settings.only("umap"))
+    replace, moment = Path.replace, 0
+    for moment in range(1, 9):
+        calls = 0
+
+        def interrupting(self: Path, target: Path) -> Path:
+            nonlocal calls
+            calls += 1
+            if calls == moment:  # noqa: B023
+                signal.raise_signal(signal.SIGINT)
+            return replace(self, target)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", interrupting)
+            try:
+                run(with_(asked, overwrite=True))
+            except KeyboardInterrupt:
+                assert calls == moment or calls == moment + 1
+            else:
+                break
+        assert run(asked)[0] in {"up to date", "drawn again", "written"}
+        assert not list(asked.out.glob(".*"))
+    assert moment == 5  # coordinates, record, page, record
+
+
+def test_a_page_of_an_earlier_map_does_not_stay(asked) -> None:
+    asked = with_(asked, settings=asked.settings.only("umap"))
+    run(asked)
+    other = with_(asked, page=None, overwrite=True, settings=Settings(seed=2))
+    assert run(other) == ["written"]
+    assert not (asked.out / "vis_umap.html").exists()
+
+
+def test_a_foreign_page_is_no_matter_where_none_is_asked_for(asked) -> None:
+    asked = with_(asked, settings=asked.settings.only("umap"), page=None)
+    (asked.out / "vis_umap.html").write_text("mine")
+    assert run(asked) == ["written"]
+    assert run(asked) == ["up to date"]
+    assert (asked.out / "vis_umap.html").read_text() == "mine"
+
+
+def test_the_map_of_another_cache_is_named(asked, make_cache, tmp_path) -> None:
+    other = make_cache("other", seed=5)
+    run(with_(asked, out=tmp_path / "out"))
+    assert f"it is the map of {asked.folder}" in str(
+        job.decide(with_(asked, folder=other, out=tmp_path / "out")).settled[0].error
+    )
+
+
+def test_what_the_libraries_warn_of_is_recorded(asked) -> None:
+    run(asked)
+    assert json.loads((asked.out / "vis_tsne_run.json").read_text())["notes"][-1] == "for the test"
 
 
 def test_a_write_is_whole_or_not_at_all(tmp_path) -> None:
@@ -235,8 +331,21 @@ def test_a_write_is_whole_or_not_at_all(tmp_path) -> None:
     assert content(tmp_path) == {"file": b"new"}
 
 
+def test_a_lock_leaves_nothing_where_nothing_was_written(tmp_path) -> None:
+    with place.locked(tmp_path / "a" / "b"):
+        assert (tmp_path / "a" / "b").is_dir()
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "a").mkdir()
+    with place.locked(tmp_path / "a" / "b"):
+        (tmp_path / "a" / "b" / "made").touch()
+    assert list(content(tmp_path)) == ["a/b/made"]
+    with place.locked(tmp_path / "a"):
+        pass
+    assert (tmp_path / "a").is_dir()
+
+
 def test_the_second_run_in_a_folder_is_told(asked) -> None:
-    with outputs.locked(asked.out), pytest.raises(OutputExistsError, match="another gpuvis is writing maps here"):
+    with place.locked(asked.out), pytest.raises(OutputExistsError, match="another gpuvis is writing maps here"):
         run(asked)
     assert run(asked) == ["written", "written"]
     assert not (asked.out / ".gpuvis.lock").exists()
@@ -244,10 +353,11 @@ def test_the_second_run_in_a_folder_is_told(asked) -> None:
 
 @pytest.mark.parametrize("free", [10**6, 10**12])
 def test_a_full_disk_is_told_before_the_work(asked, monkeypatch, free) -> None:
-    monkeypatch.setattr(outputs.shutil, "disk_usage", lambda path: _Usage(free))
+    monkeypatch.setattr(place.shutil, "disk_usage", lambda path: _Usage(free))
     if free < 10**7:
         with pytest.raises(OutputError, match="has 0 MiB free, but the outputs need about 10"):
             job.check(asked)
+        assert len(job.check(with_(asked, page=None)).actions) == 2
     else:
         assert len(job.check(asked).actions) == 2
 
@@ -264,5 +374,5 @@ def test_a_read_only_folder_is_told_before_the_work(asked) -> None:
 
 def test_a_file_in_the_way_of_the_output_folder_is_told(asked, tmp_path) -> None:
     (tmp_path / "out").write_text("a file")
-    with pytest.raises(OutputError, match="out is not a folder, so nothing can be written to"):
+    with pytest.raises(OutputError, match="out is not a folder, so nothing can be written below it"):
         job.check(with_(asked, out=tmp_path / "out" / "below"))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
-import random
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from examples import content
 from process import gpuvis
@@ -96,28 +95,57 @@ def test_the_second_of_two_jobs_on_a_folder_is_told(make_cache) -> None:
     assert len(out.splitlines()) == 3
 
 
-def test_a_killed_run_leaves_whole_files(make_cache) -> None:
-    folder = make_cache(rows=60)
-    seen = set()
-    for attempt in range(12):
-        seed = str(attempt % 2)
-        command = [*COMMAND, folder, "--tsne", "--overwrite", "-q", "--seed", seed]
-        run = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        wait = random.Random(attempt).uniform(0.5, 6) if attempt > 1 else None
-        try:
-            run.wait(timeout=wait)
-        except subprocess.TimeoutExpired:
-            run.kill()
-            run.wait()
-        coords, page = folder / "vis_tsne_coords.npy", folder / "vis_tsne.html"
-        assert np.load(coords, allow_pickle=False).shape == (60, 2)
-        assert page.read_text().endswith("</html>\n")
-        seen.add((of_file(coords), of_file(page)))
-        if attempt < 2:
-            whole = seen.copy()
-    assert {coords for coords, _ in seen} == {coords for coords, _ in whole}
-    assert {page for _, page in seen} == {page for _, page in whole}
-    assert gpuvis("reduce", folder, "--tsne", "--overwrite").returncode == 0
+KILLING = """
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv.pop(1))
+moment, seen = int(sys.argv.pop(1)), 0
+fsync, replace = os.fsync, Path.replace
+def at(act):
+    def counted(*args):
+        global seen
+        seen += 1
+        if seen == moment:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return act(*args)
+    return counted
+os.fsync, Path.replace = at(fsync), at(replace)
+from doubles import FirstColumns
+from gpuvis import batch
+from gpuvis.cli import main
+class Scaled(FirstColumns):
+    def umap(self, X, settings, seed):
+        return X[:, :2] * seed, []
+batch.choose = lambda name: (Scaled(), "for the test")
+main()
+"""
+
+
+def killed(folder: Path, moment: int, *args: str) -> int:
+    """Run with a quick backend, and die without warning before the given flush or rename."""
+    command = [sys.executable, "-c", KILLING, str(Path(__file__).parent), str(moment), "reduce", str(folder), *args]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).returncode
+
+
+def test_a_run_killed_at_any_moment_leaves_whole_files(make_cache) -> None:
+    folder = make_cache()
+    coords, page, record = (folder / f"vis_umap{end}" for end in ("_coords.npy", ".html", "_run.json"))
+    whole = {}
+    for seed in ("1", "2"):
+        assert killed(folder, 0, "--overwrite", "--seed", seed) == 0
+        whole[seed] = (of_file(coords), of_file(page))
+    moment, code = 0, -signal.SIGKILL
+    while code:
+        moment += 1
+        assert killed(folder, 0, "--overwrite", "--seed", "1") == 0
+        code = killed(folder, moment, "--overwrite", "--seed", "2")
+        assert of_file(coords) in {whole["1"][0], whole["2"][0]}
+        assert of_file(page) in {whole["1"][1], whole["2"][1]}
+        told = json.loads(record.read_text())
+        matches = of_file(coords) == told["outputs"][coords.name]
+        again = killed(folder, 0, "--seed", str(told["effective"]["seed"]))
+        assert again == (0 if matches else 1)  # goes on, or says that the map has no record and needs --overwrite
+    assert moment == 9  # a flush and a rename each for coordinates, record, page, record
     assert not list(folder.glob(".*"))
 
 
@@ -128,4 +156,5 @@ def test_a_closed_pipe_ends_it_quietly(make_cache) -> None:
         [*COMMAND, make_cache(), "--tsne"], stdout=write, stderr=subprocess.PIPE, text=True, check=False
     )
     os.close(write)
+    assert run.returncode == 1
     assert "Traceback" not in run.stderr

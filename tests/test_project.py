@@ -17,7 +17,7 @@ from PIL import Image
 
 import gpuvis
 from gpuvis import cache, demo
-from gpuvis.errors import OutputExistsError
+from gpuvis.errors import OutputError, OutputExistsError
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -83,12 +83,13 @@ def test_make_installs_what_the_user_says() -> None:
     assert '--no-deps --index-url "https://example.org/cpu" torch==2.13.0' in told
     assert 'python3.12 -m pip install --quiet --disable-pip-version-check  -e ".[cu13]"' in told
     assert "-c constraints.txt" in make("install", "VENV=/nowhere")
+    assert "torch==2.13.0" in make("install-dev", "TORCH_INDEX=https://example.org/cpu", "VENV=/nowhere")
 
 
 def test_make_help_lists_every_target() -> None:
     told = subprocess.run(["make", "-C", str(ROOT)], capture_output=True, text=True, check=True).stdout
     (phony,) = re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    for target in set(phony.split()) - {"install-dev"}:
+    for target in set(phony.split()) - {"install-dev", "torch", "ready", "ready-dev"}:
         assert re.search(rf"make {target} +\w", told), target
 
 
@@ -116,9 +117,23 @@ def test_the_demo_is_a_whole_cache_with_its_images(digits) -> None:
 
 def test_the_demo_is_not_written_over_anything(digits, tmp_path) -> None:
     before = content(digits)
-    assert demo.write(digits) == digits
+    assert demo.write(digits) == digits  # it is there already
     assert content(digits) == before
     (tmp_path / "mine").write_text("mine")
-    with pytest.raises(OutputExistsError, match="is not empty; name another folder"):
+    with pytest.raises(OutputExistsError, match="is there already and is no demo"):
         demo.write(tmp_path)
+    with pytest.raises(OutputExistsError, match="is there already and is no demo"):
+        demo.write(tmp_path / "mine")
+    with pytest.raises(OutputError, match="cannot be written: Not a directory"):
+        demo.write(tmp_path / "mine" / "below")
     assert content(tmp_path) == {"mine": b"mine"}
+
+
+def test_a_demo_that_was_interrupted_is_written_anew(tmp_path) -> None:
+    left = tmp_path / ".demo.part" / "images"
+    left.mkdir(parents=True)
+    (left / "half.png").touch()
+    (tmp_path / "demo").mkdir()
+    cache.read(demo.write(tmp_path / "demo")).verify()
+    assert [path.name for path in tmp_path.iterdir()] == ["demo"]
+    assert not list((tmp_path / "demo").rglob("half.png"))

@@ -54,8 +54,8 @@ class Backend(Protocol):
     def pca(self, X: Array, n_components: int, seed: int) -> tuple[Array, float | None]:
         """Return the scores of shape (N, n_components) and the share of variance kept (None: there is none)."""
 
-    def umap(self, X: Array, settings: Umap, seed: int) -> Array:
-        """Return a UMAP embedding of shape (N, 2)."""
+    def umap(self, X: Array, settings: Umap, seed: int) -> tuple[Array, list[str]]:
+        """Return a UMAP embedding of shape (N, 2), and notes of what was unusual."""
 
-    def tsne(self, X: Array, settings: Tsne, seed: int) -> Array:
-        """Return a t-SNE embedding of shape (N, 2)."""
+    def tsne(self, X: Array, settings: Tsne, seed: int) -> tuple[Array, list[str]]:
+        """Return a t-SNE embedding of shape (N, 2), and notes of what was unusual."""

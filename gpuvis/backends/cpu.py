@@ -35,9 +35,12 @@ def promise(method: Method) -> str:
 
 def as_array(X: Any) -> np.ndarray:
     """Return a tensor or array as float32 in C order: a view by DLPack if it is that already, else a copy."""
-    if isinstance(X, np.ndarray):
+    if hasattr(X, "detach"):  # a tensor: NumPy knows no bfloat16, so torch does the conversion
+        X = X.detach().cpu().float().contiguous()
+    if not isinstance(X, np.ndarray):
+        X = np.from_dlpack(X)
+    with np.errstate(over="ignore"):  # too large for float32 becomes Inf, which is refused
         return np.ascontiguousarray(X, np.float32)
-    return np.from_dlpack(X.detach().float().contiguous())
 
 
 def to_host(X: np.ndarray) -> np.ndarray:
@@ -47,7 +50,7 @@ def to_host(X: np.ndarray) -> np.ndarray:
 
 def pca(X: np.ndarray, n_components: int, seed: int) -> tuple[np.ndarray, float | None]:
     """Principal components by scikit-learn, which chooses the solver by the shape."""
-    with _warnings_logged():
+    with _warnings_noted():
         from sklearn.decomposition import PCA
 
         model = PCA(n_components, random_state=seed)
@@ -56,9 +59,9 @@ def pca(X: np.ndarray, n_components: int, seed: int) -> tuple[np.ndarray, float 
     return np.ascontiguousarray(scores, np.float32), kept if math.isfinite(kept) else None
 
 
-def umap(X: np.ndarray, settings: Umap, seed: int) -> np.ndarray:
+def umap(X: np.ndarray, settings: Umap, seed: int) -> tuple[np.ndarray, list[str]]:
     """UMAP by umap-learn, on one thread: its seeded results depend on that."""
-    with _warnings_logged():
+    with _warnings_noted() as notes:
         from umap import UMAP
 
         model = UMAP(
@@ -68,32 +71,36 @@ def umap(X: np.ndarray, settings: Umap, seed: int) -> np.ndarray:
             random_state=seed,
             n_jobs=1,
         )
-        coords: np.ndarray = model.fit_transform(X)
-    return coords
+        coords = model.fit_transform(X)
+    return coords, notes
 
 
-def tsne(X: np.ndarray, settings: Tsne, seed: int) -> np.ndarray:
+def tsne(X: np.ndarray, settings: Tsne, seed: int) -> tuple[np.ndarray, list[str]]:
     """t-SNE by scikit-learn (Barnes-Hut)."""
-    with _warnings_logged():
+    # Rows that are all the same have no principal axes: scikit-learn would divide by zero and crash on the NaN.
+    same = settings.init == "pca" and bool((X == X[0]).all())
+    with _warnings_noted() as notes:
         from sklearn.manifold import TSNE
 
-        # Rows that are all the same have no principal axes: scikit-learn would divide by zero and crash on the NaN.
-        same = bool((X == X[0]).all())
         model = TSNE(
             perplexity=settings.perplexity,
             metric=settings.metric,
             init="random" if same else settings.init,
             random_state=seed,
         )
-        coords: np.ndarray = model.fit_transform(X)
-    return coords
+        coords = model.fit_transform(X)
+    if same:
+        notes.append("all rows are the same, so tsne_init pca has no axes: random is used")
+    return coords, notes
 
 
 @contextmanager
-def _warnings_logged() -> Iterator[None]:
-    """Hand the libraries' warnings to the log: they speak of their own keywords, not of the user's."""
+def _warnings_noted() -> Iterator[list[str]]:
+    """Turn the libraries' warnings into notes for the record: they speak of their own keywords, not of the user's."""
+    notes: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        yield
-    for warning in caught:
-        logger.info("%s: %s", warning.category.__name__, " ".join(str(warning.message).split()))
+        yield notes
+    notes += dict.fromkeys(" ".join(str(warning.message).split()) for warning in caught)
+    for note in notes:
+        logger.info("%s", note)

@@ -17,8 +17,11 @@ from gpuvis.settings import Page
 if TYPE_CHECKING:
     import pandas as pd
 
+# Columns that name classes, however many numbers they hold.
+TABLE_COLUMNS = ("file_name", "ground_truth_num_label", "ground_truth_word_label", "ground_truth_L2_num_label")
 LABELS = ("ground_truth_word_label", "ground_truth_num_label")
-BLANK = "(blank)"
+BLANK, GREY = "(blank)", "#bbbbbb"
+MOST_POINTS = 1_000_000  # a browser draws no more of them in reasonable time
 SVG_POINTS = 10_000  # up to here vector graphics are quick, and need no WebGL
 LEGEND_CLASSES = 200  # above this, a trace for each class is slow and a legend of them unreadable
 SCALE_VALUES = 256  # a column with more different numbers is drawn on a scale, not as classes
@@ -52,6 +55,7 @@ def draw(coords: np.ndarray, table: pd.DataFrame, page: Page, caption: str) -> t
     notes : list of str
         Where the page differs from what was asked.
     """
+    coords, table, caption = _sample(coords, table, caption)
     hover = [name for name in page.hover if name in table]
     notes = [f"--hover column {name!r} is not in metadata.csv" for name in page.hover if name not in table]
     column, more = _color_column(table, page.color_by)
@@ -64,27 +68,34 @@ def draw(coords: np.ndarray, table: pd.DataFrame, page: Page, caption: str) -> t
     return re.sub(r"\{\{(.+?)\}\}", lambda mark: parts[mark[1]], template), notes + more
 
 
+def _sample(coords: np.ndarray, table: pd.DataFrame, caption: str) -> tuple[np.ndarray, pd.DataFrame, str]:
+    """Return as many points as can be drawn; the table's index tells their rows."""
+    table = table.reset_index(drop=True)
+    if len(coords) <= MOST_POINTS:
+        return coords, table, caption
+    keep = np.sort(np.random.default_rng(0).choice(len(coords), MOST_POINTS, replace=False))
+    return coords[keep], table.iloc[keep], f"{caption} · {MOST_POINTS:,} of {len(coords):,} points shown"
+
+
 def _color_column(table: pd.DataFrame, asked: str) -> tuple[str | None, list[str]]:
     """Find the column to colour by: the one asked for, or else the labels."""
     for name in (asked, *LABELS):
         if name in table and bool((table[name] != "").any()):
-            if name == asked:
-                return name, []
-            why = "is blank in every row" if asked in table else "is not in metadata.csv"
-            return name, [f"--color_by column {asked!r} {why}: {name} is used"]
-    return None, [f"--color_by column {asked!r} is not in metadata.csv, and there are no labels: one colour is used"]
+            return name, [] if name == asked else [f"--color_by column {asked!r} {_lack(table, asked)}: {name} is used"]
+    return None, [f"--color_by column {asked!r} {_lack(table, asked)}, and there are no labels: one colour is used"]
+
+
+def _lack(table: pd.DataFrame, column: str) -> str:
+    return "is blank in every row" if column in table else "is not in metadata.csv"
 
 
 def _traces(coords: np.ndarray, table: pd.DataFrame, hover: list[str], column: str | None) -> list[go.Scatter]:
     if column is None:
         return [_trace(coords, table, hover, np.arange(len(coords)), palette.colors(1)[0])]
     values = table[column].to_numpy(object)
-    numbers = _scale(values)
+    numbers = None if column in TABLE_COLUMNS else _scale(values)
     if numbers is not None:
-        shown = list(dict.fromkeys((column, *hover)))
-        trace = _trace(coords, table, shown, np.arange(len(coords)), numbers)
-        trace.marker.update(colorscale="Viridis", showscale=True, colorbar={"title": {"text": _text(column)}})
-        return [trace]
+        return _measured(coords, table, list(dict.fromkeys((column, *hover))), numbers)
     order = _order(table, column)
     codes = np.array([order[value] for value in values.tolist()])
     colors = np.array(palette.colors(max(order.values()) + 1))
@@ -114,14 +125,24 @@ def _order(table: pd.DataFrame, column: str) -> dict[str, int]:
 
 
 def _scale(values: np.ndarray) -> np.ndarray | None:
-    """Return the values as numbers if they are measurements rather than the names of classes."""
+    """Return the values as numbers, blanks as NaN, if they are measurements rather than the names of classes."""
+    told = values != ""
     try:
-        numbers = values.astype(np.float64)
+        numbers = np.where(told, values, "nan").astype(np.float64)
     except ValueError:
         return None
-    if not np.isfinite(numbers).all():
+    if not np.isfinite(numbers[told]).all():
         return None
-    return numbers if np.any(numbers % 1) or len(np.unique(numbers)) > SCALE_VALUES else None
+    return numbers if np.any(numbers[told] % 1) or len(np.unique(numbers[told])) > SCALE_VALUES else None
+
+
+def _measured(coords: np.ndarray, table: pd.DataFrame, shown: list[str], numbers: np.ndarray) -> list[go.Scatter]:
+    """Return the points on a scale, and those without a number in grey beneath them."""
+    told, blank = np.flatnonzero(np.isfinite(numbers)), np.flatnonzero(np.isnan(numbers))
+    trace = _trace(coords, table, shown, told, numbers[told])
+    trace.marker.update(colorscale="Viridis", showscale=True, colorbar={"title": {"text": _text(shown[0])}})
+    beneath = [_trace(coords, table, shown, blank, GREY, f"{BLANK} ({len(blank):,})")] if len(blank) else []
+    return [*beneath, trace]
 
 
 def _trace(
@@ -144,7 +165,7 @@ def _trace(
 
 def _hover(table: pd.DataFrame, hover: list[str], rows: np.ndarray) -> tuple[str, list[tuple[Any, ...]]]:
     """Return the text shown over a point. What is the same for all of them is written into it only once."""
-    lines, fields = ["row: %{customdata[0]}"], [rows.tolist()]
+    lines, fields = ["row: %{customdata[0]}"], [table.index[rows].tolist()]
     for name in hover:
         values = table[name].to_numpy(object)[rows].tolist()
         if len(set(values)) == 1:

@@ -1,0 +1,45 @@
+"""The files of a cache folder, and where such folders are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+EMBEDDINGS = "embeddings.pt"
+LABELS = "labels.pt"
+TABLE = "metadata.csv"
+INFO = "meta.json"
+
+
+def find(roots: Iterable[Path]) -> Iterator[Path]:
+    """Find the cache folders among and below the given folders, each once, in the order of their names.
+
+    A folder that holds `embeddings.pt` or `metadata.csv` is a cache. A root with `embeddings.pt` stands for itself
+    alone: below it there may be a million images to walk through. A root without any cache is given as it is: reading
+    it tells what is wrong.
+    """
+    seen: set[str] = set()
+    for root in roots:
+        whole = os.path.exists(root / EMBEDDINGS)  # noqa: PTH110  Path.exists raises where it may not look
+        for folder in [root] if whole else list(_below(root)) or [root]:
+            real = os.path.realpath(folder)
+            if real not in seen:
+                seen.add(real)
+                yield folder
+
+
+def _below(root: Path) -> Iterator[Path]:
+    walked: set[str] = set()  # links are followed, so that a loop of them has to be noticed
+    unreadable: list[Path] = []
+    walk = os.walk(root, followlinks=True, onerror=lambda error: unreadable.append(Path(error.filename)))
+    for parent, folders, files in walk:
+        real = os.path.realpath(parent)
+        if real in walked:
+            folders.clear()
+            continue
+        walked.add(real)
+        folders.sort()
+        if EMBEDDINGS in files or TABLE in files:
+            yield Path(parent)
+    yield from unreadable

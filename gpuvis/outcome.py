@@ -1,0 +1,42 @@
+"""What became of a map."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpuvis.errors import GpuvisError, OutOfMemoryError, is_out_of_memory
+from gpuvis.settings import Method
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one map, or of a folder that has none. `paths`: what was written."""
+
+    folder: Path
+    result: str
+    method: Method | None = None
+    rows: int | None = None
+    columns: int | None = None
+    seconds: float | None = None
+    paths: tuple[Path, ...] = ()
+    error: GpuvisError | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """0, or that of the error."""
+        return self.error.exit_code if self.error else 0
+
+
+def failure(folder: Path, error: Exception, method: Method | None = None) -> Outcome:
+    """Return the outcome of whatever went wrong."""
+    told = " ".join(str(error).split())
+    if is_out_of_memory(error) and not isinstance(error, GpuvisError):
+        error = OutOfMemoryError(f"{folder}: memory ran out ({told or 'no more is given'}); use a machine with more")
+    elif not isinstance(error, GpuvisError):
+        logger.info("%s: unexpected error", folder, exc_info=error)
+        error = GpuvisError(f"{folder}: unexpected {type(error).__name__}: {told}")
+    return Outcome(folder, "failed", method, error=error)

@@ -1,0 +1,79 @@
+"""The folder that outputs go to: whether they fit, and that nobody else writes there meanwhile."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from gpuvis.errors import OutputError, OutputExistsError
+from gpuvis.interrupts import held_back
+
+
+def check_writable(folder: Path, needed_bytes: int) -> None:
+    """Check that files of so many bytes can be written to a folder, which need not be there yet.
+
+    Raises
+    ------
+    OutputError
+        It is read-only, something else stands in its place, or the disk is full.
+    """
+    there = folder
+    while not os.path.lexists(there):
+        there = there.parent
+    try:
+        if not there.is_dir():
+            raise OutputError(f"{there} is not a folder, so nothing can be written below it; choose another --out-dir")
+        if not os.access(there, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+            raise OutputError(f"{there} is read-only; use --out-dir to write the outputs elsewhere")
+        free = shutil.disk_usage(there).free
+    except PermissionError as error:
+        raise OutputError(f"{there} cannot be written to: {error.strerror}; choose another --out-dir") from None
+    if free < needed_bytes:
+        raise OutputError(
+            f"{there} has {free >> 20} MiB free, but the outputs need about {needed_bytes >> 20}; make room there"
+        )
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder against other runs; the lock goes with the process, however that ends.
+
+    The folder is made if it is not there, and removed again if nothing came to lie in it.
+
+    Raises
+    ------
+    OutputExistsError
+        Another run is writing there.
+    OutputError
+        The folder cannot be written to.
+    """
+    made = [parent for parent in (folder, *folder.parents) if not os.path.lexists(parent)]
+    path = folder / ".gpuvis.lock"
+    lock = FileLock(path, timeout=0)
+    try:
+        with held_back():
+            _acquire(lock, folder)
+        yield
+    finally:
+        with held_back():
+            if lock.is_locked:
+                path.unlink(missing_ok=True)  # whoever has it open already notices, and takes a new one
+                lock.release()
+            with suppress(OSError):
+                for parent in made:
+                    parent.rmdir()
+
+
+def _acquire(lock: FileLock, folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise OutputExistsError(f"{folder}: another gpuvis is writing maps here; wait until it ends") from None
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be written to: {error.strerror or error}") from None

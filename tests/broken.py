@@ -1,0 +1,123 @@
+"""Caches that are broken, each in its own way, and what has to be said of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shutil
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from gpuvis import archive
+
+
+class Evil:
+    def __reduce__(self):
+        return os.mkdir, ("pwned",)
+
+
+def _cut(path: Path, share: float) -> None:
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    info = archive.records(path)["data/0"]
+    data[info.header_offset + 30 + len(info.filename) + 64 + 400] ^= 1
+    path.write_bytes(data)
+
+
+def _save(X):
+    return lambda folder: torch.save(X, folder / "embeddings.pt")
+
+
+def meta(**keys):
+    return lambda folder: (folder / "meta.json").write_text(json.dumps(keys))
+
+
+def _label(k: int, value: int):
+    def change(folder: Path) -> None:
+        labels = torch.load(folder / "labels.pt")
+        labels[k] = value
+        torch.save(labels, folder / "labels.pt")
+
+    return change
+
+
+def _append_short_line(folder: Path) -> None:
+    with (folder / "metadata.csv").open("a") as file:
+        file.write("x\n")
+
+
+X = torch.randn(40, 8)
+
+BROKEN = {
+    "no tensor": (lambda f: (f / "embeddings.pt").unlink(), "embeddings.pt is missing"),
+    "no table": (lambda f: (f / "metadata.csv").unlink(), "metadata.csv is missing"),
+    "no folder": (shutil.rmtree, "is not a folder"),
+    "a dict": (_save({"a": X}), "holds a dict; expected one tensor"),
+    "an array": (_save(np.zeros((40, 8))), "is not a plain tensor"),
+    "code": (_save(Evil()), "is not a plain tensor: .* would run code"),
+    "code, legacy": (
+        lambda f: torch.save(Evil(), f / "embeddings.pt", _use_new_zipfile_serialization=False),
+        "is not a plain tensor: .* would run code",
+    ),
+    "a plain pickle": (
+        lambda f: (f / "embeddings.pt").write_bytes(pickle.dumps([1, 2], protocol=2)),
+        "is not a plain tensor|truncated or corrupt",
+    ),
+    "sparse": (_save(X.to_sparse()), "holds a sparse or quantised tensor"),
+    "3-D": (_save(X[None]), r"has 3 dimensions, shape \(1, 40, 8\); expected 2"),
+    "1-D": (_save(X[:, 0]), "has 1 dimensions"),
+    "integers": (_save(X.long()), "has type torch.int64; expected floating point"),
+    "complex": (_save(X.to(torch.complex64)), "has type torch.complex64; expected floating point"),
+    "no rows": (_save(X[:0].clone()), "has 0 rows; a map needs 5 or more"),
+    "4 rows": (_save(X[:4].clone()), "has 4 rows; a map needs 5 or more"),
+    "no columns": (_save(X[:, :0].clone()), "has no columns"),
+    "cut": (lambda f: _cut(f / "embeddings.pt", 0.5), "is truncated or corrupt"),
+    "legacy, cut": (
+        lambda f: (
+            torch.save(X, f / "embeddings.pt", _use_new_zipfile_serialization=False),
+            _cut(f / "embeddings.pt", 0.7),
+        ),
+        "is truncated or corrupt",
+    ),
+    "empty": (lambda f: (f / "embeddings.pt").write_bytes(b""), "is truncated or corrupt"),
+    "no tensor file": (lambda f: (f / "embeddings.pt").write_bytes(b"hello" * 100), "is truncated or corrupt"),
+    "a folder": (
+        lambda f: ((f / "embeddings.pt").unlink(), (f / "embeddings.pt").mkdir()),
+        "embeddings.pt cannot be read: Is a directory",
+    ),
+    "more rows in the tensor": (
+        _save(torch.randn(42, 8)),
+        "embeddings.pt has 42 rows but metadata.csv has 40; they are paired row by row",
+    ),
+    "fewer labels": (
+        lambda f: torch.save(torch.arange(39) % 3, f / "labels.pt"),
+        "labels.pt has 39 rows but embeddings.pt and metadata.csv have 40",
+    ),
+    "floating labels": (lambda f: torch.save(torch.zeros(40), f / "labels.pt"), "expected whole numbers"),
+    "wide labels": (
+        lambda f: torch.save(torch.zeros(40, 2).long(), f / "labels.pt"),
+        r"has shape \(40, 2\); expected \(N,\) or \(N, 1\)",
+    ),
+    "broken labels": (lambda f: _cut(f / "labels.pt", 0.5), "labels.pt is truncated or corrupt"),
+    "other labels": (
+        _label(7, 9),
+        r"labels.pt disagrees with ground_truth_num_label of metadata.csv in 1 rows, first in row 7 .*: 9 and 1",
+    ),
+    "num_samples": (meta(num_samples=41, dim=8), "meta.json says num_samples is 41, but embeddings.pt has 40"),
+    "dim": (meta(num_samples=40, dim=9), "meta.json says dim is 9, but embeddings.pt has 8"),
+    "not finite": (_save(torch.full((40, 8), torch.nan)), "has values that are not finite in float32: 40 rows hold"),
+    "a flipped byte": (lambda f: flip(f / "embeddings.pt"), "is damaged: its CRC-32 is"),
+    "not UTF-8": (lambda f: (f / "metadata.csv").write_bytes(b"a\n\xff\n"), "is not UTF-8"),
+    "no header": (lambda f: (f / "metadata.csv").write_bytes(b""), "is empty; expected a header"),
+    "neither": (
+        lambda f: ((f / "embeddings.pt").unlink(), (f / "metadata.csv").unlink()),
+        "holds no cache; expected embeddings.pt and metadata.csv",
+    ),
+    "ragged": (_append_short_line, "has 1 fields in line 42"),
+}

@@ -27,7 +27,7 @@ def check_embeddings(path: Path, embeddings: torch.Tensor) -> None:
     except DataError as error:
         raise CacheError(f"{path} {error}") from None
     if not embeddings.is_floating_point():
-        raise CacheError(f"{path} has type {embeddings.dtype}; expected floating point, as embeddings are")
+        raise CacheError(f"{path} has type {embeddings.dtype}; expected floating point; save the embeddings as float32")
 
 
 def check_rows(folder: Path, embeddings: torch.Tensor, rows: pd.DataFrame) -> list[str]:
@@ -57,9 +57,11 @@ def flat_labels(path: Path, labels: torch.Tensor, rows: int) -> torch.Tensor:
         They are no whole numbers, or not one for each row.
     """
     if labels.is_floating_point() or labels.is_complex() or str(labels.dtype) == "torch.bool":
-        raise CacheError(f"{path} has type {labels.dtype}; expected whole numbers")
+        raise CacheError(f"{path} has type {labels.dtype}; expected whole numbers, so save the labels as int64")
     if labels.shape not in {(labels.numel(),), (labels.numel(), 1)}:
-        raise CacheError(f"{path} has shape {tuple(labels.shape)}; expected (N,) or (N, 1)")
+        raise CacheError(
+            f"{path} has shape {tuple(labels.shape)}; expected (N,) or (N, 1); save one label for each row"
+        )
     if labels.numel() != rows:
         raise CacheError(
             f"{path.parent}: labels.pt has {labels.numel()} rows but embeddings.pt and metadata.csv have {rows}; "
@@ -85,8 +87,8 @@ def check_labels(folder: Path, labels: torch.Tensor, rows: pd.DataFrame) -> list
     if len(differs):
         k = int(differs[0])
         raise CacheError(
-            f"{folder}: labels.pt disagrees with {LABEL} of metadata.csv in {len(differs)} rows, first "
-            f"in row {k} (counted from 0): {int(labels[k])} and {int(told[k])}; write the cache again"
+            f"{folder}: labels.pt disagrees with {LABEL} of metadata.csv, first in row {k} (counted from 0): "
+            f"{int(labels[k])} and {int(told[k])}; rows that differ: {len(differs)}; write the cache again"
         )
     return []
 

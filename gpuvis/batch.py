@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -50,7 +51,7 @@ class Request:
     backend: str = "auto"
 
     def __post_init__(self) -> None:
-        if not 0 < len(os.fsencode(self.prefix)) <= 200 or "/" in self.prefix or "\0" in self.prefix:
+        if not 0 < len(os.fsencode(self.prefix)) <= 200 or "/" in self.prefix or not self.prefix.isprintable():
             raise SettingsError(f"out_prefix has to be the start of a file name; found {self.prefix!r}")
 
     def jobs(self) -> list[Job]:
@@ -129,18 +130,19 @@ def run(request: Request, watcher: Watcher) -> Report:
     try:
         works = []
         for asked in request.jobs():
-            decided, outcomes = _check(asked)
-            for outcome in outcomes:
+            decided, settled = _check(asked)
+            for outcome in settled:
                 take(outcome)
             if decided:
                 works.append(decided)
         watcher.begin(works, backend.name)
         for number, work in enumerate(works, 1):
             watcher.folder(number, work.job.folder)
-            for outcome in _run(work.job, job.run(work.job, backend, reason, Steps(watcher.step))):
-                take(outcome)
+            with closing(_run(work.job, job.run(work.job, backend, reason, Steps(watcher.step)))) as outcomes:
+                for outcome in outcomes:  # an interrupt here still has the folder unlocked
+                    take(outcome)
     except KeyboardInterrupt as interrupt:
-        report.stopped = interrupt
+        report.stopped = interrupt.with_traceback(None)
     return report
 
 
@@ -153,7 +155,7 @@ def _check(asked: Job) -> tuple[Decided | None, tuple[Outcome, ...]]:
     return (decided, ()) if decided.actions else (None, decided.settled)
 
 
-def _run(asked: Job, outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
+def _run(asked: Job, outcomes: Generator[Outcome]) -> Generator[Outcome]:
     try:
         yield from outcomes
     except Exception as error:  # noqa: BLE001

@@ -129,7 +129,7 @@ def _check_files(folder: Path) -> None:
         except FileNotFoundError:
             missing.append(name)
         except OSError as error:
-            raise CacheError(f"{folder / name} cannot be read: {error.strerror}; check its permissions") from None
+            raise CacheError(f"{folder / name} cannot be read: {error.strerror}; make it a readable file") from None
     if len(missing) == 2:
         raise CacheError(f"{folder} holds no cache; expected embeddings.pt and metadata.csv in it or in folders below")
     if missing:
@@ -154,9 +154,11 @@ def _load(path: Path) -> torch.Tensor:
             raise
         raise CacheError(f"{path} {_why_not_loaded(error)}") from None
     if not isinstance(loaded, torch.Tensor):
-        raise CacheError(f"{path} holds a {type(loaded).__name__}; expected one tensor")
-    if loaded.layout != torch.strided or loaded.is_quantized:
-        raise CacheError(f"{path} holds a sparse or quantised tensor; expected a dense one")
+        raise CacheError(
+            f"{path} holds a {type(loaded).__name__}; expected one tensor, as torch.save(tensor, path) writes it"
+        )
+    if loaded.layout != torch.strided or loaded.is_quantized or loaded.is_meta:
+        raise CacheError(f"{path} holds a sparse, quantised or meta tensor; save it as a dense one")
     return loaded.detach()
 
 
@@ -167,9 +169,9 @@ def _why_not_loaded(error: Exception) -> str:
     if isinstance(error, pickle.UnpicklingError):
         return (
             "is not a plain tensor: it is damaged, or loading it would run code or build other objects; "
-            "expected what torch.save(tensor) writes"
+            "write the cache again with torch.save(tensor, path)"
         )
-    told = str(error).splitlines()[0][:100] if str(error) else "unexpected end"
+    told = str(error).partition("\n")[0].partition(". ")[0] or "unexpected end"
     return f"is truncated or corrupt ({type(error).__name__}: {told}); write the cache again"
 
 

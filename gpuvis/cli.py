@@ -7,7 +7,8 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -26,36 +27,51 @@ class _Stopped(KeyboardInterrupt):
         self.exit_code = 128 + number
 
 
+STOPS = (signal.SIGINT, signal.SIGTERM)
+
+
 def _stop(number: int, frame: Any) -> None:
+    """Raise, and again in a second unless it has been heard: callbacks from C, as numba's, swallow exceptions."""
+    again = threading.Timer(1, os.kill, (os.getpid(), number))
+    again.daemon = True
+    again.start()
     raise _Stopped(number)
 
 
 def _ignore_stops() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in STOPS:
         signal.signal(number, signal.SIG_IGN)
 
 
 class _Main(click.Group):
     """Turn errors into one line on stderr and the exit code of their kind."""
 
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        before = {number: signal.signal(number, lambda number, frame: sys.exit(128 + number)) for number in STOPS}
+        try:
+            return super().main(*args, **kwargs)
+        finally:
+            if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+                for number, handler in before.items():
+                    signal.signal(number, handler)
+
     def invoke(self, ctx: click.Context) -> Any:
-        before = {number: signal.signal(number, _stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        for number in STOPS:
+            signal.signal(number, _stop)
         try:
             return super().invoke(ctx)
         except GpuvisError as error:
             click.echo(f"error: {error}", err=True)
             ctx.exit(error.exit_code)
         except _Stopped as stopped:
+            _ignore_stops()
             ctx.exit(stopped.exit_code)
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 @click.group(cls=_Main, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__)
 def main() -> None:
-    r"""Turn cached image embeddings into 2-D maps, on a GPU where there is one, on the CPU where there is none.
+    """Turn cached image embeddings into 2-D maps, on a GPU where there is one, on the CPU where there is none.
 
     \b
     gpuvis demo demo_cache                      write a small real cache to try things on
@@ -77,7 +93,16 @@ def _columns(ctx: click.Context, parameter: click.Parameter, value: str) -> tupl
         raise click.BadParameter(f"{value!r} is no list of columns: {error}") from None
 
 
-PATH = click.Path(path_type=Path)
+class _Path(click.Path):
+    """A path; whether it can be read is told later, and for each folder on its own."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if str(value) == "":
+            self.fail("the path is empty", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH = _Path(readable=False, path_type=Path)
 _umap, _tsne, _page = Umap(), Tsne(), Page()
 
 
@@ -107,7 +132,7 @@ _umap, _tsne, _page = Umap(), Tsne(), Page()
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
 @click.option("-v", "--verbose", is_flag=True, help="Say what is done, step by step.")
 def reduce(folders: tuple[Path, ...], cache_dirs: tuple[Path, ...], quiet: bool, verbose: bool, **flags: Any) -> None:
-    r"""Reduce cached embeddings to 2-D maps.
+    """Reduce cached embeddings to 2-D maps.
 
     FOLDER is a cache folder (embeddings.pt, metadata.csv), or a folder with cache folders anywhere below it. Beside
     each cache it writes vis_umap_coords.npy, vis_umap.html and vis_umap_run.json (vis_tsne_… for t-SNE), and prints
@@ -131,19 +156,44 @@ def reduce(folders: tuple[Path, ...], cache_dirs: tuple[Path, ...], quiet: bool,
         out_dir=flags["out_dir"],
         backend=flags["backend"],
     )
-    with Display(verbosity=int(verbose) - int(quiet)) as display:
+    paths = _Paths()
+    with Display(int(verbose) - int(quiet), paths.add) as display:
         report = batch.run(request, display)
-    if report.stopped:  # impatience shall not cost the summary
+    if report.stopped:  # it has been heard, and more of them shall not cost the summary
         _ignore_stops()
-    for outcome in report.outcomes:
-        for path in outcome.paths:
-            click.echo(os.fsencode(path))
+    paths.flush()
     display.summary(report)  # last, where people look
+    if paths.error:
+        display.say(f"stdout: {paths.error.strerror}; the files are written", "bold red", "error: ")
     if report.stopped:
         on = "" if request.overwrite else "; the same command goes on from there"
         display.say(f"stopped by {report.stopped}: {_finished(report)}{on}")
         raise report.stopped
-    sys.exit(report.exit_code)
+    sys.exit(max(report.exit_code, 1 if paths.error else 0))
+
+
+class _Paths:
+    """Written paths on stdout, a line each: at once into a pipe or a file, at the end where progress is shown."""
+
+    def __init__(self) -> None:
+        self.error: OSError | None = None
+        self._waiting: list[Path] = []
+
+    def add(self, paths: Iterable[Path]) -> None:
+        self._waiting += paths
+        if not sys.stdout.isatty():
+            self.flush()
+
+    def flush(self) -> None:
+        lines = [os.fsencode(path) + b"\n" for path in self._waiting]
+        self._waiting.clear()
+        try:
+            sys.stdout.buffer.writelines(lines)  # bytes: a path need not be text
+            sys.stdout.buffer.flush()
+        except OSError as error:
+            if not isinstance(error, BrokenPipeError):  # whoever reads may stop reading
+                self.error = error
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python tries again as it ends
 
 
 def _settings(umap: bool, tsne: bool, pca_dim: int | None, seed: int, **flags: Any) -> Settings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterable
 from itertools import accumulate
 from pathlib import Path
 from typing import Self
@@ -25,7 +26,8 @@ from gpuvis.job import Decided
 from gpuvis.outcome import Outcome
 
 STYLES = {"written": "green", "drawn again": "green", "up to date": "cyan"}
-WIDE = 10_000  # in a log file no line is cut
+BESIDE_FOLDER = 50  # columns of the live line that are not the folder
+WIDE = 10_000
 
 
 class Display:
@@ -35,23 +37,23 @@ class Display:
     ----------
     verbosity : int
         -1: errors only; 0: notes and progress; 1: everything.
+    written : callable
+        Is given the paths of each map that is written.
     """
 
-    def __init__(self, verbosity: int = 0) -> None:
-        self.console = Console(stderr=True, highlight=False)
-        if not self.console.is_terminal:
-            self.console = Console(stderr=True, highlight=False, width=WIDE)
-        self._verbosity = verbosity
+    def __init__(self, verbosity: int, written: Callable[[Iterable[Path]], None]) -> None:
+        # Where a line is too long the terminal wraps it; nothing is cut, and in a log file nothing is wrapped.
+        self._wide = Console(stderr=True, highlight=False, width=WIDE)
+        self.console = Console(stderr=True, highlight=False) if self._wide.is_terminal else self._wide
+        self._verbosity, self._written = verbosity, written
         self._live = self.console.is_terminal and verbosity >= 0
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.fields[where]}", markup=False),
             TextColumn("{task.fields[step]}", style="cyan"),
-            BarColumn(bar_width=20),
+            BarColumn(bar_width=10),
             MofNCompleteColumn(),
-            TextColumn("maps,"),
             TimeElapsedColumn(),
-            TextColumn("gone,"),
             TimeRemainingColumn(compact=True),
             TextColumn("left"),
             console=self.console,
@@ -90,7 +92,9 @@ class Display:
     def folder(self, number: int, folder: Path) -> None:
         """Show which folder is worked on."""
         self._where = f"[{number}/{len(self._before)}] {folder}"
-        self._progress.update(self._task, where=self._where, completed=self._before[number - 1])
+        place = max(12, self.console.width - BESIDE_FOLDER)
+        where = self._where if len(self._where) <= place else "…" + self._where[1 - place :]
+        self._progress.update(self._task, where=where, completed=self._before[number - 1])
 
     def step(self, name: str) -> None:
         """Show which step is worked on."""
@@ -102,6 +106,7 @@ class Display:
         """Show what became of a map."""
         if outcome.seconds is not None:
             self._progress.advance(self._task)
+        self._written(outcome.paths)
         if outcome.error:
             self.say(str(outcome.error), "bold red", "error: ")
         elif self._verbosity >= 0 and not self._live:
@@ -113,13 +118,13 @@ class Display:
         if self._verbosity < 0 or not report.outcomes:
             return
         table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-        table.add_column("folder", overflow="fold")
+        table.add_column("folder", no_wrap=True)
         for name in ("rows × columns", "method", "backend", "seconds"):
             table.add_column(name, justify="right" if name in {"rows × columns", "seconds"} else "left", no_wrap=True)
         table.add_column("result", no_wrap=True)
         for outcome in report.outcomes:
             table.add_row(*_cells(outcome, report.backend))
-        self.console.print(table)
+        self._wide.print(table)
         counts = [f"{n} {result}" for result, n in _counts(report).items()]
         self.say(", ".join(counts))
 
@@ -148,7 +153,12 @@ class _LogToConsole(logging.Handler):
     def __init__(self, display: Display) -> None:
         super().__init__()
         self._display = display
+        self._said: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
+        told = self.format(record)
+        if told in self._said:  # the same of two maps of a folder
+            return
+        self._said.add(told)
         prefix, style = ("note: ", "yellow") if record.levelno >= logging.WARNING else ("", "dim")
-        self._display.say(self.format(record), style, prefix)
+        self._display.say(told, style, prefix)

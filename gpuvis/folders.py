@@ -30,16 +30,19 @@ def find(roots: Iterable[Path]) -> Iterator[Path]:
 
 
 def _below(root: Path) -> Iterator[Path]:
-    walked: set[str] = set()  # links are followed, so that a loop of them has to be noticed
+    """Walk through real folders first and through links to folders after them, each once."""
+    walked: set[str] = set()
+    todo: list[Path] = [root]
     unreadable: list[Path] = []
-    walk = os.walk(root, followlinks=True, onerror=lambda error: unreadable.append(Path(error.filename)))
-    for parent, folders, files in walk:
-        real = os.path.realpath(parent)
-        if real in walked:
-            folders.clear()
-            continue
-        walked.add(real)
-        folders.sort()
-        if EMBEDDINGS in files or TABLE in files:
-            yield Path(parent)
+    for start in todo:
+        for parent, folders, files in os.walk(start, onerror=lambda error: unreadable.append(Path(error.filename))):
+            real = os.path.realpath(parent)
+            if real in walked:
+                folders.clear()
+                continue
+            walked.add(real)
+            folders.sort()
+            todo += [path for path in (Path(parent, name) for name in folders) if path.is_symlink()]
+            if EMBEDDINGS in files or TABLE in files:
+                yield Path(parent)
     yield from unreadable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from functools import cache as once
 from functools import partial
@@ -108,6 +108,8 @@ def check(job: Job) -> Decided:
     decided, rows = decide(job), 0
     if Action.COMPUTE in decided.actions.values():
         rows = len(_read(job.folder).embeddings)
+    for method in decided.actions:
+        job.outputs(method).check_free()
     if decided.actions:
         page = PAGE_BYTES + PAGE_ROW_BYTES * rows if job.page else 0
         place.check_writable(job.out, (COORDS_BYTES * rows + page) * len(decided.actions))
@@ -120,7 +122,7 @@ def _read(folder: Path) -> Cache:
     return cache.read(folder)
 
 
-def run(job: Job, backend: Backend, reason: str, steps: Steps) -> Iterator[Outcome]:
+def run(job: Job, backend: Backend, reason: str, steps: Steps) -> Generator[Outcome]:
     """Do what is to be done for one folder, and give the outcome of each map as soon as it is saved.
 
     Raises

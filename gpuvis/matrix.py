@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import log2
 from typing import Any
 
 from gpuvis.errors import DataError
 from gpuvis.settings import MIN_ROWS
 
+SAFE = (1e-12, 1e12)  # 10^8 squares of such values, summed, neither overflow nor vanish
 BLOCK_BYTES = 32 << 20  # large enough for full memory speed, small enough to stay unnoticed
 
 
@@ -20,12 +22,12 @@ def check_shape(X: Any) -> None:
         It is not a matrix of at least 5 rows and 1 column.
     """
     if X.ndim != 2:
-        raise DataError(f"has {X.ndim} dimensions, shape {tuple(X.shape)}; expected 2: rows × columns")
+        raise DataError(f"has {X.ndim} dimensions, shape {tuple(X.shape)}; expected 2; save it as rows × columns")
     rows, columns = X.shape
     if rows < MIN_ROWS:
-        raise DataError(f"has {rows} rows; a map needs {MIN_ROWS} or more")
+        raise DataError(f"has shape {tuple(X.shape)}; a map needs {MIN_ROWS} rows or more, so cache more images")
     if columns < 1:
-        raise DataError("has no columns; expected 1 or more")
+        raise DataError(f"has shape {tuple(X.shape)}; a map needs a column or more, so write the cache again")
 
 
 def check_type(X: Any) -> None:
@@ -71,7 +73,7 @@ class NonFinite:
             what = "1 row holds" if self.count == 1 else f"{self.count} rows hold"
             raise DataError(
                 f"has values that are not finite in float32: {what} NaN or Inf, the first is row {self.first} "
-                "(counted from 0); remove these rows from the cache or write it again"
+                "(counted from 0); remove such rows from the cache or write it again"
             )
 
 
@@ -87,3 +89,14 @@ def check_finite(X: Any) -> None:
     for start, block in blocks(X):
         seen.look_at(start, block)
     seen.check()
+
+
+def in_range(X: Any) -> Any:
+    """Scale an array, if its values are so small or large that their squares leave the range of float32.
+
+    The scale is a power of two, so that no digit changes; and no map depends on the scale of its input.
+    """
+    largest = max(float(X.max()), -float(X.min()))
+    if largest == 0 or SAFE[0] < largest < SAFE[1]:
+        return X
+    return X * X.dtype.type(2.0 ** min(126, -round(log2(largest))))

@@ -60,6 +60,17 @@ class Outputs:
         """The run record, written last."""
         return self._path("_run.json")
 
+    def check_free(self) -> None:
+        """Check that no folder stands in the place of a file.
+
+        Raises
+        ------
+        OutputError
+        """
+        for path in (self.coords, self.page, self.record):
+            if os.path.isdir(path):  # noqa: PTH112  Path.is_dir raises where it may not look
+                raise OutputError(f"{path} is a folder, where a file has to be written; move it away")
+
     def read_record(self) -> dict[str, Any] | None:
         """Return the run record; None where there is none, or it is not one of ours."""
         try:
@@ -102,7 +113,7 @@ class Outputs:
         reason = reason or self._altered(record or {}, page)
         if record is None or reason:
             raise OutputExistsError(
-                f"{self.folder}: {there[0].name} is there already and {reason}; "
+                f"{there[0]} is there already and {reason}; "
                 "use --overwrite to replace it, or another --out_prefix to keep both"
             )
         drawn = self.page.exists() and record["outputs"].get(self.page.name) and record["page"] == plain(page)
@@ -123,7 +134,8 @@ class Outputs:
         now = settings.fitted_to(told["rows"], told["columns"])[0].describe(self.method)
         changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
         if changed:
-            return "it was made with " + ", ".join(f"{k} {before.get(k)} (now {now.get(k)})" for k in changed)
+            told = (f"{k} {_shown(before.get(k))} (now {_shown(now.get(k))})" for k in changed)
+            return f"it was made with {', '.join(told)}"
         return ""
 
     def _altered(self, record: dict[str, Any], page: Page | None) -> str:
@@ -163,6 +175,10 @@ class Outputs:
         with _saving(self.record) as temporary:
             text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
             temporary.write_bytes(text.encode("utf-8", "backslashreplace"))  # file names need not be UTF-8
+
+
+def _shown(value: object) -> object:
+    return "none" if value is None else value
 
 
 def plain(page: Page | None) -> dict[str, Any] | None:

@@ -29,7 +29,7 @@ def check_writable(folder: Path, needed_bytes: int) -> None:
         if not there.is_dir():
             raise OutputError(f"{there} is not a folder, so nothing can be written below it; choose another --out-dir")
         if not os.access(there, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
-            raise OutputError(f"{there} is read-only; use --out-dir to write the outputs elsewhere")
+            raise OutputError(f"{there} is read-only; name a folder that can be written to with --out-dir")
         free = shutil.disk_usage(there).free
     except PermissionError as error:
         raise OutputError(f"{there} cannot be written to: {error.strerror}; choose another --out-dir") from None
@@ -60,13 +60,11 @@ def locked(folder: Path) -> Iterator[None]:
             _acquire(lock, folder)
         yield
     finally:
-        with held_back():
-            if lock.is_locked:
-                path.unlink(missing_ok=True)  # whoever has it open already notices, and takes a new one
-                lock.release()
-            with suppress(OSError):
-                for parent in made:
-                    parent.rmdir()
+        try:
+            _release(lock, path, made)
+        except KeyboardInterrupt:  # it may have come before the release had begun
+            _release(lock, path, made)
+            raise
 
 
 def _acquire(lock: FileLock, folder: Path) -> None:
@@ -77,3 +75,13 @@ def _acquire(lock: FileLock, folder: Path) -> None:
         raise OutputExistsError(f"{folder}: another gpuvis is writing maps here; wait until it ends") from None
     except OSError as error:
         raise OutputError(f"{folder} cannot be written to: {error.strerror or error}") from None
+
+
+def _release(lock: FileLock, path: Path, made: list[Path]) -> None:
+    with held_back():
+        if lock.is_locked:
+            path.unlink(missing_ok=True)  # whoever has it open already notices, and takes a new one
+            lock.release()
+        with suppress(OSError):
+            for parent in made:
+                parent.rmdir()

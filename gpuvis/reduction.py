@@ -101,6 +101,7 @@ def prepare(X: Any, settings: Settings, backend: Backend, steps: Steps, check: b
         X = backend.as_array(X)
     if check:
         matrix.check_finite(X)
+    X = matrix.in_range(X)
     if fitted.pca_dim is None:
         return Prepared(X, shape, settings, fitted, None)
     with steps("pca"), _memory_reported("PCA", shape):
@@ -140,4 +141,4 @@ def _check_coords(coords: np.ndarray, rows: int, method: Method) -> None:
         raise DataError(f"{method} gave coordinates of shape {coords.shape}; expected {(rows, 2)}")
     bad = int((~np.isfinite(coords).all(1)).sum())
     if bad:
-        raise DataError(f"{method} gave coordinates that are not finite in {bad} rows; try another metric or seed")
+        raise DataError(f"{method} gave coordinates that are not finite (rows: {bad}); try another metric or seed")

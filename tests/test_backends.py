@@ -135,10 +135,17 @@ def test_degenerate_data_gives_a_finite_map(backend, name, metric) -> None:
         assert np.isfinite(Y).all()
 
 
+def test_the_start_of_tsne_is_that_of_scikit_learn(X) -> None:
+    from sklearn.manifold import TSNE
+
+    told = TSNE(perplexity=8, metric="cosine", init="pca", random_state=3).fit_transform(X)
+    np.testing.assert_array_equal(draw(cpu, X, Tsne(perplexity=8), seed=3), told)
+
+
 def test_what_was_unusual_is_noted(backend) -> None:
     same = backend.as_array(np.ones((30, 4), np.float32))
     _, notes = backend.tsne(same, Tsne(perplexity=8), 1)
-    assert notes == ["all rows are the same, so tsne_init pca has no axes: random is used"]
+    assert notes == ["the rows are all the same, so tsne_init pca has no axes: random is used"]
     _, notes = backend.tsne(backend.as_array(np.eye(30, dtype=np.float32)), Tsne(perplexity=8, init="random"), 1)
     assert notes == []
 

@@ -161,7 +161,7 @@ def test_read_only_caches_can_be_drawn_elsewhere(make_cache, tmp_path, backend) 
     out.chmod(0o777)
     with as_nobody(folder, out):
         report = batch.run(Request((folder,), Settings()), Log())
-        assert "is read-only; use --out-dir" in str(report.outcomes[0].error)
+        assert "is read-only; name a folder" in str(report.outcomes[0].error)
         report = batch.run(Request((folder,), Settings(), out_dir=out / "below"), Log())
     assert results(report) == [("a", "umap", "written")]
 
@@ -177,6 +177,21 @@ def test_each_cache_is_found_once_and_links_are_followed(make_cache, tmp_path) -
         str(p.relative_to(tmp_path)) for p in find([tmp_path / "t", tmp_path / "t/a/test/seed1", tmp_path / "t/."])
     ]
     assert found == ["t/a/test/seed1", "t/a/train", "t/b/test/seed1", "t/c/seed2"]
+
+
+def test_a_real_folder_goes_before_a_link_to_it(make_cache, tmp_path) -> None:
+    make_cache("t/z/test/seed1")
+    (tmp_path / "t/a").mkdir()
+    (tmp_path / "t/a/link").symlink_to(tmp_path / "t/z/test/seed1")
+    assert list(find([tmp_path / "t"])) == [tmp_path / "t/z/test/seed1"]
+
+
+def test_a_folder_in_the_place_of_a_file_is_told_before_the_work(make_cache, backend) -> None:
+    folder = make_cache()
+    (folder / "vis_umap.html").mkdir()
+    report = batch.run(Request((folder,), Settings(), overwrite=True), Log())
+    assert "vis_umap.html is a folder, where a file has to be written; move it away" in str(report.outcomes[0].error)
+    assert backend.calls == []
 
 
 def test_a_folder_that_cannot_be_looked_into_is_told(make_cache, tmp_path, backend) -> None:
@@ -226,7 +241,7 @@ def test_without_a_gpu_nothing_is_begun(tree) -> None:
     assert content(tree) == before
 
 
-@pytest.mark.parametrize("prefix", ["", "a/b", "x" * 300])
+@pytest.mark.parametrize("prefix", ["", "a/b", "x" * 300, "a\nb"])
 def test_a_prefix_is_the_start_of_a_name(tmp_path, prefix) -> None:
     with pytest.raises(SettingsError, match="out_prefix has to be the start of a file name"):
         Request((tmp_path,), Settings(), prefix=prefix)

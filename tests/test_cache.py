@@ -215,7 +215,7 @@ def test_files_that_may_not_be_read_are_told(make_cache) -> None:
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
-        ((X[:4], table_of(4)), "has 4 rows"),
+        ((X[:4], table_of(4)), r"has shape \(4, 8\)"),
         ((X[0, 0], table_of(5)), "has 0 dimensions"),
         ((X.numpy(), table_of(40)), "the embeddings are a ndarray; expected a torch.Tensor"),
         ((torch.full((40, 8), torch.nan), table_of(40)), "40 rows hold NaN or Inf"),

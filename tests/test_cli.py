@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from pathlib import Path
@@ -11,9 +12,14 @@ import pytest
 from broken import BROKEN
 from click.testing import CliRunner, Result
 from examples import content
+from rich.console import Console
 
 from gpuvis import __version__, batch
 from gpuvis.cli import main
+from gpuvis.console import Display
+from gpuvis.job import Decided
+from gpuvis.outcome import Outcome
+from gpuvis.outputs import Action
 from gpuvis.settings import Page, Settings, Tsne, Umap
 
 
@@ -106,6 +112,8 @@ def test_defaults_are_those_of_the_settings(asked) -> None:
         (("a", "--tsne_init", "nix"), "'nix' is not one of 'pca', 'random'"),
         (("a", "--backend", "tpu"), "'tpu' is not one of"),
         (("a", "--seed", "-1"), "seed has to be a whole number from 0 to 4294967295; found -1"),
+        (("",), "the path is empty"),
+        (("a", "--out_dir", ""), "the path is empty"),
         (("a", "--hover", "a\rb"), "is no list of columns"),
         (("a", "--out_prefix", "a/b"), "out_prefix has to be the start of a file name; found 'a/b'"),
         (("a", "--perplexity", "3"), "No such option"),
@@ -187,7 +195,26 @@ def test_a_batch_ends_with_the_largest_code_and_counts(make_cache, tmp_path, bac
     assert len(got.stdout.splitlines()) == 3
 
 
+def test_long_folder_names_on_a_narrow_terminal(capsys, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "70")
+    folder = Path("feat_cache_vis/hf-hub_timm_ViT-SO400M-16-SigLIP2-384_cs/test/seed1")
+    (asked,) = batch.Request((folder,), Settings()).jobs()
+    display = Display(0, lambda paths: None)
+    display.console = Console(width=70, file=io.StringIO())
+    display.begin([Decided(asked, {"umap": Action.COMPUTE}, ())], "cpu")
+    display.folder(1, folder)
+    shown = display._progress.tasks[0].fields["where"]
+    assert len(shown) == 20
+    assert shown.startswith("…")
+    assert shown.endswith("/test/seed1")
+    display.summary(batch.Report([Outcome(folder, "written", "umap", 1400, 1152, 3.2)], "cpu"))
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "seed1" in line]
+    assert line.split() == [str(folder), "1,400", "×", "1,152", "umap", "cpu", "3.2", "written"]
+
+
 def test_version_and_help() -> None:
+    assert "\\b" not in call("--help").output + call("reduce", "--help").output
+    assert "\n  gpuvis reduce demo_cache  " in call("--help").output
     assert call("--version").output.strip().endswith(__version__)
     told = call("reduce", "--help").output
     for name in EVERY:
@@ -212,4 +239,4 @@ def test_every_option_is_in_the_readme() -> None:
     for command in main.commands.values():
         for parameter in command.params:
             names = parameter.opts if isinstance(parameter, click.Option) else ["FOLDER", "DIR"]
-            assert any(re.search(rf"[` ]{name}\\b", readme) for name in names), names
+            assert any(re.search(rf"[` ]{name}\b", readme) for name in names), names

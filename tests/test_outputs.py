@@ -258,7 +258,7 @@ def test_a_map_that_is_not_whole_is_not_saved(asked) -> None:
             return Y, []
 
     (said, _), _ = failures(asked, Exploding())
-    assert said.startswith("umap gave coordinates that are not finite in 1 rows")
+    assert said.startswith("umap gave coordinates that are not finite (rows: 1)")
     assert not list(asked.out.glob("vis_umap*"))
 
 
@@ -368,7 +368,10 @@ class _Usage:
 
 
 def test_a_read_only_folder_is_told_before_the_work(asked) -> None:
-    with as_nobody(asked.folder), pytest.raises(OutputError, match="is read-only; use --out-dir"):
+    with (
+        as_nobody(asked.folder),
+        pytest.raises(OutputError, match="is read-only; name a folder that can be written to with --out-dir"),
+    ):
         job.check(asked)
 
 

@@ -13,7 +13,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 import gpuvis
 from gpuvis.errors import DataError, OutOfMemoryError
-from gpuvis.reduction import maps
+from gpuvis.reduction import embed, prepare
 from gpuvis.steps import Steps
 
 K = 15
@@ -77,13 +77,36 @@ def test_a_reduction_says_what_was_done(ours) -> None:
     ("bad", "message"),
     [
         (X[0], "X has 1 dimensions"),
-        (X[:4], "X has 4 rows; a map needs 5 or more"),
-        (X[:, :0], "X has no columns"),
+        (X[:4], r"X has shape \(4, 64\); a map needs 5 rows or more"),
+        (X[:, :0], r"X has shape \(1797, 0\)"),
         (np.where(np.arange(64) == 3, np.nan, X[:9]), "X has values that are not finite in float32: 9 rows hold"),
     ],
 )
 def test_what_cannot_be_reduced_is_refused(bad, message) -> None:
     with pytest.raises(DataError, match=message):
+        gpuvis.reduce(bad)
+
+
+@pytest.mark.parametrize("scale", [1e-44, 1e-30, 1e-23, 1e30])
+def test_the_scale_of_the_values_does_not_matter(scale) -> None:
+    digits = (X[:60].astype(np.float64) * scale).astype(np.float32)
+    asked = gpuvis.Settings(umap=gpuvis.Umap(n_neighbors=8), tsne=gpuvis.Tsne(perplexity=8), pca_dim=8)
+    for reduction in gpuvis.reduce(digits, asked).values():
+        assert np.isfinite(reduction.coords).all()
+
+
+def test_a_scale_changes_no_digit() -> None:
+    asked = gpuvis.Settings(tsne=gpuvis.Tsne(perplexity=8), pca_dim=8)
+    one, two = (gpuvis.reduce(X[:60] * np.float32(2.0**power), asked) for power in (-60, -70))
+    for method in asked.methods:
+        np.testing.assert_array_equal(one[method].coords, two[method].coords)
+
+
+@pytest.mark.parametrize(
+    "bad", [np.array([["a", "b"]] * 9), X[:9] + 1j, torch.ones(9, 3, dtype=torch.complex64), X > 3]
+)
+def test_what_is_no_number_is_refused(bad) -> None:
+    with pytest.raises(DataError, match="X has type .*; expected real numbers"):
         gpuvis.reduce(bad)
 
 
@@ -98,6 +121,6 @@ def test_too_little_memory_is_told() -> None:
         def umap(self, *args):
             raise MemoryError("Unable to allocate 9 GiB")
 
-    told = r"umap of 1797 × 64 does not fit in memory \(Unable to allocate 9 GiB\); use a smaller pca_dim"
+    told = r"umap of 1,797 × 64 does not fit in memory \(Unable to allocate 9 GiB\); use a smaller pca_dim"
     with pytest.raises(OutOfMemoryError, match=told):
-        list(maps(X, gpuvis.Settings(), Small(), Steps()))
+        embed(prepare(X, gpuvis.Settings(), Small(), Steps()), "umap", Small(), Steps())

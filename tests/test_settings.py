@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import json
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,6 +38,16 @@ def test_defaults_are_those_that_users_rely_on() -> None:
 def test_values_out_of_range_are_refused(build, message) -> None:
     with pytest.raises(SettingsError, match=message):
         build()
+
+
+def test_numbers_of_any_kind_are_taken() -> None:
+    assert Umap(n_neighbors=np.int64(15), min_dist=np.float32(0.5)) == Umap(n_neighbors=15, min_dist=0.5)
+    assert json.dumps(Settings(umap=Umap(n_neighbors=np.int64(15)), seed=np.int32(3)).describe("umap"))
+    for bad in ("0.1", None, True):
+        with pytest.raises(SettingsError):
+            Umap(n_neighbors=bad)  # type: ignore[arg-type]
+    with pytest.raises(SettingsError):
+        Umap(min_dist="0.1")  # type: ignore[arg-type]
 
 
 def test_other_names_of_a_metric_mean_the_same() -> None:

@@ -77,21 +77,30 @@ def umap(X: np.ndarray, settings: Umap, seed: int) -> tuple[np.ndarray, list[str
 
 def tsne(X: np.ndarray, settings: Tsne, seed: int) -> tuple[np.ndarray, list[str]]:
     """t-SNE by scikit-learn (Barnes-Hut)."""
-    # Rows that are all the same have no principal axes: scikit-learn would divide by zero and crash on the NaN.
-    same = settings.init == "pca" and bool((X == X[0]).all())
     with _warnings_noted() as notes:
         from sklearn.manifold import TSNE
 
+        init = _principal_start(X, seed) if settings.init == "pca" else None
         model = TSNE(
             perplexity=settings.perplexity,
             metric=settings.metric,
-            init="random" if same else settings.init,
+            init="random" if init is None else init,
             random_state=seed,
         )
         coords = model.fit_transform(X)
-    if same:
-        notes.append("all rows are the same, so tsne_init pca has no axes: random is used")
+    if init is None and settings.init == "pca":
+        notes.append("the rows are all the same, so tsne_init pca has no axes: random is used")
     return coords, notes
+
+
+def _principal_start(X: np.ndarray, seed: int) -> np.ndarray | None:
+    """Return the start that scikit-learn computes for init="pca"; None where it would divide by zero, and crash."""
+    from sklearn.decomposition import PCA
+
+    with warnings.catch_warnings(action="ignore"):  # of the division that is looked for here
+        start = PCA(2, random_state=seed).fit_transform(X).astype(np.float32, copy=False)
+    spread = np.std(start[:, 0])
+    return start / spread * 1e-4 if spread > 0 and np.isfinite(spread) else None
 
 
 @contextmanager

@@ -163,9 +163,10 @@ def _draw_again(job: Job, method: Method, steps: Steps) -> Outcome:
 def _compute(job: Job, settings: Settings, chosen: tuple[Backend, str], steps: Steps) -> Iterator[Outcome]:
     from gpuvis import reduction
 
-    start, before = time.perf_counter(), fingerprint.stamp(job.folder)
+    start = time.perf_counter()
     with steps("read"):
         cache = _read(job.folder)
+        before = fingerprint.stamp(job.folder)
         cache.verify()
         told = record.of_input(cache, fingerprint.of_cache(job.folder))
     for note in (*cache.notes, *settings.fitted_to(*cache.embeddings.shape)[1]):
@@ -173,17 +174,16 @@ def _compute(job: Job, settings: Settings, chosen: tuple[Backend, str], steps: S
     prepared = reduction.prepare(cache.embeddings, settings, chosen[0], steps)
 
     def make(method: Method) -> Outcome:
-        nonlocal start
         done = reduction.embed(prepared, method, chosen[0], steps)
         if fingerprint.stamp(job.folder) != before:
             raise CacheError(f"{job.folder}: the cache was written again while it was read; run again")
         run = record.of_run(told, settings, done, *chosen)
         run["steps"] = {**steps.of("read"), **done.steps}
-        began, start = start, time.perf_counter()
-        return _save(job, cache, run, done, (began, steps))
+        return _save(job, cache, run, done, (start, steps))
 
     for method in settings.methods:
         yield _told(job, method, partial(make, method))
+        start = time.perf_counter()
 
 
 def _save(job: Job, cache: Cache, run: dict[str, Any], done: Reduction, clock: tuple[float, Steps]) -> Outcome:

@@ -95,6 +95,34 @@ def test_numbers_are_drawn_on_a_scale() -> None:
     assert trace["marker"]["colorscale"]
 
 
+def test_points_without_a_number_are_grey_beneath_the_scale() -> None:
+    table = pd.DataFrame({"x": [str(k / 7) if k % 5 else "" for k in range(50)]}, dtype="str")
+    grey, scaled = parts(draw(table, color_by="x")[0])[0]
+    assert grey["name"] == "(blank) (10)"
+    assert grey["marker"]["color"] == figure.GREY
+    assert [row for row, *_ in grey["customdata"]] == list(range(0, 50, 5))
+    assert scaled["marker"]["showscale"] is True
+    assert len(scaled["customdata"]) == 40
+
+
+def test_labels_are_classes_however_many_numbers_there_are() -> None:
+    numbers = [str(k % 1000) for k in range(2000)]
+    table = pd.DataFrame({"ground_truth_num_label": numbers, "ground_truth_word_label": ""}, dtype="str")
+    (trace,), _, _ = parts(draw(table)[0])
+    assert len(set(trace["marker"]["color"])) == 1000
+
+
+def test_no_more_points_are_drawn_than_a_browser_can_show(monkeypatch) -> None:
+    monkeypatch.setattr(figure, "MOST_POINTS", 20)
+    table = table_of(300)
+    html, _ = draw(table)
+    assert "UMAP of a test · 20 of 300 points shown" in html
+    shown = [fields for trace in parts(html)[0] for fields in trace["customdata"]]
+    assert len(shown) == 20
+    assert all(table["file_name"][row] == name for row, name in shown)
+    assert html == draw(table)[0]
+
+
 def test_blank_labels_are_named_and_all_blank_ones_are_replaced() -> None:
     table = table_of(30)
     table.loc[:9, "ground_truth_word_label"] = ""

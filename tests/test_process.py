@@ -14,6 +14,7 @@ import pytest
 from examples import content
 from process import gpuvis
 
+from gpuvis import __version__
 from gpuvis.fingerprint import of_file
 
 COMMAND = [sys.executable, "-m", "gpuvis", "reduce"]
@@ -30,6 +31,10 @@ def test_help_loads_nothing_heavy(args) -> None:
     )
     got = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert got.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_module_is_the_program() -> None:
+    assert gpuvis("--version").stdout == f"gpuvis, version {__version__}\n"
 
 
 def test_import_gpuvis_loads_nothing_heavy() -> None:

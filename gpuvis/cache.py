@@ -8,7 +8,7 @@ import pickle
 import time
 import warnings
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from gpuvis.errors import CacheError, DataError, is_out_of_memory
 from gpuvis.folders import EMBEDDINGS, INFO, LABELS, TABLE
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 
@@ -187,9 +188,9 @@ def _read_info(path: Path) -> dict[str, Any] | str:
 
 def write(
     folder: str | os.PathLike[str],
-    embeddings: torch.Tensor,
-    rows: pd.DataFrame,
-    labels: torch.Tensor | None = None,
+    embeddings: torch.Tensor | np.ndarray,
+    rows: pd.DataFrame | Mapping[str, Sequence[Any]],
+    labels: torch.Tensor | np.ndarray | None = None,
     info: Mapping[str, Any] | None = None,
 ) -> Cache:
     """Write a cache folder that `read` gives back, each file whole or not at all.
@@ -198,11 +199,11 @@ def write(
     ----------
     folder : path
         Made if it is not there; files of the same names are replaced.
-    embeddings : torch.Tensor of shape (N, D)
-        Floating point.
-    rows : pandas.DataFrame with N rows
+    embeddings : torch.Tensor or ndarray of shape (N, D)
+        Floating point, finite.
+    rows : pandas.DataFrame with N rows, or its columns by name
         Becomes `metadata.csv`; values are written as strings.
-    labels : torch.Tensor of shape (N,), integer, optional
+    labels : torch.Tensor or ndarray of shape (N,), integer, optional
         Becomes `labels.pt`.
     info : mapping, optional
         More keys for `meta.json`, besides `timestamp`, `num_samples` and `dim`.
@@ -218,9 +219,11 @@ def write(
         The parts do not make a valid cache; nothing was written.
     """
     folder = Path(folder)
-    if not isinstance(embeddings, torch.Tensor):
-        raise CacheError(f"{folder}: the embeddings are a {type(embeddings).__name__}; expected a torch.Tensor")
-    embeddings = embeddings.detach().cpu().contiguous()
+    try:
+        embeddings = torch.as_tensor(embeddings).detach().cpu().contiguous()
+        labels = None if labels is None else torch.as_tensor(labels).cpu()
+    except (TypeError, ValueError) as error:
+        raise CacheError(f"{folder}: embeddings and labels have to be tensors or arrays of numbers: {error}") from None
     agreement.check_embeddings(folder / EMBEDDINGS, embeddings)
     count, dim = embeddings.shape
     now = time.strftime("%Y-%m-%d %H:%M:%S")

@@ -51,25 +51,21 @@ def write(folder: Path) -> Path:
 
 
 def _write(folder: Path) -> None:
-    import pandas as pd
-    import torch
     from sklearn.datasets import load_digits
 
     from gpuvis import cache
 
     digits = load_digits()
     names = [f"{WORDS[label]}/{row:04d}.png" for row, label in enumerate(digits.target)]
-    table = pd.DataFrame(
-        {
-            "file_name": names,
-            "ground_truth_num_label": digits.target,
-            "ground_truth_word_label": [WORDS[label] for label in digits.target],
-            "ground_truth_L2_num_label": digits.target % 2,
-        }
-    )
+    columns = {
+        "file_name": names,
+        "ground_truth_num_label": digits.target,
+        "ground_truth_word_label": [WORDS[label] for label in digits.target],
+        "ground_truth_L2_num_label": digits.target % 2,
+    }
     _write_images(folder / "images", names, digits.images)
     info = {"split": "test", "normalized": False, "checkpoint_path": None, "demo": "digits"}
-    cache.write(folder, torch.from_numpy(digits.data.astype(np.float32)), table, torch.from_numpy(digits.target), info)
+    cache.write(folder, digits.data.astype(np.float32), columns, digits.target, info)
 
 
 def _is_demo(folder: Path) -> bool:

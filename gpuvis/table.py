@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -42,8 +44,9 @@ def read(path: Path) -> pd.DataFrame:
     return table.to_pandas()
 
 
-def strings(table: pd.DataFrame) -> pd.DataFrame:
+def strings(table: pd.DataFrame | Mapping[str, Sequence[Any]]) -> pd.DataFrame:
     """Return a table with every value as `read` would give it: a string, blank where there is none."""
+    table = pd.DataFrame(table)
     if len({str(name) for name in table.columns}) < len(table.columns):
         raise CacheError(f"two columns have the same name: {', '.join(map(str, table.columns))}; rename one of them")
     columns = {str(name): ["" if pd.isna(value) else str(value) for value in table[name]] for name in table.columns}

@@ -11,8 +11,8 @@ PACKAGE = Path(__file__).parents[1] / "gpuvis"
 MODULES = {str(p.relative_to(PACKAGE).with_suffix("")): p for p in sorted(PACKAGE.rglob("*.py"))}
 
 DOORS = {
-    "torch": {"cache", "demo"},
-    "pandas": {"table", "demo"},
+    "torch": {"cache"},
+    "pandas": {"table"},
     "pyarrow": {"table"},
     "sklearn": {"backends/cpu", "demo"},
     "umap": {"backends/cpu"},

@@ -217,7 +217,7 @@ def test_files_that_may_not_be_read_are_told(make_cache) -> None:
     [
         ((X[:4], table_of(4)), r"has shape \(4, 8\)"),
         ((X[0, 0], table_of(5)), "has 0 dimensions"),
-        ((X.numpy(), table_of(40)), "the embeddings are a ndarray; expected a torch.Tensor"),
+        ((X.numpy().astype(str), table_of(40)), "have to be tensors or arrays of numbers"),
         ((torch.full((40, 8), torch.nan), table_of(40)), "40 rows hold NaN or Inf"),
         ((X, table_of(39)), "paired row by row"),
         ((X, table_of(40), torch.ones(40, dtype=torch.int64)), "labels.pt disagrees"),
@@ -233,6 +233,14 @@ def test_an_invalid_cache_is_not_written(make_cache, tmp_path, parts, message) -
             cache.write(place, *parts)
     assert content(folder) == before
     assert not (tmp_path / "new").exists()
+
+
+def test_arrays_and_columns_are_taken_as_well(tmp_path) -> None:
+    columns = {"file_name": ["007", None, "a", "b", "c"], "n": np.arange(5)}
+    got = cache.write(tmp_path / "new", X[:5].numpy(), columns, np.arange(5))
+    assert torch.equal(got.embeddings, X[:5])
+    assert got.labels.tolist() == got.table["n"].astype(int).tolist() == list(range(5))
+    assert got.table["file_name"].tolist() == ["007", "", "a", "b", "c"]
 
 
 def test_what_is_no_json_is_not_written(make_cache) -> None:

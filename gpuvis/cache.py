@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from gpuvis import agreement, archive, atomic, matrix, table
-from gpuvis.errors import CacheError, DataError, is_out_of_memory
+from gpuvis import agreement, archive, atomic, folders, matrix, table
+from gpuvis.errors import CacheError, DataError, OutputError, is_out_of_memory
 from gpuvis.folders import EMBEDDINGS, INFO, LABELS, TABLE
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def read(folder: str | os.PathLike[str]) -> Cache:
         A file is missing, damaged, of the wrong shape or type, or the files disagree.
     """
     folder = Path(folder)
-    _check_files(folder)
+    folders.check_files(folder)
     embeddings = _load(folder / EMBEDDINGS)
     agreement.check_embeddings(folder / EMBEDDINGS, embeddings)
     rows = table.read(folder / TABLE)
@@ -118,23 +118,6 @@ def _agreed(
         return Cache(folder, embeddings, rows, labels, {}, (*notes, info))
     notes += agreement.check_info(folder, info, tuple(embeddings.shape))
     return Cache(folder, embeddings, rows, labels, info, tuple(notes))
-
-
-def _check_files(folder: Path) -> None:
-    if not os.path.isdir(folder):  # noqa: PTH112  Path.is_dir raises where it may not look
-        raise CacheError(f"{folder} is not a folder; expected one with embeddings.pt and metadata.csv")
-    missing = []
-    for name in (EMBEDDINGS, TABLE):
-        try:
-            (folder / name).open("rb").close()
-        except FileNotFoundError:
-            missing.append(name)
-        except OSError as error:
-            raise CacheError(f"{folder / name} cannot be read: {error.strerror}; make it a readable file") from None
-    if len(missing) == 2:
-        raise CacheError(f"{folder} holds no cache; expected embeddings.pt and metadata.csv in it or in folders below")
-    if missing:
-        raise CacheError(f"{folder}: {missing[0]} is missing; write the cache again")
 
 
 def _load(path: Path) -> torch.Tensor:
@@ -217,6 +200,8 @@ def write(
     ------
     CacheError
         The parts do not make a valid cache; nothing was written.
+    OutputError
+        The folder cannot be written.
     """
     folder = Path(folder)
     try:
@@ -231,6 +216,15 @@ def write(
     cache = _agreed(folder, embeddings, table.strings(rows), labels, meta)
     _verify(folder / EMBEDDINGS, embeddings, None)
     told = json.dumps(meta, indent=2)
+    try:
+        _write_files(cache, told)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be written: {error.strerror or error}") from error
+    return read(folder)
+
+
+def _write_files(cache: Cache, info: str) -> None:
+    folder, embeddings = cache.folder, cache.embeddings
     folder.mkdir(parents=True, exist_ok=True)
     with atomic.replacing(folder / EMBEDDINGS) as path:
         whole = embeddings.untyped_storage().nbytes() == embeddings.nbytes
@@ -243,5 +237,4 @@ def write(
     with atomic.replacing(folder / TABLE) as path:
         table.write(path, cache.table)
     with atomic.replacing(folder / INFO) as path:
-        path.write_text(told, encoding="utf-8")
-    return read(folder)
+        path.write_text(info, encoding="utf-8")

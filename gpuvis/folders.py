@@ -6,10 +6,35 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from gpuvis.errors import CacheError
+
 EMBEDDINGS = "embeddings.pt"
 LABELS = "labels.pt"
 TABLE = "metadata.csv"
 INFO = "meta.json"
+
+
+def check_files(folder: Path) -> None:
+    """Check that the two files that make a cache are there and can be read.
+
+    Raises
+    ------
+    CacheError
+    """
+    if not os.path.isdir(folder):  # noqa: PTH112  Path.is_dir raises where it may not look
+        raise CacheError(f"{folder} is not a folder; expected one with embeddings.pt and metadata.csv")
+    missing = []
+    for name in (EMBEDDINGS, TABLE):
+        try:
+            (folder / name).open("rb").close()
+        except FileNotFoundError:
+            missing.append(name)
+        except OSError as error:
+            raise CacheError(f"{folder / name} cannot be read: {error.strerror}; make it a readable file") from None
+    if len(missing) == 2:
+        raise CacheError(f"{folder} holds no cache; expected embeddings.pt and metadata.csv in it or in folders below")
+    if missing:
+        raise CacheError(f"{folder}: {missing[0]} is missing; write the cache again")
 
 
 def find(roots: Iterable[Path]) -> Iterator[Path]:

@@ -26,10 +26,10 @@ DOORS = {
 
 # Every module stands above all that it may import of ours.
 FLOORS = [
-    {"errors", "folders", "machine", "steps", "atomic", "archive", "interrupts", "__init__", "page/__init__"},
-    {"settings", "fingerprint", "table", "place", "page/palette"},
-    {"matrix", "outcome", "outputs", "page/figure", "backends/base"},
-    {"agreement", "backends/cpu"},
+    {"errors", "machine", "steps", "atomic", "archive", "interrupts", "__init__", "page/__init__"},
+    {"settings", "folders", "table", "place", "page/palette"},
+    {"matrix", "fingerprint", "outcome", "page/figure", "backends/base"},
+    {"agreement", "outputs", "backends/cpu"},
     {"cache", "backends/__init__"},
     {"reduction", "demo"},
     {"record"},

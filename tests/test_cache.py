@@ -16,7 +16,7 @@ from process import as_nobody
 from torch.serialization import set_crc32_options
 
 from gpuvis import cache
-from gpuvis.errors import CacheError
+from gpuvis.errors import CacheError, OutputError
 
 X = torch.randn(40, 8)
 
@@ -233,6 +233,12 @@ def test_an_invalid_cache_is_not_written(make_cache, tmp_path, parts, message) -
             cache.write(place, *parts)
     assert content(folder) == before
     assert not (tmp_path / "new").exists()
+
+
+def test_a_place_that_cannot_be_written_is_told(tmp_path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="file/new cannot be written: Not a directory"):
+        cache.write(tmp_path / "file" / "new", X, table_of(40))
 
 
 def test_arrays_and_columns_are_taken_as_well(tmp_path) -> None:

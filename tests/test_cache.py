@@ -119,12 +119,13 @@ def test_a_flipped_byte_is_found(make_cache) -> None:
         cache.read(folder).verify()
 
 
-def test_a_flipped_byte_anywhere_is_found_or_does_no_harm(make_cache) -> None:
+@pytest.mark.parametrize("bits", [1, 2, 3, 4])
+def test_a_flipped_byte_anywhere_is_found_or_does_no_harm(make_cache, bits) -> None:
     folder = make_cache(rows=6, columns=3)
     path, X = folder / "embeddings.pt", cache.read(folder).embeddings.clone()
     whole, found = path.read_bytes(), 0
     for at in range(len(whole)):
-        path.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ bits]) + whole[at + 1 :])
         try:
             got = cache.read(folder)
             got.verify()

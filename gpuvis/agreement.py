@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpuvis import matrix, table
 from gpuvis.errors import CacheError, DataError
+from gpuvis.folders import COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +43,7 @@ def check_rows(folder: Path, embeddings: torch.Tensor, rows: pd.DataFrame) -> li
             f"{folder}: embeddings.pt has {len(embeddings)} rows but metadata.csv has {len(rows)}; "
             "they are paired row by row, so write the cache again"
         )
-    notes = [f"metadata.csv has no column {name}" for name in table.COLUMNS if name not in rows]
+    notes = [f"metadata.csv has no column {name}" for name in COLUMNS if name not in rows]
     if "file_name" in rows and (blank := int((rows["file_name"].str.strip() == "").sum())):
         notes.append(f"file_name is blank in {blank} of {len(rows)} rows")
     return notes

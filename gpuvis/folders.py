@@ -13,6 +13,9 @@ LABELS = "labels.pt"
 TABLE = "metadata.csv"
 INFO = "meta.json"
 
+# What metadata.csv usually has; more columns may be there.
+COLUMNS = ("file_name", "ground_truth_num_label", "ground_truth_word_label", "ground_truth_L2_num_label")
+
 
 def check_files(folder: Path) -> None:
     """Check that the two files that make a cache are there and can be read.

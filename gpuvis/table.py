@@ -14,8 +14,6 @@ from pyarrow import csv as arrow_csv
 
 from gpuvis.errors import CacheError
 
-COLUMNS = ("file_name", "ground_truth_num_label", "ground_truth_word_label", "ground_truth_L2_num_label")
-
 BLOCK_BYTES = 16 << 20  # the longest row that can be read
 
 

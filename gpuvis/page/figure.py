@@ -11,14 +11,13 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
+from gpuvis.folders import COLUMNS
 from gpuvis.page import palette
 from gpuvis.settings import Page
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# Columns that name classes, however many numbers they hold.
-TABLE_COLUMNS = ("file_name", "ground_truth_num_label", "ground_truth_word_label", "ground_truth_L2_num_label")
 LABELS = ("ground_truth_word_label", "ground_truth_num_label")
 BLANK, GREY = "(blank)", "#bbbbbb"
 MOST_POINTS = 1_000_000  # a browser draws no more of them in reasonable time
@@ -93,7 +92,8 @@ def _traces(coords: np.ndarray, table: pd.DataFrame, hover: list[str], column: s
     if column is None:
         return [_trace(coords, table, hover, np.arange(len(coords)), palette.colors(1)[0])]
     values = table[column].to_numpy(object)
-    numbers = None if column in TABLE_COLUMNS else _scale(values)
+    # The usual columns name classes and files, however many numbers they hold.
+    numbers = None if column in COLUMNS else _scale(values)
     if numbers is not None:
         return _measured(coords, table, list(dict.fromkeys((column, *hover))), numbers)
     order = _order(table, column)

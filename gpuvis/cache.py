@@ -51,8 +51,13 @@ class Cache:
     info: dict[str, Any]
     notes: tuple[str, ...]
 
-    def verify(self) -> None:
+    def verify(self) -> float:
         """Read every value once: it has to be finite, and the bytes those that were written.
+
+        Returns
+        -------
+        float
+            The largest value in size.
 
         Raises
         ------
@@ -60,12 +65,12 @@ class Cache:
             A row holds NaN or Inf, or the file's CRC-32 does not match its content.
         """
         path = self.folder / EMBEDDINGS
-        _verify(path, self.embeddings, archive.storage_crc(path))
+        return _verify(path, self.embeddings, archive.storage_crc(path))
 
 
-def _verify(path: Path, embeddings: torch.Tensor, expected: int | None) -> None:
+def _verify(path: Path, embeddings: torch.Tensor, expected: int | None) -> float:
     storage = torch.empty(0, dtype=torch.uint8).set_(embeddings.untyped_storage()).numpy()
-    crc, done, seen = 0, 0, matrix.NonFinite()
+    crc, done, seen = 0, 0, matrix.Values()
     for start, block in matrix.blocks(embeddings):
         seen.look_at(start, block.float())  # float32 is what will be reduced
         end = len(storage) * (start + len(block)) // len(embeddings)  # the same bytes, if the tensor fills its storage
@@ -78,7 +83,7 @@ def _verify(path: Path, embeddings: torch.Tensor, expected: int | None) -> None:
             "copy it again or write the cache again"
         )
     try:
-        seen.check()
+        return seen.check()
     except DataError as error:
         raise CacheError(f"{path} {error}") from None
 

@@ -55,7 +55,13 @@ class OutOfMemoryError(GpuvisError, MemoryError):
     exit_code = 4
 
 
+_SIGNS_OF_NO_MEMORY = (
+    *("can't allocate memory", "out of memory", "out_of_memory", "bad_alloc"),
+    *("cudaErrorMemoryAllocation", "ALLOC_FAILED"),
+)
+
+
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error means that memory ran out; torch raises a plain RuntimeError for it."""
-    told = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    """Tell whether an error means that memory ran out; torch and CUDA's libraries raise a RuntimeError for it."""
+    told = isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS_OF_NO_MEMORY)
     return isinstance(error, MemoryError) or told

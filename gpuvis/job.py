@@ -138,7 +138,10 @@ def run(job: Job, backend: Backend, reason: str, steps: Steps) -> Generator[Outc
             if method not in todo:
                 yield _told(job, method, partial(_draw_again, job, method, steps))
         if todo:
-            yield from _compute(job, job.settings.only(*todo), (backend, reason), steps)
+            try:
+                yield from _compute(job, job.settings.only(*todo), (backend, reason), steps)
+            finally:
+                backend.give_back()
 
 
 def _told(job: Job, method: Method, make: Callable[[], Outcome]) -> Outcome:
@@ -166,12 +169,13 @@ def _compute(job: Job, settings: Settings, chosen: tuple[Backend, str], steps: S
     start = time.perf_counter()
     with steps("read"):
         cache = _read(job.folder)
+        plan = reduction.plan(cache.embeddings, settings, chosen[0])
         before = fingerprint.stamp(job.folder)
-        cache.verify()
+        largest = cache.verify()
         told = record.of_input(cache, fingerprint.of_cache(job.folder))
     for note in (*cache.notes, *settings.fitted_to(*cache.embeddings.shape)[1]):
         logger.warning("%s: %s", job.folder, note)
-    prepared = reduction.prepare(cache.embeddings, settings, chosen[0], steps)
+    prepared = reduction.prepare(cache.embeddings, settings, chosen[0], steps, (plan, largest))
 
     def make(method: Method) -> Outcome:
         done = reduction.embed(prepared, method, chosen[0], steps)

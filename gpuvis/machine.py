@@ -49,6 +49,14 @@ def memory_bytes() -> int:
     return min(total, int(limit)) if limit.isdigit() else total
 
 
+def memory_available() -> int:
+    """Return how many bytes can be taken now without driving others out, within a container's limit."""
+    lines = dict(line.split(":", 1) for line in _read("/proc/meminfo").splitlines() if ":" in line)
+    free = int(lines["MemAvailable"].split()[0]) * 1024 if "MemAvailable" in lines else memory_bytes()
+    limit, used = (_read(f"/sys/fs/cgroup/memory.{name}").strip() for name in ("max", "current"))
+    return max(0, min(free, int(limit) - int(used))) if limit.isdigit() and used.isdigit() else free
+
+
 def _read(path: str) -> str:
     try:
         return Path(path).read_text()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import log2
+from math import inf, log2
 from typing import Any
+
+import numpy as np
 
 from gpuvis.errors import DataError
 from gpuvis.settings import MIN_ROWS
 
-SAFE = (1e-12, 1e12)  # 10^8 squares of such values, summed, neither overflow nor vanish
 BLOCK_BYTES = 32 << 20  # large enough for full memory speed, small enough to stay unnoticed
 
 
@@ -42,61 +43,78 @@ def check_type(X: Any) -> None:
         raise DataError(f"has type {kind}; expected real numbers")
 
 
-def blocks(X: Any) -> Iterator[tuple[int, Any]]:
+def blocks(X: Any, block_bytes: int = BLOCK_BYTES) -> Iterator[tuple[int, Any]]:
     """Give the rows of a matrix in blocks of bounded size, each with the number of its first row."""
     rows, columns = X.shape
-    step = max(1, BLOCK_BYTES // (columns * X.itemsize))
+    step = max(1, block_bytes // (columns * X.itemsize))
     for start in range(0, rows, step):
         yield start, X[start : start + step]
 
 
-class NonFinite:
-    """Count rows that hold NaN or Inf, block by block."""
+def as_float32(block: Any) -> Any:
+    """Return an array or tensor in float32; what is too large for it becomes Inf."""
+    if hasattr(block, "float"):  # a tensor
+        return block.float()
+    with np.errstate(over="ignore"):
+        return block.astype(np.float32, copy=False)
+
+
+class Values:
+    """Look at all values, block by block: which rows hold NaN or Inf, and how large the largest is in size."""
 
     def __init__(self) -> None:
         self.count = 0
         self.first = -1
+        self.largest = 0.0
 
     def look_at(self, start: int, block: Any) -> None:
-        """Take in one block of rows, an array or tensor."""
-        finite = abs(block) < float("inf")
-        if bool(finite.all()):
+        """Take in one block of rows, an array or tensor of float32."""
+        sizes = abs(block)
+        largest = float(sizes.max())  # NaN if there is one
+        if largest < inf:
+            self.largest = max(self.largest, largest)
             return
-        bad = ~finite.all(1)
+        bad = ~(sizes < inf).all(1)
         if self.count == 0:
             self.first = start + int(bad.nonzero()[0][0])
         self.count += int(bad.sum())
 
-    def check(self) -> None:
-        """Raise `DataError` if any row was found."""
+    def check(self) -> float:
+        """Return the largest value in size.
+
+        Raises
+        ------
+        DataError
+            A row holds NaN or Inf.
+        """
         if self.count:
             what = "1 row holds" if self.count == 1 else f"{self.count} rows hold"
             raise DataError(
                 f"has values that are not finite in float32: {what} NaN or Inf, the first is row {self.first} "
                 "(counted from 0); remove such rows from the cache or write it again"
             )
+        return self.largest
 
 
-def check_finite(X: Any) -> None:
-    """Check every value of an array.
+def check_finite(X: Any) -> float:
+    """Check every value of an array or tensor, in float32; return the largest in size.
 
     Raises
     ------
     DataError
         A row holds NaN or Inf.
     """
-    seen = NonFinite()
+    seen = Values()
     for start, block in blocks(X):
-        seen.look_at(start, block)
-    seen.check()
+        seen.look_at(start, as_float32(block))
+    return seen.check()
 
 
-def in_range(X: Any) -> Any:
-    """Scale an array, if its values are so small or large that their squares leave the range of float32.
+def scale(largest: float, safe: tuple[float, float]) -> float:
+    """Return what to multiply a matrix by, so that its largest value in size comes into a range.
 
-    The scale is a power of two, so that no digit changes; and no map depends on the scale of its input.
+    It is a power of two, so that no digit changes; and no map depends on the scale of its input.
     """
-    largest = max(float(X.max()), -float(X.min()))
-    if largest == 0 or SAFE[0] < largest < SAFE[1]:
-        return X
-    return X * X.dtype.type(2.0 ** min(126, -round(log2(largest))))
+    if largest == 0 or safe[0] < largest <= safe[1]:
+        return 1.0
+    return float(2.0 ** min(126, -round(log2(largest)) - 1))

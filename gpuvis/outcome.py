@@ -39,4 +39,6 @@ def failure(folder: Path, error: Exception, method: Method | None = None) -> Out
     elif not isinstance(error, GpuvisError):
         logger.info("%s: unexpected error", folder, exc_info=error)
         error = GpuvisError(f"{folder}: unexpected {type(error).__name__}: {told}")
+    # Frames would keep their arrays, which the next map needs the room of.
+    error.__cause__ = error.__context__ = error.__traceback__ = None
     return Outcome(folder, "failed", method, error=error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from gpuvis import matrix
 from gpuvis.backends import choose
 from gpuvis.backends.base import Array, Backend
+from gpuvis.backends.plan import Plan
 from gpuvis.errors import DataError, OutOfMemoryError, is_out_of_memory
 from gpuvis.settings import Method, Settings
 from gpuvis.steps import Steps
@@ -34,6 +35,8 @@ class Reduction:
         Share of the variance that PCA kept; None if there was no PCA, or no variance.
     steps : dict
         Seconds and peak memory (bytes) of each step.
+    plan : Plan or None
+        How a GPU did it.
     """
 
     method: Method
@@ -42,17 +45,31 @@ class Reduction:
     notes: tuple[str, ...]
     variance_kept: float | None
     steps: dict[str, dict[str, float]]
+    plan: Plan | None = None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Prepared:
-    """A matrix on its device, after PCA if that was asked for: what all maps start from."""
+    """A matrix on its device, after PCA if that was asked for: what all maps start from.
+
+    Attributes
+    ----------
+    X : array
+        None once the last map has taken from it what it needs.
+    waiting : list of str
+        The maps that still need it.
+    graphs : dict
+        The neighbour graphs that maps still need, by how they were planned.
+    """
 
     X: Array
     shape: tuple[int, int]
     asked: Settings
     fitted: Settings
+    plan: Plan | None
     variance_kept: float | None
+    waiting: list[Method]
+    graphs: dict[Any, Any] = field(default_factory=dict)
 
 
 def reduce(X: Any, settings: Settings | None = None, backend: str = "auto") -> dict[Method, Reduction]:
@@ -76,62 +93,108 @@ def reduce(X: Any, settings: Settings | None = None, backend: str = "auto") -> d
     ------
     DataError
         X is no matrix of real numbers, too small, or not finite.
+    SettingsError
+        The backend does not know a setting, or it would take too long there.
     NoGpuError
         "gpu" was asked for, and there is none.
     OutOfMemoryError
         The work does not fit in memory.
     """
     chosen, _ = choose(backend)
-    steps, settings = Steps(), settings or Settings()
+    steps, settings = Steps(settle=chosen.settle), settings or Settings()
     try:
-        X = X if hasattr(X, "__dlpack__") else np.asarray(X)
+        X = _adopted(X, chosen)
         matrix.check_shape(X)
         matrix.check_type(X)
-        prepared = prepare(X, settings, chosen, steps, check=True)
+        planned = plan(X, settings, chosen)
+        prepared = prepare(X, settings, chosen, steps, (planned, matrix.check_finite(X)))
     except DataError as error:
         raise DataError(f"X {error}") from None
     return {method: embed(prepared, method, chosen, steps) for method in settings.methods}
 
 
-def prepare(X: Any, settings: Settings, backend: Backend, steps: Steps, check: bool = False) -> Prepared:
-    """Bring a matrix to its device and do the PCA. `check`: look for values that are not finite."""
-    shape = tuple(X.shape)
+def _adopted(X: Any, backend: Backend) -> Any:
+    """Return tensors and the backend's own arrays as they are, anything else as an array of NumPy."""
+    if hasattr(X, "detach") or isinstance(X, backend.xp.ndarray):
+        return X
+    return np.from_dlpack(X) if hasattr(X, "__dlpack__") else np.asarray(X)
+
+
+def plan(X: Any, settings: Settings, backend: Backend) -> Plan | None:
+    """Say how a matrix will be reduced, before anything is computed.
+
+    Raises
+    ------
+    SettingsError
+        The backend does not know a setting, or it would take too long there.
+    OutOfMemoryError
+        It does not fit.
+    """
+    backend.check(settings)
+    rows, columns = X.shape
+    return backend.plan(rows, columns, X.itemsize, settings.fitted_to(rows, columns)[0])
+
+
+def prepare(X: Any, settings: Settings, backend: Backend, steps: Steps, known: tuple[Plan | None, float]) -> Prepared:
+    """Bring a matrix to its device and do the PCA. `known`: what `plan` gave, and its largest value in size."""
+    shape, (planned, largest) = tuple(X.shape), known
     fitted, _ = settings.fitted_to(*shape)
-    with _memory_reported("reading", shape):
-        X = backend.as_array(X)
-    if check:
-        matrix.check_finite(X)
-    X = matrix.in_range(X)
+    scale, kept = matrix.scale(largest, backend.SAFE), None
     if fitted.pca_dim is None:
-        return Prepared(X, shape, settings, fitted, None)
-    with steps("pca"), _memory_reported("PCA", shape):
-        X, kept = backend.pca(X, fitted.pca_dim, fitted.seed)
-    return Prepared(X, shape, settings, fitted, kept)
+        with steps("load"), _memory_reported("reading", shape, planned):
+            X = backend.load(X, scale, planned)
+    else:
+        with steps("pca"), _memory_reported("PCA", shape, planned):
+            X, kept = backend.pca(X, fitted.pca_dim, fitted.seed, scale, planned)
+    return Prepared(X, shape, settings, fitted, planned, kept, list(settings.methods))
 
 
 def embed(prepared: Prepared, method: Method, backend: Backend, steps: Steps) -> Reduction:
     """Draw one map of a prepared matrix."""
     fitted = prepared.fitted
+    asked = getattr(fitted, method)
     draw = backend.umap if method == "umap" else backend.tsne
-    with steps(method), _memory_reported(method, prepared.shape):
-        embedding, warned = draw(prepared.X, getattr(fitted, method), fitted.seed)
-        coords = backend.to_host(embedding)
+    with _memory_reported(method, prepared.shape, prepared.plan):
+        X, graph = _take(prepared, method, backend, steps)
+        with steps(method):
+            embedding, warned = draw(X, graph, asked, fitted.seed)
+            coords = backend.to_host(embedding)
     _check_coords(coords, prepared.shape[0], method)
     _, notes = prepared.asked.only(method).fitted_to(*prepared.shape)
-    taken = steps.of("pca", method)
-    return Reduction(method, coords, fitted.describe(method), (*notes, *warned), prepared.variance_kept, taken)
+    taken = steps.of("load", "pca", "neighbors", method)
+    told = fitted.describe(method)
+    return Reduction(method, coords, told, (*notes, *warned), prepared.variance_kept, taken, prepared.plan)
+
+
+def _take(prepared: Prepared, method: Method, backend: Backend, steps: Steps) -> tuple[Array, Any]:
+    """Return what the layout of one map starts from; graphs and the matrix go with the last map that needs them."""
+    asked, X, graph = getattr(prepared.fitted, method), prepared.X, None
+    planned = prepared.plan.graphs if prepared.plan else {}
+    if method in planned:
+        how = planned[method]
+        with steps("neighbors"):
+            if how not in prepared.graphs:
+                prepared.graphs[how] = backend.neighbors(X, how)
+            graph = prepared.graphs[how]
+            X = backend.start(X, asked)
+    prepared.waiting.remove(method)
+    if not prepared.waiting:
+        prepared.X = None
+    prepared.graphs = {how: kept for how, kept in prepared.graphs.items() if how in map(planned.get, prepared.waiting)}
+    return X, graph
 
 
 @contextmanager
-def _memory_reported(step: str, shape: tuple[int, int]) -> Iterator[None]:
+def _memory_reported(step: str, shape: tuple[int, int], planned: Plan | None) -> Iterator[None]:
     try:
         yield
     except Exception as error:
         if not is_out_of_memory(error):
             raise
+        needed = f"; {planned.peak.device / 2**30:.1f} GiB on the device were planned" if planned else ""
         raise OutOfMemoryError(
-            f"{step} of {shape[0]:,} × {shape[1]:,} does not fit in memory ({str(error) or 'no more is given'}); "
-            "use a smaller pca_dim, or a machine with more memory"
+            f"{step} of {shape[0]:,} × {shape[1]:,} does not fit in memory ({str(error) or 'no more is given'})"
+            f"{needed}; use a smaller pca_dim, or a machine with more memory"
         ) from error
 
 

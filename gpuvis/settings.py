@@ -141,6 +141,8 @@ class Settings:
         Reduce to so many principal components first; 2 or more. None: no PCA.
     seed : int, default=1
         Seed of every random choice; from 0 to 4294967295.
+    deterministic : bool, default=False
+        Take no faster way that differs from run to run, or refuse. On the CPU there is none anyway.
 
     Raises
     ------
@@ -152,6 +154,7 @@ class Settings:
     tsne: Tsne | None = None
     pca_dim: int | None = None
     seed: int = 1
+    deterministic: bool = False
 
     def __post_init__(self) -> None:
         _require(bool(self.methods), "settings", "a request for at least one map (umap, tsne)", "none")
@@ -197,7 +200,8 @@ class Settings:
 
     def describe(self, method: Method) -> dict[str, Any]:
         """Return all that bears on one map, flat and ready for JSON."""
-        return {"method": method, **asdict(getattr(self, method)), "pca_dim": self.pca_dim, "seed": self.seed}
+        told = {"method": method, **asdict(getattr(self, method)), "pca_dim": self.pca_dim, "seed": self.seed}
+        return {**told, "deterministic": True} if self.deterministic else told
 
 
 @dataclass(frozen=True, kw_only=True)

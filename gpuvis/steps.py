@@ -22,16 +22,22 @@ class Steps:
     ----------
     watch : callable, optional
         Called with the name of each step as it starts.
+    settle : callable, optional
+        Called as a step ends: waits for the device, and returns what else is to be noted of the step.
 
     Attributes
     ----------
     taken : dict of str to dict
-        For each step its `seconds`, and `peak_memory_bytes`: the peak of the process up to the end of the step.
+        For each step its `seconds`, and `peak_memory_bytes`: the peak of the process up to the end of the step; of a
+        GPU also `peak_device_bytes`.
     """
 
-    def __init__(self, watch: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self, watch: Callable[[str], None] | None = None, settle: Callable[[], dict[str, float]] | None = None
+    ) -> None:
         self.taken: dict[str, dict[str, float]] = {}
         self._watch = watch or (lambda name: None)
+        self._settle = settle or dict
 
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
@@ -39,8 +45,9 @@ class Steps:
         self._watch(name)
         start = time.perf_counter()
         yield
+        noted = self._settle()
         seconds = time.perf_counter() - start
-        self.taken[name] = {"seconds": round(seconds, 4), "peak_memory_bytes": peak_bytes()}
+        self.taken[name] = {"seconds": round(seconds, 4), "peak_memory_bytes": peak_bytes(), **noted}
 
     def of(self, *names: str) -> dict[str, dict[str, float]]:
         """Return the named steps, as far as they were taken, for the run record."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from gpuvis.backends import cpu
 from gpuvis.backends.base import Device
 from gpuvis.batch import Report
 from gpuvis.job import Decided
@@ -17,7 +18,9 @@ from gpuvis.settings import Method, Tsne, Umap
 class FirstColumns:
     """A backend that is a real one in all but its maps: they are the first two columns."""
 
-    name = "cpu"
+    name, xp, SAFE = "cpu", np, cpu.SAFE
+    check, plan, load, settle, give_back = map(staticmethod, (cpu.check, cpu.plan, cpu.load, cpu.settle, cpu.give_back))
+    neighbors, start = staticmethod(cpu.neighbors), staticmethod(cpu.start)
 
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -25,24 +28,24 @@ class FirstColumns:
     def describe(self) -> Device:
         return Device("cpu", "test", 1, 2**30)
 
-    def promise(self, method: Method) -> str:
+    def promise(self, method: Method, plan: None) -> str:
         return f"the same {method} map"
 
-    def as_array(self, X: Any) -> np.ndarray:
-        return np.ascontiguousarray(X if isinstance(X, np.ndarray) else X.float().numpy())
+    def as_array(self, X: Any, scale: float = 1.0) -> np.ndarray:
+        return cpu.as_array(X, scale)
 
     def to_host(self, X: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(X, np.float32)
 
-    def pca(self, X: np.ndarray, n_components: int, seed: int) -> tuple[np.ndarray, float | None]:
+    def pca(self, X: Any, n_components: int, *how: Any) -> tuple[np.ndarray, float | None]:
         self.calls.append("pca")
-        return X[:, :n_components], 0.5
+        return cpu.as_array(X)[:, :n_components], 0.5
 
-    def umap(self, X: np.ndarray, settings: Umap, seed: int) -> tuple[np.ndarray, list[str]]:
+    def umap(self, X: np.ndarray, graph: None, settings: Umap, seed: int) -> tuple[np.ndarray, list[str]]:
         self.calls.append("umap")
         return X[:, :2], []
 
-    def tsne(self, X: np.ndarray, settings: Tsne, seed: int) -> tuple[np.ndarray, list[str]]:
+    def tsne(self, X: np.ndarray, graph: None, settings: Tsne, seed: int) -> tuple[np.ndarray, list[str]]:
         self.calls.append("tsne")
         return X[:, 1::-1], ["for the test"]
 

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "gpuvis"
 MODULES = {str(p.relative_to(PACKAGE).with_suffix("")): p for p in sorted(PACKAGE.rglob("*.py"))}
 
 DOORS = {
-    "torch": {"cache"},
+    "torch": {"cache", "backends/gpu", "backends/gpu_memory"},
     "pandas": {"table"},
     "pyarrow": {"table"},
     "sklearn": {"backends/cpu", "demo"},
@@ -21,15 +21,21 @@ DOORS = {
     "click": {"cli"},
     "rich": {"console"},
     "filelock": {"place"},
-    **{name: set() for name in ("numba", "scipy", "cuml", "cupy", "cudf", "cuvs", "rmm", "matplotlib")},
+    "cupy": {"backends/gpu", "backends/gpu_memory", "backends/gpu_graph"},
+    "cuml": {"backends/gpu"},
+    "cuvs": {"backends/gpu_graph"},
+    "rmm": {"backends/gpu_memory"},
+    **{name: set() for name in ("numba", "scipy", "cudf", "matplotlib")},
 }
 
 # Every module stands above all that it may import of ours.
 FLOORS = [
-    {"errors", "machine", "steps", "atomic", "archive", "interrupts", "__init__", "page/__init__"},
+    {"errors", "machine", "steps", "atomic", "archive", "interrupts", "pca", "__init__", "page/__init__"},
+    {"backends/footprint", "backends/graph", "backends/noted", "backends/probe"},
     {"settings", "folders", "table", "place", "page/palette"},
-    {"matrix", "fingerprint", "outcome", "page/figure", "backends/base"},
-    {"agreement", "outputs", "backends/cpu"},
+    {"matrix", "fingerprint", "outcome", "page/figure", "backends/plan"},
+    {"backends/base", "backends/sizing", "backends/cuml_keywords", "backends/gpu_graph", "backends/gpu_memory"},
+    {"agreement", "outputs", "backends/cpu", "backends/gpu"},
     {"cache", "backends/__init__"},
     {"reduction", "demo"},
     {"record"},

@@ -8,7 +8,7 @@ import torch
 
 from gpuvis.backends import choose, cpu
 from gpuvis.errors import NoGpuError, SettingsError
-from gpuvis.settings import INITS, METRICS, Tsne, Umap
+from gpuvis.settings import INITS, METRICS, Settings, Tsne, Umap
 
 
 @pytest.fixture(params=["cpu"])
@@ -28,7 +28,7 @@ def test_it_describes_its_device(backend) -> None:
     assert device.name
     assert device.threads >= 1
     assert device.memory_bytes > 2**28
-    assert "identical" in backend.promise("umap")
+    assert "identical" in backend.promise("umap", None)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
@@ -54,7 +54,7 @@ def test_a_tensor_with_strides_or_gradient_becomes_c_ordered(backend) -> None:
 
 
 def test_pca_is_the_projection_on_the_principal_axes(backend, X) -> None:
-    scores, kept = backend.pca(backend.as_array(X), 3, 1)
+    scores, kept = backend.pca(X, 3, 1, 1.0, backend.plan(*X.shape, 4, Settings(pca_dim=3)))
     centred = X.astype(np.float64) - X.mean(0, dtype=np.float64)
     _, s, axes = np.linalg.svd(centred, full_matrices=False)
     np.testing.assert_allclose(np.abs(backend.to_host(scores)), np.abs(centred @ axes[:3].T), atol=1e-3)
@@ -62,7 +62,8 @@ def test_pca_is_the_projection_on_the_principal_axes(backend, X) -> None:
 
 
 def test_pca_of_equal_rows_has_no_variance_to_keep(backend) -> None:
-    scores, kept = backend.pca(backend.as_array(np.ones((20, 4), np.float32)), 2, 1)
+    X = np.ones((20, 4), np.float32)
+    scores, kept = backend.pca(X, 2, 1, 1.0, backend.plan(*X.shape, 4, Settings(pca_dim=2)))
     np.testing.assert_allclose(backend.to_host(scores), 0, atol=1e-6)
     assert kept is None
 
@@ -80,8 +81,16 @@ def test_the_measure_of_separation_can_fail(X) -> None:
 
 
 def draw(backend, X: np.ndarray, asked: Umap | Tsne, seed: int = 1) -> np.ndarray:
-    method = backend.umap if isinstance(asked, Umap) else backend.tsne
-    return backend.to_host(method(backend.as_array(X), asked, seed)[0])
+    return backend.to_host(layout(backend, X, asked, seed)[0])
+
+
+def layout(backend, X: np.ndarray, asked: Umap | Tsne, seed: int = 1):
+    """Go the way of a reduction: plan, graph, start, layout."""
+    method = "umap" if isinstance(asked, Umap) else "tsne"
+    plan = backend.plan(*X.shape, 4, Settings(**{"umap": None, method: asked}))
+    X = backend.load(X, 1.0, plan)
+    graph = backend.neighbors(X, plan and plan.graphs[method])
+    return getattr(backend, method)(backend.start(X, asked), graph, asked, seed)
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -143,10 +152,9 @@ def test_the_start_of_tsne_is_that_of_scikit_learn(X) -> None:
 
 
 def test_what_was_unusual_is_noted(backend) -> None:
-    same = backend.as_array(np.ones((30, 4), np.float32))
-    _, notes = backend.tsne(same, Tsne(perplexity=8), 1)
+    _, notes = layout(backend, np.ones((30, 4), np.float32), Tsne(perplexity=8))
     assert notes == ["the rows are all the same, so tsne_init pca has no axes: random is used"]
-    _, notes = backend.tsne(backend.as_array(np.eye(30, dtype=np.float32)), Tsne(perplexity=8, init="random"), 1)
+    _, notes = layout(backend, np.eye(30, dtype=np.float32), Tsne(perplexity=8, init="random"))
     assert notes == []
 
 
@@ -160,8 +168,8 @@ def test_the_choice_comes_with_its_reason() -> None:
 @pytest.mark.parametrize("hidden", ["", "-1"])
 def test_a_hidden_gpu_is_named_as_the_reason(monkeypatch, hidden) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
-    assert choose("auto") == (cpu, "no GPU can be used: CUDA_VISIBLE_DEVICES hides every GPU")
-    with pytest.raises(NoGpuError, match="CUDA_VISIBLE_DEVICES hides every GPU; use --backend cpu"):
+    assert choose("auto") == (cpu, f"no GPU can be used: CUDA_VISIBLE_DEVICES is {hidden!r}, which hides every GPU")
+    with pytest.raises(NoGpuError, match="which hides every GPU; use --backend cpu"):
         choose("gpu")
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from importlib.util import find_spec
-from pathlib import Path
-from typing import Literal
+from importlib import import_module
+from typing import Any, Literal
 
+from gpuvis.backends import probe
 from gpuvis.backends.base import Backend
 from gpuvis.errors import NoGpuError, SettingsError
 
@@ -14,13 +13,15 @@ Name = Literal["auto", "gpu", "cpu"]
 NAMES: tuple[Name, ...] = ("auto", "gpu", "cpu")
 
 
-def choose(name: str = "auto") -> tuple[Backend, str]:
+def choose(name: str = "auto", memory_limit: int | None = None) -> tuple[Backend, str]:
     """Choose where to work.
 
     Parameters
     ----------
     name : {"auto", "gpu", "cpu"}
         What the user asked for. "auto" takes the GPU if it can be used.
+    memory_limit : int, optional
+        The most bytes of the GPU's memory to use.
 
     Returns
     -------
@@ -35,26 +36,22 @@ def choose(name: str = "auto") -> tuple[Backend, str]:
     """
     if name not in NAMES:
         raise SettingsError(f"backend has to be one of {', '.join(NAMES)}; found {name!r}")
-    if name == "cpu":
-        return _cpu(), "the CPU was asked for"
-    missing = _what_the_gpu_lacks()
+    lacking = "the CPU was asked for" if name == "cpu" else probe.what_the_gpu_lacks(memory_limit)
+    if lacking is None:
+        gpu: Any = import_module("gpuvis.backends.gpu")
+        return gpu, "a small fit on the GPU succeeded"
+    return without_gpu(name, lacking)
+
+
+def without_gpu(name: str, lacking: str) -> tuple[Backend, str]:
+    """Return the CPU and the reason, unless the GPU was demanded.
+
+    Raises
+    ------
+    NoGpuError
+    """
     if name == "gpu":
-        raise NoGpuError(f"the GPU backend cannot be used: {missing}; use --backend cpu or auto to work on the CPU")
-    return _cpu(), f"no GPU can be used: {missing}"
-
-
-def _cpu() -> Backend:
+        raise NoGpuError(f"the GPU backend cannot be used: {lacking}; use --backend cpu or auto to work on the CPU")
     from gpuvis.backends import cpu
 
-    return cpu
-
-
-def _what_the_gpu_lacks() -> str:
-    if os.environ.get("CUDA_VISIBLE_DEVICES", "all") in {"", "-1"}:
-        return "CUDA_VISIBLE_DEVICES hides every GPU"
-    if not Path("/proc/driver/nvidia/version").exists() and not Path("/dev/dxg").exists():
-        return "no NVIDIA driver is loaded on this machine"
-    missing = [name for name in ("cuml", "cupy") if find_spec(name) is None]
-    if missing:
-        return f"{' and '.join(missing)} not installed (make install EXTRAS=cu13)"
-    return "this version of gpuvis works on the CPU only"
+    return cpu, lacking if name == "cpu" else f"no GPU can be used: {lacking}"

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from gpuvis.settings import Method, Tsne, Umap
+from gpuvis.settings import Method, Settings, Tsne, Umap
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from gpuvis.backends.graph import Graph
+    from gpuvis.backends.plan import Plan
+
 Array = Any  # NumPy's on the CPU, CuPy's on the GPU
+ALL_THE_SAME = "the rows are all the same, so tsne_init pca has no axes: random is used"
 
 
 @dataclass(frozen=True)
@@ -26,36 +30,64 @@ class Device:
         CPU threads that the process may use.
     memory_bytes : int
         Memory that the device has for the process.
+    details : dict of str to str
+        What else bears on a result there.
     """
 
     kind: str
     name: str
     threads: int
     memory_bytes: int
+    details: dict[str, str] = field(default_factory=dict)
 
 
 class Backend(Protocol):
     """A machine's way to reduce. A module with these names is a backend."""
 
     name: str
+    xp: Any
+    """The array namespace: NumPy or CuPy."""
+    SAFE: tuple[float, float]
+    """Between which the largest value of a matrix may lie; others are scaled by a power of two."""
 
     def describe(self) -> Device:
         """Return the device that the work runs on."""
 
-    def promise(self, method: Method) -> str:
+    def check(self, settings: Settings) -> None:
+        """Raise `SettingsError` for what this backend does not know."""
+
+    def plan(self, rows: int, columns: int, itemsize: int, settings: Settings) -> Plan | None:
+        """Say how a reduction with fitted settings will be done (None: there is one way only)."""
+
+    def promise(self, method: Method, plan: Plan | None) -> str:
         """Return what is promised about repeating a map with the same input, settings and seed."""
 
-    def as_array(self, X: Any) -> Array:
-        """Return a tensor or array of shape (N, D) as this backend's own: float32, C order, a view where possible."""
+    def as_array(self, X: Any, scale: float = 1.0) -> Array:
+        """Return a tensor or array, times a scale, as this backend's own: float32, C order, a view where possible."""
 
     def to_host(self, X: Array) -> np.ndarray:
         """Return an array of this backend as a NumPy array of float32 in C order."""
 
-    def pca(self, X: Array, n_components: int, seed: int) -> tuple[Array, float | None]:
-        """Return the scores of shape (N, n_components) and the share of variance kept (None: there is none)."""
+    def load(self, X: Any, scale: float, plan: Plan | None) -> Array:
+        """Return a matrix, times a scale, where the plan wants it."""
 
-    def umap(self, X: Array, settings: Umap, seed: int) -> tuple[Array, list[str]]:
-        """Return a UMAP embedding of shape (N, 2), and notes of what was unusual."""
+    def pca(self, X: Any, n_components: int, seed: int, scale: float, plan: Plan | None) -> tuple[Array, float | None]:
+        """Return the scores of a tensor or array, and the share of variance kept (None: there is none)."""
 
-    def tsne(self, X: Array, settings: Tsne, seed: int) -> tuple[Array, list[str]]:
-        """Return a t-SNE embedding of shape (N, 2), and notes of what was unusual."""
+    def neighbors(self, X: Array, plan: Any) -> Graph | None:
+        """Return the neighbour graph (None: this backend's libraries find the neighbours themselves)."""
+
+    def start(self, X: Array, asked: Umap | Tsne) -> Array:
+        """Return what a layout needs of a matrix besides its graph."""
+
+    def umap(self, X: Array, graph: Any, settings: Umap, seed: int) -> tuple[Array, list[str]]:
+        """Return a UMAP embedding of shape (N, 2), and notes of what was unusual. X: what `start` gave."""
+
+    def tsne(self, X: Array, graph: Any, settings: Tsne, seed: int) -> tuple[Array, list[str]]:
+        """Return a t-SNE embedding of shape (N, 2), and notes of what was unusual. X: what `start` gave."""
+
+    def settle(self) -> dict[str, float]:
+        """Wait until all work is done; return what is known of the device's memory since the last call."""
+
+    def give_back(self) -> None:
+        """Give back memory that is no longer needed."""

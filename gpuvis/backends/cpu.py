@@ -6,21 +6,21 @@ maps should not pay for the other.
 
 from __future__ import annotations
 
-import logging
 import math
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from gpuvis import machine
-from gpuvis.backends.base import Device
-from gpuvis.settings import Method, Tsne, Umap
+from gpuvis import machine, matrix
+from gpuvis.backends.base import ALL_THE_SAME, Device
+from gpuvis.backends.noted import warnings_noted
+from gpuvis.pca import fit as fit_pca
+from gpuvis.settings import Method, Settings, Tsne, Umap
 
-name = "cpu"
-logger = logging.getLogger(__name__)
+name, xp = "cpu", np
+SAFE = (1e-12, 1e12)  # 10^8 squares of such values, summed, neither overflow nor vanish
+WIDEST = 8192  # columns up to which the covariance is formed
 
 
 def describe() -> Device:
@@ -28,19 +28,28 @@ def describe() -> Device:
     return Device("cpu", machine.cpu_name(), machine.cpu_threads(), machine.memory_bytes())
 
 
-def promise(method: Method) -> str:
+def check(settings: Settings) -> None:
+    """Refuse nothing: all metrics are known here."""
+
+
+def plan(rows: int, columns: int, itemsize: int, settings: Settings) -> None:
+    """Plan nothing: there is one way."""
+
+
+def promise(method: Method, plan: object) -> str:
     """Return what is promised about repeating a map with the same input, settings and seed."""
     return "identical coordinates on the same machine with the same library versions and number of threads"
 
 
-def as_array(X: Any) -> np.ndarray:
-    """Return a tensor or array as float32 in C order: a view by DLPack if it is that already, else a copy."""
+def as_array(X: Any, scale: float = 1.0) -> np.ndarray:
+    """Return a tensor or array, times a scale, as float32 in C order: a view by DLPack if it is that already."""
     if hasattr(X, "detach"):  # a tensor: NumPy knows no bfloat16, so torch does the conversion
         X = X.detach().cpu().float().contiguous()
     if not isinstance(X, np.ndarray):
         X = np.from_dlpack(X)
     with np.errstate(over="ignore"):  # too large for float32 becomes Inf, which is refused
-        return np.ascontiguousarray(X, np.float32)
+        rows = np.ascontiguousarray(X, np.float32)
+    return rows if scale == 1 else np.multiply(rows, np.float32(scale))
 
 
 def to_host(X: np.ndarray) -> np.ndarray:
@@ -48,9 +57,26 @@ def to_host(X: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(X, np.float32)
 
 
-def pca(X: np.ndarray, n_components: int, seed: int) -> tuple[np.ndarray, float | None]:
+def load(X: Any, scale: float, plan: object) -> np.ndarray:
+    """Return a matrix as float32."""
+    return as_array(X, scale)
+
+
+def pca(X: Any, n_components: int, seed: int, scale: float, plan: object) -> tuple[np.ndarray, float | None]:
+    """Principal components: block by block, so that a mapped file is never held whole; of few rows by scikit-learn."""
+    rows, columns = X.shape
+    if rows < columns or columns > WIDEST:
+        return _pca_of_few_rows(as_array(X, scale), n_components, seed)
+    model = fit_pca((as_array(block, scale) for _, block in matrix.blocks(X)), n_components, np)
+    scores = np.empty((rows, n_components), np.float32)
+    for start, block in matrix.blocks(X):
+        scores[start : start + len(block)] = model.transform(as_array(block, scale))
+    return scores, model.variance_kept
+
+
+def _pca_of_few_rows(X: np.ndarray, n_components: int, seed: int) -> tuple[np.ndarray, float | None]:
     """Principal components by scikit-learn, which chooses the solver by the shape."""
-    with _warnings_noted():
+    with warnings_noted():
         from sklearn.decomposition import PCA
 
         model = PCA(n_components, random_state=seed)
@@ -59,9 +85,18 @@ def pca(X: np.ndarray, n_components: int, seed: int) -> tuple[np.ndarray, float 
     return np.ascontiguousarray(scores, np.float32), kept if math.isfinite(kept) else None
 
 
-def umap(X: np.ndarray, settings: Umap, seed: int) -> tuple[np.ndarray, list[str]]:
+def neighbors(X: np.ndarray, plan: object) -> None:
+    """Build no graph: umap-learn and scikit-learn each find the neighbours themselves."""
+
+
+def start(X: np.ndarray, asked: Umap | Tsne) -> np.ndarray:
+    """Return the matrix: the neighbours are still to be found in it."""
+    return X
+
+
+def umap(X: np.ndarray, graph: object, settings: Umap, seed: int) -> tuple[np.ndarray, list[str]]:
     """UMAP by umap-learn, on one thread: its seeded results depend on that."""
-    with _warnings_noted() as notes:
+    with warnings_noted() as notes:
         from umap import UMAP
 
         model = UMAP(
@@ -75,9 +110,9 @@ def umap(X: np.ndarray, settings: Umap, seed: int) -> tuple[np.ndarray, list[str
     return coords, notes
 
 
-def tsne(X: np.ndarray, settings: Tsne, seed: int) -> tuple[np.ndarray, list[str]]:
+def tsne(X: np.ndarray, graph: object, settings: Tsne, seed: int) -> tuple[np.ndarray, list[str]]:
     """t-SNE by scikit-learn (Barnes-Hut)."""
-    with _warnings_noted() as notes:
+    with warnings_noted() as notes:
         from sklearn.manifold import TSNE
 
         init = _principal_start(X, seed) if settings.init == "pca" else None
@@ -89,7 +124,7 @@ def tsne(X: np.ndarray, settings: Tsne, seed: int) -> tuple[np.ndarray, list[str
         )
         coords = model.fit_transform(X)
     if init is None and settings.init == "pca":
-        notes.append("the rows are all the same, so tsne_init pca has no axes: random is used")
+        notes.append(ALL_THE_SAME)
     return coords, notes
 
 
@@ -103,13 +138,10 @@ def _principal_start(X: np.ndarray, seed: int) -> np.ndarray | None:
     return start / spread * 1e-4 if spread > 0 and np.isfinite(spread) else None
 
 
-@contextmanager
-def _warnings_noted() -> Iterator[list[str]]:
-    """Turn the libraries' warnings into notes for the record: they speak of their own keywords, not of the user's."""
-    notes: list[str] = []
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        yield notes
-    notes += dict.fromkeys(" ".join(str(warning.message).split()) for warning in caught)
-    for note in notes:
-        logger.info("%s", note)
+def settle() -> dict[str, float]:
+    """Return nothing: the CPU is never behind."""
+    return {}
+
+
+def give_back() -> None:
+    """Do nothing: freed memory is the system's."""

@@ -1,0 +1,185 @@
+"""The GPU: RAPIDS cuML on CuPy arrays. Device 0 of those that CUDA_VISIBLE_DEVICES shows.
+
+A tensor crosses the bus once, in its own type, and becomes float32 on the device; CuPy then looks at the same memory
+by DLPack. With a torch that has no CUDA the rows cross in chunks, through CuPy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import cupy
+import numpy as np
+import torch
+
+from gpuvis import machine, matrix
+from gpuvis.backends import footprint, gpu_graph, gpu_memory, sizing
+from gpuvis.backends import plan as planning
+from gpuvis.backends.base import ALL_THE_SAME, Device
+from gpuvis.backends.cuml_keywords import pca_keywords, tsne_keywords, umap_keywords
+from gpuvis.backends.graph import Graph, for_perplexity
+from gpuvis.backends.noted import warnings_noted
+from gpuvis.backends.plan import GraphPlan, Plan
+from gpuvis.pca import Pca
+from gpuvis.pca import fit as fit_pca
+from gpuvis.settings import Method, Settings, Tsne, Umap
+
+name, xp = "gpu", cupy
+SAFE = (1e-3, 1.0)  # NN-descent measures distances in float16, whose largest number is 65504
+BY_TORCH = "torch → DLPack → CuPy"
+BY_CUPY = "host → CuPy, in chunks, because this torch has no CUDA"
+
+_limit: int | None = None
+settle, give_back = gpu_memory.settle, gpu_memory.give_back
+check = planning.check
+
+
+def set_up(memory_limit: int | None = None) -> None:
+    """Set the device's memory up, before anything is allocated there, and do one small fit to see that all works."""
+    global _limit  # noqa: PLW0603  of the process, as the device is
+    _limit = memory_limit
+    gpu_memory.set_up(memory_limit)
+    rows = cupy.arange(60, dtype=cupy.float32).reshape(20, 3) % 7
+    scores, _ = _pca_in_core(rows, 2)
+    if not np.isfinite(to_host(scores)).all():
+        raise RuntimeError("a small PCA gave values that are not finite")
+
+
+def describe() -> Device:
+    """Return the GPU."""
+    properties = cupy.cuda.runtime.getDeviceProperties(0)
+    details = {
+        "compute_capability": _dotted(cupy.cuda.Device(0).compute_capability),
+        "driver": str(cupy.cuda.runtime.driverGetVersion()),
+        "runtime": str(cupy.cuda.runtime.runtimeGetVersion()),
+        "transfer": BY_TORCH if torch.cuda.is_available() else BY_CUPY,
+    }
+    return Device("gpu", properties["name"].decode(), machine.cpu_threads(), gpu_memory.total(), details)
+
+
+def _dotted(capability: str) -> str:
+    return f"{capability[:-1]}.{capability[-1]}"
+
+
+def promise(method: Method, plan: Plan | None) -> str:
+    """Return what is promised about repeating a map with the same input, settings and seed."""
+    return plan.repeatable[method] if plan else planning.SAME
+
+
+def plan(rows: int, columns: int, itemsize: int, settings: Settings) -> Plan:
+    """Say how a reduction will be done with the memory that is free now."""
+    room = footprint.Bytes(gpu_memory.free(_limit), machine.memory_available())
+    return sizing.plan(planning.Work(rows, columns, itemsize, settings, room))
+
+
+def as_array(X: Any, scale: float = 1.0) -> cupy.ndarray:
+    """Return a tensor or array, times a scale, as float32 in C order on the device."""
+    if isinstance(X, cupy.ndarray):
+        return cupy.ascontiguousarray(X, cupy.float32) if scale == 1 else X.astype(cupy.float32) * np.float32(scale)
+    tensor = torch.as_tensor(X).detach()
+    if not torch.cuda.is_available():
+        return _through_cupy(tensor, scale)
+    moved = tensor.cuda().float().contiguous()
+    return cupy.from_dlpack(moved if scale == 1 else moved * scale)
+
+
+def _through_cupy(tensor: torch.Tensor, scale: float) -> cupy.ndarray:
+    X = cupy.empty(tuple(tensor.shape), cupy.float32)
+    for start, block in matrix.blocks(tensor, footprint.CHUNK):
+        known = block.float() if block.dtype == torch.bfloat16 else block  # NumPy has no bfloat16
+        X[start : start + len(block)] = cupy.asarray(known.contiguous().numpy())
+    return X if scale == 1 else X * np.float32(scale)
+
+
+def to_host(X: Any) -> np.ndarray:
+    """Return an array of the device as float32 in C order on the host."""
+    if isinstance(X, np.ndarray):
+        return np.ascontiguousarray(X, np.float32)
+    return np.ascontiguousarray(cupy.asnumpy(X), np.float32)
+
+
+def load(X: Any, scale: float, plan: Plan) -> Any:
+    """Return a matrix where the plan wants it: on the device, or on the host as float32."""
+    if plan.on_device:
+        return as_array(X, scale)
+    rows = torch.as_tensor(X).detach().float()
+    return (rows if scale == 1 else rows * scale).contiguous().numpy()
+
+
+def pca(X: Any, n_components: int, seed: int, scale: float, plan: Plan) -> tuple[Any, float | None]:
+    """Principal components: by cuML where the matrix fits twice, else chunk by chunk from the host."""
+    if plan.pca == "in core":
+        return _pca_in_core(as_array(X, scale), n_components)
+    model = fit_pca(_chunks(X, scale), n_components, cupy)
+    place: Any = cupy if plan.on_device else np
+    scores = place.empty((len(X), n_components), np.float32)
+    start = 0
+    for chunk in _chunks(X, scale):
+        part = model.transform(chunk)
+        scores[start : start + len(part)] = part if plan.on_device else cupy.asnumpy(part)
+        start += len(part)
+    return scores, model.variance_kept
+
+
+def _chunks(X: Any, scale: float = 1.0) -> Iterator[cupy.ndarray]:
+    for _, block in matrix.blocks(X, footprint.CHUNK):
+        yield as_array(block, scale)
+
+
+def _pca_in_core(X: cupy.ndarray, n_components: int) -> tuple[cupy.ndarray, float | None]:
+    from cuml import PCA
+
+    model = PCA(**pca_keywords(n_components))
+    scores = cupy.ascontiguousarray(model.fit_transform(X), cupy.float32)
+    kept = float(model.explained_variance_ratio_.sum())
+    return scores, kept if np.isfinite(kept) else None
+
+
+def neighbors(X: Any, plan: GraphPlan) -> Graph:
+    """Return the neighbour graph of a matrix."""
+    if plan.kind == "batched" and not isinstance(X, np.ndarray):
+        X = to_host(X)
+    return gpu_graph.build(X, plan)
+
+
+def start(X: Any, asked: Umap | Tsne) -> cupy.ndarray:
+    """Return what a layout needs of a matrix besides its graph, so that the matrix can go.
+
+    With a graph, cuML's UMAP reads no value of X, and its t-SNE only the first two principal components, if it starts
+    from them: two columns that have the same ones stand for all.
+    """
+    if isinstance(asked, Umap) or asked.init != "pca":
+        return cupy.zeros((len(X), 2), cupy.float32)
+    model: Pca = fit_pca(_chunks(X), 2, cupy)
+    scores = cupy.empty((len(X), 2), cupy.float32)
+    first = 0
+    for chunk in _chunks(X):
+        scores[first : first + len(chunk)] = model.transform(chunk)
+        first += len(chunk)
+    return scores
+
+
+def umap(X: cupy.ndarray, graph: Graph, settings: Umap, seed: int) -> tuple[cupy.ndarray, list[str]]:
+    """UMAP by cuML; X is what `start` gave."""
+    with warnings_noted() as notes:
+        from cuml.manifold import UMAP
+
+        model = UMAP(**umap_keywords(settings, seed))
+        coords = model.fit_transform(X, knn_graph=graph.nearest(settings.n_neighbors))
+    return coords, notes
+
+
+def tsne(X: cupy.ndarray, graph: Graph, settings: Tsne, seed: int) -> tuple[cupy.ndarray, list[str]]:
+    """t-SNE by cuML; X is what `start` gave. cuML overwrites the distances that it is given, so they are a copy."""
+    keywords = tsne_keywords(settings, len(X), seed)
+    lost = settings.init == "pca" and not bool(cupy.any(X[:, 0]))
+    with warnings_noted() as notes:
+        from cuml.manifold import TSNE
+
+        model = TSNE(**keywords | ({"init": "random"} if lost else {}))
+        indices, distances = graph.nearest(keywords["n_neighbors"])
+        coords = model.fit_transform(X, knn_graph=(indices, for_perplexity(distances, cupy)))
+    if lost:
+        notes.append(ALL_THE_SAME)
+    return coords, notes

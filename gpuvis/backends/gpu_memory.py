@@ -1,0 +1,73 @@
+"""The device's memory: one pool for RAPIDS and CuPy, how much is free, how much was held, and giving it back.
+
+torch keeps a pool of its own, for the one tensor that comes from it; both are counted and both are limited.
+"""
+
+from __future__ import annotations
+
+import cupy
+import rmm
+import rmm.statistics
+import torch
+
+_pool: rmm.mr.CudaAsyncMemoryResource | None = None
+
+
+def set_up(limit: int | None = None) -> None:
+    """Let RAPIDS and CuPy allocate from one asynchronous pool, before either has allocated anything.
+
+    Importing cuML points CuPy's allocator at RMM, whose default is a plain cudaMalloc for each array. A pool that the
+    process has set up already is left alone.
+
+    Parameters
+    ----------
+    limit : int, optional
+        The most bytes that each of the two pools may hold, for a card that is shared.
+    """
+    global _pool  # noqa: PLW0603  a process has one device, and one pool on it
+    if type(rmm.mr.get_current_device_resource()) is not rmm.mr.CudaMemoryResource:
+        return
+    _pool = rmm.mr.CudaAsyncMemoryResource()
+    rmm.mr.set_current_device_resource(rmm.mr.LimitingResourceAdaptor(_pool, limit) if limit else _pool)
+    rmm.statistics.enable_statistics()
+    rmm.statistics.push_statistics()
+    if torch.cuda.is_available() and limit:
+        torch.cuda.set_per_process_memory_fraction(min(1.0, limit / total()))
+
+
+def total() -> int:
+    """Return the size of the device's memory in bytes."""
+    return int(cupy.cuda.runtime.memGetInfo()[1])
+
+
+def free(limit: int | None = None) -> int:
+    """Return how many bytes a reduction may take: what is free, and within the limit."""
+    available = int(cupy.cuda.runtime.memGetInfo()[0])
+    return available if limit is None else min(available, limit)
+
+
+def settle() -> dict[str, float]:
+    """Wait until the device has done all its work; return the most bytes held on it since the last call.
+
+    The two pools peak at moments of their own: their sum is at least the true peak.
+    """
+    cupy.cuda.runtime.deviceSynchronize()
+    since = rmm.statistics.pop_statistics()
+    if since is None:  # somebody else's pool, which is not counted
+        return {}
+    held = rmm.statistics.get_statistics().current_bytes
+    rmm.statistics.push_statistics()
+    peak = held - since.current_bytes + since.peak_bytes
+    if torch.cuda.is_available():
+        peak += torch.cuda.max_memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+    return {"peak_device_bytes": peak}
+
+
+def give_back() -> None:
+    """Return what no array needs any more to the device, for whoever else uses it."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if _pool is not None:
+        cupy.cuda.runtime.deviceSynchronize()
+        cupy.cuda.runtime.memPoolTrimTo(_pool.pool_handle(), 0)

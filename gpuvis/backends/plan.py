@@ -1,0 +1,211 @@
+"""What fits on a GPU, and how it will be done. Pure arithmetic: no device is needed, so a job can be sized anywhere.
+
+No decision about one map depends on which other map was asked for in the same call.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from gpuvis.backends import footprint
+from gpuvis.backends.footprint import Bytes
+from gpuvis.errors import SettingsError
+from gpuvis.settings import Method, Settings, Tsne, Umap
+
+GIB = 1 << 30
+MOST_ROWS = 2**31 - 1  # cuML counts rows, and t-SNE the entries of its graph, in C's int
+MOST_NEIGHBORS = 1023  # of cuML's t-SNE
+SHARED_K = 96  # every exact graph has as many columns: enough for the usual UMAP and t-SNE, which then share one
+USABLE = 0.95  # of what is free
+
+# Multiply-adds, rows² × columns, up to which a graph is exact: about 40 s at the 9.3e10 pairs of rows a second that
+# cuML's developers measured for brute force on an RTX Pro 6000 (pull request 8123); and at most, where it has to be.
+EXACT_WORK = 2.5e14
+PAIRS_PER_SECOND = 9.3e10
+LONGEST_HOURS = 2.0
+APPROXIMATE_METRICS = ("euclidean", "cosine")  # of NN-descent
+
+SAME = "identical coordinates on the same GPU model with the same library versions"
+DIFFERS = "no, because the neighbour graph is built by NN-descent, which differs from run to run (see --deterministic)"
+
+
+@dataclass(frozen=True)
+class GraphPlan:
+    """How a neighbour graph is built. Two maps with the same plan share their graph.
+
+    Attributes
+    ----------
+    metric : str
+    k : int
+        Columns, the point itself counted.
+    kind : {"exact", "nn_descent", "batched"}
+    n_clusters : int
+        Batches of a batched graph.
+    on_host : bool
+        The graph is too large for what cuML can count on the device.
+    """
+
+    metric: str
+    k: int
+    kind: Literal["exact", "nn_descent", "batched"]
+    n_clusters: int = 1
+    on_host: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a reduction will be done on a GPU.
+
+    Attributes
+    ----------
+    pca : {"in core", "streamed"} or None
+    on_device : bool
+        Whether the matrix, after PCA, lies on the device.
+    graphs : dict of str to GraphPlan
+        One for each map.
+    steps : dict of str to Bytes
+        Estimated peak of each step.
+    repeatable : dict of str to str
+        What is promised for each map.
+    """
+
+    pca: str | None
+    on_device: bool
+    graphs: dict[Method, GraphPlan]
+    steps: dict[str, Bytes]
+    repeatable: dict[Method, str]
+
+    @property
+    def peak(self) -> Bytes:
+        """The most that any step takes."""
+        return Bytes(*(max(side) for side in zip(*self.steps.values(), strict=True)))
+
+    def describe(self) -> dict[str, Any]:
+        """Return all of it, ready for JSON."""
+        return {**asdict(self), "steps": {name: step._asdict() for name, step in self.steps.items()}}
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is to be planned: a matrix, the settings fitted to it, and the room there is (host None: not known)."""
+
+    rows: int
+    columns: int
+    itemsize: int
+    settings: Settings
+    room: Bytes
+    host_known: bool = True
+
+    @property
+    def width(self) -> int:
+        """Columns after PCA."""
+        return self.settings.pca_dim or self.columns
+
+    def fits(self, needed: Bytes) -> bool:
+        """Tell whether a step fits."""
+        return needed.device <= USABLE * self.room.device and (
+            not self.host_known or needed.host <= USABLE * self.room.host
+        )
+
+
+def neighbors_of(asked: Umap | Tsne, rows: int) -> int:
+    """Return how many columns the graph of a map needs, the point itself counted."""
+    if isinstance(asked, Umap):
+        return asked.n_neighbors
+    return min(rows, int(3 * asked.perplexity + 1) + 1)  # others as in scikit-learn
+
+
+def check(settings: Settings) -> None:
+    """Refuse what the GPU does not know, whatever the data.
+
+    Raises
+    ------
+    SettingsError
+    """
+    for method in settings.methods:
+        if getattr(settings, method).metric == "braycurtis":
+            raise SettingsError(f"{method}_metric braycurtis is not known on the GPU; use --backend cpu")
+    if settings.tsne and 3 * settings.tsne.perplexity + 2 > MOST_NEIGHBORS:
+        raise SettingsError(
+            f"tsne_perplexity {settings.tsne.perplexity:g} is too large for the GPU, which takes {MOST_NEIGHBORS} "
+            f"neighbours: at most {(MOST_NEIGHBORS - 2) // 3}; use --backend cpu"
+        )
+
+
+def draft(work: Work) -> Plan:
+    """Decide how a reduction is done, whether or not it fits in the end (`sizing.plan` sees to that).
+
+    Raises
+    ------
+    SettingsError
+        An exact graph is needed, by --deterministic or by its metric, and would take too long.
+    """
+    pca, steps = _begin(work)
+    matrix = footprint.matrix(work.rows, work.width)
+    beside = footprint.approximate_graph(work.rows, work.width, SHARED_K)
+    on_device = work.fits(Bytes(matrix + beside.device)) and (pca is not None or work.fits(steps["read"]))
+    if on_device:
+        held = Bytes(matrix)
+    else:
+        held = Bytes(0, matrix if work.settings.pca_dim or work.itemsize != footprint.FLOAT else 0)
+        steps.pop("read")
+    if pca == "streamed":
+        steps["pca"] = footprint.pca_streamed(work.columns).plus(held)
+    graphs = {method: _graph(work, method, held) for method in work.settings.methods}
+    last = work.settings.methods[-1]
+    for method, graph in graphs.items():
+        name = "neighbors" if method == "umap" else "neighbors (t-SNE)"
+        steps[name] = held.plus(_search(work, graph))
+        steps[method] = _layout(work, method, graph).plus(Bytes(0) if method == last else held)
+    return Plan(pca, on_device, graphs, steps, {m: SAME if g.kind == "exact" else DIFFERS for m, g in graphs.items()})
+
+
+def _begin(work: Work) -> tuple[str | None, dict[str, Bytes]]:
+    """Plan reading and PCA."""
+    read = footprint.loading(work.rows, work.columns, work.itemsize)
+    if work.settings.pca_dim is None:
+        return None, {"read": read}
+    in_core = footprint.pca_in_core(work.rows, work.columns, work.settings.pca_dim)
+    in_core = in_core.plus(Bytes(footprint.matrix(work.rows, work.columns)))
+    if work.fits(read) and work.fits(in_core):
+        return "in core", {"read": read, "pca": in_core}
+    return "streamed", {"read": Bytes(0), "pca": Bytes(0)}
+
+
+def _graph(work: Work, method: Method, held: Bytes) -> GraphPlan:
+    asked = getattr(work.settings, method)
+    k = neighbors_of(asked, work.rows)
+    multiply_adds = work.rows**2 * max(work.width, 64)
+    must = work.settings.deterministic or asked.metric not in APPROXIMATE_METRICS
+    wide = min(max(k, SHARED_K), work.rows)
+    exact = GraphPlan(asked.metric, wide, "exact")
+    if must or (multiply_adds <= EXACT_WORK and work.fits(held.plus(_search(work, exact)))):
+        hours = multiply_adds / 64 / PAIRS_PER_SECOND / 3600
+        if hours > LONGEST_HOURS:
+            why = "--deterministic" if work.settings.deterministic else f"{method}_metric {asked.metric}"
+            raise SettingsError(
+                f"{why} needs an exact neighbour graph: {multiply_adds:.1e} multiply-adds, some {hours:,.0f} hours at "
+                "the rate published for one large GPU; leave it out, use euclidean or cosine, or reduce a sample"
+            )
+        return exact
+    on_host = work.rows * k > MOST_ROWS
+    plans = [GraphPlan(asked.metric, k, "nn_descent")] if held.device and not on_host else []
+    plans += [GraphPlan(asked.metric, k, "batched", clusters, on_host) for clusters in (4, 8, 16, 32, 64, 128, 256)]
+    return next((one for one in plans if work.fits(held.plus(_search(work, one)))), plans[-1])
+
+
+def _search(work: Work, graph: GraphPlan) -> Bytes:
+    if graph.kind == "exact":
+        return footprint.exact_graph(work.rows, graph.k)
+    if graph.kind == "nn_descent":
+        return footprint.approximate_graph(work.rows, work.width, graph.k)
+    return footprint.batched_graph(work.rows, work.width, graph.k, graph.n_clusters, graph.on_host)
+
+
+def _layout(work: Work, method: Method, graph: GraphPlan) -> Bytes:
+    k = neighbors_of(getattr(work.settings, method), work.rows)
+    trimmed = footprint.NEIGHBOUR * work.rows * k
+    whole = footprint.NEIGHBOUR * work.rows * graph.k
+    held = Bytes(trimmed, whole) if graph.on_host else Bytes(whole + (trimmed if k < graph.k else 0))
+    return held.plus(footprint.tsne_layout(work.rows, k) if method == "tsne" else footprint.umap_layout(work.rows, k))

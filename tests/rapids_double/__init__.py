@@ -91,7 +91,7 @@ def forget() -> None:
             parent, _, last = name.rpartition(".")
             if vars(sys.modules.get(parent, os)).get(last) is module:
                 delattr(sys.modules[parent], last)
-    device.configure(**{})
+    device.configure()
     ledger.reset()
     memory.reset()
 

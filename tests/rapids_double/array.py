@@ -172,7 +172,9 @@ class ndarray:  # noqa: N801  # CuPy's name
     # shape and values
 
     @as_recorded("cupy.ndarray.astype")
-    def astype(self, dtype: Any, order: str = "K", casting: Any = None, subok: Any = None, copy: bool = True) -> ndarray:
+    def astype(
+        self, dtype: Any, order: str = "K", casting: Any = None, subok: Any = None, copy: bool = True
+    ) -> ndarray:
         device.launch("cupy.astype")
         with np.errstate(all="ignore"):
             made = self._host.astype(dtype, order=order, copy=copy)
@@ -245,5 +247,3 @@ def _indices(key: Any) -> Any:
         ledger.moved("device", np.asarray(key))
         return np.asarray(key)
     return key
-
-

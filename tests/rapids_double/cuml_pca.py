@@ -30,9 +30,7 @@ class PCA(Base):
 
     def _components(self, rows: int, columns: int) -> int:
         if self.svd_solver not in ("auto", "full", "jacobi"):
-            raise ValueError(
-                f"Expected `svd_solver` to be one of ['auto', 'full', 'jacobi'], got {self.svd_solver!r}"
-            )
+            raise ValueError(f"Expected `svd_solver` to be one of ['auto', 'full', 'jacobi'], got {self.svd_solver!r}")
         if self.n_components is None:
             return min(rows, columns)
         if self.n_components > columns:

@@ -66,9 +66,7 @@ class TSNE(Base):
             with np.errstate(divide="ignore", invalid="ignore"):
                 np.multiply(distances, np.float32(1) / np.abs(distances).max(), out=distances)
             shape = (rows, self._n_neighbors)
-            P = affinities(
-                indices.reshape(shape), distances.reshape(shape), self._perplexity, self.perplexity_max_iter
-            )
+            P = affinities(indices.reshape(shape), distances.reshape(shape), self._perplexity, self.perplexity_max_iter)
             coords, self.kl_divergence_, self.n_iter_ = layout(P, start, self)
             self._embedding = on_device(np.asfortranarray(coords, np.float32))
         return self

@@ -164,5 +164,3 @@ class UMAP(Base):
     @as_recorded("cuml.UMAP.fit_transform")
     def fit_transform(self, X: Any, y: Any = None, *, knn_graph: Any = None) -> Any:
         return self.fit(X, y, knn_graph=knn_graph).embedding_
-
-

@@ -33,7 +33,9 @@ def as_device(obj: Any, dtype: Any = None, order: str | None = None, copy: bool 
 
 
 @as_recorded("cupy.asarray")
-def asarray(a: Any, dtype: Any = None, order: str | None = None, *, copy: Any = None, blocking: bool = False) -> ndarray:
+def asarray(
+    a: Any, dtype: Any = None, order: str | None = None, *, copy: Any = None, blocking: bool = False
+) -> ndarray:
     device.launch("cupy.asarray")
     return as_device(a, dtype, order, copy)
 
@@ -128,7 +130,9 @@ def matmul(*args: Any, out: ndarray | None = None, dtype: Any = None) -> ndarray
     device.launch("cupy.matmul")
     for one in args:
         if not isinstance(one, ndarray):
-            raise TypeError(f"Argument 'b' has incorrect type (expected cupy._core.core._ndarray_base, got {type(one)})")
+            raise TypeError(
+                f"Argument 'b' has incorrect type (expected cupy._core.core._ndarray_base, got {type(one)})"
+            )
     with np.errstate(all="ignore"):
         made = np.matmul(*[one._host for one in args], out=None if out is None else out._host, dtype=dtype)
     return on_device(made) if out is None else out

@@ -13,6 +13,8 @@ from rapids_double.errors import OutOfMemoryError
 from rapids_double.ledger import ledger
 from rapids_double.signatures import as_recorded
 
+Taken = tuple[int, Callable[[int], None]]  # its key, and what gives it back
+
 
 @dataclass
 class Statistics:
@@ -150,7 +152,9 @@ class Memory:
         """Set RMM's resource. Real RMM does not notice that memory of the old one is in use; the double refuses."""
         device.require()
         if not isinstance(mr, DeviceMemoryResource):
-            raise TypeError(f"Argument 'mr' has incorrect type (expected DeviceMemoryResource, got {type(mr).__name__})")
+            raise TypeError(
+                f"Argument 'mr' has incorrect type (expected DeviceMemoryResource, got {type(mr).__name__})"
+            )
         around = mr.stack()[-1] is self.resource.stack()[-1]
         if ledger.rmm_used and not around:
             raise RuntimeError(
@@ -159,7 +163,7 @@ class Memory:
             )
         self.resource = mr
 
-    def take(self, nbytes: int, by: str) -> tuple[int, Callable[[int], None]]:
+    def take(self, nbytes: int, by: str) -> Taken:
         device.require()
         if by == "torch":
             return self._torch(nbytes)
@@ -181,12 +185,12 @@ class Memory:
                 raise
         return _taken(nbytes, by, stack[-1].pool, stack)
 
-    def _cupy(self, nbytes: int) -> tuple[int, Callable[[int], None]]:
+    def _cupy(self, nbytes: int) -> Taken:
         if nbytes > free() + ledger.pools["cupy"].kept:
             raise OutOfMemoryError(nbytes, ledger.pools["cupy"].live + ledger.pools["cupy"].kept)
         return _taken(nbytes, "cupy", "cupy", [])
 
-    def _torch(self, nbytes: int) -> tuple[int, Callable[[int], None]]:
+    def _torch(self, nbytes: int) -> Taken:
         import torch
 
         pool, total = ledger.pools["torch"], device.options.memory
@@ -203,7 +207,7 @@ def free() -> int:
     return max(0, device.options.memory - ledger.held)
 
 
-def _taken(nbytes: int, by: str, pool: str | None, stack: list[DeviceMemoryResource]) -> tuple[int, Callable[[int], None]]:
+def _taken(nbytes: int, by: str, pool: str | None, stack: list[DeviceMemoryResource]) -> Taken:
     key = ledger.take(nbytes, by, pool)
     return key, partial(_give, nbytes, pool, stack)
 

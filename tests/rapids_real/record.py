@@ -11,18 +11,16 @@ import importlib
 import inspect
 import json
 import re
-import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-sys.path[:0] = [] if __package__ else [str(Path(__file__).parent)]
-
-from names import DISTRIBUTIONS, every_name  # noqa: E402
+from names import DISTRIBUTIONS, every_name
 
 RECORD = Path(__file__).parents[1] / "rapids_double" / "signatures.json"
 UFUNC = [["x1", "POSITIONAL_ONLY", None], ["args", "VAR_POSITIONAL", None]] + [
-    [name, "KEYWORD_ONLY", default] for name, default in (("out", "None"), ("casting", "'same_kind'"), ("dtype", "None"))
+    [name, "KEYWORD_ONLY", default]
+    for name, default in (("out", "None"), ("casting", "'same_kind'"), ("dtype", "None"))
 ]
 
 
@@ -47,12 +45,12 @@ def parameters(name: str) -> list[list[str | None]] | None:
     found = find(name)
     if type(found).__name__ == "ufunc":
         return UFUNC
-    if not callable(found) or name.split(".")[-1] == "ndarray":
+    if not callable(found) or name.rsplit(".", maxsplit=1)[-1] == "ndarray":
         return None
     try:
         signature = inspect.signature(found)
     except (TypeError, ValueError):
-        text = _in_cython(found, name.split(".")[-1]) or _in_docstring(found)
+        text = _in_cython(found, name.rsplit(".", maxsplit=1)[-1]) or _in_docstring(found)
         signature = _parsed(text) if text else None
     if signature is None:
         return None
@@ -69,9 +67,11 @@ def _in_cython(found: Any, name: str) -> str | None:
     if not source.exists():
         return None
     after = re.split(rf"^cdef class {name}\b", source.read_text(), maxsplit=1, flags=re.MULTILINE)
-    own = re.split(r"^(?:cdef )?class |^def |^@", after[1], maxsplit=1, flags=re.MULTILINE)[0] if len(after) == 2 else ""
+    if len(after) < 2:
+        return None
+    own = re.split(r"^(?:cdef )?class |^def |^@", after[1], maxsplit=1, flags=re.MULTILINE)[0]
     inits = re.findall(r"^    def __init__\((.*?)\):|^    def __cinit__\((.*?)\):", own, flags=re.MULTILINE | re.DOTALL)
-    return next((init or cinit for init, cinit in inits if (init or cinit).strip() != "self"), "self" if own else None)
+    return next((init or cinit for init, cinit in inits if (init or cinit).strip() != "self"), "self")
 
 
 def _in_docstring(found: Any) -> str | None:
@@ -88,7 +88,7 @@ def _parsed(text: str) -> inspect.Signature | None:
     except SyntaxError:
         return None
     scope: dict[str, Any] = {}
-    exec(compile(ast.Module([arguments], []), "<signature>", "exec"), scope)  # noqa: S102  # a def that does nothing
+    exec(compile(ast.Module([arguments], []), "<signature>", "exec"), scope)  # a def that does nothing
     return inspect.signature(scope["f"])
 
 

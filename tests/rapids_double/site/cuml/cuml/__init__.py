@@ -5,11 +5,10 @@ from rapids_double.device import device as _device
 _device.import_of("cuml")
 
 import cupy as _cupy  # noqa: E402
-from rmm.allocators.cupy import rmm_cupy_allocator as _rmm_cupy_allocator  # noqa: E402
-
 from rapids_double.cuml_pca import PCA  # noqa: E402
 from rapids_double.cuml_tsne import TSNE  # noqa: E402
 from rapids_double.cuml_umap import UMAP  # noqa: E402
+from rmm.allocators.cupy import rmm_cupy_allocator as _rmm_cupy_allocator  # noqa: E402
 
 _cupy.cuda.set_allocator(_rmm_cupy_allocator)  # as the real one does
 __version__ = "26.10.00"

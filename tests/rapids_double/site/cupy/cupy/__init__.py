@@ -1,16 +1,16 @@
 """The double of cupy (see rapids_double): it computes with NumPy on the host."""
 
 import numpy as _np
-
 from rapids_double.device import device as _device
 
 _device.import_of("cupy")
 
-from cupy import cuda, linalg  # noqa: E402, F401
 from rapids_double import signatures as _signatures  # noqa: E402
 from rapids_double.array import ndarray  # noqa: E402, F401
 from rapids_double.functions import *  # noqa: E402, F403
 from rapids_double.functions import abs, all, any, max, min, sum  # noqa: A004, E402, F401
+
+from cupy import cuda, linalg  # noqa: E402, F401
 
 __version__ = _signatures.VERSIONS["cupy-cuda13x"]
 float16, float32, float64 = _np.float16, _np.float32, _np.float64

@@ -1,6 +1,7 @@
 from contextlib import contextmanager
 
 from rapids_double.memory import Statistics
+
 from rmm import mr
 
 __all__ = ["Statistics"]

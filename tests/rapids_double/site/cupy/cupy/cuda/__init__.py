@@ -1,6 +1,7 @@
-from cupy.cuda import memory, runtime
 from rapids_double.device import device as _device
 from rapids_double.memory import memory as _memory
+
+from cupy.cuda import memory, runtime
 
 _available = None
 

@@ -172,9 +172,7 @@ class ndarray:  # noqa: N801  # CuPy's name
     # shape and values
 
     @as_recorded("cupy.ndarray.astype")
-    def astype(
-        self, dtype: Any, order: str = "K", casting: Any = None, subok: Any = None, copy: bool = True
-    ) -> ndarray:
+    def astype(self, dtype: Any, order: str = "K", casting: Any = None, *, copy: bool = True) -> ndarray:
         device.launch("cupy.astype")
         with np.errstate(all="ignore"):
             made = self._host.astype(dtype, order=order, copy=copy)

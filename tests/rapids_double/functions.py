@@ -6,16 +6,35 @@ from typing import Any
 
 import numpy as np
 
-from rapids_double import operators
 from rapids_double.array import Capsule, ndarray, on_device, operand
 from rapids_double.device import device
 from rapids_double.device import device as the_device
 from rapids_double.ledger import ledger
 from rapids_double.signatures import as_recorded
 
-globals().update({name: operators.ufunc(name) for name in operators.UFUNCS})
-globals().update({name: operators.ufunc(name, 2) for name in operators.UFUNCS_OF_TWO})
-globals().update({name: operators.of_method(name) for name in (*operators.REDUCTIONS, "argsort")})
+__all__ = [
+    "arange",
+    "argpartition",
+    "array",
+    "asarray",
+    "ascontiguousarray",
+    "asfortranarray",
+    "asnumpy",
+    "concatenate",
+    "dot",
+    "einsum",
+    "empty",
+    "empty_like",
+    "from_dlpack",
+    "full",
+    "get_array_module",
+    "matmul",
+    "ones",
+    "take_along_axis",
+    "where",
+    "zeros",
+    "zeros_like",
+]
 
 
 def as_device(obj: Any, dtype: Any = None, order: str | None = None, copy: bool | None = None) -> ndarray:

@@ -36,7 +36,8 @@ NAMES = {
         Series.to_arrow Series.to_pandas Series.nunique Series.null_count Series.dtype Index.to_arrow Index.to_pandas
     """,
     "rmm": """
-        __version__ mr.CudaAsyncMemoryResource mr.CudaMemoryResource mr.ManagedMemoryResource mr.PrefetchResourceAdaptor
+        __version__ mr.CudaAsyncMemoryResource mr.CudaMemoryResource mr.ManagedMemoryResource mr.DeviceMemoryResource
+        mr.PrefetchResourceAdaptor
         mr.LimitingResourceAdaptor mr.LimitingResourceAdaptor.get_allocated_bytes
         mr.LimitingResourceAdaptor.get_allocation_limit mr.StatisticsResourceAdaptor
         mr.StatisticsResourceAdaptor.allocation_counts mr.set_current_device_resource mr.get_current_device_resource

@@ -5,13 +5,14 @@ from rapids_double.device import device as _device
 
 _device.import_of("cupy")
 
+from rapids_double import elementwise as _elementwise  # noqa: E402
 from rapids_double import signatures as _signatures  # noqa: E402
 from rapids_double.array import ndarray  # noqa: E402, F401
 from rapids_double.functions import *  # noqa: E402, F403
-from rapids_double.functions import abs, all, any, max, min, sum  # noqa: A004, E402, F401
 
 from cupy import cuda, linalg  # noqa: E402, F401
 
+globals().update(_elementwise.MADE)
 __version__ = _signatures.VERSIONS["cupy-cuda13x"]
 float16, float32, float64 = _np.float16, _np.float32, _np.float64
 int8, int32, int64, uint8, bool_ = _np.int8, _np.int32, _np.int64, _np.uint8, _np.bool_

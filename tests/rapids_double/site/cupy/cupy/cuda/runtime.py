@@ -1,6 +1,7 @@
 from rapids_double.device import NAME as _NAME
 from rapids_double.device import device as _device
-from rapids_double.errors import CUDARuntimeError, cuda_error
+from rapids_double.errors import CUDARuntimeError
+from rapids_double.errors import cuda_error as _cuda_error
 from rapids_double.memory import free as _free
 
 __all__ = ["CUDARuntimeError"]
@@ -22,7 +23,7 @@ def runtimeGetVersion():
 def getDeviceProperties(device):
     _device.require()
     if device != 0:
-        raise cuda_error("cudaErrorInvalidDevice")
+        raise _cuda_error("cudaErrorInvalidDevice")
     major, minor = _device.options.compute_capability
     name = _NAME.encode()
     return {"name": name, "totalGlobalMem": _device.options.memory, "major": major, "minor": minor}
@@ -31,7 +32,7 @@ def getDeviceProperties(device):
 def memGetInfo():
     _device.require()
     if _device.sick:
-        raise cuda_error(_device.sick)
+        raise _cuda_error(_device.sick)
     return _free(), _device.options.memory
 
 

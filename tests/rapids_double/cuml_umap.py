@@ -117,7 +117,8 @@ class UMAP(Base):
 
         It rescales a start that is an array; the real one takes it as it is.
         """
-        from umap.umap_ import find_ab_params, fuzzy_simplicial_set, simplicial_set_embedding
+        with warnings.catch_warnings(action="ignore"):
+            from umap.umap_ import find_ab_params, fuzzy_simplicial_set, simplicial_set_embedding
 
         rows = len(indices)
         random_state = np.random.RandomState(self.random_state)

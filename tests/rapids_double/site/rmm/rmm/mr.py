@@ -7,8 +7,12 @@ from rapids_double.memory import (
     ManagedMemoryResource,
     PrefetchResourceAdaptor,
     StatisticsResourceAdaptor,
-    free,
-    memory,
+)
+from rapids_double.memory import (
+    free as _free,
+)
+from rapids_double.memory import (
+    memory as _memory,
 )
 
 __all__ = [
@@ -26,14 +30,14 @@ __all__ = [
 
 
 def set_current_device_resource(mr):
-    memory.set_resource(mr)
+    _memory.set_resource(mr)
 
 
 def get_current_device_resource():
     _device.require()
-    return memory.resource
+    return _memory.resource
 
 
 def available_device_memory():
     _device.require()
-    return free(), _device.options.memory
+    return _free(), _device.options.memory

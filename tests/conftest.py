@@ -10,6 +10,7 @@ import pytest
 import torch
 from doubles import FirstColumns
 from examples import WORDS, labels_of, table_of
+from rapids_double.fixtures import rapids  # noqa: F401  # a fixture for all tests
 
 from gpuvis import cache, demo
 

@@ -1,0 +1,1 @@
+from rapids_double.cuml_pca import PCA  # noqa: F401

@@ -1,0 +1,1 @@
+from rapids_double.errors import OutOfMemoryError  # noqa: F401

@@ -1,0 +1,1 @@
+from rapids_double.functions import eigh, norm  # noqa: F401

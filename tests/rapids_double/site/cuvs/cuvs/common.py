@@ -1,0 +1,1 @@
+from rapids_double.cuvs_params import Resources  # noqa: F401

@@ -1,0 +1,1 @@
+from rapids_double.cuvs_params import DISTANCE_TYPES  # noqa: F401

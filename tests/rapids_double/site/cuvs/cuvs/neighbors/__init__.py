@@ -1,0 +1,1 @@
+from cuvs.neighbors import all_neighbors, nn_descent  # noqa: F401

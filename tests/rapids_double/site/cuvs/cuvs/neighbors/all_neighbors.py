@@ -1,0 +1,1 @@
+from rapids_double.cuvs_neighbors import AllNeighborsParams, build  # noqa: F401

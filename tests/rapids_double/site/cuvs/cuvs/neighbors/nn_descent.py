@@ -1,0 +1,1 @@
+from rapids_double.cuvs_params import IndexParams  # noqa: F401

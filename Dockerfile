@@ -1,31 +1,56 @@
-# Build: docker build --target cpu --tag gpuvis:cpu .
-# Run:   docker run --rm --user "$(id -u):$(id -g)" -v "$PWD/feat_cache_vis:/data" gpuvis:cpu reduce /data
+# One file, three images; docker build --target NAME --tag gpuvis:NAME .
+#   cpu    for machines without a GPU:  docker run --rm --user "$(id -u):$(id -g)" -v "$PWD/feat_cache_vis:/data" gpuvis:cpu reduce /data
+#   gpu    with RAPIDS for CUDA 13:     the same with --gpus all and gpuvis:gpu; without a GPU it says why and takes the CPU
+#   test   runs the test suite:         docker run --rm gpuvis:test
 
 ARG PYTHON_IMAGE=python:3.11-slim
 
-FROM ${PYTHON_IMAGE} AS base
-# PyTorch's index of CPU builds makes a small image; empty: the ordinary one.
-ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+FROM ${PYTHON_IMAGE} AS start
+# Any user may run the image, known or not: what libraries keep for later is kept where everybody may write.
+ENV HOME=/tmp NUMBA_CACHE_DIR=/tmp/numba CUPY_CACHE_DIR=/tmp/cupy
+RUN useradd --uid 1000 --home-dir /tmp --no-create-home gpuvis && mkdir --mode=1777 /data
 WORKDIR /opt/gpuvis
-COPY constraints.txt ./
+COPY pyproject.toml constraints.txt constraints-cu13.txt ./
+
+# The libraries lie in a layer below our own code, so that a change of the code does not fetch them again.
+FROM start AS base
+# The index for torch; empty: the ordinary one. PyTorch's index of builds for the CPU makes a small image.
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 RUN if [ -n "$TORCH_INDEX" ]; then \
-      pip install --no-cache-dir --no-deps --index-url "$TORCH_INDEX" $(grep '^torch==' constraints.txt); fi
-COPY pyproject.toml README.md LICENSE ./
+      pip install --no-cache-dir --no-deps --index-url "$TORCH_INDEX" $(grep '^torch==' constraints.txt); fi && \
+    python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+      print(*p['dependencies'], sep='\n')" > /tmp/needed.txt && \
+    pip install --no-cache-dir -c constraints.txt -r /tmp/needed.txt && rm /tmp/needed.txt
+COPY README.md LICENSE ./
 COPY gpuvis gpuvis
-RUN pip install --no-cache-dir -c constraints.txt .
-# Any user may run the image: what numba compiles is kept where everybody may write.
-ENV NUMBA_CACHE_DIR=/tmp/numba HOME=/tmp
+RUN pip install --no-cache-dir --no-deps .
 
 FROM base AS test
 RUN command -v make || (apt-get update && apt-get install -y --no-install-recommends make && rm -rf /var/lib/apt/lists/*)
 RUN pip install --no-cache-dir -c constraints.txt -e ".[dev]"
-COPY Makefile ./
+COPY Makefile environment.yml ./
 COPY tests tests
 CMD ["python", "-m", "pytest", "-p", "no:cacheprovider"]
 
 FROM base AS cpu
-RUN mkdir /data && useradd --create-home gpuvis
-USER gpuvis
+USER 1000
+WORKDIR /data
+ENTRYPOINT ["gpuvis"]
+CMD ["--help"]
+
+FROM start AS gpu
+# Empty: the ordinary torch, which is built for the same CUDA as the wheels of RAPIDS here.
+ARG TORCH_INDEX=
+ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
+RUN if [ -n "$TORCH_INDEX" ]; then \
+      pip install --no-cache-dir --no-deps --index-url "$TORCH_INDEX" $(grep '^torch==' constraints-cu13.txt); fi && \
+    python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+      print(*p['dependencies'], *p['optional-dependencies']['cu13'], sep='\n')" > /tmp/needed.txt && \
+    pip install --no-cache-dir -c constraints-cu13.txt -r /tmp/needed.txt && rm /tmp/needed.txt
+COPY README.md LICENSE ./
+COPY gpuvis gpuvis
+RUN pip install --no-cache-dir --no-deps .
+USER 1000
 WORKDIR /data
 ENTRYPOINT ["gpuvis"]
 CMD ["--help"]

@@ -9,6 +9,7 @@ PCA_DIM ?=
 ARGS    ?=
 EXTRAS  ?=
 TORCH_INDEX ?=
+RAPIDS_VENV ?= .venv-rapids
 
 # In a shell, "$$CACHE_DIR" keeps spaces and quotes as they are.
 export CACHE_DIR
@@ -21,7 +22,7 @@ READY  := ready
 DEV    := ready-dev
 else
 PY     := $(VENV)/bin/python
-PINS   := -c constraints.txt
+PINS   := -c $(if $(findstring cu13,$(EXTRAS)),constraints-cu13.txt,constraints.txt)
 READY  := $(VENV)/.ready
 DEV    := $(VENV)/.ready-dev
 endif
@@ -29,15 +30,19 @@ PIP    := $(PY) -m pip install --quiet --disable-pip-version-check
 TORCH  := $(shell grep '^torch==' constraints.txt)
 comma  := ,
 EXTRA  := $(if $(strip $(EXTRAS)),[$(EXTRAS)])
+RAPIDS := --no-print-directory VENV="$(RAPIDS_VENV)" EXTRAS=cu13
+# Only what the user says goes to Docker, even if it is nothing: each image has its own index for torch.
+DOCKER := docker build $(if $(filter file,$(origin TORCH_INDEX)),,--build-arg TORCH_INDEX="$(TORCH_INDEX)")
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev torch ready ready-dev demo reduce reduce-umap reduce-tsne test lint format types bench docker clean
+.PHONY: help install install-dev torch ready ready-dev demo reduce reduce-umap reduce-tsne test lint format types bench \
+  test-gpu test-gpu-core bench-gpu test-rapids rapids-signatures in-rapids docker docker-test docker-gpu clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo '  make reduce CACHE_DIR="my cache" METHOD=tsne PCA_DIM=50 BACKEND=cpu ARGS="--overwrite"'
-	@echo '  make install EXTRAS=cu13               with the GPU libraries (CUDA 13)'
+	@echo '  make install EXTRAS=cu13               with RAPIDS, for a GPU (CUDA 13)'
 	@echo '  make install TORCH_INDEX=https://download.pytorch.org/whl/cpu    with a small torch, for the CPU only'
 	@echo '  make install PYTHON=python VENV=       into the environment that is active (conda)'
 
@@ -84,11 +89,37 @@ bench: $(READY)  ## time gpuvis against the plain pipeline on CACHE_DIR, or on t
 	@$(if $(CACHE_DIR),,$(PY) -m gpuvis demo demo_cache >/dev/null)
 	$(PY) tests/benchmarks/bench.py $(if $(CACHE_DIR),"$$CACHE_DIR",demo_cache) $(ARGS)
 
-docker:  ## build the image for the CPU
-	docker build --target cpu --tag gpuvis:cpu .
+test-gpu: $(DEV)  ## on a machine with a GPU: run what has to be shown there (make install EXTRAS=cu13 first; ARGS=)
+	$(PY) -m pytest -m gpu tests/gpu $(ARGS)
+
+test-gpu-core: $(DEV)  ## the part of it that needs torch and CuPy alone (ARGS=)
+	$(PY) -m pytest -m gpu_core tests/gpu $(ARGS)
+
+bench-gpu: $(READY)  ## on a machine with a GPU: time it against the CPU on CACHE_DIR, or on the demo cache (ARGS=)
+	@$(if $(CACHE_DIR),,$(PY) -m gpuvis demo demo_cache >/dev/null)
+	$(PY) tests/benchmarks/bench_gpu.py $(if $(CACHE_DIR),"$$CACHE_DIR",demo_cache) $(ARGS)
+
+test-rapids:  ## on any machine: check against the real RAPIDS packages, in a venv of their own of 5.5 GB (RAPIDS_VENV=, ARGS=)
+	@$(MAKE) $(RAPIDS) in-rapids WHAT="-m pytest tests/rapids_real"
+
+rapids-signatures:  ## in the same venv: write down anew the signatures that the tests hold RAPIDS to
+	@$(MAKE) $(RAPIDS) in-rapids WHAT=tests/rapids_real/record.py
+
+in-rapids: $(DEV)
+	$(PY) $(WHAT) $(ARGS)
+
+docker:  ## build the image for the CPU, gpuvis:cpu (TORCH_INDEX=)
+	$(DOCKER) --target cpu --tag gpuvis:cpu .
+
+docker-test:  ## build the image of the test suite, gpuvis:test, and run it (TORCH_INDEX=)
+	$(DOCKER) --target test --tag gpuvis:test .
+	docker run --rm gpuvis:test
+
+docker-gpu:  ## build the image with RAPIDS, gpuvis:gpu (TORCH_INDEX=)
+	$(DOCKER) --target gpu --tag gpuvis:gpu .
 
 clean:  ## remove what these targets made
-	rm -rf .venv demo_cache build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf .venv .venv-rapids demo_cache build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 	find gpuvis tests -name __pycache__ -prune -exec rm -rf {} +
 
 ifneq ($(strip $(VENV)),)
@@ -96,10 +127,10 @@ $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11) and "gpuvis needs Python 3.11 or newer, but $(PYTHON) is " + sys.version.split()[0] + "; name another one with PYTHON=python3.12")'
 	@$(PYTHON) -m venv $(VENV) || { echo "no virtual environment could be made; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 
-$(VENV)/.ready: pyproject.toml constraints.txt
+$(VENV)/.ready: pyproject.toml constraints.txt constraints-cu13.txt
 	@$(MAKE) --no-print-directory install
 
-$(VENV)/.ready-dev: pyproject.toml constraints.txt
+$(VENV)/.ready-dev: pyproject.toml constraints.txt constraints-cu13.txt
 	@$(MAKE) --no-print-directory install-dev
 else
 ready:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
+import sys
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 from examples import content
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from PIL import Image
 
@@ -23,9 +26,15 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
-def pins() -> dict[str, str]:
-    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+def pins(name: str = "constraints.txt") -> dict[str, str]:
+    lines = [line for line in (ROOT / name).read_text().splitlines() if not line.startswith("#")]
     return {canonicalize_name(name): version for name, version in (line.split("==") for line in lines)}
+
+
+def ranges(*extras: str) -> dict[str, SpecifierSet]:
+    """Return what pyproject.toml asks for, for any machine and for these extras."""
+    texts = [*PROJECT["dependencies"], *(text for extra in extras for text in PROJECT["optional-dependencies"][extra])]
+    return {canonicalize_name(one.name): one.specifier for one in map(Requirement, texts)}
 
 
 def needed(name: str, extra: str = "") -> set[str]:
@@ -51,16 +60,68 @@ def test_every_dependency_is_pinned_to_what_is_tested() -> None:
     assert all_needed - set(pinned) == set()
 
 
-def test_pins_lie_in_the_ranges() -> None:
-    for text in (*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]):
-        requirement = Requirement(text)
-        assert requirement.specifier.contains(pins()[canonicalize_name(requirement.name)]), text
+@pytest.mark.parametrize(("name", "extras"), [("constraints.txt", ["dev"]), ("constraints-cu13.txt", ["dev", "cu13"])])
+def test_pins_lie_in_the_ranges(name: str, extras: list[str]) -> None:
+    pinned = pins(name)
+    for package, versions in ranges(*extras).items():
+        assert versions.contains(pinned[package]), (package, versions)
+
+
+def test_both_sets_of_pins_agree() -> None:
+    """Whatever is pinned for the CPU is pinned for the GPU, and to the same version."""
+    cpu, gpu = pins(), pins("constraints-cu13.txt")
+    assert cpu == {package: gpu.get(package) for package in cpu}
+    assert {"cuml-cu13", "libcuml-cu13", "rmm-cu13", "cupy-cuda13x", "numba-cuda", "distributed"} <= set(gpu) - set(cpu)
 
 
 def test_versions_can_stand_beside_rapids() -> None:
     assert pins()["numba"].startswith("0.64.")
     assert pins()["pandas"].startswith("3.0.")
     assert pins()["torch"] == "2.13.0"
+
+
+def test_rapids_is_of_one_version_and_one_cuda() -> None:
+    one_version = re.compile(r"(lib|py)*(cuml|cudf|cuvs|rmm|raft|nvforest|kvikio)-cu|dask-cuda$|rapids-dask")
+    pinned = pins("constraints-cu13.txt")
+    rapids = {package: version for package, version in pinned.items() if one_version.match(package)}
+    assert len(rapids) == 16
+    assert {version.rpartition(".")[0] for version in rapids.values()} == {"26.10"}
+    assert not [package for package in pinned if re.search(r"cu(da)?12", package)]
+    asked = ranges("cu13")
+    assert {str(asked[package]) for package in set(rapids) & set(asked)} == {"==26.10.*"}
+
+
+IN_CONDA = {"cupy-cuda13x": "cupy", "torch": "pytorch-gpu"}
+
+
+def environment(section: str) -> dict[str, SpecifierSet]:
+    """Return a list of environment.yml, name by name, with versions in the spelling of Python."""
+    text = (ROOT / "environment.yml").read_text()
+    (body,) = re.findall(rf"^{section}:\n((?:  .*\n)+)", text, re.MULTILINE)
+    found = re.findall(r"^  - ([a-z0-9-]+)(\S*)$", body, re.MULTILINE)
+    assert len(found) == len([line for line in body.splitlines() if not line.startswith("  #")])
+    return {name: SpecifierSet(re.sub("^=", "==", versions)) for name, versions in found}
+
+
+def test_conda_takes_the_same_versions() -> None:
+    conda = environment("dependencies")
+    for package, versions in ranges("dev", "cu13").items():
+        found = conda[IN_CONDA.get(package, package.removesuffix("-cu13"))]
+        assert found.contains(pins("constraints-cu13.txt")[package]), (package, found)
+        narrower = [one.version.removesuffix(".*") for one in found if one.operator == "=="]
+        assert set(versions) <= set(found) or any(map(versions.contains, narrower)), (package, found)
+        assert versions == found or package in ranges("dev"), (package, found)
+    assert conda["numba"].contains(pins()["numba"])
+
+
+def test_conda_takes_the_same_python_and_cuda() -> None:
+    conda = environment("dependencies")
+    cuda = pins("constraints-cu13.txt")["cuda-toolkit"]
+    assert conda["cuda-version"].contains(".".join(cuda.split(".")[:2]))
+    (python,) = conda["python"]
+    assert SpecifierSet(PROJECT["requires-python"]).contains(python.version)
+    assert list(environment("channels")) == ["rapidsai", "conda-forge"]
+    assert "pip install --no-deps --editable ." in (ROOT / "environment.yml").read_text()
 
 
 def make(*args: str, **env: str) -> str:
@@ -82,14 +143,61 @@ def test_make_installs_what_the_user_says() -> None:
     told = make("install", "EXTRAS=cu13", "TORCH_INDEX=https://example.org/cpu", "VENV=", "PYTHON=python3.12")
     assert '--no-deps --index-url "https://example.org/cpu" torch==2.13.0' in told
     assert 'python3.12 -m pip install --quiet --disable-pip-version-check  -e ".[cu13]"' in told
-    assert "-c constraints.txt" in make("install", "VENV=/nowhere")
+    assert '-c constraints.txt -e "."' in make("install", "VENV=/nowhere")
+    assert '-c constraints-cu13.txt -e ".[cu13]"' in make("install", "VENV=/nowhere", "EXTRAS=cu13")
     assert "torch==2.13.0" in make("install-dev", "TORCH_INDEX=https://example.org/cpu", "VENV=/nowhere")
+
+
+def test_rapids_is_tested_in_an_environment_of_its_own() -> None:
+    for target, what in (
+        ("test-rapids", "-m pytest tests/rapids_real -x"),
+        ("rapids-signatures", "tests/rapids_real/record.py -x"),
+    ):
+        told = make(target, "RAPIDS_VENV=/nowhere", "ARGS=-x")
+        assert "-m venv /nowhere ||" in told
+        assert "/nowhere/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-cu13.txt" in told
+        assert '-e ".[dev,cu13]"' in told
+        assert told.splitlines()[-1].strip() == f"/nowhere/bin/python {what}"
+
+
+def test_make_runs_on_a_gpu_what_is_meant_for_it() -> None:
+    assert "-m pytest -m gpu tests/gpu -x" in make("test-gpu", "ARGS=-x", "VENV=")
+    assert "-m pytest -m gpu_core tests/gpu -x" in make("test-gpu-core", "ARGS=-x", "VENV=")
+    told = make("bench-gpu", "CACHE_DIR=a b", "ARGS=--runs 1", "VENV=")
+    assert 'tests/benchmarks/bench_gpu.py "$CACHE_DIR" --runs 1' in told
+    assert "bench_gpu.py demo_cache" in make("bench-gpu", "VENV=")
+
+
+def test_tests_for_other_machines_run_only_where_they_are_asked_for(tmp_path) -> None:
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    for folder in ("tests", "tests/gpu", "tests/rapids_real"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"test_{Path(folder).name}.py").write_text("def test_it(): pass")
+
+    def collected(*args: str) -> list[str]:
+        command = [sys.executable, "-m", "pytest", "--collect-only", "-q", *args]
+        told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+        return [line for line in told.splitlines() if "::" in line]
+
+    assert collected() == ["tests/test_tests.py::test_it"]
+    assert collected("tests/gpu") == ["tests/gpu/test_gpu.py::test_it"]
+    assert collected("tests/rapids_real") == ["tests/rapids_real/test_rapids_real.py::test_it"]
+
+
+def test_each_image_has_its_own_torch_unless_the_user_says_another() -> None:
+    for target, image in (("docker", "cpu"), ("docker-test", "test"), ("docker-gpu", "gpu")):
+        assert " ".join(make(target).split()).startswith(f"docker build --target {image} --tag gpuvis:{image} .")
+        assert '--build-arg TORCH_INDEX="https://example.org"' in make(target, "TORCH_INDEX=https://example.org")
+        assert '--build-arg TORCH_INDEX=""' in make(target, "TORCH_INDEX=")
+        assert '--build-arg TORCH_INDEX=""' in make(target, TORCH_INDEX="")
+    assert make("docker-test").splitlines()[-1] == "docker run --rm gpuvis:test"
 
 
 def test_make_help_lists_every_target() -> None:
     told = subprocess.run(["make", "-C", str(ROOT)], capture_output=True, text=True, check=True).stdout
-    (phony,) = re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    for target in set(phony.split()) - {"install-dev", "torch", "ready", "ready-dev"}:
+    text = (ROOT / "Makefile").read_text().replace("\\\n", " ")
+    (phony,) = re.findall(r"^\.PHONY: (.*)$", text, re.MULTILINE)
+    for target in set(phony.split()) - {"install-dev", "torch", "ready", "ready-dev", "in-rapids"}:
         assert re.search(rf"make {target} +\w", told), target
 
 

@@ -34,6 +34,8 @@ FLOORS = [
     {"reduction", "demo"},
     {"record"},
     {"job"},
+    {"child"},
+    {"worker"},
     {"batch"},
     {"console"},
     {"cli"},

@@ -163,7 +163,7 @@ from gpuvis.cli import main
 class Scaled(FirstColumns):
     def umap(self, X, settings, seed):
         return X[:, :2] * seed, []
-batch.choose = lambda name: (Scaled(), "for the test")
+batch.choose, batch.obstacle = lambda name: (Scaled(), "for the test"), lambda name: "for the test"
 main()
 """
 

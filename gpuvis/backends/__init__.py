@@ -33,14 +33,30 @@ def choose(name: str = "auto") -> tuple[Backend, str]:
     NoGpuError
         "gpu" was asked for, and this machine has none that can be used.
     """
-    if name not in NAMES:
-        raise SettingsError(f"backend has to be one of {', '.join(NAMES)}; found {name!r}")
+    missing = obstacle(name) or _what_the_gpu_lacks()
     if name == "cpu":
-        return _cpu(), "the CPU was asked for"
-    missing = _what_the_gpu_lacks()
+        return _cpu(), missing
     if name == "gpu":
         raise NoGpuError(f"the GPU backend cannot be used: {missing}; use --backend cpu or auto to work on the CPU")
     return _cpu(), f"no GPU can be used: {missing}"
+
+
+def obstacle(name: str) -> str | None:
+    """Say what keeps from the GPU, as far as it is known without loading the GPU's libraries; None: nothing so far.
+
+    Parameters
+    ----------
+    name : {"auto", "gpu", "cpu"}
+        What the user asked for.
+    """
+    if name not in NAMES:
+        raise SettingsError(f"backend has to be one of {', '.join(NAMES)}; found {name!r}")
+    if name == "cpu":
+        return "the CPU was asked for"
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "all") in {"", "-1"}:
+        return "CUDA_VISIBLE_DEVICES hides every GPU"
+    missing = [library for library in ("cuml", "cupy") if find_spec(library) is None]
+    return f"{' and '.join(missing)} not installed (make install EXTRAS=cu13)" if missing else None
 
 
 def _cpu() -> Backend:
@@ -50,11 +66,6 @@ def _cpu() -> Backend:
 
 
 def _what_the_gpu_lacks() -> str:
-    if os.environ.get("CUDA_VISIBLE_DEVICES", "all") in {"", "-1"}:
-        return "CUDA_VISIBLE_DEVICES hides every GPU"
     if not Path("/proc/driver/nvidia/version").exists() and not Path("/dev/dxg").exists():
         return "no NVIDIA driver is loaded on this machine"
-    missing = [name for name in ("cuml", "cupy") if find_spec(name) is None]
-    if missing:
-        return f"{' and '.join(missing)} not installed (make install EXTRAS=cu13)"
     return "this version of gpuvis works on the CPU only"

@@ -1,8 +1,8 @@
 """The child process that a worker sends jobs to: it tells what happens, and never speaks for itself.
 
-What it tells are pairs of a kind and a value: first "chosen" and a Choice, or "refused" and an error; then for each job
-"step" and its name, "outcome" and an Outcome, at last "done", or "broken" and why, after which it ends. "log" and a
-record may come at any time.
+It tells pairs of a kind and a value: first "chosen" and a Choice, or "refused" and an error, or "failed" and why; then for
+each job "step" and its name, "outcome" and an Outcome, and at last "done", or "broken" and why, after which it ends.
+"log" and a record may come at any time.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 
 from gpuvis import job
 from gpuvis.backends.base import Backend, Device
-from gpuvis.errors import GpuvisError, NoGpuError
+from gpuvis.errors import GpuvisError
 from gpuvis.interrupts import STOPS, Stopped, stop
 from gpuvis.job import Job
 from gpuvis.outcome import failure
@@ -102,7 +102,7 @@ def _chosen(choose: Choose, name: str, tell: Tell) -> Backend | None:
     except GpuvisError as error:
         tell("refused", error)
     except Exception as error:  # noqa: BLE001  as if it had crashed: it speaks against the GPU, not against the batch
-        tell("refused", NoGpuError(f"the GPU was tried and failed: {_line(error)}"))
+        tell("failed", f"the GPU was tried and failed: {_line(error)}")
     else:
         return backend
     return None

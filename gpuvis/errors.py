@@ -26,7 +26,8 @@ class GpuvisError(Exception):
 
 
 def _again(kind: type[GpuvisError], args: tuple[Any, ...], told: dict[str, Any]) -> GpuvisError:
-    error = kind.__new__(kind)
+    base = OSError if issubclass(kind, OSError) else Exception  # OSError is built differently
+    error = base.__new__(kind)
     error.args = args
     error.__dict__.update(told)
     return error

@@ -138,10 +138,12 @@ class Worker:
         try:
             kind, value = next(self._events(START))
         except _Lost as lost:
-            advice = "" if self._name == "auto" else "; use --backend cpu or auto to work on the CPU"
-            raise NoGpuError(f"the GPU was tried in a process of its own, which {lost}{advice}") from None
+            kind, value = "failed", f"the GPU was tried in a process of its own, which {lost}"
         if kind == "refused":
             raise value
+        if kind == "failed":
+            advice = "" if self._name == "auto" else "; use --backend cpu or auto to work on the CPU"
+            raise NoGpuError(f"{value}{advice}")
         choice: Choice = value
         return choice
 

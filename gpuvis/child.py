@@ -1,8 +1,8 @@
 """The child process that a worker sends jobs to: it tells what happens, and never speaks for itself.
 
-It tells pairs of a kind and a value: first "chosen" and a Choice, or "refused" and an error, or "failed" and why; then for
-each job "step" and its name, "outcome" and an Outcome, and at last "done", or "broken" and why, after which it ends.
-"log" and a record may come at any time.
+It tells pairs of a kind and a value. First "chosen" and a Choice, or "refused" and an error, or "failed" and why. For
+each job then "step" and its name and "outcome" and an Outcome, as they come, and at last "done", or "broken" and why,
+after which it ends. "log" and a record may come at any time.
 """
 
 from __future__ import annotations

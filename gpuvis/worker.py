@@ -107,14 +107,14 @@ class Worker:
 
     def _start(self) -> None:
         context = get_context("spawn")  # CUDA does not survive a fork
-        self._pipe, theirs = context.Pipe()
+        pipe, theirs = context.Pipe()
         level = logging.getLogger("gpuvis").getEffectiveLevel()
-        self._process = context.Process(target=serve, args=(theirs, self._choose, self._name, level))
-        self._grace = 0.0
+        process = context.Process(target=serve, args=(theirs, self._choose, self._name, level))
         resource_tracker.ensure_running()  # before the next line, which it would undo
         before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # the child lets them in when it is ready
         try:
-            self._process.start()
+            process.start()
+            self._pipe, self._process, self._grace = pipe, process, 0.0
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             theirs.close()

@@ -93,7 +93,7 @@ class Troubled(FirstColumns):
 
     def _deaf(self) -> None:
         logging.getLogger("gpuvis.gpu").warning("hanging in process %s", os.getpid())
-        ctypes.PyDLL(None).sleep(600)  # with the lock of the interpreter, so that no handler and no thread runs
+        ctypes.PyDLL(None).sleep(60)  # with the lock of the interpreter, so that no handler and no thread runs
 
     def _slow(self) -> None:
         time.sleep(0.7)

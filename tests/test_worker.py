@@ -59,6 +59,10 @@ def three(make_cache, tmp_path):
     return make
 
 
+def ask(*roots: Path, settings: Settings | None = None, **changes: object) -> Request:
+    return Request(roots, settings or Settings(), **{"page": None, **changes})
+
+
 def told(folder: Path, method: str = "umap") -> dict:
     return json.loads((folder / f"vis_{method}_run.json").read_text())["backend"]
 
@@ -88,81 +92,74 @@ def test_one_child_does_all_healthy_folders(three, caplog) -> None:
     assert_nothing_is_left(root)
 
 
-# What happens; the end of the first map's message; exit code; whether another process does the rest.
+# What happens; the results; the end of the first message; exit code.
+CUT = "step umap was cut short: its process "
 LOST = {
-    "segfault": ("step umap was cut short: its process died of SIGSEGV; run it again, or elsewhere .*", 1, True),
-    "exit": ("step umap was cut short: its process ended with code 7; run it again, or elsewhere .*", 1, True),
-    "killed": ("step umap was cut short: its process was killed .SIGKILL., probably by the kernel .*", 4, True),
-    "sticky": ("unexpected RuntimeError: cudaErrorIllegalAddress", 1, True),
-    "error": ("unexpected ValueError: no good", 1, False),
+    "segfault": ([(None, "failed")], f"{CUT}died of SIGSEGV; run it again, or elsewhere .*", 1),
+    "killed": ([(None, "failed")], f"{CUT}was killed .SIGKILL., probably by the kernel because memory ran out; .*", 4),
+    "exit": ([(None, "failed")], f"{CUT}ended with code 7; run it again, or elsewhere .*", 1),
+    "sticky": ([("umap", "failed"), ("tsne", "failed")], "unexpected RuntimeError: cudaErrorIllegalAddress", 1),
+    "tsne segfault": ([("umap", "written"), ("tsne", "failed")], "step tsne was cut short: its process died of .*", 1),
+    "error": ([("umap", "failed"), ("tsne", "written")], "unexpected ValueError: no good", 1),
 }
+FINE = [("umap", "written"), ("tsne", "written")]
 
 
-@pytest.mark.parametrize("trouble", LOST)
-def test_trouble_costs_one_folder(three, trouble) -> None:
-    message, code, replaced = LOST[trouble]
-    root = three(trouble)
-    report = batch.run(Request((root,), Settings()), Log())
-    made = [(name, "written") for name in "ac"]
-    assert [(outcome.folder.name, outcome.result) for outcome in report.outcomes] == [made[0], ("b", "failed"), made[1]]
-    assert re.fullmatch(f"{re.escape(str(root))}/b: {message}", str(report.outcomes[1].error))
-    assert (report.exit_code, report.backend) == (code, "gpu")
-    assert (process_of(root / "a") != process_of(root / "c")) is replaced
-    assert told(root / "c")["reason"] == "auto was asked for"
-    assert not list((root / "b").glob("vis*"))
+def test_trouble_costs_one_folder_each_time(make_cache, tmp_path) -> None:
+    """Each trouble lies between two healthy folders, which share a process only where it could go on."""
+    root, troubles = tmp_path / "t", dict(enumerate(LOST))
+    for number, trouble in troubles.items():
+        make_cache(f"t/{number}")
+        make_trouble(make_cache(f"t/{number} {trouble}"), trouble)
+    make_cache(f"t/{len(LOST)}")
+    report = batch.run(ask(root, settings=BOTH), Log())
+    for number, trouble in troubles.items():
+        expected, message, code = LOST[trouble]
+        folder = root / f"{number} {trouble}"
+        mine = [outcome for outcome in report.outcomes if outcome.folder == folder]
+        assert [(outcome.method, outcome.result) for outcome in mine] == expected
+        first = next(outcome for outcome in mine if outcome.error)
+        assert re.fullmatch(f"{re.escape(str(folder))}: {message}", str(first.error))
+        assert first.exit_code == code
+        before, after = (process_of(root / str(k)) for k in (number, number + 1))
+        assert (before == after) is (trouble == "error")
+        assert len(list(folder.glob("vis*"))) == 2 * expected.count(("umap", "written")) + 2 * (trouble == "error")
+    fine = [(method, result) for name, method, result in results(report) if name.isdigit()]
+    assert fine == FINE * (len(LOST) + 1)
+    assert {told(root / str(number))["reason"] for number in troubles} == {"auto was asked for"}
+    assert (report.exit_code, report.backend) == (4, "gpu")
     assert_nothing_is_left(root)
 
 
-def test_a_map_that_was_saved_before_the_crash_stays(three) -> None:
-    root = three("tsne segfault")
-    report = batch.run(Request((root / "b", root / "c"), BOTH), Log())
-    b, c = ([(method, result) for name, method, result in results(report) if name == folder] for folder in "bc")
-    assert b == [("umap", "written"), ("tsne", "failed")]
-    assert c == [("umap", "written"), ("tsne", "written")]
-    assert process_of(root / "b") != process_of(root / "c")
-    assert_nothing_is_left(root)
-
-
-def test_a_crash_before_any_map_is_told_once(three) -> None:
+def test_what_a_crash_leaves_is_swept_up(three) -> None:
     root = three("pca segfault")
-    report = batch.run(Request((root / "b",), Settings(tsne=Tsne(), pca_dim=4)), Log())
-    assert results(report) == [("b", None, "failed")]
-    assert "step pca was cut short" in str(report.outcomes[0].error)
-
-
-def test_what_the_device_makes_of_a_sticky_error_is_told_of_the_folder_only(three) -> None:
-    root = three("sticky")
-    report = batch.run(Request((root,), BOTH), Log())
-    assert [outcome.exit_code for outcome in report.outcomes] == [0, 0, 1, 1, 0, 0]
-    assert "an earlier CUDA error" in str(report.outcomes[3].error)
-
-
-def test_a_half_written_file_is_swept_up(three) -> None:
-    root = three("segfault")
     (root / "b/.vis_umap_coords.npy.part").touch()
     (root / "b/.others").touch()
-    batch.run(Request((root / "b",), Settings()), Log())
+    report = batch.run(ask(root / "b", settings=Settings(tsne=Tsne(), pca_dim=4)), Log())
+    assert results(report) == [("b", None, "failed")]
+    assert "step pca was cut short" in str(report.outcomes[0].error)
     assert [path.name for path in root.rglob(".*")] == [".others"]
 
 
-@pytest.mark.parametrize("trouble", ["hang", "deaf"])
-def test_a_hang_costs_one_folder(three, caplog, trouble) -> None:
-    root, start = three(trouble), time.monotonic()
-    report = batch.run(Request((root,), Settings(), timeout=1.5), Log())
-    assert [outcome.result for outcome in report.outcomes] == ["written", "failed", "written"]
-    assert str(report.outcomes[1].error) == (
-        f"{root}/b: step umap was cut short: its process said nothing for 1.5 s and was ended; "
-        "give it longer with --timeout"
-    )
-    assert process_of(root / "a") != process_of(root / "c")
-    assert any(f"hanging in process {process_of(root / 'a')}" in message for message in caplog.messages)
+def test_a_hang_costs_one_folder(three, caplog) -> None:
+    root, start = three("hang"), time.monotonic()
+    make_trouble(root / "c", "deaf")
+    report = batch.run(ask(root, timeout=1.5), Log())
+    assert [outcome.result for outcome in report.outcomes] == ["written", "failed", "failed"]
+    for name, outcome in zip("bc", report.outcomes[1:], strict=True):
+        assert str(outcome.error) == (
+            f"{root}/{name}: step umap was cut short: its process said nothing for 1.5 s and was ended; "
+            "give it longer with --timeout"
+        )
+    hung = [int(message.split()[-1]) for message in caplog.messages if "hanging" in message]
+    assert hung[0] == process_of(root / "a") != hung[1]
     assert_nothing_is_left(root)
     assert time.monotonic() - start < 60
 
 
 def test_a_slow_step_that_speaks_is_no_hang(three, caplog) -> None:
     caplog.set_level(logging.INFO, "gpuvis")
-    report = batch.run(Request((three("slow") / "b",), Settings(), timeout=1.2), Log())
+    report = batch.run(ask(three("slow") / "b", timeout=1.2), Log())
     assert [outcome.result for outcome in report.outcomes] == ["written"]
 
 
@@ -172,10 +169,10 @@ def test_a_timeout_brings_the_cpu_into_a_child_as_well(three, monkeypatch) -> No
     start = worker.Worker._start
     monkeypatch.setattr(worker.Worker, "_start", lambda self: (reported.append(self._name), start(self)))
     root = three()
-    report = batch.run(Request((root,), Settings(), backend="cpu", timeout=60), Log())
+    report = batch.run(ask(root, backend="cpu", timeout=60), Log())
     assert ([outcome.result for outcome in report.outcomes], report.backend) == (["written"] * 3, "cpu")
     assert reported == ["cpu"]
-    batch.run(Request((root,), Settings(), backend="cpu", overwrite=True), Log())
+    batch.run(ask(root, backend="cpu", overwrite=True), Log())
     assert reported == ["cpu"]
 
 
@@ -187,21 +184,20 @@ FALLS_BACK = {
 }
 
 
-@pytest.mark.parametrize("timeout", [None, 60])
-@pytest.mark.parametrize("how", FALLS_BACK)
+@pytest.mark.parametrize(("how", "timeout"), [("cpu", None), ("segfault", None), ("segfault", 60), ("bug", None)])
 def test_a_gpu_that_cannot_be_used(three, monkeypatch, how, timeout) -> None:
     monkeypatch.setenv("GPUVIS_TEST_CHOICE", how)
     made_here = []
     monkeypatch.setattr(batch._Here, "run", lambda self, *args: made_here.append(1) or run(self, *args))
     root = three()
-    report = batch.run(Request((root,), Settings(), timeout=timeout), Log())
+    report = batch.run(ask(root, timeout=timeout), Log())
     assert [outcome.result for outcome in report.outcomes] == ["written"] * 3
     assert (report.backend, told(root / "a")["name"], told(root / "a")["reason"]) == ("cpu", "cpu", FALLS_BACK[how])
     assert len(made_here) == (0 if timeout else 3)
     with pytest.raises(
         NoGpuError, match=f"{re.escape(FALLS_BACK[how][len('no GPU can be used: ') :])}.*; use --backend cpu or auto"
     ):
-        batch.run(Request((root,), Settings(), backend="gpu", overwrite=True), Log())
+        batch.run(ask(root, backend="gpu", overwrite=True), Log())
     assert_nothing_is_left(root)
 
 
@@ -212,7 +208,7 @@ def test_a_gpu_that_is_lost_is_no_reason_to_use_the_cpu(three, tmp_path, monkeyp
     monkeypatch.setenv("GPUVIS_TEST_CHOICE", "once")
     monkeypatch.setenv("GPUVIS_TEST_MARK", str(tmp_path / "mark"))
     root = three("segfault")
-    report = batch.run(Request((root,), Settings()), Log())
+    report = batch.run(ask(root), Log())
     assert [outcome.exit_code for outcome in report.outcomes] == [0, 1, 3]
     assert str(report.outcomes[2].error) == f"{root}/c: the GPU backend cannot be used: it fell off the bus"
 
@@ -226,16 +222,16 @@ def test_a_child_that_dies_between_two_folders_costs_nothing(three) -> None:
             super().folder(number, folder)
 
     root = three()
-    report = batch.run(Request((root,), Settings()), Killing())
+    report = batch.run(ask(root), Killing())
     assert [outcome.result for outcome in report.outcomes] == ["written"] * 3
     assert process_of(root / "a") != process_of(root / "b") == process_of(root / "c")
 
 
 def test_nothing_to_do_waits_for_no_gpu(three, monkeypatch) -> None:
     root = three()
-    batch.run(Request((root,), Settings()), Log())
+    batch.run(ask(root), Log())
     monkeypatch.setenv("GPUVIS_TEST_CHOICE", "segfault")
-    report = batch.run(Request((root,), Settings(), backend="gpu"), Log())
+    report = batch.run(ask(root, backend="gpu"), Log())
     assert [outcome.result for outcome in report.outcomes] == ["up to date"] * 3
     assert multiprocessing.active_children() == []
 
@@ -294,10 +290,7 @@ def assert_ended(run: subprocess.Popen[str], within: float) -> None:
     raise AssertionError("something is still running")
 
 
-@pytest.mark.parametrize(
-    ("number", "to_all"),
-    [(signal.SIGINT, True), (signal.SIGINT, False), (signal.SIGTERM, True), (signal.SIGTERM, False)],
-)
+@pytest.mark.parametrize(("number", "to_all"), [(signal.SIGINT, True), (signal.SIGTERM, True), (signal.SIGTERM, False)])
 def test_a_stop_in_the_middle_of_a_step(three, number, to_all) -> None:
     root = three("hang")
     run, _ = started(root, until="hanging")
@@ -348,14 +341,14 @@ def test_the_second_ctrl_c_does_not_wait_for_a_deaf_child(three) -> None:
 
 def test_no_orphan_goes_on(three) -> None:
     root = three("hang")
-    run, _ = started(root, until="hanging")
+    run, _ = started(root, "--no-html", until="hanging")
     with run:
         run.kill()
         run.wait()
         assert_ended(run, 9)
     assert not list(root.rglob(".*"))
     (root / "b/embeddings.pt").write_bytes((root / "a/embeddings.pt").read_bytes())
-    report = batch.run(Request((root,), Settings()), Log())
+    report = batch.run(ask(root), Log())
     assert sorted(results(report)) == [("a", "umap", "up to date"), ("b", "umap", "written"), ("c", "umap", "written")]
 
 

@@ -15,10 +15,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from doubles import FirstColumns
 
-from gpuvis import cache
 from gpuvis.backends.base import Backend, Device
 from gpuvis.errors import NoGpuError
 from gpuvis.outputs import Outputs
@@ -32,6 +30,10 @@ TROUBLES = ("segfault", "killed", "exit", "sticky", "error", "hang", "deaf", "sl
 
 def make_trouble(folder: Path, name: str) -> Path:
     """Write into a cache what this backend is to do when it comes to it."""
+    import torch
+
+    from gpuvis import cache
+
     X = cache.read(folder).embeddings.clone()
     X[0, 0] = 1000 + TROUBLES.index(name)
     torch.save(X, folder / "embeddings.pt")
@@ -103,6 +105,8 @@ class Troubled(FirstColumns):
 
 def choose(name: str) -> tuple[Backend, str]:
     """Choose as `gpuvis.backends.choose` does, or as GPUVIS_TEST_CHOICE says."""
+    from gpuvis import cache  # noqa: F401  torch takes seconds to import, which counts as no step of a job then
+
     how: Any = os.environ.get("GPUVIS_TEST_CHOICE")
     if os.environ.get("GPUVIS_TEST_SLOW_SAVING"):
         _save_slowly()

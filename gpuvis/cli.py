@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -16,26 +15,8 @@ import click
 
 from gpuvis import __version__
 from gpuvis.errors import GpuvisError
+from gpuvis.interrupts import STOPS, Stopped, stop
 from gpuvis.settings import INITS, Page, Settings, Tsne, Umap
-
-
-class _Stopped(KeyboardInterrupt):
-    """Ctrl-C or SIGTERM, which is how containers and job schedulers stop a program."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
-        self.exit_code = 128 + number
-
-
-STOPS = (signal.SIGINT, signal.SIGTERM)
-
-
-def _stop(number: int, frame: Any) -> None:
-    """Raise, and again in a second unless it has been heard: callbacks from C, as numba's, swallow exceptions."""
-    again = threading.Timer(1, os.kill, (os.getpid(), number))
-    again.daemon = True
-    again.start()
-    raise _Stopped(number)
 
 
 def _ignore_stops() -> None:
@@ -57,13 +38,13 @@ class _Main(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         for number in STOPS:
-            signal.signal(number, _stop)
+            signal.signal(number, stop)
         try:
             return super().invoke(ctx)
         except GpuvisError as error:
             click.echo(f"error: {error}", err=True)
             ctx.exit(error.exit_code)
-        except _Stopped as stopped:
+        except Stopped as stopped:
             _ignore_stops()
             ctx.exit(stopped.exit_code)
 
@@ -129,6 +110,9 @@ _umap, _tsne, _page = Umap(), Tsne(), Page()
 @_option("no_html", is_flag=True, help="Save coordinates only.")
 @click.option("--backend", type=click.Choice(["auto", "gpu", "cpu"]), default="auto", show_default=True,
               help="Where to work.")
+@click.option("--timeout", type=float, metavar="SECONDS",
+              help="Longest that one step of a map may take; after that its folder fails, and the next one goes on.  "
+                   "[default: no limit]")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
 @click.option("-v", "--verbose", is_flag=True, help="Say what is done, step by step.")
 def reduce(folders: tuple[Path, ...], cache_dirs: tuple[Path, ...], quiet: bool, verbose: bool, **flags: Any) -> None:
@@ -155,6 +139,7 @@ def reduce(folders: tuple[Path, ...], cache_dirs: tuple[Path, ...], quiet: bool,
         overwrite=flags["overwrite"],
         out_dir=flags["out_dir"],
         backend=flags["backend"],
+        timeout=flags["timeout"],
     )
     paths = _Paths()
     with Display(int(verbose) - int(quiet), paths.add) as display:

@@ -48,6 +48,8 @@ FLOORS = [
     {"reduction", "demo"},
     {"record"},
     {"job"},
+    {"child"},
+    {"worker"},
     {"batch"},
     {"console"},
     {"cli"},

@@ -23,8 +23,8 @@ def obstacle() -> str | None:
 
 
 def what_the_gpu_lacks(memory_limit: int | None = None) -> str | None:
-    """Try the GPU step by step; return why it cannot be used, or None if it did a small fit."""
-    found = obstacle() or _device() or _libraries()
+    """Try the GPU step by step, where there is no obstacle; return why it cannot be used, if it cannot."""
+    found = _device() or _libraries()
     if found:
         return found
     try:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Protocol
@@ -47,6 +48,8 @@ class Request:
     backend : {"auto", "gpu", "cpu"}, default="auto"
     timeout : float or None
         Longest that one step of a map may take, in seconds; None: there is no limit.
+    gpu_memory_limit : int or None
+        The most bytes of the GPU's memory to use; None: what is free.
     """
 
     roots: tuple[Path, ...]
@@ -57,6 +60,7 @@ class Request:
     out_dir: Path | None = None
     backend: str = "auto"
     timeout: float | None = None
+    gpu_memory_limit: int | None = None
 
     def __post_init__(self) -> None:
         if self.timeout is not None and not 0 < self.timeout < inf:
@@ -177,7 +181,10 @@ class _Here:
 def _worker(request: Request) -> _Here | Worker:
     """Work in a child if a GPU is likely, or a step may have to be cut short."""
     here = _Here(*choose(request.backend)) if obstacle(request.backend) else None
-    return here if here and request.timeout is None else Worker(request.backend, choose, request.timeout)
+    if here and request.timeout is None:
+        return here
+    limited = partial(choose, memory_limit=request.gpu_memory_limit) if request.gpu_memory_limit else choose
+    return Worker(request.backend, limited, request.timeout)
 
 
 def _ready(worker: _Here | Worker, report: Report, request: Request) -> _Here | Worker:

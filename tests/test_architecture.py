@@ -18,7 +18,7 @@ DOORS = {
     "umap": {"backends/cpu"},
     "plotly": {"page/figure"},
     "PIL": {"demo"},
-    "click": {"cli"},
+    "click": {"cli", "options"},
     "rich": {"console"},
     "filelock": {"place"},
     "cupy": {"backends/gpu", "backends/gpu_memory", "backends/gpu_graph", "backends/gpu_table"},
@@ -34,7 +34,7 @@ FLOORS = [
     {"errors", "machine", "steps", "atomic", "archive", "interrupts", "pca", "__init__", "page/__init__"},
     {"backends/footprint", "backends/graph", "backends/noted", "backends/probe"},
     {"settings", "folders", "table", "place", "page/palette"},
-    {"matrix", "fingerprint", "outcome", "page/figure", "backends/plan"},
+    {"matrix", "fingerprint", "outcome", "page/figure", "backends/plan", "options"},
     {
         "backends/base",
         "backends/sizing",

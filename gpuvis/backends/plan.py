@@ -81,6 +81,20 @@ class Plan:
         """The most that any step takes."""
         return Bytes(*(max(side) for side in zip(*self.steps.values(), strict=True)))
 
+    def lines(self) -> list[str]:
+        """Return all of it in words."""
+        lies = "on the device" if self.on_device else "on the host"
+        lines = [f"PCA          {self.pca or 'none'}", f"matrix       {lies}"]
+        for method, graph in self.graphs.items():
+            kind = {"exact": "exact", "nn_descent": "NN-descent"}.get(
+                graph.kind, f"NN-descent, in {graph.n_clusters} batches from the host"
+            )
+            lines.append(f"{method:<12} neighbours: {kind}; repeatable: {self.repeatable[method]}")
+        lines += ["", f"{'step':<20}{'device':>10}{'host':>12}"]
+        for name, step in (*self.steps.items(), ("peak", self.peak)):
+            lines.append(f"{name:<20}{footprint.told(step.device):>10}{footprint.told(step.host):>12}")
+        return lines
+
     def describe(self) -> dict[str, Any]:
         """Return all of it, ready for JSON."""
         return {**asdict(self), "steps": {name: step._asdict() for name, step in self.steps.items()}}

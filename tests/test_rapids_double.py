@@ -270,10 +270,17 @@ class TestMemory:
             rmm.mr.set_current_device_resource(rmm.mr.CudaAsyncMemoryResource())
         rmm.statistics.enable_statistics()  # which goes around the same one
 
-    def test_an_integer_limit_is_asked_for(self, rapids) -> None:
+    def test_what_the_pool_keeps_can_be_limited(self, rapids, cp) -> None:
         rmm = importlib.import_module("rmm")
-        with pytest.raises(TypeError):
-            rmm.mr.LimitingResourceAdaptor(rmm.mr.CudaMemoryResource(), 1e9)
+        importlib.import_module("cuml")
+        rmm.mr.set_current_device_resource(rmm.mr.CudaAsyncMemoryResource(release_threshold=0))
+        cp.asarray(X)
+        assert rapids.ledger.held == X.nbytes
+        cp.cuda.runtime.deviceSynchronize()
+        assert rapids.ledger.held == 0
+
+    def test_a_limit_has_its_own_name(self, rapids) -> None:
+        rmm = importlib.import_module("rmm")
         with pytest.raises(TypeError, match="limit"):
             rmm.mr.LimitingResourceAdaptor(rmm.mr.CudaMemoryResource(), limit=1)
 

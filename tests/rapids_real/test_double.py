@@ -52,7 +52,6 @@ SAME_TEXT = (
     "build(numpy.ones((9, 4), 'f'), 3, 1)",
 )
 SAME_TYPE = (
-    "cupy.ndarray((2, 2)).tobytes",
     "cupy.cuda.runtime.malloc_",
     "cuml.UMAP(low_memory=True)",
     "cuml.UMAP().fit(numpy.ones((9, 4), 'f'), data_on_host=True)",
@@ -63,6 +62,7 @@ SAME_TYPE = (
     "index('euclidean')",
     "params(clusters=2)",
     "rmm.mr.LimitingResourceAdaptor(rmm.mr.CudaMemoryResource(), 1.5)",
+    "rmm.mr.LimitingResourceAdaptor(rmm.mr.CudaMemoryResource(), 'x')",
     "rmm.mr.LimitingResourceAdaptor(rmm.mr.CudaMemoryResource(), limit=1)",
     "rmm.mr.CudaAsyncMemoryResource().pool_handle",
     "rmm.mr.available_device_memory()",

@@ -35,8 +35,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.write_line(
-        f"{len(ran)} tests passed against the real RAPIDS packages, of at least {LEAST}, and {len(skipped)} were skipped, "
-        "of 0; none of them needs a GPU"
+        f"{len(ran)} tests passed against the real RAPIDS packages (at least {LEAST} in a whole run), "
+        f"{len(skipped)} were skipped (none may be); none of them needs a GPU"
     )
 
 

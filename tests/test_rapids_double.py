@@ -16,6 +16,8 @@ import rapids_double
 import torch
 from rapids_double import signatures
 
+import gpuvis.backends
+
 X = np.random.default_rng(0).standard_normal((60, 8)).astype(np.float32)
 
 
@@ -345,7 +347,10 @@ class TestDevice:
         with pytest.MonkeyPatch.context() as inner:
             rapids_double.install(inner, memory=5)
             importlib.import_module("cuml")
+            assert importlib.import_module("gpuvis.backends.gpu") is gpuvis.backends.gpu
         assert "cuml" not in sys.modules
+        assert "gpuvis.backends.gpu" not in sys.modules
+        assert not hasattr(gpuvis.backends, "gpu")
         assert (
             importlib.util.find_spec("cuml") is None or "rapids_double" not in importlib.util.find_spec("cuml").origin
         )

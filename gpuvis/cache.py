@@ -8,7 +8,7 @@ import pickle
 import time
 import warnings
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,8 +88,10 @@ def _verify(path: Path, embeddings: torch.Tensor, expected: int | None) -> float
         raise CacheError(f"{path} {error}") from None
 
 
-def read(folder: str | os.PathLike[str]) -> Cache:
+def read(folder: str | os.PathLike[str], read_table: Callable[[Path], pd.DataFrame] = table.read) -> Cache:
     """Read a cache folder and check all but the values themselves (`Cache.verify` does that).
+
+    `read_table` reads `metadata.csv`; another one than the usual has to give the same.
 
     Raises
     ------
@@ -100,7 +102,7 @@ def read(folder: str | os.PathLike[str]) -> Cache:
     folders.check_files(folder)
     embeddings = _load(folder / EMBEDDINGS)
     agreement.check_embeddings(folder / EMBEDDINGS, embeddings)
-    rows = table.read(folder / TABLE)
+    rows = read_table(folder / TABLE)
     labels = _load(folder / LABELS) if (folder / LABELS).exists() else None
     return _agreed(folder, embeddings, rows, labels, _read_info(folder / INFO))
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache as once
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from gpuvis import fingerprint, place, record
@@ -107,7 +108,7 @@ def check(job: Job) -> Decided:
     """
     decided, rows = decide(job), 0
     if Action.COMPUTE in decided.actions.values():
-        rows = len(_read(job.folder).embeddings)
+        rows = len(_cache().read(job.folder).embeddings)
     for method in decided.actions:
         job.outputs(method).check_free()
     if decided.actions:
@@ -116,10 +117,10 @@ def check(job: Job) -> Decided:
     return decided
 
 
-def _read(folder: Path) -> Cache:
+def _cache() -> ModuleType:
     from gpuvis import cache  # torch takes seconds to import, and an up-to-date folder does not need it
 
-    return cache.read(folder)
+    return cache
 
 
 def run(job: Job, backend: Backend, reason: str, steps: Steps) -> Generator[Outcome]:
@@ -168,7 +169,7 @@ def _compute(job: Job, settings: Settings, chosen: tuple[Backend, str], steps: S
 
     start = time.perf_counter()
     with steps("read"):
-        cache = _read(job.folder)
+        cache = _cache().read(job.folder, chosen[0].read_table)
         plan = reduction.plan(cache.embeddings, settings, chosen[0])
         before = fingerprint.stamp(job.folder)
         largest = cache.verify()

@@ -26,13 +26,13 @@ def read(path: Path) -> pd.DataFrame:
         The file is missing, empty, ragged, not UTF-8, or names a column twice.
     """
     try:
-        header = _header(path)
-        types = dict.fromkeys(header, pa.string())
+        names = header(path)
+        types = dict.fromkeys(names, pa.string())
         table = arrow_csv.read_csv(
             path,
             read_options=arrow_csv.ReadOptions(block_size=BLOCK_BYTES),
             # A blank line is a blank value where there is but one column.
-            parse_options=arrow_csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=len(header) > 1),
+            parse_options=arrow_csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=len(names) > 1),
             convert_options=arrow_csv.ConvertOptions(column_types=types, strings_can_be_null=False),
         )
     except OSError as error:
@@ -40,6 +40,16 @@ def read(path: Path) -> pd.DataFrame:
     except (UnicodeDecodeError, pa.ArrowInvalid, csv.Error) as error:
         raise CacheError(f"{path} {_what_is_wrong(path, str(error))}") from None
     return table.to_pandas()
+
+
+def decoded(codes: np.ndarray, values: pa.Array) -> pa.Array:
+    """Return a column of which the value of each row is known by its place among the different values."""
+    return pa.DictionaryArray.from_arrays(codes, values).dictionary_decode()
+
+
+def of_columns(columns: Mapping[str, pa.Array]) -> pd.DataFrame:
+    """Return a table of Arrow's columns as `read` would give it."""
+    return pa.table(dict(columns)).to_pandas()
 
 
 def strings(table: pd.DataFrame | Mapping[str, Sequence[Any]]) -> pd.DataFrame:
@@ -56,15 +66,22 @@ def write(path: Path, table: pd.DataFrame) -> None:
     arrow_csv.write_csv(pa.Table.from_pandas(table, preserve_index=False), path)
 
 
-def _header(path: Path) -> list[str]:
+def header(path: Path) -> list[str]:
+    """Return the names of the columns.
+
+    Raises
+    ------
+    CacheError
+        There are none, or one of them is there twice.
+    """
     with path.open(newline="", encoding="utf-8-sig") as file:
-        header = next(csv.reader(file), [])
-    if not header:
+        names = next(csv.reader(file), [])
+    if not names:
         raise CacheError(f"{path} is empty; expected a header and a row for each embedding")
-    for name in header:
-        if header.count(name) > 1:
+    for name in names:
+        if names.count(name) > 1:
             raise CacheError(f"{path} has two columns named {name!r}; rename one of them")
-    return header
+    return names
 
 
 def _what_is_wrong(path: Path, parser_says: str) -> str:

@@ -20,7 +20,7 @@ class FirstColumns:
 
     name, xp, SAFE = "cpu", np, cpu.SAFE
     check, plan, load, settle, give_back = map(staticmethod, (cpu.check, cpu.plan, cpu.load, cpu.settle, cpu.give_back))
-    neighbors, start = staticmethod(cpu.neighbors), staticmethod(cpu.start)
+    neighbors, start, read_table = map(staticmethod, (cpu.neighbors, cpu.start, cpu.read_table))
 
     def __init__(self) -> None:
         self.calls: list[str] = []

@@ -21,11 +21,12 @@ DOORS = {
     "click": {"cli"},
     "rich": {"console"},
     "filelock": {"place"},
-    "cupy": {"backends/gpu", "backends/gpu_memory", "backends/gpu_graph"},
+    "cupy": {"backends/gpu", "backends/gpu_memory", "backends/gpu_graph", "backends/gpu_table"},
+    "cudf": {"backends/gpu_table"},
     "cuml": {"backends/gpu"},
     "cuvs": {"backends/gpu_graph"},
     "rmm": {"backends/gpu_memory"},
-    **{name: set() for name in ("numba", "scipy", "cudf", "matplotlib")},
+    **{name: set() for name in ("numba", "scipy", "matplotlib")},
 }
 
 # Every module stands above all that it may import of ours.
@@ -34,7 +35,14 @@ FLOORS = [
     {"backends/footprint", "backends/graph", "backends/noted", "backends/probe"},
     {"settings", "folders", "table", "place", "page/palette"},
     {"matrix", "fingerprint", "outcome", "page/figure", "backends/plan"},
-    {"backends/base", "backends/sizing", "backends/cuml_keywords", "backends/gpu_graph", "backends/gpu_memory"},
+    {
+        "backends/base",
+        "backends/sizing",
+        "backends/cuml_keywords",
+        "backends/gpu_graph",
+        "backends/gpu_memory",
+        "backends/gpu_table",
+    },
     {"agreement", "outputs", "backends/cpu", "backends/gpu"},
     {"cache", "backends/__init__"},
     {"reduction", "demo"},

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from gpuvis.settings import Method, Settings, Tsne, Umap
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
+    import pandas as pd
 
     from gpuvis.backends.graph import Graph
     from gpuvis.backends.plan import Plan
@@ -61,6 +64,9 @@ class Backend(Protocol):
 
     def promise(self, method: Method, plan: Plan | None) -> str:
         """Return what is promised about repeating a map with the same input, settings and seed."""
+
+    def read_table(self, path: Path) -> pd.DataFrame:
+        """Read `metadata.csv` as `gpuvis.table.read` does."""
 
     def as_array(self, X: Any, scale: float = 1.0) -> Array:
         """Return a tensor or array, times a scale, as this backend's own: float32, C order, a view where possible."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuvis import machine, matrix
+from gpuvis import machine, matrix, table
 from gpuvis.backends.base import ALL_THE_SAME, Device
 from gpuvis.backends.noted import warnings_noted
 from gpuvis.pca import fit as fit_pca
@@ -20,6 +20,7 @@ from gpuvis.settings import Method, Settings, Tsne, Umap
 
 name, xp = "cpu", np
 SAFE = (1e-12, 1e12)  # 10^8 squares of such values, summed, neither overflow nor vanish
+read_table = table.read
 WIDEST = 8192  # columns up to which the covariance is formed
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from gpuvis import machine, matrix
-from gpuvis.backends import footprint, gpu_graph, gpu_memory, sizing
+from gpuvis.backends import footprint, gpu_graph, gpu_memory, gpu_table, sizing
 from gpuvis.backends import plan as planning
 from gpuvis.backends.base import ALL_THE_SAME, Device
 from gpuvis.backends.cuml_keywords import pca_keywords, tsne_keywords, umap_keywords
@@ -32,7 +32,7 @@ BY_CUPY = "host → CuPy, in chunks, because this torch has no CUDA"
 
 _limit: int | None = None
 settle, give_back = gpu_memory.settle, gpu_memory.give_back
-check = planning.check
+check, read_table = planning.check, gpu_table.read
 
 
 def set_up(memory_limit: int | None = None) -> None:

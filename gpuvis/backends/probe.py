@@ -6,7 +6,7 @@ import os
 from importlib import import_module, metadata
 from importlib.util import find_spec
 
-NEEDED = ("cupy", "cuml", "cuvs", "rmm")
+NEEDED = ("cupy", "cuml", "cudf", "cuvs", "rmm")
 OLDEST_DRIVER = {12: 12020, 13: 13000}  # by CUDA's major version, which the libraries are built for
 LOWEST_CAPABILITY = {12: 70, 13: 75}
 

@@ -76,10 +76,10 @@ class IndexParams:
             raise ValueError(
                 f"Invalid dist_comp_dtype: {dist_comp_dtype}. Supported options are 'auto', 'fp32', and 'fp16'."
             )
-        self.metric = metric or "sqeuclidean"
-        self._metric_type = DISTANCE_TYPES[self.metric]
+        self._metric_type = DISTANCE_TYPES[metric or "sqeuclidean"]
+        self.metric = next(name for name in reversed(DISTANCE_TYPES) if DISTANCE_TYPES[name] == self._metric_type)
         self.graph_degree = 64 if graph_degree is None else graph_degree
-        self.intermediate_graph_degree = 128 if intermediate_graph_degree is None else intermediate_graph_degree
+        self.intermediate_graph_degree = 96 if intermediate_graph_degree is None else intermediate_graph_degree
         self.max_iterations = 20 if max_iterations is None else max_iterations
         self.termination_threshold = 1e-4 if termination_threshold is None else termination_threshold
 
@@ -103,7 +103,8 @@ class AllNeighborsParams:
         if ivf_pq_params is not None or algo == "ivf_pq":
             raise NotImplementedError("the double builds no IVF-PQ graph")
         self.algo, self.overlap_factor, self.n_clusters = algo, overlap_factor, n_clusters
-        self.metric, self._metric_type = metric, DISTANCE_TYPES[metric]
+        self._metric_type = DISTANCE_TYPES[metric]
+        self.metric = next(name for name in DISTANCE_TYPES if DISTANCE_TYPES[name] == self._metric_type)
         if nn_descent_params is not None:
             if not isinstance(nn_descent_params, IndexParams):
                 raise TypeError("nn_descent_params must be an instance of cuvs.neighbors.nn_descent.IndexParams")

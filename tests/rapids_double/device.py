@@ -27,8 +27,9 @@ class Options:
     absent_error : str
         What the CUDA runtime answers where there is none.
     driver, runtime : int
-        Versions, as 13020 for 13.2. A real driver that is older than the runtime's major version shows as
-        `present=False` with cudaErrorInsufficientDriver; here both can be had, so that each sentence can be provoked.
+        Versions, as 13020 for 13.2; no driver is version 0. A real driver that is older than the runtime's major
+        version shows as `present=False` with cudaErrorInsufficientDriver; here both can be had, so that each sentence
+        can be provoked.
     compute_capability : tuple of int
     memory : int
         Bytes that the device has.
@@ -46,7 +47,7 @@ class Options:
 
     present: bool = True
     absent_error: str = "cudaErrorInsufficientDriver"
-    driver: int = 13020
+    driver: int | None = None
     runtime: int = 13020
     compute_capability: tuple[int, int] = (9, 0)
     memory: int = 80 * 2**30
@@ -75,6 +76,13 @@ class Device:
         """Raise what the CUDA runtime raises where there is no device."""
         if not self.options.present:
             raise cuda_error(self.options.absent_error)
+
+    @property
+    def driver(self) -> int:
+        """What CUDA says of the driver's version; it says 0 where there is none."""
+        if self.options.driver is None:
+            return 13020 if self.options.present else 0
+        return self.options.driver
 
     def import_of(self, package: str) -> None:
         """Raise what importing a broken package raises."""

@@ -196,11 +196,11 @@ def asnumpy(a: Any, stream: Any = None, order: str = "C", out: Any = None, *, bl
 @as_recorded("cupy.from_dlpack")
 def from_dlpack(array: Any, *, device: Any = None, copy: Any = None) -> ndarray:
     """Return a view of another library's device memory, which it keeps alive."""
-    the_device.require()
     if isinstance(array, np.ndarray) or array.__dlpack_device__()[0] == 1:
         raise TypeError(
             "CPU arrays cannot be directly imported to CuPy. Use `cupy.array(numpy.from_dlpack(input))` instead."
         )
+    the_device.require()
     if device is not None:
         raise NotImplementedError("device= is not supported")
     capsule = array.__dlpack__(stream=1)

@@ -10,7 +10,7 @@ from typing import Any
 
 from rapids_double.device import device
 from rapids_double.errors import OutOfMemoryError
-from rapids_double.ledger import ledger
+from rapids_double.ledger import Pool, ledger
 from rapids_double.signatures import as_recorded
 
 Taken = tuple[int, Callable[[int], None]]  # its key, and what gives it back
@@ -55,6 +55,9 @@ class DeviceMemoryResource:
     def give(self, nbytes: int) -> None:
         """Note its end."""
 
+    def synchronize(self) -> None:
+        """Note that the device has done its work."""
+
 
 class CudaMemoryResource(DeviceMemoryResource):
     @as_recorded("rmm.mr.CudaMemoryResource")
@@ -62,14 +65,22 @@ class CudaMemoryResource(DeviceMemoryResource):
 
 
 class CudaAsyncMemoryResource(DeviceMemoryResource):
-    """cudaMallocAsync: by default, its pool keeps all that it ever had."""
+    """cudaMallocAsync. Its pool keeps all that it ever had, or at a synchronisation what is below the threshold.
+
+    The real class tells nobody the handle of its pool; only CudaAsyncViewMemoryResource does.
+    """
 
     @as_recorded("rmm.mr.CudaAsyncMemoryResource")
     def __init__(self, initial_pool_size: Any = None, release_threshold: int | None = None) -> None:
         device.require()
-        self.initial_pool_size, self.release_threshold = initial_pool_size, release_threshold
-        self.pool = "rmm" if release_threshold is None else None
-        ledger.pools.setdefault("rmm", type(ledger.pools["cupy"])())
+        self.release_threshold = release_threshold
+        self.pool = "rmm"
+        ledger.pools.setdefault("rmm", Pool())
+
+    def synchronize(self) -> None:
+        if self.release_threshold is not None:
+            pool = ledger.pools["rmm"]
+            pool.kept = min(pool.kept, max(0, self.release_threshold - pool.live))
 
 
 class ManagedMemoryResource(DeviceMemoryResource):

@@ -11,11 +11,13 @@ import importlib
 import inspect
 import json
 import re
+import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from names import DISTRIBUTIONS, every_name
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from rapids_real.names import DISTRIBUTIONS, every_name
 
 RECORD = Path(__file__).parents[1] / "rapids_double" / "signatures.json"
 UFUNC = [["x1", "POSITIONAL_ONLY", None], ["args", "VAR_POSITIONAL", None]] + [

@@ -3,6 +3,7 @@ from rapids_double.device import device as _device
 from rapids_double.errors import CUDARuntimeError
 from rapids_double.errors import cuda_error as _cuda_error
 from rapids_double.memory import free as _free
+from rapids_double.memory import memory as _memory
 
 __all__ = ["CUDARuntimeError"]
 
@@ -13,7 +14,7 @@ def getDeviceCount():
 
 
 def driverGetVersion():
-    return _device.options.driver if _device.options.present or _device.options.driver != 13020 else 0
+    return _device.driver
 
 
 def runtimeGetVersion():
@@ -37,4 +38,6 @@ def memGetInfo():
 
 
 def deviceSynchronize():
+    """Wait; here RMM's asynchronous pool gives back what is beyond its threshold."""
     _device.launch("cupy.synchronize")
+    _memory.resource.stack()[-1].synchronize()

@@ -1,0 +1,50 @@
+"""Large tables by cuDF, as the CPU's reader gives them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cudf
+import cupy
+
+from gpuvis import table
+from gpuvis.folders import COLUMNS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LARGE = 100 << 20  # bytes; a smaller file is read sooner than it is brought over
+LABELS = COLUMNS[1:]  # few values, many times
+
+
+def read(path: Path) -> pd.DataFrame:
+    """Read a CSV file, every column as strings: a large one on the device.
+
+    cuDF takes files that are not valid (rows with too many fields, or too few), so the CPU's reader is the judge: it
+    has seen the file before any work began, and it reads the file where cuDF finds other columns, or nulls.
+
+    Raises
+    ------
+    CacheError
+        As `gpuvis.table.read`.
+    """
+    return _on_device(path) if path.stat().st_size > LARGE else table.read(path)
+
+
+def _on_device(path: Path) -> pd.DataFrame:
+    header = table.header(path)
+    try:
+        frame = cudf.read_csv(path, dtype="str", keep_default_na=False, na_filter=False)
+    except Exception:  # noqa: BLE001  whatever cuDF cannot read, the CPU's reader reads or refuses
+        return table.read(path)
+    if list(frame.columns) != header or any(bool(frame[name].isnull().any()) for name in header):
+        return table.read(path)
+    columns = {}
+    for name in header:
+        if name in LABELS:
+            codes, values = frame[name].factorize()
+            columns[name] = table.decoded(cupy.asnumpy(codes), values.to_arrow())
+        else:
+            columns[name] = frame[name].to_arrow()
+    return table.of_columns(columns)

@@ -1,0 +1,175 @@
+"""Plans: arithmetic, tried up to 10⁹ rows, and held against the worked examples of cuVS's own guides."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+
+import pytest
+
+from gpuvis.backends import footprint, plan, sizing
+from gpuvis.backends.footprint import Bytes
+from gpuvis.backends.plan import GIB, Work
+from gpuvis.errors import DataError, GpuvisError, OutOfMemoryError, SettingsError
+from gpuvis.settings import Settings, Tsne, Umap
+
+BOTH = Settings(tsne=Tsne())
+
+
+def work(rows: float, columns: int = 1152, settings: Settings = BOTH, itemsize: int = 4, **room: float) -> Work:
+    fitted, _ = settings.fitted_to(int(rows), columns)
+    host = room.get("host")
+    size = Bytes(int(room.get("device", 80) * GIB), int((host or 0) * GIB))
+    return Work(int(rows), columns, itemsize, fitted, size, host is not None)
+
+
+def kinds(done: plan.Plan) -> dict[str, str]:
+    return {method: graph.kind for method, graph in done.graphs.items()}
+
+
+def test_nn_descent_takes_what_its_guide_works_out() -> None:
+    got = footprint.nn_descent(10**6, 128, 32)
+    assert got.device + footprint.matrix(10**6, 128) == 1_304_000_000
+    assert got.host == 2_320_000_000 + 4 * 64 * 10**6  # the guide's example leaves out its own term for distances
+
+
+def test_a_batched_graph_takes_what_its_guide_works_out() -> None:
+    output = merged = 384_000_000
+    cluster = 224_000_000  # the example's; its formula gives 290,000,000, which is what is counted here
+    local = footprint.nn_descent(250_000, 128, 32)
+    got = footprint.batched_graph(10**6, 128, 32, 8, on_host=False)
+    assert 1.25 * (output + merged + cluster + local.device) < got.device
+    assert got.device < 1.4 * (output + merged + cluster + local.device)
+    assert got.host == pytest.approx(1.25 * (16_000_128 + local.host), rel=1e-3)
+
+
+def test_umap_takes_about_what_its_source_allocates() -> None:
+    assert footprint.umap_layout(10**6, 15).device == pytest.approx(1.2e9, rel=0.1)
+
+
+def test_small_data_is_done_in_core_with_one_exact_graph_for_both_maps() -> None:
+    done = sizing.plan(work(70_000, settings=Settings(umap=Umap(metric="cosine"), tsne=Tsne(), pca_dim=50)))
+    assert (done.pca, done.on_device, kinds(done)) == ("in core", True, {"umap": "exact", "tsne": "exact"})
+    assert done.graphs["umap"] == done.graphs["tsne"]
+    assert set(done.repeatable.values()) == {plan.SAME}
+
+
+def test_large_data_is_approximate_and_says_so() -> None:
+    done = sizing.plan(work(10e6, settings=Settings(umap=Umap(n_neighbors=15), pca_dim=50)))
+    assert (done.pca, done.on_device, kinds(done)) == ("streamed", True, {"umap": "nn_descent"})
+    assert done.repeatable["umap"].startswith("no, because the neighbour graph is built by NN-descent")
+
+
+def test_data_larger_than_the_device_is_streamed_and_searched_in_batches() -> None:
+    done = sizing.plan(work(20e6, settings=Settings(), host=512))
+    assert (done.pca, done.on_device, kinds(done)) == (None, False, {"umap": "batched"})
+    assert done.graphs["umap"].n_clusters >= 4
+    streamed = sizing.plan(work(20e6, settings=Settings(pca_dim=50), host=512))
+    assert (streamed.pca, streamed.on_device) == ("streamed", True)
+
+
+ROWS = (5, 1_400, 70_000, 10**6, 10**7, 5 * 10**7, 10**8, 10**9)
+GRID = list(product(ROWS, (2, 64, 512, 1152, 4096), (2, 4), (None, 50), (16, 80)))
+
+
+@pytest.mark.parametrize(("rows", "columns", "itemsize", "pca_dim", "device"), GRID)
+def test_every_plan_fits_or_is_refused_with_advice(rows, columns, itemsize, pca_dim, device) -> None:
+    asked = work(rows, columns, Settings(pca_dim=pca_dim), itemsize, device=device, host=256)
+    if sizing._excess(asked, plan.draft(asked)):
+        assert rows >= 10**6
+        with pytest.raises(OutOfMemoryError, match="; (use |umap alone would fit)"):
+            sizing.plan(asked)
+        return
+    done = sizing.plan(asked)
+    assert 0 < done.peak.device <= device * GIB
+    assert 0 <= done.peak.host <= 256 * GIB
+    more = sizing.plan(replace(asked, room=Bytes(4 * asked.room.device, 4 * asked.room.host)))
+    assert kinds(more)["umap"] in {"exact", kinds(done)["umap"], "nn_descent"}  # more room never makes a map worse
+
+
+@pytest.mark.parametrize("rows", [1_400, 10**6, 3 * 10**6, 2 * 10**7])
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_the_graph_of_a_map_does_not_depend_on_the_other_map(rows, metric) -> None:
+    asked = Settings(umap=Umap(metric=metric), tsne=Tsne(perplexity=10, metric="cosine"), pca_dim=50)
+    both = plan.draft(work(rows, settings=asked, host=512))
+    for method in asked.methods:
+        alone = plan.draft(work(rows, settings=asked.only(method), host=512))
+        assert alone.graphs[method] == both.graphs[method]
+        assert (alone.pca, alone.on_device) == (both.pca, both.on_device)
+
+
+def test_advice_is_the_mildest_change_that_fits() -> None:
+    with pytest.raises(OutOfMemoryError, match="umap of 50,000,000 × 1,152 needs .* use --umap_neighbors 16$"):
+        sizing.plan(work(50e6, settings=Settings()))
+    sizing.plan(work(50e6, settings=Settings(umap=Umap(n_neighbors=16))))
+    with pytest.raises(OutOfMemoryError):
+        sizing.plan(work(50e6, settings=Settings(umap=Umap(n_neighbors=17))))
+    with pytest.raises(OutOfMemoryError, match="umap alone would fit"):
+        sizing.plan(work(20e6, settings=replace(BOTH, pca_dim=50)))
+    with pytest.raises(OutOfMemoryError, match="t-SNE of 50,000,000 rows with 92 neighbours each has more entries"):
+        sizing.plan(work(50e6, settings=Settings(umap=None, tsne=Tsne(), pca_dim=50)))
+
+
+def test_too_little_host_memory_is_refused_too() -> None:
+    settings = Settings(umap=Umap(n_neighbors=15), pca_dim=50)
+    sizing.plan(work(20e6, settings=settings, host=256))
+    with pytest.raises(OutOfMemoryError, match=r"there are 80\.0 GiB on the device and 8\.0 GiB on the host"):
+        sizing.plan(work(20e6, settings=settings, host=8))
+
+
+def test_deterministic_takes_an_exact_graph_or_refuses_with_the_cost() -> None:
+    settings = Settings(umap=Umap(n_neighbors=15), pca_dim=50)
+    assert kinds(sizing.plan(work(5e6, settings=settings))) == {"umap": "nn_descent"}
+    forced = sizing.plan(work(5e6, settings=replace(settings, deterministic=True)))
+    assert (kinds(forced), forced.repeatable) == ({"umap": "exact"}, {"umap": plan.SAME})
+    with pytest.raises(SettingsError, match="--deterministic needs an exact neighbour graph: .* some 11 hours"):
+        sizing.plan(work(60e6, settings=replace(settings, umap=Umap(n_neighbors=5), deterministic=True)))
+
+
+def test_metrics_without_an_approximate_search_are_exact_or_refused() -> None:
+    manhattan = Settings(umap=Umap(metric="manhattan"), pca_dim=50)
+    assert kinds(sizing.plan(work(5e6, settings=manhattan))) == {"umap": "exact"}
+    with pytest.raises(SettingsError, match="umap_metric manhattan needs an exact neighbour graph"):
+        sizing.plan(work(60e6, settings=manhattan))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (Settings(umap=Umap(metric="braycurtis")), "umap_metric braycurtis is not known on the GPU; use --backend cpu"),
+        (Settings(tsne=Tsne(perplexity=341)), "tsne_perplexity 341 is too large for the GPU, .*: at most 340; use"),
+    ],
+)
+def test_what_the_gpu_does_not_know_is_refused(settings, message) -> None:
+    with pytest.raises(SettingsError, match=message):
+        plan.check(settings)
+
+
+def test_what_the_gpu_knows_is_not_refused() -> None:
+    for metric in ("euclidean", "cosine", "correlation", "manhattan", "chebyshev", "canberra"):
+        plan.check(Settings(umap=Umap(metric=metric), tsne=Tsne(perplexity=340, metric=metric)))
+
+
+def test_more_rows_than_can_be_counted_are_refused() -> None:
+    with pytest.raises(DataError, match="has 2,147,483,648 rows; cuML counts up to 2,147,483,647"):
+        sizing.plan(work(2**31, columns=2))
+
+
+def test_a_graph_too_large_for_the_device_to_count_lies_on_the_host() -> None:
+    done = plan.draft(work(150e6, settings=Settings(umap=Umap(n_neighbors=15), pca_dim=50), device=1000, host=4000))
+    assert done.graphs["umap"].on_host
+    assert done.graphs["umap"].kind == "batched"
+
+
+def test_a_plan_is_ready_for_json() -> None:
+    import json
+
+    told = json.loads(json.dumps(sizing.plan(work(1_400)).describe()))
+    assert told["graphs"]["tsne"] == {"metric": "cosine", "k": 96, "kind": "exact", "n_clusters": 1, "on_host": False}
+    assert told["steps"]["umap"]["device"] > 0
+
+
+def test_all_errors_of_a_plan_are_ours() -> None:
+    for rows in (10**9, 2 * 10**9):
+        with pytest.raises(GpuvisError):
+            sizing.plan(work(rows))

@@ -12,6 +12,7 @@ import numpy as np
 from gpuvis import matrix
 from gpuvis.backends import choose
 from gpuvis.backends.base import Array, Backend
+from gpuvis.backends.footprint import told
 from gpuvis.backends.plan import Plan
 from gpuvis.errors import DataError, OutOfMemoryError, is_out_of_memory
 from gpuvis.settings import Method, Settings
@@ -162,8 +163,8 @@ def embed(prepared: Prepared, method: Method, backend: Backend, steps: Steps) ->
     _check_coords(coords, prepared.shape[0], method)
     _, notes = prepared.asked.only(method).fitted_to(*prepared.shape)
     taken = steps.of("load", "pca", "neighbors", method)
-    told = fitted.describe(method)
-    return Reduction(method, coords, told, (*notes, *warned), prepared.variance_kept, taken, prepared.plan)
+    done = fitted.describe(method)
+    return Reduction(method, coords, done, (*notes, *warned), prepared.variance_kept, taken, prepared.plan)
 
 
 def _take(prepared: Prepared, method: Method, backend: Backend, steps: Steps) -> tuple[Array, Any]:
@@ -191,7 +192,7 @@ def _memory_reported(step: str, shape: tuple[int, int], planned: Plan | None) ->
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        needed = f"; {planned.peak.device / 2**30:.1f} GiB on the device were planned" if planned else ""
+        needed = f"; {told(planned.peak.device)} on the device were planned" if planned else ""
         raise OutOfMemoryError(
             f"{step} of {shape[0]:,} × {shape[1]:,} does not fit in memory ({str(error) or 'no more is given'})"
             f"{needed}; use a smaller pca_dim, or a machine with more memory"

@@ -16,6 +16,15 @@ CHUNK = 256 << 20  # of a matrix that is streamed
 OVERLAP = 2  # clusters that each row is put into by a batched search
 
 
+def told(size: float) -> str:
+    """Return a size in words."""
+    for unit in ("B", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}"
+        size /= 1024
+    return f"{size:,.1f} GiB"
+
+
 class Bytes(NamedTuple):
     """Memory on the device and on the host."""
 
@@ -55,7 +64,7 @@ def pca_streamed(columns: int) -> Bytes:
 
 def exact_graph(rows: int, k: int) -> Bytes:
     """Search by brute force, besides the matrix itself."""
-    return Bytes(int(1.1 * (NEIGHBOUR * rows * k + 3 * FLOAT * rows)) + TILES)
+    return Bytes(int(1.1 * (NEIGHBOUR * rows * k + 3 * FLOAT * rows)) + min(TILES, FLOAT * rows * rows))
 
 
 def _expanded(degree: int) -> int:

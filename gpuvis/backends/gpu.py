@@ -30,15 +30,12 @@ SAFE = (1e-3, 1.0)  # NN-descent measures distances in float16, whose largest nu
 BY_TORCH = "torch → DLPack → CuPy"
 BY_CUPY = "host → CuPy, in chunks, because this torch has no CUDA"
 
-_limit: int | None = None
 settle, give_back = gpu_memory.settle, gpu_memory.give_back
 check, read_table = planning.check, gpu_table.read
 
 
 def set_up(memory_limit: int | None = None) -> None:
     """Set the device's memory up, before anything is allocated there, and do one small fit to see that all works."""
-    global _limit  # noqa: PLW0603  of the process, as the device is
-    _limit = memory_limit
     gpu_memory.set_up(memory_limit)
     rows = cupy.arange(60, dtype=cupy.float32).reshape(20, 3) % 7
     scores, _ = _pca_in_core(rows, 2)
@@ -69,7 +66,7 @@ def promise(method: Method, plan: Plan | None) -> str:
 
 def plan(rows: int, columns: int, itemsize: int, settings: Settings) -> Plan:
     """Say how a reduction will be done with the memory that is free now."""
-    room = footprint.Bytes(gpu_memory.free(_limit), machine.memory_available())
+    room = footprint.Bytes(gpu_memory.free(), machine.memory_available())
     return sizing.plan(planning.Work(rows, columns, itemsize, settings, room))
 
 

@@ -44,7 +44,7 @@ def _params(plan: GraphPlan) -> Any:
     search = None
     if plan.kind != "exact":
         final, intermediate = footprint.degrees(plan.k)
-        search = nn_descent.IndexParams(metric, graph_degree=final, intermediate_graph_degree=intermediate)
+        search = nn_descent.IndexParams(metric=metric, graph_degree=final, intermediate_graph_degree=intermediate)
     return all_neighbors.AllNeighborsParams(
         algo=ALGORITHMS[plan.kind],
         metric=metric,

@@ -10,7 +10,9 @@ import rmm
 import rmm.statistics
 import torch
 
-_pool: rmm.mr.CudaAsyncMemoryResource | None = None
+KEPT = 256 << 20  # bytes that the pool keeps for the next step; the rest goes back whenever the device is waited for
+
+_limit: int | None = None
 
 
 def set_up(limit: int | None = None) -> None:
@@ -24,11 +26,12 @@ def set_up(limit: int | None = None) -> None:
     limit : int, optional
         The most bytes that each of the two pools may hold, for a card that is shared.
     """
-    global _pool  # noqa: PLW0603  a process has one device, and one pool on it
+    global _limit  # noqa: PLW0603  a process has one device, and one pool on it
     if type(rmm.mr.get_current_device_resource()) is not rmm.mr.CudaMemoryResource:
         return
-    _pool = rmm.mr.CudaAsyncMemoryResource()
-    rmm.mr.set_current_device_resource(rmm.mr.LimitingResourceAdaptor(_pool, limit) if limit else _pool)
+    _limit = limit
+    pool = rmm.mr.CudaAsyncMemoryResource(release_threshold=KEPT)
+    rmm.mr.set_current_device_resource(rmm.mr.LimitingResourceAdaptor(pool, limit) if limit else pool)
     rmm.statistics.enable_statistics()
     rmm.statistics.push_statistics()
     if torch.cuda.is_available() and limit:
@@ -40,10 +43,10 @@ def total() -> int:
     return int(cupy.cuda.runtime.memGetInfo()[1])
 
 
-def free(limit: int | None = None) -> int:
+def free() -> int:
     """Return how many bytes a reduction may take: what is free, and within the limit."""
     available = int(cupy.cuda.runtime.memGetInfo()[0])
-    return available if limit is None else min(available, limit)
+    return available if _limit is None else min(available, _limit)
 
 
 def settle() -> dict[str, float]:
@@ -68,6 +71,4 @@ def give_back() -> None:
     """Return what no array needs any more to the device, for whoever else uses it."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    if _pool is not None:
-        cupy.cuda.runtime.deviceSynchronize()
-        cupy.cuda.runtime.memPoolTrimTo(_pool.pool_handle(), 0)
+    cupy.cuda.runtime.deviceSynchronize()

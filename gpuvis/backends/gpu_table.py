@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 
 LARGE = 100 << 20  # bytes; a smaller file is read sooner than it is brought over
 LABELS = COLUMNS[1:]  # few values, many times
+BEYOND = "\0"  # no column's name: takes what a row has beyond the header
 
 
 def read(path: Path) -> pd.DataFrame:
     """Read a CSV file, every column as strings: a large one on the device.
 
     cuDF takes files that are not valid (rows with too many fields, or too few), so the CPU's reader is the judge: it
-    has seen the file before any work began, and it reads the file where cuDF finds other columns, or nulls.
+    has seen the file before any work began, and it reads the file wherever cuDF finds such a row.
 
     Raises
     ------
@@ -35,10 +36,11 @@ def read(path: Path) -> pd.DataFrame:
 def _on_device(path: Path) -> pd.DataFrame:
     header = table.header(path)
     try:
-        frame = cudf.read_csv(path, dtype="str", keep_default_na=False, na_filter=False)
+        names = [*header, BEYOND]
+        frame = cudf.read_csv(path, names=names, header=0, dtype="str", keep_default_na=False, na_filter=False)
     except Exception:  # noqa: BLE001  whatever cuDF cannot read, the CPU's reader reads or refuses
         return table.read(path)
-    if list(frame.columns) != header or any(bool(frame[name].isnull().any()) for name in header):
+    if bool(frame[BEYOND].notnull().any()) or any(bool(frame[name].isnull().any()) for name in header):
         return table.read(path)
     columns = {}
     for name in header:

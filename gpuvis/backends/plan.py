@@ -157,6 +157,9 @@ def draft(work: Work) -> Plan:
     for method, graph in graphs.items():
         name = "neighbors" if method == "umap" else "neighbors (t-SNE)"
         steps[name] = held.plus(_search(work, graph))
+        if method == "tsne" and work.settings.tsne and work.settings.tsne.init == "pca":
+            start = footprint.pca_streamed(work.width).plus(Bytes(footprint.NEIGHBOUR * work.rows * graph.k))
+            steps["start"] = held.plus(start)
         steps[method] = _layout(work, method, graph).plus(Bytes(0) if method == last else held)
     return Plan(pca, on_device, graphs, steps, {m: SAME if g.kind == "exact" else DIFFERS for m, g in graphs.items()})
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from gpuvis.backends.footprint import Bytes
-from gpuvis.backends.plan import GIB, MOST_ROWS, Plan, Work, draft
+from gpuvis.backends.footprint import Bytes, told
+from gpuvis.backends.plan import MOST_ROWS, Plan, Work, draft
 from gpuvis.errors import DataError, OutOfMemoryError, SettingsError
 from gpuvis.settings import Settings
 
@@ -47,8 +47,8 @@ def _excess(work: Work, drafted: Plan) -> str | None:
 
 
 def _told(size: Bytes) -> str:
-    host = f" and {size.host / GIB:,.1f} GiB on the host" if size.host else ""
-    return f"{size.device / GIB:,.1f} GiB on the device{host}"
+    host = f" and {told(size.host)} on the host" if size.host else ""
+    return f"{told(size.device)} on the device{host}"
 
 
 def _advice(work: Work) -> str:

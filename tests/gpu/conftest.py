@@ -21,6 +21,7 @@ import rapids_double
 from gpuvis.backends import choose, footprint, probe
 
 TESTS = Path(__file__).parents[1]
+MEASURED: list[str] = []
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -38,6 +39,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         raise pytest.UsageError(f"nothing was tested, because no GPU can be used: {lacking}")
     terminal: Any = session.config.pluginmanager.get_plugin("terminalreporter")
     terminal.write_line(f"device: {device_name()}")
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    if MEASURED:
+        terminalreporter.section(f"measured on {device_name()}")
+        for line in MEASURED:
+            terminalreporter.write_line(line)
 
 
 def what_the_core_lacks() -> str | None:
@@ -81,6 +89,12 @@ def backend() -> Any:
 
 
 @pytest.fixture(scope="session")
+def measured() -> Callable[[str], None]:
+    """Take a line that is shown at the end of the run."""
+    return MEASURED.append
+
+
+@pytest.fixture(scope="session")
 def cp() -> Any:
     return import_module("cupy")
 
@@ -92,7 +106,7 @@ def room(monkeypatch, backend) -> Callable[[int], None]:
     def shrink(nbytes: float) -> None:
         monkeypatch.setattr(footprint, "CHUNK", 1 << 16)
         monkeypatch.setattr(footprint, "TILES", 0)
-        monkeypatch.setattr("gpuvis.backends.gpu_memory.free", lambda limit=None: int(nbytes))
+        monkeypatch.setattr("gpuvis.backends.gpu_memory.free", lambda: int(nbytes))
 
     return shrink
 

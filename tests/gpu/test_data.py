@@ -82,7 +82,7 @@ def test_twins_lie_together() -> None:
 @pytest.mark.real_gpu("cuML's optimiser is what throws points out")
 @pytest.mark.parametrize("kind", ["exact", "nn_descent"])
 @pytest.mark.parametrize("size", [50_000, 100_000])
-def test_no_point_is_thrown_out(size, kind, rows, request) -> None:
+def test_no_point_is_thrown_out(size, kind, rows, request, measured) -> None:
     if kind == "nn_descent":
         request.getfixturevalue("approximate")
     X = make_moons(rows(size), noise=0.0, random_state=0)[0].astype(np.float32)
@@ -91,7 +91,7 @@ def test_no_point_is_thrown_out(size, kind, rows, request) -> None:
         done = gpuvis.reduce(torch.from_numpy(X), asked, backend="gpu")["umap"]
         assert done.plan.graphs["umap"].kind == kind
         farthest = float(np.abs(done.coords).max())
-        print(f"{size:,} points, {kind}, {n_neighbors} neighbours: the farthest at {farthest:.1f}")
+        measured(f"{size:,} points, {kind}, {n_neighbors} neighbours: the farthest at {farthest:.1f}")
         assert farthest <= FARTHEST
 
 
@@ -113,7 +113,7 @@ def csv(request, tmp_path):
     return path
 
 
-def test_a_table_read_on_the_device_is_that_of_the_cpu(backend, csv, monkeypatch) -> None:
+def test_a_table_read_on_the_device_is_that_of_the_cpu(backend, csv, monkeypatch, measured) -> None:
     reader = import_module("gpuvis.backends.gpu_table")
     monkeypatch.setattr(reader, "LARGE", 0)
     on_cpu = table.read(csv)
@@ -121,7 +121,7 @@ def test_a_table_read_on_the_device_is_that_of_the_cpu(backend, csv, monkeypatch
     monkeypatch.setattr(table, "read", lambda path: asked.append(path) or judge(path))
     on_gpu = reader.read(csv)
     pd.testing.assert_frame_equal(on_gpu, on_cpu)
-    print("read by", "the CPU's reader after all" if asked else "cuDF")
+    measured(f"table of {len(on_gpu):,} rows: read by {'the reader of the CPU' if asked else 'cuDF'}")
 
 
 def test_an_ordinary_table_is_read_by_cudf(backend, tmp_path, monkeypatch) -> None:

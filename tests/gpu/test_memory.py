@@ -16,6 +16,7 @@ from gpuvis.settings import Settings, Tsne, Umap
 
 pytestmark = pytest.mark.gpu
 MIB = 1 << 20
+SEARCH = {"umap": "neighbors", "tsne": "neighbors (t-SNE)"}
 STEP = {"load": "read", "pca": "pca", "neighbors": "neighbors", "umap": "umap", "tsne": "tsne"}
 
 
@@ -42,18 +43,23 @@ def test_half_precision_crosses_as_half(backend, dtype) -> None:
 @pytest.mark.parametrize("pca_dim", [None, 50])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 @pytest.mark.parametrize("kind", ["exact", "nn_descent"])
-def test_each_step_stays_within_its_plan(pca_dim, dtype, kind, rows, request) -> None:
+def test_each_step_stays_within_its_plan(pca_dim, dtype, kind, rows, request, measured) -> None:
     if kind == "nn_descent":
         request.getfixturevalue("approximate")
     X = torch.from_numpy(clusters(rows(100_000), 512) * 3).to(dtype)  # × 3: values above 1 are scaled
     for settings in (Settings(pca_dim=pca_dim), Settings(umap=None, tsne=Tsne(), pca_dim=pca_dim)):
         (done,) = gpuvis.reduce(X, settings, backend="gpu").values()
         assert {graph.kind for graph in done.plan.graphs.values()} == {kind}
-        told = {**done.plan.steps, "neighbors": done.plan.steps.get("neighbors (t-SNE)", done.plan.steps.get("neighbors"))}
+        told = {
+            **done.plan.steps,
+            "neighbors": done.plan.steps.get("neighbors (t-SNE)", done.plan.steps.get("neighbors")),
+        }
         over = {}
         for name, taken in done.steps.items():
             planned, peak = told[STEP[name]].device, taken["peak_device_bytes"]
-            print(f"{done.method} {dtype} pca {pca_dim} {kind}: {name} {peak / MIB:,.0f} of {planned / MIB:,.0f} MiB")
+            measured(
+                f"{done.method} {dtype} pca {pca_dim} {kind}: {name} {peak / MIB:,.0f} of {planned / MIB:,.0f} MiB"
+            )
             if peak > planned:
                 over[name] = peak / planned
         assert over == {}
@@ -81,14 +87,17 @@ def test_torch_keeps_nothing_while_a_map_is_laid_out(backend, monkeypatch, rows)
 
 
 def test_memory_is_given_back_between_folders(backend, cp, rows) -> None:
-    X, free, settings = torch.from_numpy(clusters(rows(20_000), 256)).half(), [], Settings(tsne=Tsne(), pca_dim=50)
-    for _ in range(3):
-        gpuvis.reduce(X, settings, backend="gpu")
+    def free_after(X: np.ndarray) -> int:
+        gpuvis.reduce(torch.from_numpy(X), Settings(umap=Umap(n_neighbors=5)), backend="gpu")
         backend.give_back()
-        free.append(cp.cuda.runtime.memGetInfo()[0])
         assert torch.cuda.memory_reserved() == 0
         assert import_module("rmm.statistics").get_statistics().current_bytes == 0
-    assert free[2] >= free[1] - 4 * MIB  # the first map loads kernels, which stay
+        return int(cp.cuda.runtime.memGetInfo()[0])
+
+    before = free_after(digits(300))  # the first map loads kernels, which stay
+    assert (
+        free_after(clusters(rows(300_000), 256)) >= before - import_module("gpuvis.backends.gpu_memory").KEPT - 64 * MIB
+    )
 
 
 def test_out_of_core_is_like_in_core(backend, room, approximate, rows) -> None:
@@ -102,20 +111,20 @@ def test_out_of_core_is_like_in_core(backend, room, approximate, rows) -> None:
 
 
 @pytest.mark.parametrize("kind", ["exact", "nn_descent", "batched"])
-def test_graphs_find_the_true_neighbours(backend, rows, kind) -> None:
+def test_graphs_find_the_true_neighbours(backend, rows, kind, measured) -> None:
     X = clusters(rows(3000), 128)
     plan = GraphPlan("euclidean", 30, kind, 4 if kind == "batched" else 1)
     graph = backend.neighbors(X if kind == "batched" else backend.as_array(X), plan)
     indices = import_module("cupy").asnumpy(graph.indices)
     assert (indices[:, 0] == np.arange(len(X))).all()
     found = recall(indices[:, 1:16], true_neighbors(X, 16)[:, 1:])
-    print(f"recall@15 of {kind}: {found:.4f}")
+    measured(f"recall@15 of {kind}: {found:.4f}")
     assert found >= {"exact": 0.999, "nn_descent": 0.94, "batched": 0.9}[kind]
 
 
 def test_what_cannot_fit_is_refused_before_the_work(backend, room) -> None:
     room(MIB)
-    with pytest.raises(OutOfMemoryError, match=r"needs .* GiB on the device.*there are 0\.0 GiB"):
+    with pytest.raises(OutOfMemoryError, match=r"needs .* on the device.*; there are .* on the device"):
         gpuvis.reduce(torch.from_numpy(clusters(5000, 64)), Settings(), backend="gpu")
 
 
@@ -132,8 +141,10 @@ X = torch.from_numpy(digits(600))
 
 def test_out_of_memory_is_told_and_the_next_reduction_works(child) -> None:
     """The plan is made to believe that there is room; the limit is real."""
-    code = LIMIT + """
-gpu_memory.free = lambda limit=None: 1 << 40
+    code = (
+        LIMIT
+        + """
+gpu_memory.free = lambda: 1 << 40
 try:
     gpuvis.reduce(torch.zeros(140_000, 512), gpuvis.Settings(), backend="gpu")
 except gpuvis.OutOfMemoryError as error:
@@ -141,24 +152,37 @@ except gpuvis.OutOfMemoryError as error:
 backend.give_back()
 print(gpuvis.reduce(X, gpuvis.Settings(), backend="gpu")["umap"].coords.shape)
 """
+    )
     told = child(code).splitlines()
     assert "of 140,000 × 512 does not fit in memory (" in told[0]
-    assert "GiB on the device were planned" in told[0]
+    assert "on the device were planned" in told[0]
     assert told[1] == "(600, 2)"
 
 
 def test_a_memory_limit_is_respected(child) -> None:
-    code = LIMIT + """
-print(backend.plan(1000, 64, 4, gpuvis.Settings(umap=gpuvis.Umap(n_neighbors=5))).peak.device > 0)
-"""
-    with pytest.raises(AssertionError, match=r"there are 0\.2 GiB on the device"):
-        child(code)  # an exact search may take a GiB
-    code = LIMIT + """
+    code = (
+        LIMIT
+        + """
+print(gpu_memory.free() <= 256 << 20)
+try:
+    backend.plan(1_000_000, 512, 4, gpuvis.Settings())
+except gpuvis.OutOfMemoryError as error:
+    print(error)
 for make in (lambda: cupy.empty(300 << 20, cupy.uint8), lambda: torch.empty(300 << 20, device="cuda")):
     try:
         make()
     except (MemoryError, RuntimeError) as error:
         print(type(error).__name__)
-print(gpu_memory.free(256 << 20) <= 256 << 20)
+print(gpuvis.reduce(X, gpuvis.Settings(), backend="gpu")["umap"].coords.shape)
 """
-    assert child(code).splitlines() == ["MemoryError", "OutOfMemoryError", "True"]
+    )
+    told = child(code).splitlines()
+    assert told[0] == "True"
+    assert "there are 256 MiB on the device" in told[1]
+    assert told[2:] == ["MemoryError", "OutOfMemoryError", "(600, 2)"]
+
+
+@pytest.mark.xfail(strict=True, reason="the search is taken to need a GiB, however few the rows")
+def test_few_rows_have_an_exact_graph_where_little_memory_is_free(backend, monkeypatch) -> None:
+    monkeypatch.setattr("gpuvis.backends.gpu_memory.free", lambda: 256 * MIB)
+    assert backend.plan(600, 64, 4, Settings()).graphs["umap"].kind == "exact"

@@ -17,7 +17,9 @@ pytestmark = pytest.mark.gpu
 
 @pytest.mark.long
 def test_the_demo_is_reduced_on_the_gpu(digits, tmp_path, backend) -> None:
-    done = run_gpuvis("reduce", digits, "--umap", "--tsne", "--pca_dim", "50", "--backend", "gpu", "--out-dir", tmp_path)
+    done = run_gpuvis(
+        "reduce", digits, "--umap", "--tsne", "--pca_dim", "50", "--backend", "gpu", "--out-dir", tmp_path
+    )
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 6
     for method in ("umap", "tsne"):
@@ -33,7 +35,9 @@ def test_the_demo_is_reduced_on_the_gpu(digits, tmp_path, backend) -> None:
         assert told["plan"]["graphs"][method]["kind"] == "exact"
         assert {"read", "pca", method, "save"} <= set(told["steps"])
         assert told["steps"][method]["peak_device_bytes"] > 0
-    again = run_gpuvis("reduce", digits, "--umap", "--tsne", "--pca_dim", "50", "--backend", "gpu", "--out-dir", tmp_path)
+    again = run_gpuvis(
+        "reduce", digits, "--umap", "--tsne", "--pca_dim", "50", "--backend", "gpu", "--out-dir", tmp_path
+    )
     assert again.returncode == 0
     assert "up to date" in again.stderr
 

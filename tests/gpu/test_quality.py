@@ -68,19 +68,19 @@ def test_tsne_of_digits(metric) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("pca_dim", [None, 30])
 @pytest.mark.parametrize("asked", [Umap(), Tsne()], ids=["umap", "tsne"])
-def test_maps_are_as_good_as_those_of_the_cpu(asked, pca_dim) -> None:
+def test_maps_are_as_good_as_those_of_the_cpu(asked, pca_dim, measured) -> None:
     X = digits()
     on_gpu, on_cpu = (trust(X, draw(X, asked, where, pca_dim=pca_dim)) for where in ("gpu", "cpu"))
-    print(f"trustworthiness: GPU {on_gpu:.4f}, CPU {on_cpu:.4f}")
+    measured(f"trustworthiness: GPU {on_gpu:.4f}, CPU {on_cpu:.4f}")
     assert abs(on_gpu - on_cpu) <= 0.05
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("asked", [Umap(), Tsne()], ids=["umap", "tsne"])
-def test_maps_by_nn_descent_are_as_good_as_those_of_the_cpu(asked, approximate, rows) -> None:
+def test_maps_by_nn_descent_are_as_good_as_those_of_the_cpu(asked, approximate, rows, measured) -> None:
     X = clusters(rows(5000), 256)
     on_gpu, on_cpu = (trust(X, draw(X, asked, where)) for where in ("gpu", "cpu"))
-    print(f"trustworthiness: GPU {on_gpu:.4f}, CPU {on_cpu:.4f}")
+    measured(f"trustworthiness: GPU {on_gpu:.4f}, CPU {on_cpu:.4f}")
     assert abs(on_gpu - on_cpu) <= 0.05
 
 
@@ -103,7 +103,7 @@ DATA = {"digits": lambda rows: digits(rows) / 16, "far from each other": lambda 
 
 
 @pytest.mark.parametrize("name", DATA)
-def test_affinities_of_tsne_are_those_of_the_definition(backend, cp, rows, name) -> None:
+def test_affinities_of_tsne_are_those_of_the_definition(backend, cp, rows, name, measured) -> None:
     """cuML counts the point itself as a neighbour; `for_perplexity` undoes that."""
     X, asked = DATA[name](rows(1797)), Tsne(perplexity=20, metric="euclidean")
     keywords = tsne_keywords(asked, len(X), 1)
@@ -121,7 +121,7 @@ def test_affinities_of_tsne_are_those_of_the_definition(backend, cp, rows, name)
     trusts = {way: trust(X, Y) for way, Y in maps.items()}
     divergences = {way: divergence(X, Y, 20) for way, Y in maps.items()}
     for way in maps:
-        print(f"{name}, {way}: trust {trusts[way]:.4f}, KL {divergences[way]:.4f}, kl_divergence_ {told[way]:.4f}")
+        measured(f"{name}, {way}: trust {trusts[way]:.4f}, KL {divergences[way]:.4f}, kl_divergence_ {told[way]:.4f}")
     for other in ("plain", "scikit-learn"):
         assert trusts["ours"] >= trusts[other] - 0.01
         assert divergences["ours"] <= divergences[other] * 1.03 + 0.01

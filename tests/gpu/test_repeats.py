@@ -41,8 +41,13 @@ def test_the_map_of_a_seed_is_the_same_again(X, maps) -> None:
 
 
 def test_the_map_of_a_seed_is_the_same_in_another_process(X, maps, child) -> None:
-    code = CODE.replace("SETTINGS", repr(BOTH).replace("Settings(", "gpuvis.Settings(")
-                        .replace("Umap(", "gpuvis.Umap(").replace("Tsne(", "gpuvis.Tsne("))
+    code = CODE.replace(
+        "SETTINGS",
+        repr(BOTH)
+        .replace("Settings(", "gpuvis.Settings(")
+        .replace("Umap(", "gpuvis.Umap(")
+        .replace("Tsne(", "gpuvis.Tsne("),
+    )
     told = child(code, len(X)).split()
     assert told == [hashlib.sha256(maps[method].coords.tobytes()).hexdigest() for method in ("umap", "tsne")]
 

@@ -80,7 +80,7 @@ def on_double() -> bool:
 @pytest.fixture(scope="session")
 def rows(on_double) -> Callable[[int], int]:
     """How many rows to take: what is asked for, but few on the double, which computes on the host."""
-    return lambda asked: min(asked, 600) if on_double else asked
+    return lambda asked: min(asked, 300) if on_double else asked
 
 
 @pytest.fixture(scope="session")

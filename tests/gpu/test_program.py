@@ -49,6 +49,7 @@ def test_info_names_the_gpu(backend) -> None:
     assert told["details"]["transfer"].startswith("torch → DLPack → CuPy")
 
 
+@pytest.mark.long
 def test_auto_takes_the_gpu(make_cache) -> None:
     cache = make_cache(rows=60)
     done = run_gpuvis("reduce", cache, "--no_html", "-q")

@@ -1,0 +1,57 @@
+"""The whole program, as users start it."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from measures import digits as digits_of
+from measures import trust
+from process import gpuvis as run_gpuvis
+
+from gpuvis.folders import COLUMNS
+
+pytestmark = pytest.mark.gpu
+
+
+@pytest.mark.long
+def test_the_demo_is_reduced_on_the_gpu(digits, tmp_path, backend) -> None:
+    done = run_gpuvis(
+        "reduce", digits, "--umap", "--tsne", "--pca_dim", "50", "--backend", "gpu", "--out-dir", tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 6
+    for method in ("umap", "tsne"):
+        coords = np.load(tmp_path / f"vis_{method}_coords.npy")
+        assert (coords.shape, coords.dtype) == ((1797, 2), np.float32)
+        assert trust(digits_of(), coords) >= 0.96
+        page = (tmp_path / f"vis_{method}.html").read_text()
+        assert all(column in page for column in COLUMNS[:1])
+        told = json.loads((tmp_path / f"vis_{method}_run.json").read_text())
+        assert told["backend"]["name"] == "gpu"
+        assert told["backend"]["device"]["name"] == backend.describe().name
+        assert "identical" in told["repeatable"]
+        assert told["plan"]["graphs"][method]["kind"] == "exact"
+        assert {"read", "pca", method, "save"} <= set(told["steps"])
+        assert told["steps"][method]["peak_device_bytes"] > 0
+    again = run_gpuvis(
+        "reduce", digits, "--umap", "--tsne", "--pca_dim", "50", "--backend", "gpu", "--out-dir", tmp_path
+    )
+    assert again.returncode == 0
+    assert "up to date" in again.stderr
+
+
+def test_info_names_the_gpu(backend) -> None:
+    told = json.loads(run_gpuvis("info", "--json").stdout)
+    assert (told["backend"], told["kind"], told["name"]) == ("gpu", "gpu", backend.describe().name)
+    assert told["reason"] == "a small fit on the GPU succeeded"
+    assert told["details"]["transfer"].startswith("torch → DLPack → CuPy")
+
+
+@pytest.mark.long
+def test_auto_takes_the_gpu(make_cache) -> None:
+    cache = make_cache(rows=60)
+    done = run_gpuvis("reduce", cache, "--no_html", "-q")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((cache / "vis_umap_run.json").read_text())["backend"]["name"] == "gpu"

@@ -1,0 +1,114 @@
+"""The suite for a GPU, tests/gpu, is in order: its quick part passes on the double of RAPIDS.
+
+That is no evidence of what a GPU does; only `make test-gpu` on a machine with one is. What needs one, or too long on
+the double, carries the marker real_gpu or long and is left out here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import rapids_double
+
+ROOT = Path(__file__).parents[1]
+QUICK: dict[str, int] = {}
+CORE: dict[str, int] = {}
+REAL, LONG = 0, 0
+RAPIDS = ("cuml", "cudf", "cuvs", "rmm")
+
+
+def suite(markers: str, env: dict[str, str] | None = None, *more: str) -> subprocess.CompletedProcess[str]:
+    """Run tests/gpu in a process of its own, on this machine or on the double."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", markers, "tests/gpu", *more]
+    around = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
+    around |= {"OMP_NUM_THREADS": "1"}  # threads that wait for each other cost most of the time of such small data
+    return subprocess.run(
+        command, cwd=ROOT, env=around | (env or {}), capture_output=True, text=True, timeout=600, check=False
+    )
+
+
+def counted(done: subprocess.CompletedProcess[str]) -> dict[str, int]:
+    last = done.stdout.strip().splitlines()[-1]
+    return {word: int(number) for number, word in re.findall(r"(\d+) ([a-z]+)", last.partition(" in ")[0])}
+
+
+def test_the_suite_is_in_order_on_the_double() -> None:
+    done = suite("gpu and not real_gpu and not long", rapids_double.environment())
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr
+    assert f"device: {rapids_double.NAME}" in done.stdout
+    assert counted(done) == QUICK
+
+
+def test_its_core_is_in_order_where_there_is_no_rapids() -> None:
+    done = suite("gpu_core and not real_gpu", rapids_double.environment(missing=RAPIDS))
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr
+    assert counted(done) == CORE
+
+
+def test_what_is_left_out_says_why() -> None:
+    """Whoever adds to it changes these numbers too."""
+    for markers, number in (("real_gpu", REAL), ("long and not real_gpu", LONG)):
+        told = suite(markers, None, "--collect-only").stdout
+        assert len(re.findall(r"^tests/gpu/.*::", told, re.MULTILINE)) == number, told
+
+
+@pytest.mark.parametrize(
+    ("markers", "told"),
+    [
+        ("gpu", r"cupy, cuml, cuvs, rmm are not installed \(make install EXTRAS=cu13\)"),
+        ("gpu_core", r"cupy is not installed \(make install EXTRAS=cu13\)"),
+    ],
+)
+def test_without_a_gpu_it_fails_and_says_why(markers, told) -> None:
+    nothing = {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+    done = suite(markers, nothing)
+    assert done.returncode not in {0, 5}
+    assert re.search(rf"^ERROR: nothing was tested, because no GPU can be used: {told}$", done.stderr, re.MULTILINE)
+    assert "passed" not in done.stdout
+    assert "skipped" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"present": False}, "no CUDA device is visible: cudaErrorInsufficientDriver"),
+        ({"compute_capability": (6, 1)}, "the GPU has compute capability 6.1"),
+        ({"fails": {"cuml.PCA": "cudaErrorIllegalAddress"}}, "a small fit on the GPU failed: "),
+    ],
+)
+def test_a_gpu_that_cannot_be_used_is_a_failure(options, told) -> None:
+    done = suite("gpu", rapids_double.environment(**options))
+    assert done.returncode not in {0, 5}
+    assert told in done.stderr
+
+
+def test_an_empty_run_is_a_failure() -> None:
+    assert suite("gpu and gpu_core", rapids_double.environment()).returncode == 5
+
+
+@pytest.mark.parametrize("env", [{}, {"CUDA_VISIBLE_DEVICES": ""}])
+def test_without_a_gpu_nothing_is_timed(env) -> None:
+    command = [sys.executable, str(ROOT / "tests" / "benchmarks" / "bench_gpu.py")]
+    around = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"} | env
+    done = subprocess.run(command, env=around, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("nothing was timed: the GPU backend cannot be used: ")
+    assert done.stdout == ""
+
+
+def test_the_benchmark_prints_its_table(tmp_path) -> None:
+    """On the double: the table is in order, its numbers are of no machine, and it says so."""
+    command = [sys.executable, str(ROOT / "tests" / "benchmarks" / "bench_gpu.py"), "--sizes", "60x16", "--runs", "1"]
+    around = os.environ | rapids_double.environment() | {"OMP_NUM_THREADS": "1", "TMPDIR": str(tmp_path)}
+    done = subprocess.run(command, env=around, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"GPU: {rapids_double.NAME}")
+    table = [line.split("|")[1:-1] for line in done.stdout.splitlines() if line.startswith("|")]
+    assert [len(line) for line in table] == [len(table[0])] * 4
+    assert [line[2].strip() for line in table[2:]] == ["umap", "tsne"]
+    assert list(tmp_path.iterdir()) == []

@@ -181,10 +181,10 @@ def info(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(told, indent=2))
         return
-    versions = told.pop("versions")
+    versions, details = told.pop("versions"), told.pop("details")
     told["memory_bytes"] = f"{told['memory_bytes'] / 2**30:.1f} GiB"
-    for key, value in {**told, **versions}.items():
-        click.echo(f"{key.removesuffix('_bytes'):<14} {value}")
+    for key, value in {**told, **details, **versions}.items():
+        click.echo(f"{key.removesuffix('_bytes'):<19} {value}")
 
 
 @main.command()

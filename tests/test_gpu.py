@@ -267,7 +267,7 @@ def test_each_obstacle_has_its_own_sentence(monkeypatch, options, reason) -> Non
 
 def test_a_healthy_device_is_taken(rapids) -> None:
     backend, reason = choose("auto")
-    assert (backend.name, reason) == ("gpu", "a small fit on the GPU succeeded")
+    assert (backend.name, reason) == ("gpu", "a GPU is there, and did a small fit")
     device = backend.describe()
     assert (device.kind, device.name) == ("gpu", "RAPIDS double (no GPU)")
     assert device.details["compute_capability"] == "9.0"

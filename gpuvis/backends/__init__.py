@@ -37,7 +37,7 @@ def choose(name: str = "auto", memory_limit: int | None = None) -> tuple[Backend
     lacking = obstacle(name) or probe.what_the_gpu_lacks(memory_limit)
     if lacking is None:
         gpu: Any = import_module("gpuvis.backends.gpu")
-        return gpu, "a small fit on the GPU succeeded"
+        return gpu, "a GPU is there, and did a small fit"
     if name == "gpu":
         raise NoGpuError(f"the GPU backend cannot be used: {lacking}; use --backend cpu or auto to work on the CPU")
     from gpuvis.backends import cpu

@@ -165,14 +165,16 @@ def draft(work: Work) -> Plan:
         held = Bytes(0, matrix if work.settings.pca_dim or work.itemsize != footprint.FLOAT else 0)
         steps.pop("read")
     if pca == "streamed":
-        steps["pca"] = footprint.pca_streamed(work.columns).plus(held)
+        steps["pca"] = footprint.pca_streamed(work.rows, work.columns).plus(held)
     graphs = {method: _graph(work, method, held) for method in work.settings.methods}
     last = work.settings.methods[-1]
     for method, graph in graphs.items():
         name = "neighbors" if method == "umap" else "neighbors (t-SNE)"
         steps[name] = held.plus(_search(work, graph))
         if method == "tsne" and work.settings.tsne and work.settings.tsne.init == "pca":
-            start = footprint.pca_streamed(work.width).plus(Bytes(footprint.NEIGHBOUR * work.rows * graph.k))
+            start = Bytes(footprint.pca_streamed(work.rows, work.width).device).plus(
+                Bytes(footprint.NEIGHBOUR * work.rows * graph.k)
+            )
             steps["start"] = held.plus(start)
         steps[method] = _layout(work, method, graph).plus(Bytes(0) if method == last else held)
     return Plan(pca, on_device, graphs, steps, {m: SAME if g.kind == "exact" else DIFFERS for m, g in graphs.items()})

@@ -237,7 +237,7 @@ def test_the_cpu_judges_what_is_no_table(rapids, monkeypatch, tmp_path, text) ->
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"missing": ("cuml", "cuvs")}, r"cuml, cuvs are not installed \(make install EXTRAS=cu13\)"),
+        ({"missing": ("cuml", "cuvs")}, r"RAPIDS is not installed: no cuml, cuvs \(with an NVIDIA GPU: make install EXTRAS=cu13\)"),
         (
             {"present": False, "absent_error": "cudaErrorInsufficientDriver"},
             r"cuML 26\.10\S* is installed, but no CUDA device is visible: cudaErrorInsufficientDriver",

@@ -18,7 +18,7 @@ def obstacle() -> str | None:
         return f"CUDA_VISIBLE_DEVICES is {hidden!r}, which hides every GPU"
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
-        return f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed (make install EXTRAS=cu13)"
+        return f"RAPIDS is not installed: no {', '.join(missing)} (with an NVIDIA GPU: make install EXTRAS=cu13)"
     return None
 
 

@@ -193,10 +193,15 @@ def _memory_reported(step: str, shape: tuple[int, int], planned: Plan | None) ->
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        needed = f"; {told(planned.peak.device)} on the device were planned" if planned else ""
+        advice = "use a smaller pca_dim, or a machine with more memory"
+        if planned:
+            advice = (
+                f"{told(planned.peak.device)} on the device were planned; use a smaller pca_dim, fewer neighbours, "
+            )
+            advice += "a GPU that nobody else uses, or --backend cpu"
         raise OutOfMemoryError(
             f"{step} of {shape[0]:,} × {shape[1]:,} does not fit in memory ({str(error) or 'no more is given'})"
-            f"{needed}; use a smaller pca_dim, or a machine with more memory"
+            f"; {advice}"
         ) from error
 
 

@@ -124,6 +124,17 @@ def tight(monkeypatch, device: int) -> None:
     monkeypatch.setattr("gpuvis.backends.footprint.CHUNK", 1 << 14)
 
 
+def test_tsne_leaves_the_graph_as_it_was(rapids) -> None:
+    backend, _ = choose("gpu")
+    asked = gpuvis.Tsne(perplexity=31.4)  # as many neighbours as the graph has columns: it is not trimmed, which copies
+    planned = backend.plan(*X.shape, 4, gpuvis.Settings(umap=None, tsne=asked))
+    there = backend.load(torch.from_numpy(X), 1.0, planned)
+    graph = backend.neighbors(there, planned.graphs["tsne"])
+    before = graph.distances.copy()
+    backend.tsne(backend.start(there, asked), graph, asked, 1)
+    assert bool((graph.distances == before).all())
+
+
 def gpu_room(backend) -> Bytes:
     from gpuvis.backends import gpu_memory
 
@@ -237,7 +248,10 @@ def test_the_cpu_judges_what_is_no_table(rapids, monkeypatch, tmp_path, text) ->
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"missing": ("cuml", "cuvs")}, r"RAPIDS is not installed: no cuml, cuvs \(with an NVIDIA GPU: make install EXTRAS=cu13\)"),
+        (
+            {"missing": ("cuml", "cuvs")},
+            r"RAPIDS is not installed: no cuml, cuvs \(with an NVIDIA GPU: make install",
+        ),
         (
             {"present": False, "absent_error": "cudaErrorInsufficientDriver"},
             r"cuML 26\.10\S* is installed, but no CUDA device is visible: cudaErrorInsufficientDriver",
@@ -288,3 +302,62 @@ def test_the_record_of_a_run_says_how_it_was_done(rapids, make_cache) -> None:
     assert told["repeatable"] == plan.SAME
     for step in ("pca", "neighbors", "umap"):
         assert 0 < told["steps"][step]["peak_device_bytes"]
+
+
+def swapped_keywords(gpu, monkeypatch) -> None:
+    real = gpu.tsne_keywords
+
+    def swapped(*args):
+        told = real(*args)
+        return told | {"perplexity": told["n_neighbors"], "n_neighbors": int(told["perplexity"])}
+
+    monkeypatch.setattr(gpu, "tsne_keywords", swapped)
+
+
+def no_copy(gpu, monkeypatch) -> None:
+    monkeypatch.setattr(gpu, "for_perplexity", lambda distances, xp: distances)
+
+
+def two_transfers(gpu, monkeypatch) -> None:
+    real = gpu.as_array
+    monkeypatch.setattr(gpu, "as_array", lambda X, scale=1.0: (real(X, scale), real(X, scale))[0])
+
+
+def full_precision(gpu, monkeypatch) -> None:
+    real = gpu.as_array
+    on = gpu.cupy.ndarray
+    monkeypatch.setattr(
+        gpu, "as_array", lambda X, scale=1.0: real(X if isinstance(X, on) else torch.as_tensor(X).float(), scale)
+    )
+
+
+def graph_of_its_own(gpu, monkeypatch) -> None:
+    real = gpu.neighbors
+    monkeypatch.setattr(gpu, "neighbors", lambda X, how: (real(X, how), real(X, how))[0])
+
+
+BREAKS = {
+    "swapped keywords": (swapped_keywords, test_cuml_is_told_what_was_asked),
+    "no copy": (no_copy, test_tsne_leaves_the_graph_as_it_was),
+    "two transfers": (two_transfers, lambda rapids: once(rapids, torch.float32)),
+    "full precision": (full_precision, lambda rapids: once(rapids, torch.float16)),
+    "a graph of its own": (
+        graph_of_its_own,
+        test_maps_of_one_metric_share_one_graph_and_neither_depends_on_the_other,
+    ),
+}
+
+
+def once(rapids, dtype) -> None:
+    test_the_matrix_crosses_once_in_its_own_type_and_each_map_comes_back_once(rapids, dtype)
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_the_double_notices_what_is_broken_on_purpose(rapids, monkeypatch, name) -> None:
+    choose("gpu")
+    from gpuvis.backends import gpu
+
+    break_it, check = BREAKS[name]
+    break_it(gpu, monkeypatch)
+    with pytest.raises((AssertionError, ValueError)):
+        check(rapids)

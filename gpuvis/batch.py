@@ -1,23 +1,29 @@
-"""Many folders in one warm process: find them, check all of them first, then run."""
+"""Many folders in one warm process, or a child of it: find them, check all of them first, then run."""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Protocol
 
 from gpuvis import job
-from gpuvis.backends import choose
+from gpuvis.backends import choose, obstacle
+from gpuvis.backends.base import Backend
+from gpuvis.child import Choice
 from gpuvis.errors import SettingsError
 from gpuvis.folders import find
+from gpuvis.interrupts import Stopped
 from gpuvis.job import Decided, Job
 from gpuvis.outcome import Outcome, failure
 from gpuvis.settings import Page, Settings
 from gpuvis.steps import Steps
+from gpuvis.worker import Worker
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +46,10 @@ class Request:
     out_dir : Path or None
         Where the outputs go, under the same relative paths; None: beside each cache.
     backend : {"auto", "gpu", "cpu"}, default="auto"
+    timeout : float or None
+        Longest that one step of a map may take, in seconds; None: there is no limit.
+    gpu_memory_limit : int or None
+        The most bytes of the GPU's memory to use; None: what is free.
     """
 
     roots: tuple[Path, ...]
@@ -49,8 +59,12 @@ class Request:
     overwrite: bool = False
     out_dir: Path | None = None
     backend: str = "auto"
+    timeout: float | None = None
+    gpu_memory_limit: int | None = None
 
     def __post_init__(self) -> None:
+        if self.timeout is not None and not 0 < self.timeout < inf:
+            raise SettingsError(f"timeout has to be a number of seconds above 0; found {self.timeout:g}")
         if not 0 < len(os.fsencode(self.prefix)) <= 200 or "/" in self.prefix or not self.prefix.isprintable():
             raise SettingsError(f"out_prefix has to be the start of a file name; found {self.prefix!r}")
 
@@ -94,7 +108,7 @@ class Report:
     ----------
     outcomes : list of Outcome
     backend : str
-        Where the work was done.
+        Where the work was done; what was asked for, if there was none to do.
     stopped : KeyboardInterrupt or None
         What interrupted the batch.
     """
@@ -119,31 +133,69 @@ def run(request: Request, watcher: Watcher) -> Report:
     NoGpuError
         "gpu" was asked for, and there is none.
     """
-    backend, reason = choose(request.backend)
-    logger.info("backend: %s, because %s", backend.name, reason)
-    report = Report([], backend.name)
+    report = Report([], request.backend)
 
     def take(outcome: Outcome) -> None:
         report.outcomes.append(outcome)
         watcher.outcome(outcome)
 
-    try:
-        works = []
-        for asked in request.jobs():
-            decided, settled = _check(asked)
-            for outcome in settled:
-                take(outcome)
-            if decided:
-                works.append(decided)
-        watcher.begin(works, backend.name)
-        for number, work in enumerate(works, 1):
-            watcher.folder(number, work.job.folder)
-            with closing(_run(work.job, job.run(work.job, backend, reason, Steps(watcher.step)))) as outcomes:
-                for outcome in outcomes:  # an interrupt here still has the folder unlocked
+    with closing(_worker(request)) as worker:  # a child starts while the folders are checked
+        try:
+            works = []
+            for asked in request.jobs():
+                decided, settled = _check(asked)
+                for outcome in settled:
                     take(outcome)
-    except KeyboardInterrupt as interrupt:
-        report.stopped = interrupt.with_traceback(None)
+                if decided:
+                    works.append(decided)
+            ready = _ready(worker, report, request) if works else worker
+            watcher.begin(works, report.backend)
+            for number, work in enumerate(works, 1):
+                watcher.folder(number, work.job.folder)
+                with closing(_run(work.job, ready.run(work.job, watcher.step))) as outcomes:
+                    for outcome in outcomes:  # an interrupt here still has the folder unlocked
+                        take(outcome)
+        except KeyboardInterrupt as interrupt:
+            report.stopped = interrupt.with_traceback(None)
+            if isinstance(interrupt, Stopped):
+                interrupt.heard()  # a child may take a while to end
     return report
+
+
+class _Here:
+    """Work in this process, as a Worker does it in a child."""
+
+    def __init__(self, backend: Backend, reason: str) -> None:
+        self._backend, self._reason = backend, reason
+
+    def choice(self) -> Choice:
+        return Choice(self._backend.name, self._reason, self._backend.describe())
+
+    def run(self, asked: Job, watch: Callable[[str], None]) -> Generator[Outcome]:
+        return job.run(asked, self._backend, self._reason, Steps(watch, self._backend.settle))
+
+    def close(self) -> None:
+        pass
+
+
+def _worker(request: Request) -> _Here | Worker:
+    """Work in a child if a GPU is likely, or a step may have to be cut short."""
+    here = _Here(*choose(request.backend)) if obstacle(request.backend) else None
+    if here and request.timeout is None:
+        return here
+    limited = partial(choose, memory_limit=request.gpu_memory_limit) if request.gpu_memory_limit else choose
+    return Worker(request.backend, limited, request.timeout)
+
+
+def _ready(worker: _Here | Worker, report: Report, request: Request) -> _Here | Worker:
+    """Wait for the choice. If a child can only use the CPU, this process can do that as well."""
+    choice = worker.choice()
+    report.backend = choice.name
+    logger.info("backend: %s, because %s", choice.name, choice.reason)
+    if isinstance(worker, Worker) and choice.name == "cpu" and request.timeout is None:
+        worker.close()
+        return _Here(choose("cpu")[0], choice.reason)
+    return worker
 
 
 def _check(asked: Job) -> tuple[Decided | None, tuple[Outcome, ...]]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import signal
 import sys
-import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +14,9 @@ import click
 
 from gpuvis import __version__
 from gpuvis.errors import GpuvisError
-from gpuvis.settings import INITS, Page, Settings, Tsne, Umap
-
-
-class _Stopped(KeyboardInterrupt):
-    """Ctrl-C or SIGTERM, which is how containers and job schedulers stop a program."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
-        self.exit_code = 128 + number
-
-
-STOPS = (signal.SIGINT, signal.SIGTERM)
-
-
-def _stop(number: int, frame: Any) -> None:
-    """Raise, and again in a second unless it has been heard: callbacks from C, as numba's, swallow exceptions."""
-    again = threading.Timer(1, os.kill, (os.getpid(), number))
-    again.daemon = True
-    again.start()
-    raise _Stopped(number)
+from gpuvis.interrupts import STOPS, Stopped, stop
+from gpuvis.options import COUNT, PATH, SIZE, columns, of_settings, option, settings_of
+from gpuvis.settings import Page
 
 
 def _ignore_stops() -> None:
@@ -57,13 +38,13 @@ class _Main(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         for number in STOPS:
-            signal.signal(number, _stop)
+            signal.signal(number, stop)
         try:
             return super().invoke(ctx)
         except GpuvisError as error:
             click.echo(f"error: {error}", err=True)
             ctx.exit(error.exit_code)
-        except _Stopped as stopped:
+        except Stopped as stopped:
             _ignore_stops()
             ctx.exit(stopped.exit_code)
 
@@ -77,58 +58,32 @@ def main() -> None:
     gpuvis demo demo_cache                      write a small real cache to try things on
     gpuvis reduce demo_cache                    draw its UMAP map
     gpuvis reduce feat_cache_vis --umap --tsne  draw two maps of every cache below a folder
+    gpuvis plan --rows 5e6 --dim 1152 --gpu-memory 80GiB   say whether a job fits a GPU, and how it would be done
     """
 
 
-def _option(name: str, **kwargs: Any) -> Callable[..., Any]:
-    """Give an option both spellings, `--pca_dim` and `--pca-dim`."""
-    return click.option(*dict.fromkeys((f"--{name}", f"--{name.replace('_', '-')}", name)), **kwargs)
-
-
-def _columns(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:
-    """Split a list of columns as a line of CSV: names that hold commas may stand in quotes."""
-    try:
-        return tuple(name for name in next(csv.reader([value], skipinitialspace=True), []) if name)
-    except csv.Error as error:
-        raise click.BadParameter(f"{value!r} is no list of columns: {error}") from None
-
-
-class _Path(click.Path):
-    """A path; whether it can be read is told later, and for each folder on its own."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if str(value) == "":
-            self.fail("the path is empty", param, ctx)
-        return super().convert(value, param, ctx)
-
-
-PATH = _Path(readable=False, path_type=Path)
-_umap, _tsne, _page = Umap(), Tsne(), Page()
+_page = Page()
+ITEMSIZES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
 
 
 @main.command()
 @click.argument("folders", metavar="[FOLDER]...", nargs=-1, type=PATH)
 @click.option("--cache_dir", "--cache-dir", "cache_dirs", multiple=True, type=PATH,
               help="The same as FOLDER; may be repeated.")
-@click.option("--umap", is_flag=True, help="Draw a UMAP map (the default).")
-@click.option("--tsne", is_flag=True, help="Draw a t-SNE map; with --umap, both.")
-@_option("pca_dim", type=int, help="Reduce to so many principal components first.  [default: no PCA]")
-@_option("seed", type=int, default=1, show_default=True, help="Seed of every random choice.")
-@_option("umap_neighbors", type=int, default=_umap.n_neighbors, show_default=True, help="Size of a neighbourhood.")
-@_option("umap_min_dist", type=float, default=_umap.min_dist, show_default=True, help="How close points may lie.")
-@_option("umap_metric", default=_umap.metric, show_default=True, help="Distance between rows.")
-@_option("tsne_perplexity", type=float, default=_tsne.perplexity, show_default=True, help="Effective neighbours.")
-@_option("tsne_metric", default=_tsne.metric, show_default=True, help="Distance between rows.")
-@_option("tsne_init", type=click.Choice(INITS), default=_tsne.init, show_default=True, help="Where points start.")
-@_option("out_prefix", default="vis", show_default=True, help="Start of the outputs' names.")
-@_option("out_dir", type=PATH, help="Write the outputs here, under the same relative paths.  [default: beside the cache]")
+@of_settings
+@option("out_prefix", default="vis", show_default=True, help="Start of the outputs' names.")
+@option("out_dir", type=PATH, help="Write the outputs here, under the same relative paths.  [default: beside the cache]")
 @click.option("--overwrite", is_flag=True, help="Compute again, whatever is there.")
-@_option("color_by", default=_page.color_by, show_default=True, help="Column of metadata.csv that colours the points.")
-@_option("hover", default=",".join(_page.hover), show_default=True, callback=_columns,
+@option("color_by", default=_page.color_by, show_default=True, help="Column of metadata.csv that colours the points.")
+@option("hover", default=",".join(_page.hover), show_default=True, callback=columns,
          help="Columns shown at the pointer, separated by commas.")
-@_option("no_html", is_flag=True, help="Save coordinates only.")
+@option("no_html", is_flag=True, help="Save coordinates only.")
 @click.option("--backend", type=click.Choice(["auto", "gpu", "cpu"]), default="auto", show_default=True,
               help="Where to work.")
+@option("gpu_memory_limit", type=SIZE, help="The most of the GPU's memory to use, as 20GiB.  [default: what is free]")
+@click.option("--timeout", type=float, metavar="SECONDS",
+              help="Longest that one step of a map may take; after that its folder fails, and the next one goes on.  "
+                   "[default: no limit]")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
 @click.option("-v", "--verbose", is_flag=True, help="Say what is done, step by step.")
 def reduce(folders: tuple[Path, ...], cache_dirs: tuple[Path, ...], quiet: bool, verbose: bool, **flags: Any) -> None:
@@ -149,12 +104,14 @@ def reduce(folders: tuple[Path, ...], cache_dirs: tuple[Path, ...], quiet: bool,
 
     request = batch.Request(
         roots=(*folders, *cache_dirs),
-        settings=_settings(**flags),
+        settings=settings_of(flags),
         page=None if flags["no_html"] else Page(color_by=flags["color_by"], hover=flags["hover"]),
         prefix=flags["out_prefix"],
         overwrite=flags["overwrite"],
         out_dir=flags["out_dir"],
         backend=flags["backend"],
+        timeout=flags["timeout"],
+        gpu_memory_limit=flags["gpu_memory_limit"],
     )
     paths = _Paths()
     with Display(int(verbose) - int(quiet), paths.add) as display:
@@ -196,16 +153,6 @@ class _Paths:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python tries again as it ends
 
 
-def _settings(umap: bool, tsne: bool, pca_dim: int | None, seed: int, **flags: Any) -> Settings:
-    asked_umap = Umap(
-        n_neighbors=flags["umap_neighbors"], min_dist=flags["umap_min_dist"], metric=flags["umap_metric"]
-    )
-    asked_tsne = Tsne(perplexity=flags["tsne_perplexity"], metric=flags["tsne_metric"], init=flags["tsne_init"])
-    return Settings(
-        umap=asked_umap if umap or not tsne else None, tsne=asked_tsne if tsne else None, pca_dim=pca_dim, seed=seed
-    )
-
-
 def _finished(report: Any) -> str:
     done = sum(bool(outcome.paths) for outcome in report.outcomes)
     return f"{done} {'map was' if done == 1 else 'maps were'} finished, and no file is half written"
@@ -234,7 +181,37 @@ def info(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(told, indent=2))
         return
-    versions = told.pop("versions")
+    versions, details = told.pop("versions"), told.pop("details")
     told["memory_bytes"] = f"{told['memory_bytes'] / 2**30:.1f} GiB"
-    for key, value in {**told, **versions}.items():
-        click.echo(f"{key.removesuffix('_bytes'):<14} {value}")
+    for key, value in {**told, **details, **versions}.items():
+        click.echo(f"{key.removesuffix('_bytes'):<19} {value}")
+
+
+@main.command()
+@option("rows", type=COUNT, required=True, help="Rows of the embeddings, as 50e6.")
+@option("dim", type=COUNT, required=True, help="Columns of the embeddings.")
+@option("gpu_memory", type=SIZE, required=True, help="Memory of the GPU that is free, as 80GiB.")
+@option("host_memory", type=SIZE, help="Memory of the machine that is free.  [default: not looked at]")
+@click.option("--dtype", type=click.Choice(list(ITEMSIZES)), default="float32", show_default=True, help="Of the file.")
+@of_settings
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def plan(rows: int, dim: int, gpu_memory: int, host_memory: int | None, dtype: str, as_json: bool, **flags: Any) -> None:
+    """Say how a job would be done on a GPU and what memory it would take, without the GPU and without the data.
+
+    The sizes are estimates, from what the libraries' guides and sources say; a job that does not fit ends with code 4
+    and what would fit.
+    """
+    from gpuvis.backends import plan as planning
+    from gpuvis.backends import sizing
+    from gpuvis.backends.footprint import Bytes
+
+    settings, notes = settings_of(flags).fitted_to(rows, dim)
+    planning.check(settings)
+    room = Bytes(gpu_memory, host_memory or 0)
+    done = sizing.plan(planning.Work(rows, dim, ITEMSIZES[dtype], settings, room, host_memory is not None))
+    if as_json:
+        click.echo(json.dumps(done.describe(), indent=2))
+        return
+    for note in notes:
+        click.echo(f"note: {note}", err=True)
+    click.echo("\n".join(done.lines()))

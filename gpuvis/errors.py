@@ -12,13 +12,25 @@
 Every message is one line: where, what was expected, what was found, what to do.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class GpuvisError(Exception):
     """Root of all errors that gpuvis raises on purpose."""
 
     exit_code: ClassVar[int] = 1
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Cross between processes as it is, whatever its class takes to be made."""
+        return _again, (type(self), self.args, self.__dict__)
+
+
+def _again(kind: type[GpuvisError], args: tuple[Any, ...], told: dict[str, Any]) -> GpuvisError:
+    base = OSError if issubclass(kind, OSError) else Exception  # OSError is built differently
+    error = base.__new__(kind)
+    error.args = args
+    error.__dict__.update(told)
+    return error
 
 
 class DataError(GpuvisError, ValueError):

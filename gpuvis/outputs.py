@@ -71,6 +71,11 @@ class Outputs:
             if os.path.isdir(path):  # noqa: PTH112  Path.is_dir raises where it may not look
                 raise OutputError(f"{path} is a folder, where a file has to be written; move it away")
 
+    def sweep(self) -> None:
+        """Remove what a process that died had begun to write."""
+        for path in (self.coords, self.page, self.record):
+            atomic.beside(path).unlink(missing_ok=True)
+
     def read_record(self) -> dict[str, Any] | None:
         """Return the run record; None where there is none, or it is not one of ours."""
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -142,7 +142,8 @@ def prepare(X: Any, settings: Settings, backend: Backend, steps: Steps, known: t
     fitted, _ = settings.fitted_to(*shape)
     scale, kept = matrix.scale(largest, backend.SAFE), None
     if fitted.pca_dim is None:
-        with steps("load"), _memory_reported("reading", shape, planned):
+        # On the CPU it is a look at the file's own memory, and no step.
+        with steps("load") if planned else nullcontext(), _memory_reported("reading", shape, planned):
             X = backend.load(X, scale, planned)
     else:
         with steps("pca"), _memory_reported("PCA", shape, planned):

@@ -18,6 +18,12 @@ hypothesis.settings.register_profile("steady", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("steady")
 
 
+@pytest.fixture(autouse=True)
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches work in the process of the tests, where the quick backend is, also on a machine with a GPU."""
+    monkeypatch.setattr("gpuvis.batch.obstacle", lambda name: "for the test")
+
+
 @pytest.fixture
 def make_cache(tmp_path: Path) -> Callable[..., Path]:
     """Write a small cache: three groups of rows, one for each class."""

@@ -60,6 +60,7 @@ EVERY = {
     "out_dir": "out",
     "color_by": "split",
     "hover": 'a, "b,c",d',
+    "timeout": "90.5",
 }
 
 
@@ -82,6 +83,7 @@ def test_every_option_reaches_its_setting_in_both_spellings(asked, spell) -> Non
             overwrite=False,
             out_dir=Path("out"),
             backend="cpu",
+            timeout=90.5,
         )
     ]
 
@@ -111,6 +113,8 @@ def test_defaults_are_those_of_the_settings(asked) -> None:
         (("a", "--umap_metric", "nix"), "umap_metric has to be one of euclidean"),
         (("a", "--tsne_init", "nix"), "'nix' is not one of 'pca', 'random'"),
         (("a", "--backend", "tpu"), "'tpu' is not one of"),
+        (("a", "--timeout", "0"), "timeout has to be a number of seconds above 0; found 0"),
+        (("a", "--timeout", "nan"), "timeout has to be a number of seconds above 0; found nan"),
         (("a", "--seed", "-1"), "seed has to be a whole number from 0 to 4294967295; found -1"),
         (("",), "the path is empty"),
         (("a", "--out_dir", ""), "the path is empty"),

@@ -237,7 +237,7 @@ def test_the_cpu_judges_what_is_no_table(rapids, monkeypatch, tmp_path, text) ->
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"missing": ("cuml", "cuvs")}, r"cuml, cuvs are not installed \(make install EXTRAS=cu13\)"),
+        ({"missing": ("cuml", "cuvs")}, r"RAPIDS is not installed: no cuml, cuvs \(with an NVIDIA GPU: make install EXTRAS=cu13\)"),
         (
             {"present": False, "absent_error": "cudaErrorInsufficientDriver"},
             r"cuML 26\.10\S* is installed, but no CUDA device is visible: cudaErrorInsufficientDriver",
@@ -267,7 +267,7 @@ def test_each_obstacle_has_its_own_sentence(monkeypatch, options, reason) -> Non
 
 def test_a_healthy_device_is_taken(rapids) -> None:
     backend, reason = choose("auto")
-    assert (backend.name, reason) == ("gpu", "a small fit on the GPU succeeded")
+    assert (backend.name, reason) == ("gpu", "a GPU is there, and did a small fit")
     device = backend.describe()
     assert (device.kind, device.name) == ("gpu", "RAPIDS double (no GPU)")
     assert device.details["compute_capability"] == "9.0"

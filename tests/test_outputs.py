@@ -265,7 +265,7 @@ def test_a_map_that_is_not_whole_is_not_saved(asked) -> None:
 class Scaled(FirstColumns):
     """Every seed has its own map."""
 
-    def umap(self, X, settings, seed):
+    def umap(self, X, graph, settings, seed):
         return X[:, :2] * seed, []
 
 

@@ -56,6 +56,15 @@ def test_a_real_run_is_repeatable_to_the_byte(make_cache, tmp_path) -> None:
     assert one["vis_tsne.html"] == two["vis_tsne.html"]
 
 
+def test_a_map_made_in_a_child_is_the_same(make_cache, tmp_path) -> None:
+    folder, made = make_cache(), {}
+    for name, flags in {"here": (), "child": ("--timeout", "600")}.items():
+        got = gpuvis("reduce", folder, "--tsne", "--no-html", "-v", "--out-dir", tmp_path / name, *flags)
+        assert got.returncode == 0, got.stderr
+        made[name] = (content(tmp_path / name)["vis_tsne_coords.npy"], [*got.stderr.splitlines()[:2]])
+    assert made["here"] == made["child"]
+
+
 def test_a_real_umap_run_says_nothing_of_its_own(make_cache) -> None:
     got = gpuvis("reduce", make_cache(), "--umap_neighbors", "10", "-q")
     assert (got.returncode, got.stderr) == (0, "")
@@ -161,9 +170,9 @@ from doubles import FirstColumns
 from gpuvis import batch
 from gpuvis.cli import main
 class Scaled(FirstColumns):
-    def umap(self, X, settings, seed):
+    def umap(self, X, graph, settings, seed):
         return X[:, :2] * seed, []
-batch.choose = lambda name: (Scaled(), "for the test")
+batch.choose, batch.obstacle = lambda name: (Scaled(), "for the test"), lambda name: "for the test"
 main()
 """
 

@@ -16,6 +16,8 @@ import rapids_double
 import torch
 from rapids_double import signatures
 
+import gpuvis.backends
+
 X = np.random.default_rng(0).standard_normal((60, 8)).astype(np.float32)
 
 
@@ -270,10 +272,17 @@ class TestMemory:
             rmm.mr.set_current_device_resource(rmm.mr.CudaAsyncMemoryResource())
         rmm.statistics.enable_statistics()  # which goes around the same one
 
-    def test_an_integer_limit_is_asked_for(self, rapids) -> None:
+    def test_what_the_pool_keeps_can_be_limited(self, rapids, cp) -> None:
         rmm = importlib.import_module("rmm")
-        with pytest.raises(TypeError):
-            rmm.mr.LimitingResourceAdaptor(rmm.mr.CudaMemoryResource(), 1e9)
+        importlib.import_module("cuml")
+        rmm.mr.set_current_device_resource(rmm.mr.CudaAsyncMemoryResource(release_threshold=0))
+        cp.asarray(X)
+        assert rapids.ledger.held == X.nbytes
+        cp.cuda.runtime.deviceSynchronize()
+        assert rapids.ledger.held == 0
+
+    def test_a_limit_has_its_own_name(self, rapids) -> None:
+        rmm = importlib.import_module("rmm")
         with pytest.raises(TypeError, match="limit"):
             rmm.mr.LimitingResourceAdaptor(rmm.mr.CudaMemoryResource(), limit=1)
 
@@ -338,7 +347,10 @@ class TestDevice:
         with pytest.MonkeyPatch.context() as inner:
             rapids_double.install(inner, memory=5)
             importlib.import_module("cuml")
+            assert importlib.import_module("gpuvis.backends.gpu") is gpuvis.backends.gpu
         assert "cuml" not in sys.modules
+        assert "gpuvis.backends.gpu" not in sys.modules
+        assert not hasattr(gpuvis.backends, "gpu")
         assert (
             importlib.util.find_spec("cuml") is None or "rapids_double" not in importlib.util.find_spec("cuml").origin
         )

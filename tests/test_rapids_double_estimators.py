@@ -227,6 +227,16 @@ class TestTsne:
         cuml.TSNE(**quick).fit(a, knn_graph=(indices, distances))
         np.testing.assert_allclose(distances.get(), before**2 / (before**2).max(), rtol=1e-5)
 
+    def test_takes_a_graph_on_the_host_to_the_device(self, rapids, cp, cuml, build) -> None:
+        """As UMAP does not: it leaves the graph where it is."""
+        a = cp.asarray(X)
+        graph = tuple(one.get() for one in build(a, K))
+        rapids.ledger.mark()
+        cuml.UMAP(n_neighbors=K, n_epochs=1, init="random", random_state=1).fit(a, knn_graph=graph)
+        assert rapids.ledger.transfers == []
+        cuml.TSNE(**(TSNE | {"max_iter": 1})).fit(a, knn_graph=graph)
+        assert rapids.ledger.bytes_to("device") == sum(one.nbytes for one in graph)
+
     def test_spares_distances_that_are_trimmed(self, cp, cuml, build) -> None:
         """It works on a copy then, as cuML does: nothing to count on, but so it is."""
         a = cp.asarray(X)

@@ -34,24 +34,25 @@ def choose(name: str = "auto", memory_limit: int | None = None) -> tuple[Backend
     NoGpuError
         "gpu" was asked for, and this machine has none that can be used.
     """
-    if name not in NAMES:
-        raise SettingsError(f"backend has to be one of {', '.join(NAMES)}; found {name!r}")
-    lacking = "the CPU was asked for" if name == "cpu" else probe.what_the_gpu_lacks(memory_limit)
+    lacking = obstacle(name) or probe.what_the_gpu_lacks(memory_limit)
     if lacking is None:
         gpu: Any = import_module("gpuvis.backends.gpu")
-        return gpu, "a small fit on the GPU succeeded"
-    return without_gpu(name, lacking)
-
-
-def without_gpu(name: str, lacking: str) -> tuple[Backend, str]:
-    """Return the CPU and the reason, unless the GPU was demanded.
-
-    Raises
-    ------
-    NoGpuError
-    """
+        return gpu, "a GPU is there, and did a small fit"
     if name == "gpu":
         raise NoGpuError(f"the GPU backend cannot be used: {lacking}; use --backend cpu or auto to work on the CPU")
     from gpuvis.backends import cpu
 
     return cpu, lacking if name == "cpu" else f"no GPU can be used: {lacking}"
+
+
+def obstacle(name: str) -> str | None:
+    """Say what keeps from the GPU, as far as it is known without loading the GPU's libraries; None: nothing so far.
+
+    Parameters
+    ----------
+    name : {"auto", "gpu", "cpu"}
+        What the user asked for.
+    """
+    if name not in NAMES:
+        raise SettingsError(f"backend has to be one of {', '.join(NAMES)}; found {name!r}")
+    return "the CPU was asked for" if name == "cpu" else probe.obstacle()

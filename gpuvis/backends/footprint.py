@@ -57,9 +57,10 @@ def pca_in_core(rows: int, columns: int, n_components: int) -> Bytes:
     return Bytes(2 * matrix(rows, columns) + 2 * scores + 3 * matrix(columns, columns)).with_headroom(0.05)
 
 
-def pca_streamed(columns: int) -> Bytes:
+def pca_streamed(rows: int, columns: int) -> Bytes:
     """Hold a chunk with its shifted copy, and matrices of float64 for the covariance and its eigenvectors."""
-    return Bytes(3 * CHUNK + 5 * 8 * columns * columns, CHUNK)
+    chunk = min(CHUNK, matrix(rows, columns))
+    return Bytes(3 * chunk + 5 * 8 * columns * columns, chunk)
 
 
 def exact_graph(rows: int, k: int) -> Bytes:

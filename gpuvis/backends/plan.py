@@ -81,6 +81,20 @@ class Plan:
         """The most that any step takes."""
         return Bytes(*(max(side) for side in zip(*self.steps.values(), strict=True)))
 
+    def lines(self) -> list[str]:
+        """Return all of it in words."""
+        lies = "on the device" if self.on_device else "on the host"
+        lines = [f"PCA          {self.pca or 'none'}", f"matrix       {lies}"]
+        for method, graph in self.graphs.items():
+            kind = {"exact": "exact", "nn_descent": "NN-descent"}.get(
+                graph.kind, f"NN-descent, in {graph.n_clusters} batches from the host"
+            )
+            lines.append(f"{method:<12} neighbours: {kind}; repeatable: {self.repeatable[method]}")
+        lines += ["", f"{'step':<20}{'device':>10}{'host':>12}"]
+        for name, step in (*self.steps.items(), ("peak", self.peak)):
+            lines.append(f"{name:<20}{footprint.told(step.device):>10}{footprint.told(step.host):>12}")
+        return lines
+
     def describe(self) -> dict[str, Any]:
         """Return all of it, ready for JSON."""
         return {**asdict(self), "steps": {name: step._asdict() for name, step in self.steps.items()}}
@@ -151,14 +165,16 @@ def draft(work: Work) -> Plan:
         held = Bytes(0, matrix if work.settings.pca_dim or work.itemsize != footprint.FLOAT else 0)
         steps.pop("read")
     if pca == "streamed":
-        steps["pca"] = footprint.pca_streamed(work.columns).plus(held)
+        steps["pca"] = footprint.pca_streamed(work.rows, work.columns).plus(held)
     graphs = {method: _graph(work, method, held) for method in work.settings.methods}
     last = work.settings.methods[-1]
     for method, graph in graphs.items():
         name = "neighbors" if method == "umap" else "neighbors (t-SNE)"
         steps[name] = held.plus(_search(work, graph))
         if method == "tsne" and work.settings.tsne and work.settings.tsne.init == "pca":
-            start = footprint.pca_streamed(work.width).plus(Bytes(footprint.NEIGHBOUR * work.rows * graph.k))
+            start = Bytes(footprint.pca_streamed(work.rows, work.width).device).plus(
+                Bytes(footprint.NEIGHBOUR * work.rows * graph.k)
+            )
             steps["start"] = held.plus(start)
         steps[method] = _layout(work, method, graph).plus(Bytes(0) if method == last else held)
     return Plan(pca, on_device, graphs, steps, {m: SAME if g.kind == "exact" else DIFFERS for m, g in graphs.items()})

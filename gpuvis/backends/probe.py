@@ -18,13 +18,13 @@ def obstacle() -> str | None:
         return f"CUDA_VISIBLE_DEVICES is {hidden!r}, which hides every GPU"
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
-        return f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed (make install EXTRAS=cu13)"
+        return f"RAPIDS is not installed: no {', '.join(missing)} (with an NVIDIA GPU: make install EXTRAS=cu13)"
     return None
 
 
 def what_the_gpu_lacks(memory_limit: int | None = None) -> str | None:
-    """Try the GPU step by step; return why it cannot be used, or None if it did a small fit."""
-    found = obstacle() or _device() or _libraries()
+    """Try the GPU step by step, where there is no obstacle; return why it cannot be used, if it cannot."""
+    found = _device() or _libraries()
     if found:
         return found
     try:

@@ -45,7 +45,7 @@ def test_the_demo_is_reduced_on_the_gpu(digits, tmp_path, backend) -> None:
 def test_info_names_the_gpu(backend) -> None:
     told = json.loads(run_gpuvis("info", "--json").stdout)
     assert (told["backend"], told["kind"], told["name"]) == ("gpu", "gpu", backend.describe().name)
-    assert told["reason"] == "a small fit on the GPU succeeded"
+    assert told["reason"] == "a GPU is there, and did a small fit"
     assert told["details"]["transfer"].startswith("torch → DLPack → CuPy")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -99,7 +98,9 @@ class PrefetchResourceAdaptor(DeviceMemoryResource):
 class LimitingResourceAdaptor(DeviceMemoryResource):
     @as_recorded("rmm.mr.LimitingResourceAdaptor")
     def __init__(self, upstream_mr: DeviceMemoryResource, allocation_limit: int) -> None:
-        self.upstream_mr, self.allocation_limit, self.allocated = upstream_mr, operator.index(allocation_limit), 0
+        if isinstance(allocation_limit, str):
+            raise TypeError("an integer is required")
+        self.upstream_mr, self.allocation_limit, self.allocated = upstream_mr, int(allocation_limit), 0
 
     @as_recorded("rmm.mr.LimitingResourceAdaptor.get_allocated_bytes")
     def get_allocated_bytes(self) -> int:

@@ -52,7 +52,6 @@ SAME_TEXT = (
     "build(numpy.ones((9, 4), 'f'), 3, 1)",
 )
 SAME_TYPE = (
-    "cupy.ndarray((2, 2)).tobytes",
     "cupy.cuda.runtime.malloc_",
     "cuml.UMAP(low_memory=True)",
     "cuml.UMAP().fit(numpy.ones((9, 4), 'f'), data_on_host=True)",
@@ -63,6 +62,7 @@ SAME_TYPE = (
     "index('euclidean')",
     "params(clusters=2)",
     "rmm.mr.LimitingResourceAdaptor(rmm.mr.CudaMemoryResource(), 1.5)",
+    "rmm.mr.LimitingResourceAdaptor(rmm.mr.CudaMemoryResource(), 'x')",
     "rmm.mr.LimitingResourceAdaptor(rmm.mr.CudaMemoryResource(), limit=1)",
     "rmm.mr.CudaAsyncMemoryResource().pool_handle",
     "rmm.mr.available_device_memory()",
@@ -71,6 +71,27 @@ SAME_TYPE = (
     "cupy.zeros(3, kind='f')",
     "torch.zeros(3).cuda()",
 )
+SAME_OF_ARRAYS = (
+    "numpy.asarray(a)",
+    "a.foo",
+    "hash(a)",
+    "a.shape, a.strides, a.nbytes, a.itemsize, a.ndim, a.size, str(a.dtype), len(a)",
+    "a.flags.c_contiguous, a.flags['F_CONTIGUOUS'], a.reshape(2, 5).T.flags.f_contiguous",
+    "a.reshape(2, 5).T.flags.c_contiguous, a.reshape(2, 5).T.strides, a[::2].strides, a[None].shape",
+    "a[2:5].data.ptr - a.data.ptr, a.T.data.ptr - a.data.ptr, a.ravel().data.ptr - a.data.ptr",
+    "cupy.ascontiguousarray(a) is a",
+    "a.astype('f8', copy=False) is a",
+    "isinstance(a, cupy.ndarray)",
+)
+SAME_TYPE_OF_ARRAYS = ("a @ numpy.ones(10)", "a.sum(keepdim=1)", "a.get(outt=1)", "cupy.matmul(a, numpy.ones(10))")
+ON_REAL = """
+import cupy
+a = cupy.ndarray((10,), 'f8', cupy.cuda.MemoryPointer(cupy.cuda.UnownedMemory(4096, 80, None, 0), 0))  # no such memory
+"""
+ON_DOUBLE = """
+import cupy
+a = cupy.zeros(10)
+"""
 CODE = """
 import json, sys
 import cudf, cuml, cupy, cuvs.distance, cuvs.neighbors, numpy, rmm, rmm.statistics, torch
@@ -85,10 +106,10 @@ for expression in json.load(sys.stdin):
 """
 
 
-def answers(expressions: tuple[str, ...], env: dict[str, str]) -> list[list[str]]:
+def answers(expressions: tuple[str, ...], env: dict[str, str], first: str = "") -> list[list[str]]:
     """Evaluate expressions in a process of its own; return each one's value, or its error's built-in kind and text."""
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", CODE],
+        [sys.executable, "-W", "ignore", "-c", first + CODE],
         input=json.dumps(expressions),
         capture_output=True,
         text=True,
@@ -119,6 +140,16 @@ def test_same_answer(both: dict[str, tuple[list[str], list[str]]], expression: s
 def test_same_kind_of_answer(both: dict[str, tuple[list[str], list[str]]], expression: str) -> None:
     real, ours = both[expression]
     assert ours[0] == real[0], (real, ours)
+
+
+def test_arrays_answer_the_same(without_gpu: dict[str, str]) -> None:
+    """CuPy's own array, on memory that is not there, tells much as long as nobody looks inside."""
+    every = (*SAME_OF_ARRAYS, *SAME_TYPE_OF_ARRAYS)
+    real = answers(every, without_gpu, ON_REAL)
+    ours = answers(every, without_gpu | rapids_double.environment(), ON_DOUBLE)
+    for expression, theirs, mine in zip(every, real, ours, strict=True):
+        same = mine == theirs if expression in SAME_OF_ARRAYS else mine[0] == theirs[0] == "TypeError"
+        assert same, (expression, theirs, mine)
 
 
 def test_the_double_is_what_was_asked(without_gpu: dict[str, str]) -> None:

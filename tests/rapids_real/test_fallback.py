@@ -42,7 +42,7 @@ def test_auto_falls_back_and_writes_the_maps(without_gpu: dict[str, str], why: s
     done = run(without_gpu, "-m", "gpuvis", "reduce", folder, "--umap", "--tsne", "--backend", "auto")
     assert done.returncode == 0, done.stderr
     for method in ("umap", "tsne"):
-        assert np.load(folder / f"vis_{method}.npy").shape == (1797, 2)
+        assert np.load(folder / f"vis_{method}_coords.npy").shape == (1797, 2)
         written = (folder / f"vis_{method}_run.json").read_text()
         assert why in json.dumps(json.loads(written), ensure_ascii=False)
         assert (folder / f"vis_{method}.html").exists()

@@ -58,7 +58,7 @@ def test_umap(settings: Umap) -> None:
 
 
 @pytest.mark.parametrize("settings", TSNES, ids=str)
-@pytest.mark.parametrize("rows", [1797, 100_000])
+@pytest.mark.parametrize("rows", [5000, 100_000])
 def test_tsne(settings: Tsne, rows: int) -> None:
     import cuml
     from sklearn.manifold import TSNE
@@ -72,6 +72,10 @@ def test_tsne(settings: Tsne, rows: int) -> None:
     assert found["n_neighbors"][0] >= 3 * settings.perplexity + 1
     assert found["square_distances"] == (False, True)
     assert keywords["method"] == "fft"
+
+
+def test_tsne_of_few_rows_has_the_rate_that_scikit_learn_has_there() -> None:
+    assert tsne_keywords(Tsne(), 1797, 3)["learning_rate"] == 4 * 50
 
 
 def test_tsne_of_a_metric_that_cuml_does_not_know_is_built_from_its_graph() -> None:

@@ -1,0 +1,108 @@
+"""The command line's options that several commands share, and the kinds of values they take."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gpuvis.settings import INITS, Settings, Tsne, Umap
+
+UNITS = {"": 1, **{f"{letter}{kind}": base ** (1 + power) for power, letter in enumerate("kmgt")
+                   for kind, base in (("", 1024), ("b", 1000), ("ib", 1024))}}  # fmt: skip
+_umap, _tsne = Umap(), Tsne()
+
+
+def option(name: str, **kwargs: Any) -> Callable[..., Any]:
+    """Give an option both spellings, `--pca_dim` and `--pca-dim`."""
+    return click.option(*dict.fromkeys((f"--{name}", f"--{name.replace('_', '-')}", name)), **kwargs)
+
+
+def columns(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:
+    """Split a list of columns as a line of CSV: names that hold commas may stand in quotes."""
+    try:
+        return tuple(name for name in next(csv.reader([value], skipinitialspace=True), []) if name)
+    except csv.Error as error:
+        raise click.BadParameter(f"{value!r} is no list of columns: {error}") from None
+
+
+class _Path(click.Path):
+    """A path; whether it can be read is told later, and for each folder on its own."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if str(value) == "":
+            self.fail("the path is empty", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class _Size(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.2
+    """Bytes: a number and a unit. GB is 10⁹ bytes, G and GiB are 2³⁰."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?(?:e\d+)?)\s*([a-z]*)\s*", str(value).lower())
+        unit = "" if found and found[2] == "b" else found and found[2]
+        if not found or unit not in UNITS or float(found[1]) == 0:
+            self.fail(f"{value!r} is no size; expected a number with a unit, as 80GiB or 24GB", param, ctx)
+        return int(float(found[1]) * UNITS[unit])
+
+
+class _Count(click.ParamType):  # type: ignore[type-arg]
+    """A whole number above 0, which may be written as 50e6 or 50_000_000."""
+
+    name = "count"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            number = float(str(value).replace(",", ""))
+        except ValueError:
+            number = 0.0
+        if not 1 <= number < 2**53 or number % 1:
+            self.fail(f"{value!r} is no whole number above 0, as 1400 or 50e6", param, ctx)
+        return int(number)
+
+
+PATH, SIZE, COUNT = _Path(readable=False, path_type=Path), _Size(), _Count()
+
+_OF_SETTINGS = (
+    click.option("--umap", is_flag=True, help="Draw a UMAP map (the default)."),
+    click.option("--tsne", is_flag=True, help="Draw a t-SNE map; with --umap, both."),
+    option("pca_dim", type=int, help="Reduce to so many principal components first.  [default: no PCA]"),
+    option("seed", type=int, default=1, show_default=True, help="Seed of every random choice."),
+    option("umap_neighbors", type=int, default=_umap.n_neighbors, show_default=True, help="Size of a neighbourhood."),
+    option("umap_min_dist", type=float, default=_umap.min_dist, show_default=True, help="How close points may lie."),
+    option("umap_metric", default=_umap.metric, show_default=True, help="Distance between rows."),
+    option("tsne_perplexity", type=float, default=_tsne.perplexity, show_default=True, help="Effective neighbours."),
+    option("tsne_metric", default=_tsne.metric, show_default=True, help="Distance between rows."),
+    option("tsne_init", type=click.Choice(INITS), default=_tsne.init, show_default=True, help="Where points start."),
+    click.option("--deterministic", is_flag=True, help="Take no faster way that differs from run to run, or refuse."),
+)
+
+
+def of_settings(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options that say what is to be computed."""
+    return reduce(lambda made, add: add(made), reversed(_OF_SETTINGS), command)
+
+
+def settings_of(flags: dict[str, Any]) -> Settings:
+    """Return what those options say.
+
+    Raises
+    ------
+    SettingsError
+    """
+    umap = Umap(n_neighbors=flags["umap_neighbors"], min_dist=flags["umap_min_dist"], metric=flags["umap_metric"])
+    tsne = Tsne(perplexity=flags["tsne_perplexity"], metric=flags["tsne_metric"], init=flags["tsne_init"])
+    return Settings(
+        umap=umap if flags["umap"] or not flags["tsne"] else None,
+        tsne=tsne if flags["tsne"] else None,
+        pca_dim=flags["pca_dim"],
+        seed=flags["seed"],
+        deterministic=flags["deterministic"],
+    )

@@ -1,0 +1,194 @@
+"""Work in a child process, so that whatever becomes of it costs one folder and not the batch.
+
+The pipe to the child is a leash as well: when the parent closes it or is gone, the child unwinds, which removes what is
+half written, and ends.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from multiprocessing import get_context, resource_tracker
+from typing import Any
+
+from gpuvis import place
+from gpuvis.child import GRACE, Choice, Choose, serve
+from gpuvis.errors import GpuvisError, NoGpuError, OutOfMemoryError
+from gpuvis.interrupts import STOPS
+from gpuvis.job import Job
+from gpuvis.outcome import Outcome, failure
+
+START = 600.0  # seconds that the libraries may take to load, and the GPU to answer
+logger = logging.getLogger(__name__)
+
+
+class _Lost(Exception):  # noqa: N818  users get to see it as a GpuvisError
+    """The child is gone: how, what to do, and as which error to tell it."""
+
+    def __init__(self, how: str, advice: str, kind: type[GpuvisError] = GpuvisError) -> None:
+        super().__init__(how)
+        self.advice, self.kind = advice, kind
+
+
+class Worker:
+    """A child that does jobs, and is replaced when it is lost. It starts at once, to choose its backend meanwhile.
+
+    Parameters
+    ----------
+    name : {"auto", "gpu", "cpu"}
+        What the user asked for.
+    choose : callable
+        Returns the backend and the reason for a name. It is called in the child, so it has to be picklable.
+    timeout : float, optional
+        Longest silence during a job, in seconds.
+    """
+
+    def __init__(self, name: str, choose: Choose, timeout: float | None = None) -> None:
+        self._name, self._choose, self._timeout = name, choose, timeout
+        self._choice: Choice | None = None
+        self._start()
+
+    def choice(self) -> Choice:
+        """Return what the work is done on, as soon as that is known.
+
+        Raises
+        ------
+        NoGpuError
+            "gpu" was asked for and cannot be used.
+        """
+        if self._choice is None:
+            try:
+                self._choice = self._chosen()
+            except NoGpuError as error:
+                if self._name != "auto":
+                    raise
+                self._replace("cpu")
+                self._choice = replace(self._chosen(), reason=f"no GPU can be used: {error}")
+        return self._choice
+
+    def run(self, asked: Job, watch: Callable[[str], None]) -> Generator[Outcome]:
+        """Do a job, and give the outcome of each map as soon as it is saved; of those that are lost, too."""
+        told: list[str | None] = []
+        step, choice = "start", self.choice()
+        try:
+            if self._pipe.closed or not self._process.is_alive():
+                self._replace(choice.name)  # a GPU that fails is never turned into a run on the CPU
+                self._chosen()
+            self._send(asked, choice.reason)
+            for kind, value in self._events(self._timeout):
+                if kind == "step":
+                    step = value
+                    watch(step)
+                elif kind == "outcome":
+                    told.append(value.method)
+                    yield value
+                else:
+                    if kind == "broken":
+                        logger.info("%s: the device is lost to this process, and gets another: %s", asked.folder, value)
+                        self._end(GRACE)
+                    return
+        except NoGpuError as error:
+            yield failure(asked.folder, NoGpuError(f"{asked.folder}: {error}"))
+        except _Lost as lost:
+            _sweep(asked)
+            cut = lost.kind(f"{asked.folder}: step {step} was cut short: its process {lost}; {lost.advice}")
+            missing = [method for method in asked.settings.methods if method not in told] if told else [None]
+            for method in [] if None in told else missing:
+                yield failure(asked.folder, cut, method)
+
+    def close(self) -> None:
+        """End the child: at once if it had nothing to do yet, else with time to unwind unless interrupted again."""
+        with suppress(KeyboardInterrupt):
+            self._end(self._grace)
+        self._end(0)
+
+    def _start(self) -> None:
+        context = get_context("spawn")  # CUDA does not survive a fork
+        pipe, theirs = context.Pipe()
+        level = logging.getLogger("gpuvis").getEffectiveLevel()
+        process = context.Process(target=serve, args=(theirs, self._choose, self._name, level))
+        resource_tracker.ensure_running()  # before the next line, which it would undo
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # the child lets them in when it is ready
+        try:
+            process.start()
+            self._pipe, self._process, self._grace = pipe, process, 0.0
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            theirs.close()
+
+    def _replace(self, name: str) -> None:
+        self._end(0)
+        self._name = name
+        self._start()
+
+    def _end(self, grace: float) -> int | None:
+        """Let the child go, kill it if it stays, and return its exit code if it ended by itself."""
+        self._pipe.close()
+        self._process.join(grace)
+        code = self._process.exitcode
+        if code is None:
+            self._process.kill()
+            self._process.join(GRACE)
+        return code
+
+    def _chosen(self) -> Choice:
+        try:
+            kind, value = next(self._events(START))
+        except _Lost as lost:
+            kind, value = "failed", f"the GPU was tried in a process of its own, which {lost}"
+        if kind == "refused":
+            raise value
+        if kind == "failed":
+            advice = "" if self._name == "auto" else "; use --backend cpu or auto to work on the CPU"
+            raise NoGpuError(f"{value}{advice}")
+        choice: Choice = value
+        return choice
+
+    def _send(self, asked: Job, reason: str) -> None:
+        self._grace = GRACE
+        with suppress(OSError):  # it died just now, which is noticed next
+            self._pipe.send((asked, reason))
+
+    def _events(self, timeout: float | None) -> Iterator[tuple[str, Any]]:
+        """Wait for what the child tells. Its log goes to the handlers here."""
+        while True:
+            if not self._heard_within(timeout):
+                self._end(0)
+                raise _Lost(f"said nothing for {timeout:g} s and was ended", "give it longer with --timeout")
+            try:
+                kind, value = self._pipe.recv()
+            except (EOFError, OSError):
+                raise _death(self._end(GRACE)) from None
+            if kind == "log":
+                logging.getLogger(value.name).handle(value)
+            else:
+                yield kind, value
+
+    def _heard_within(self, seconds: float | None) -> bool:
+        while seconds is not None and seconds > 1:  # bit by bit: of the time that all is suspended, one bit counts
+            if self._pipe.poll(1):
+                return True
+            seconds -= 1
+        return self._pipe.poll(seconds)
+
+
+def _death(code: int | None) -> _Lost:
+    if code == -signal.SIGKILL:
+        how = "was killed (SIGKILL), probably by the kernel because memory ran out"
+        return _Lost(how, "use a machine with more", OutOfMemoryError)
+    if code is not None and code < 0:
+        names = {number.value: number.name for number in signal.Signals}
+        how = f"died of {names.get(-code, f'signal {-code}')}"
+    else:
+        how = "let go of its pipe" if code is None else f"ended with code {code}"
+    return _Lost(how, "run it again, or elsewhere with --backend")
+
+
+def _sweep(asked: Job) -> None:
+    """Remove what a child that died had begun to write, and its lock file; the lock itself went with it."""
+    with suppress(GpuvisError, OSError), place.locked(asked.out):
+        for method in asked.settings.methods:
+            asked.outputs(method).sweep()

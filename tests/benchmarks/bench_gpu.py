@@ -136,15 +136,14 @@ def over(gpu: Timed) -> list[str]:
     ]
 
 
-def warm_up(machines: dict[str, tuple[Any, str]]) -> None:
+def warm_up(machines: dict[str, tuple[Any, str]], size: str, methods: list[str]) -> None:
     """Load kernels and compile on each machine, and say how long that takes: a first job pays for it."""
     with tempfile.TemporaryDirectory() as place:
-        folder = made(Path(place), "1000x64", "fp32")
+        folder = made(Path(place), size, "fp32")
         for name, chosen in machines.items():
-            for method in ("umap", "tsne"):
-                first = run_once(folder, settings_of(method, 32), chosen).total
-                again = run_once(folder, settings_of(method, 32), chosen).total
-                print(f"warm-up, {name.upper()}, {method}, 1,000 × 64: {first:.2f} s, then {again:.2f} s")
+            for method in methods:
+                first, again = (run_once(folder, settings_of(method, 8), chosen).total for _ in range(2))
+                print(f"warm-up, {name.upper()}, {method}, {size}: {first:.2f} s, then {again:.2f} s")
 
 
 def rows_of_table(asked: argparse.Namespace, machines: dict[str, tuple[Any, str]]) -> Iterator[str]:
@@ -189,6 +188,7 @@ def main() -> None:
     parser.add_argument("--pca_dim", type=int, default=50, help="0: no PCA")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--cpu-rows", type=int, default=70_000, help="the most rows that the CPU is given; 0: none")
+    parser.add_argument("--warm-up", default="1000x64", help="size of the first job of each machine")
     asked = parser.parse_args()
     try:
         machines = {"gpu": choose("gpu")}
@@ -201,7 +201,7 @@ def main() -> None:
     print(f"CPU: {machine.cpu_name()}, {len(os.sched_getaffinity(0))} threads, Python {platform.python_version()}")
     print(", ".join(f"{name} {version}" for name, version in machine.versions().items()))
     print(f"pca_dim {asked.pca_dim}, median of {asked.runs}; seconds, GPU / CPU; NumPy {np.__version__}\n")
-    warm_up(machines)
+    warm_up(machines, asked.warm_up, asked.methods)
     print()
     for line in rows_of_table(asked, machines):
         print(line, flush=True)

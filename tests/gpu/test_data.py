@@ -44,7 +44,7 @@ DEGENERATE = {
     "all the same": np.ones((60, 4)),
     "all zero": np.zeros((60, 4)),
     "each row ten times": np.repeat(RNG.standard_normal((40, 8)), 10, axis=0),
-    "more twins than neighbours": np.repeat(RNG.standard_normal((3, 8)), 110, axis=0),
+    "more twins than neighbours": np.repeat(RNG.standard_normal((2, 8)), 100, axis=0),
     "some rows of zeros": np.where(np.arange(200)[:, None] % 9 == 0, 0, RNG.standard_normal((200, 8))),
     "five rows": RNG.standard_normal((5, 4)),
     "five rows, all the same": np.ones((5, 4)),

@@ -165,7 +165,6 @@ def test_a_limit_is_respected_and_out_of_memory_is_survived(child) -> None:
     assert then == "(200, 2)"
 
 
-@pytest.mark.xfail(strict=True, reason="the search is taken to need a GiB, however few the rows")
 def test_few_rows_have_an_exact_graph_where_little_memory_is_free(backend, monkeypatch) -> None:
     monkeypatch.setattr("gpuvis.backends.gpu_memory.free", lambda: 256 * MIB)
     assert backend.plan(600, 64, 4, Settings()).graphs["umap"].kind == "exact"

@@ -102,7 +102,7 @@ def test_a_metric_that_the_gpu_does_not_know_is_refused(asked) -> None:
 DATA = {"digits": lambda rows: digits(rows) / 16, "far from each other": lambda rows: clusters(rows, 512)}
 
 
-@pytest.mark.parametrize("name", DATA)
+@pytest.mark.parametrize("name", [pytest.param("digits", marks=pytest.mark.long), "far from each other"])
 def test_affinities_of_tsne_are_those_of_the_definition(backend, cp, rows, name, measured) -> None:
     """cuML counts the point itself as a neighbour; `for_perplexity` undoes that."""
     X, asked = DATA[name](rows(1797)), Tsne(perplexity=20, metric="euclidean")

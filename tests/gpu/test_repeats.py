@@ -40,6 +40,7 @@ def test_the_map_of_a_seed_is_the_same_again(X, maps) -> None:
         np.testing.assert_array_equal(again.coords, maps[method].coords)
 
 
+@pytest.mark.long
 def test_the_map_of_a_seed_is_the_same_in_another_process(X, maps, child) -> None:
     code = CODE.replace(
         "SETTINGS",

@@ -61,8 +61,8 @@ def test_what_is_left_out_is_counted(markers, number) -> None:
 def test_without_a_gpu_it_fails_and_says_why(markers) -> None:
     done = suite(markers, HIDDEN)
     assert done.returncode not in {0, 5}
-    (told,) = done.stderr.strip().splitlines()
-    assert told.startswith("ERROR: nothing was tested, because no GPU can be used: CUDA_VISIBLE_DEVICES is '-1'")
+    told = "nothing was tested, because no GPU can be used: CUDA_VISIBLE_DEVICES is '-1', which hides every GPU"
+    assert done.stderr.strip() == f"ERROR: {told}"
     assert "passed" not in done.stdout
     assert "skipped" not in done.stdout
 

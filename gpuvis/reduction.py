@@ -163,7 +163,7 @@ def embed(prepared: Prepared, method: Method, backend: Backend, steps: Steps) ->
             coords = backend.to_host(embedding)
     _check_coords(coords, prepared.shape[0], method)
     _, notes = prepared.asked.only(method).fitted_to(*prepared.shape)
-    taken = steps.of("load", "pca", "neighbors", method)
+    taken = steps.of("load", "pca", "neighbors", "start", method)
     done = fitted.describe(method)
     return Reduction(method, coords, done, (*notes, *warned), prepared.variance_kept, taken, prepared.plan)
 
@@ -174,14 +174,16 @@ def _take(prepared: Prepared, method: Method, backend: Backend, steps: Steps) ->
     planned = prepared.plan.graphs if prepared.plan else {}
     if method in planned:
         how = planned[method]
-        with steps("neighbors"):
-            if how not in prepared.graphs:
+        if how not in prepared.graphs:
+            with steps("neighbors"):
                 prepared.graphs[how] = backend.neighbors(X, how)
-            graph = prepared.graphs[how]
-            X = backend.start(X, asked)
+        graph = prepared.graphs[how]
     prepared.waiting.remove(method)
     if not prepared.waiting:
         prepared.X = None
+    if planned:
+        with steps("start"):  # as it ends, so does the matrix, unless another map needs it
+            X = backend.start(X, asked)
     prepared.graphs = {how: kept for how, kept in prepared.graphs.items() if how in map(planned.get, prepared.waiting)}
     return X, graph
 

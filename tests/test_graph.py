@@ -47,7 +47,22 @@ def test_the_order_and_the_distances_of_the_others_stay() -> None:
     distances = np.array([[0, 0, 5], [-1e-9, 3, np.nan], [0, 0, 4]], np.float32)
     got = graph.repaired(indices, distances, np)
     np.testing.assert_array_equal(got.indices, [[0, 2, 1], [1, 2, 0], [2, 0, 1]])
-    np.testing.assert_array_equal(got.distances, np.array([[0, 0, 5], [0, 3, 1], [0, 0, 0]], np.float32))
+    np.testing.assert_array_equal(got.distances, np.array([[0, 0, 5], [0, 3, 3], [0, 0, 0]], np.float32))
+
+
+def test_places_that_a_search_left_unfilled_become_the_row_itself_as_far_as_its_farthest() -> None:
+    nobody, far = np.iinfo(np.int64).max, np.finfo(np.float32).max
+    indices = np.array([[0, 2, nobody], [1, nobody, nobody], [2, 0, 1]])
+    distances = np.array([[0, 3, far], [0, far, far], [0, 3, 5]], np.float32)
+    got = graph.repaired(indices, distances, np)
+    np.testing.assert_array_equal(got.indices, [[0, 2, 0], [1, 1, 1], [2, 0, 1]])
+    np.testing.assert_array_equal(got.distances, [[0, 3, 3], [0, 0, 0], [0, 3, 5]])
+
+
+def test_a_row_without_any_distance_is_as_far_from_all() -> None:
+    got = graph.repaired(np.array([[1, 0], [1, 0]]), np.array([[np.nan, np.nan], [0, np.nan]], np.float32), np)
+    np.testing.assert_array_equal(got.indices, [[0, 1], [1, 0]])
+    np.testing.assert_array_equal(got.distances, [[0, 1], [0, 0]])
 
 
 def cuml_probabilities(squared: np.ndarray, perplexity: float) -> np.ndarray:

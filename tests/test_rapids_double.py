@@ -360,3 +360,16 @@ class TestDevice:
 def test_files_stay_small() -> None:
     for path in Path(rapids_double.__file__).parent.rglob("*.py"):
         assert len(path.read_text().splitlines()) <= 250, path
+
+
+def test_operands_that_overlap_the_result_are_refused(rapids) -> None:
+    import cupy
+
+    a = cupy.arange(12, dtype=cupy.float32).reshape(3, 4)
+    with pytest.raises(AssertionError, match="on a GPU this is a race"):
+        a[:, 1:] -= a[:, 1:2]
+    with pytest.raises(AssertionError, match="on a GPU this is a race"):
+        a[1:] = a[:-1]
+    a[:, 1:] -= a[:, 1:2].copy()
+    a += a
+    np.testing.assert_array_equal(a.get()[0], [0, 0, 2, 4])

@@ -14,6 +14,7 @@ NEIGHBOUR = FLOAT + INDEX  # of one entry of a graph
 TILES = 1 << 30  # the distances that a brute-force search holds at a time, at most
 CHUNK = 256 << 20  # of a matrix that is streamed
 OVERLAP = 2  # clusters that each row is put into by a batched search
+UNEVEN = 1.5  # times as large as the mean may the largest cluster be
 
 
 def told(size: float) -> str:
@@ -82,7 +83,7 @@ def nn_descent(rows: int, columns: int, k: int) -> Bytes:
     """Search by NN-descent, besides the matrix and the output; the matrix is copied as float16."""
     final, intermediate = degrees(k)
     device = rows * (2 * columns + FLOAT + 276 + 4 * final)
-    host = rows * (4 * final + 8 * _expanded(final) + 2 * _expanded(intermediate) + 912 + 4 * final)
+    host = rows * (4 * final + 8 * _expanded(final) + 2 * _expanded(intermediate) + 912 + 4 * final + INDEX * k)
     return Bytes(device, host)
 
 
@@ -93,13 +94,13 @@ def approximate_graph(rows: int, columns: int, k: int) -> Bytes:
 
 def batched_graph(rows: int, columns: int, k: int, n_clusters: int, on_host: bool) -> Bytes:
     """Search cluster by cluster on the host; the merge buffers are managed memory, at worst on the device."""
-    members = -(-rows * OVERLAP // n_clusters)
+    members = int(UNEVEN * rows * OVERLAP / n_clusters) + 1
     cluster = members * (FLOAT * columns + k * (2 * INDEX + FLOAT) + INDEX)
     assigned = -(-rows // n_clusters) * (FLOAT * columns + OVERLAP * NEIGHBOUR)
     local = nn_descent(members, columns, k)
     output = NEIGHBOUR * rows * k
     device = output + max(cluster + local.device, assigned) + (0 if on_host else output)
-    host = INDEX * rows * OVERLAP + local.host + (output if on_host else 0)
+    host = INDEX * rows * OVERLAP + matrix(members, columns) + local.host + (output if on_host else 0)
     return Bytes(device, host).with_headroom(0.25)
 
 

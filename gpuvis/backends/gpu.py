@@ -6,6 +6,7 @@ by DLPack. With a torch that has no CUDA the rows cross in chunks, through CuPy.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -74,11 +75,20 @@ def as_array(X: Any, scale: float = 1.0) -> cupy.ndarray:
     """Return a tensor or array, times a scale, as float32 in C order on the device."""
     if isinstance(X, cupy.ndarray):
         return cupy.ascontiguousarray(X, cupy.float32) if scale == 1 else X.astype(cupy.float32) * np.float32(scale)
-    tensor = torch.as_tensor(X).detach()
+    tensor = _tensor(X)
     if not torch.cuda.is_available():
         return _through_cupy(tensor, scale)
     moved = tensor.cuda().float().contiguous()
-    return cupy.from_dlpack(moved if scale == 1 else moved * scale)
+    if scale != 1:  # in place, unless it is the caller's own
+        moved = moved * scale if tensor.is_cuda else moved.mul_(scale)
+    if tensor.dtype != torch.float32:
+        torch.cuda.empty_cache()  # what crossed, and is not needed any more
+    return cupy.from_dlpack(moved)
+
+
+def _tensor(X: Any) -> torch.Tensor:
+    with warnings.catch_warnings(action="ignore"):  # that an array may not be written to: it is not
+        return torch.as_tensor(X).detach()
 
 
 def _through_cupy(tensor: torch.Tensor, scale: float) -> cupy.ndarray:
@@ -100,8 +110,11 @@ def load(X: Any, scale: float, plan: Plan) -> Any:
     """Return a matrix where the plan wants it: on the device, or on the host as float32."""
     if plan.on_device:
         return as_array(X, scale)
-    rows = torch.as_tensor(X).detach().float()
-    return (rows if scale == 1 else rows * scale).contiguous().numpy()
+    tensor = _tensor(X)
+    rows = tensor.float().contiguous()
+    if scale != 1:
+        rows = rows * scale if rows.data_ptr() == tensor.data_ptr() else rows.mul_(scale)
+    return rows.numpy()
 
 
 def pca(X: Any, n_components: int, seed: int, scale: float, plan: Plan) -> tuple[Any, float | None]:
@@ -135,8 +148,10 @@ def _pca_in_core(X: cupy.ndarray, n_components: int) -> tuple[cupy.ndarray, floa
 
 def neighbors(X: Any, plan: GraphPlan) -> Graph:
     """Return the neighbour graph of a matrix."""
-    if plan.kind == "batched" and not isinstance(X, np.ndarray):
+    if plan.kind == "batched":
         X = to_host(X)
+    elif isinstance(X, np.ndarray):
+        X = as_array(X)
     return gpu_graph.build(X, plan)
 
 

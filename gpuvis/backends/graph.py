@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 Array = Any
-BLOCK_ROWS = 1 << 18  # of the graph, taken at a time
+BLOCK_ROWS = 1 << 16  # of the graph, taken at a time
 FARTHEST = 100  # times the largest squared distance: so far away that the probability is 0 in float32
 
 
@@ -38,15 +38,20 @@ def repaired(indices: Array, distances: Array, xp: Any) -> Graph:
     """Put every row itself into its column 0, in place.
 
     Among equal rows a search may return any of them first, or so many that the row itself is not among them; then the
-    last neighbour makes room. Distances that are not finite (the cosine of a row of zeros) become 1, and rounding below
-    0 becomes 0.
+    last neighbour makes room. A search in batches may leave places unfilled, with no row's number and float32's largest
+    distance (cuVS 26.10, all_neighbors_batched.cuh); the cosine of a row of zeros is no number. Such distances become
+    the largest of their row, so that they still rise, and such neighbours the row itself. Rounding below 0 becomes 0.
     """
     rows, k = indices.shape
     columns = xp.arange(k)[None, :]
     for start in range(0, rows, BLOCK_ROWS):
         found, far = indices[start : start + BLOCK_ROWS], distances[start : start + BLOCK_ROWS]
-        far[:] = xp.maximum(xp.where(xp.isfinite(far), far, 1), 0)
         own = xp.arange(start, start + len(found))[:, None]
+        real = (found >= 0) & (found < rows)
+        known = real & xp.isfinite(far)
+        largest = xp.where(known.any(1), xp.where(known, far, 0).max(1), 1)[:, None]
+        far[:] = xp.maximum(xp.where(known, far, largest), 0)
+        found[:] = xp.where(real, found, own)
         if not bool((found[:, :1] == own).all()):
             here = found == own
             at = xp.where(here.any(1), here.argmax(1), k - 1)[:, None]
@@ -78,7 +83,7 @@ def for_perplexity(distances: Array, xp: Any) -> Array:
     array of shape (N, k), float32
     """
     squared = xp.square(distances)
-    squared[:, 1:] -= squared[:, 1:2]
+    squared[:, 1:] -= squared[:, 1:2].copy()  # of its own: CuPy reads and writes in any order
     largest = float(squared.max())
     squared[:, 0] = FARTHEST * (largest or 1.0)
     return squared

@@ -155,41 +155,35 @@ def draft(work: Work) -> Plan:
     SettingsError
         An exact graph is needed, by --deterministic or by its metric, and would take too long.
     """
-    pca, steps = _begin(work)
+    loading = footprint.loading(work.rows, work.columns, work.itemsize)
+    pca, in_core = _pca(work, loading)
     matrix = footprint.matrix(work.rows, work.width)
     beside = footprint.approximate_graph(work.rows, work.width, SHARED_K)
-    on_device = work.fits(Bytes(matrix + beside.device)) and (pca is not None or work.fits(steps["read"]))
-    if on_device:
-        held = Bytes(matrix)
-    else:
-        held = Bytes(0, matrix if work.settings.pca_dim or work.itemsize != footprint.FLOAT else 0)
-        steps.pop("read")
-    if pca == "streamed":
-        steps["pca"] = footprint.pca_streamed(work.rows, work.columns).plus(held)
+    on_device = work.fits(Bytes(matrix + beside.device)) and (pca is not None or work.fits(loading))
+    mapped = pca is None and work.itemsize == footprint.FLOAT  # the file itself serves as the matrix on the host
+    held = Bytes(matrix) if on_device else Bytes(0, 0 if mapped else matrix)
+    steps = {"load": loading if on_device else held}
+    if pca:
+        streamed = footprint.pca_streamed(work.rows, work.columns).plus(held)
+        steps = {"pca": in_core if pca == "in core" else streamed}
     graphs = {method: _graph(work, method, held) for method in work.settings.methods}
+    searches = [held.plus(_search(work, graph, held)) for graph in graphs.values()]
+    steps["neighbors"] = Bytes(*(max(side) for side in zip(*searches, strict=True)))
+    steps["start"] = held.plus(_start(work, max(graph.k for graph in graphs.values())))
     last = work.settings.methods[-1]
     for method, graph in graphs.items():
-        name = "neighbors" if method == "umap" else "neighbors (t-SNE)"
-        steps[name] = held.plus(_search(work, graph))
-        if method == "tsne" and work.settings.tsne and work.settings.tsne.init == "pca":
-            start = Bytes(footprint.pca_streamed(work.rows, work.width).device).plus(
-                Bytes(footprint.NEIGHBOUR * work.rows * graph.k)
-            )
-            steps["start"] = held.plus(start)
         steps[method] = _layout(work, method, graph).plus(Bytes(0) if method == last else held)
     return Plan(pca, on_device, graphs, steps, {m: SAME if g.kind == "exact" else DIFFERS for m, g in graphs.items()})
 
 
-def _begin(work: Work) -> tuple[str | None, dict[str, Bytes]]:
-    """Plan reading and PCA."""
-    read = footprint.loading(work.rows, work.columns, work.itemsize)
+def _pca(work: Work, loading: Bytes) -> tuple[str | None, Bytes]:
+    """Say how PCA is done, and what it takes in core."""
     if work.settings.pca_dim is None:
-        return None, {"read": read}
-    in_core = footprint.pca_in_core(work.rows, work.columns, work.settings.pca_dim)
-    in_core = in_core.plus(Bytes(footprint.matrix(work.rows, work.columns)))
-    if work.fits(read) and work.fits(in_core):
-        return "in core", {"read": read, "pca": in_core}
-    return "streamed", {"read": Bytes(0), "pca": Bytes(0)}
+        return None, Bytes(0)
+    whole = Bytes(footprint.matrix(work.rows, work.columns))
+    needed = footprint.pca_in_core(work.rows, work.columns, work.settings.pca_dim).plus(whole)
+    in_core = Bytes(max(loading.device, needed.device), needed.host)
+    return ("in core" if work.fits(in_core) else "streamed"), in_core
 
 
 def _graph(work: Work, method: Method, held: Bytes) -> GraphPlan:
@@ -199,7 +193,7 @@ def _graph(work: Work, method: Method, held: Bytes) -> GraphPlan:
     must = work.settings.deterministic or asked.metric not in APPROXIMATE_METRICS
     wide = min(max(k, SHARED_K), work.rows)
     exact = GraphPlan(asked.metric, wide, "exact")
-    if must or (multiply_adds <= EXACT_WORK and work.fits(held.plus(_search(work, exact)))):
+    if must or (multiply_adds <= EXACT_WORK and work.fits(held.plus(_search(work, exact, held)))):
         hours = multiply_adds / 64 / PAIRS_PER_SECOND / 3600
         if hours > LONGEST_HOURS:
             why = "--deterministic" if work.settings.deterministic else f"{method}_metric {asked.metric}"
@@ -211,15 +205,24 @@ def _graph(work: Work, method: Method, held: Bytes) -> GraphPlan:
     on_host = work.rows * k > MOST_ROWS
     plans = [GraphPlan(asked.metric, k, "nn_descent")] if held.device and not on_host else []
     plans += [GraphPlan(asked.metric, k, "batched", clusters, on_host) for clusters in (4, 8, 16, 32, 64, 128, 256)]
-    return next((one for one in plans if work.fits(held.plus(_search(work, one)))), plans[-1])
+    return next((one for one in plans if work.fits(held.plus(_search(work, one, held)))), plans[-1])
 
 
-def _search(work: Work, graph: GraphPlan) -> Bytes:
+def _search(work: Work, graph: GraphPlan, held: Bytes) -> Bytes:
     if graph.kind == "exact":
-        return footprint.exact_graph(work.rows, graph.k)
+        copied = 0 if held.device else footprint.matrix(work.rows, work.width)
+        return footprint.exact_graph(work.rows, graph.k).plus(Bytes(copied))
     if graph.kind == "nn_descent":
         return footprint.approximate_graph(work.rows, work.width, graph.k)
     return footprint.batched_graph(work.rows, work.width, graph.k, graph.n_clusters, graph.on_host)
+
+
+def _start(work: Work, k: int) -> Bytes:
+    """Find the first two principal components of the matrix for t-SNE, while the graph is there."""
+    found = footprint.NEIGHBOUR * work.rows * k + footprint.matrix(work.rows, 2)
+    asked = work.settings.tsne
+    pca = footprint.pca_streamed(work.rows, work.width).device if asked and asked.init == "pca" else 0
+    return Bytes(found + pca)
 
 
 def _layout(work: Work, method: Method, graph: GraphPlan) -> Bytes:

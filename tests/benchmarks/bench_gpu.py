@@ -30,8 +30,7 @@ from gpuvis.steps import Steps
 
 SIZES = ("1400x1152", "70000x784", "300000x512", "1000000x512")
 TYPES = {"fp16": torch.float16, "fp32": torch.float32}
-STEPS = ("read", "load", "pca", "neighbors", "layout", "save")
-PLANNED = {"load": "read"}
+STEPS = ("read", "load", "pca", "neighbors", "start", "layout", "save")
 GIB = 2**30
 
 
@@ -86,11 +85,10 @@ def run_once(folder: Path, settings: Settings, chosen: tuple[Any, str]) -> Timed
     taken = {"layout" if name == method else name: step for name, step in told["steps"].items()}
     planned = {name: step["device"] for name, step in ((told["plan"] or {}).get("steps") or {}).items()}
     planned["layout"] = planned.get(method, 0)
-    planned["neighbors"] = planned.get("neighbors") or planned.get("neighbors (t-SNE)", 0)
     return Timed(
         {name: step["seconds"] for name, step in taken.items()},
         {name: step.get("peak_device_bytes", 0) for name, step in taken.items()},
-        {name: planned.get(PLANNED.get(name, name), 0) for name in taken},
+        {name: planned.get(name, 0) for name in taken},
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rapids_double.array import ndarray, on_device, operand
+from rapids_double.array import ndarray, on_device, operand, refuse_overlap
 from rapids_double.device import device
 from rapids_double.signatures import as_recorded
 
@@ -37,6 +37,7 @@ def _binary(name: str, compute: Callable[[Any, Any], Any]) -> tuple[Callable[...
 def _in_place(name: str, compute: Callable[[Any, Any], Any]) -> Callable[..., Any]:
     def method(self: ndarray, other: Any) -> ndarray:
         device.launch(f"cupy.{name}")
+        refuse_overlap(self._host, operand(other))
         with np.errstate(all="ignore"):
             compute(self._host, operand(other))
         return self

@@ -13,6 +13,8 @@ from filelock import FileLock, Timeout
 from gpuvis.errors import OutputError, OutputExistsError
 from gpuvis.interrupts import held_back
 
+_EFFECTIVE = os.access in os.supports_effective_ids
+
 
 def check_writable(folder: Path, needed_bytes: int) -> None:
     """Check that files of so many bytes can be written to a folder, which need not be there yet.
@@ -28,7 +30,7 @@ def check_writable(folder: Path, needed_bytes: int) -> None:
     try:
         if not there.is_dir():
             raise OutputError(f"{there} is not a folder, so nothing can be written below it; choose another --out-dir")
-        if not os.access(there, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+        if not os.access(there, os.W_OK | os.X_OK, effective_ids=_EFFECTIVE):
             raise OutputError(f"{there} is read-only; name a folder that can be written to with --out-dir")
         free = shutil.disk_usage(there).free
     except PermissionError as error:
@@ -37,6 +39,17 @@ def check_writable(folder: Path, needed_bytes: int) -> None:
         raise OutputError(
             f"{there} has {free >> 20} MiB free, but the outputs need about {needed_bytes >> 20}; make room there"
         )
+
+
+def is_writable(folder: Path) -> bool:
+    """Tell whether something can be written to a folder, which need not be there yet."""
+    there = folder
+    while not os.path.lexists(there):
+        there = there.parent
+    try:
+        return there.is_dir() and os.access(there, os.W_OK | os.X_OK, effective_ids=_EFFECTIVE)
+    except OSError:
+        return False
 
 
 @contextmanager

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 import torch
+from process import as_nobody
 
 from gpuvis.backends import choose, cpu
-from gpuvis.errors import NoGpuError, SettingsError
+from gpuvis.errors import NoGpuError, OutputError, SettingsError
 from gpuvis.settings import INITS, METRICS, Settings, Tsne, Umap
 
 
@@ -176,3 +179,29 @@ def test_a_hidden_gpu_is_named_as_the_reason(monkeypatch, hidden) -> None:
 def test_unknown_backends_are_refused() -> None:
     with pytest.raises(SettingsError, match="one of auto, gpu, cpu; found 'tpu'"):
         choose("tpu")
+
+
+def test_compiled_code_goes_where_it_may_be_written(monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "chosen"))
+    cpu._place_for_compiled_code()
+    assert os.environ["NUMBA_CACHE_DIR"] == str(tmp_path / "chosen")
+    writable = {tmp_path}
+    monkeypatch.setattr(cpu.place, "is_writable", lambda folder: folder.parent in writable)
+    monkeypatch.setattr(cpu.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.delenv("NUMBA_CACHE_DIR")
+    monkeypatch.setenv("HOME", "/somebody/else")
+    cpu._place_for_compiled_code()
+    assert os.environ["NUMBA_CACHE_DIR"] == str(tmp_path / f"numba-{os.getuid()}")
+    writable.clear()
+    with pytest.raises(
+        OutputError, match="UMAP compiles code and finds no place to keep it: none of /.*NUMBA_CACHE_DIR"
+    ):
+        cpu._place_for_compiled_code()
+
+
+def test_a_place_that_is_not_there_yet_is_writable_if_its_parent_is(tmp_path) -> None:
+    with as_nobody(tmp_path):
+        assert not cpu.place.is_writable(tmp_path / "a" / "b")
+    assert cpu.place.is_writable(tmp_path / "a" / "b")
+    (tmp_path / "file").touch()
+    assert not cpu.place.is_writable(tmp_path / "file")

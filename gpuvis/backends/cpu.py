@@ -7,14 +7,19 @@ maps should not pay for the other.
 from __future__ import annotations
 
 import math
+import os
+import tempfile
 import warnings
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gpuvis import machine, matrix, table
+from gpuvis import machine, matrix, place, table
 from gpuvis.backends.base import ALL_THE_SAME, Device
 from gpuvis.backends.noted import warnings_noted
+from gpuvis.errors import OutputError
 from gpuvis.pca import fit as fit_pca
 from gpuvis.settings import Method, Settings, Tsne, Umap
 
@@ -97,6 +102,7 @@ def start(X: np.ndarray, asked: Umap | Tsne) -> np.ndarray:
 
 def umap(X: np.ndarray, graph: object, settings: Umap, seed: int) -> tuple[np.ndarray, list[str]]:
     """UMAP by umap-learn, on one thread: its seeded results depend on that."""
+    _place_for_compiled_code()
     with warnings_noted() as notes:
         from umap import UMAP
 
@@ -109,6 +115,29 @@ def umap(X: np.ndarray, graph: object, settings: Umap, seed: int) -> tuple[np.nd
         )
         coords = model.fit_transform(X)
     return coords, notes
+
+
+def _place_for_compiled_code() -> None:
+    """Let numba keep what it compiles where this process may write; it gives up where its usual places are not such.
+
+    Raises
+    ------
+    OutputError
+        There is no such place.
+    """
+    package, chosen, home = find_spec("umap"), os.environ.get("NUMBA_CACHE_DIR"), os.environ.get("HOME")
+    beside = Path(package.origin).parent if package and package.origin else None
+    usual = [Path(chosen)] if chosen else [Path(folder) for folder in (beside, home) if folder]
+    if any(map(place.is_writable, usual)):
+        return
+    others = [Path(folder) / f"numba-{os.getuid()}" for folder in (tempfile.gettempdir(), "/dev/shm")]
+    for other in filter(place.is_writable, others):
+        os.environ["NUMBA_CACHE_DIR"] = str(other)
+        return
+    raise OutputError(
+        f"UMAP compiles code and finds no place to keep it: none of {', '.join(map(str, (*usual, *others)))} can be "
+        "written; set NUMBA_CACHE_DIR to a folder that can"
+    )
 
 
 def tsne(X: np.ndarray, graph: object, settings: Tsne, seed: int) -> tuple[np.ndarray, list[str]]:

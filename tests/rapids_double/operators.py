@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from rapids_double.array import ndarray, on_device, operand, refuse_overlap
+from rapids_double.array import ndarray, on_device, operand
 from rapids_double.device import device
+from rapids_double.overlap import refuse_overlap
 from rapids_double.signatures import as_recorded
 
 BINARY = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and_", "or_", "xor", "matmul")

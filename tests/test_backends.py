@@ -193,9 +193,7 @@ def test_compiled_code_goes_where_it_may_be_written(monkeypatch, tmp_path) -> No
     cpu._place_for_compiled_code()
     assert os.environ["NUMBA_CACHE_DIR"] == str(tmp_path / f"numba-{os.getuid()}")
     writable.clear()
-    with pytest.raises(
-        OutputError, match="UMAP compiles code and finds no place to keep it: none of /.*NUMBA_CACHE_DIR"
-    ):
+    with pytest.raises(OutputError, match="UMAP compiles code and finds no place to keep it: .*NUMBA_CACHE_DIR"):
         cpu._place_for_compiled_code()
 
 

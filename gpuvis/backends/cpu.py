@@ -27,6 +27,7 @@ name, xp = "cpu", np
 SAFE = (1e-12, 1e12)  # 10^8 squares of such values, summed, neither overflow nor vanish
 read_table = table.read
 WIDEST = 8192  # columns up to which the covariance is formed
+SHARED_MEMORY = "/dev/shm"  # noqa: S108  a folder of our own in it
 
 
 def describe() -> Device:
@@ -130,10 +131,12 @@ def _place_for_compiled_code() -> None:
     usual = [Path(chosen)] if chosen else [Path(folder) for folder in (beside, home) if folder]
     if any(map(place.is_writable, usual)):
         return
-    others = [Path(folder) / f"numba-{os.getuid()}" for folder in (tempfile.gettempdir(), "/dev/shm")]
+    others = [Path(folder) / f"numba-{os.getuid()}" for folder in (tempfile.gettempdir(), SHARED_MEMORY)]
     for other in filter(place.is_writable, others):
-        os.environ["NUMBA_CACHE_DIR"] = str(other)
-        return
+        other.mkdir(mode=0o700, exist_ok=True)
+        if other.stat().st_uid == os.getuid():  # code from a folder of somebody else's would be run
+            os.environ["NUMBA_CACHE_DIR"] = str(other)
+            return
     raise OutputError(
         f"UMAP compiles code and finds no place to keep it: none of {', '.join(map(str, (*usual, *others)))} can be "
         "written; set NUMBA_CACHE_DIR to a folder that can"

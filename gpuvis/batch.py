@@ -148,7 +148,8 @@ def run(request: Request, watcher: Watcher) -> Report:
                     take(outcome)
                 if decided:
                     works.append(decided)
-            ready = _ready(worker, report, request) if works else worker
+            wanted = works or request.backend == "gpu"  # which is an error without one, whatever there is to do
+            ready = _ready(worker, report, request) if wanted else worker
             watcher.begin(works, report.backend)
             for number, work in enumerate(works, 1):
                 watcher.folder(number, work.job.folder)
@@ -191,7 +192,11 @@ def _ready(worker: _Here | Worker, report: Report, request: Request) -> _Here | 
     """Wait for the choice. If a child can only use the CPU, this process can do that as well."""
     choice = worker.choice()
     report.backend = choice.name
-    logger.info("backend: %s, because %s", choice.name, choice.reason)
+    surprising = isinstance(worker, Worker) and choice.name == "cpu" and request.backend == "auto"
+    if surprising and not obstacle("auto"):  # RAPIDS is installed: somebody counts on the GPU
+        logger.warning("%s", choice.reason)
+    else:
+        logger.info("backend: %s, because %s", choice.name, choice.reason)
     if isinstance(worker, Worker) and choice.name == "cpu" and request.timeout is None:
         worker.close()
         return _Here(choose("cpu")[0], choice.reason)

@@ -47,23 +47,29 @@ class Choice:
 def serve(pipe: Connection, choose: Choose, name: str, level: int) -> None:
     """Be the child: choose a backend, and do jobs until the parent lets go of the pipe."""
     try:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes at once; the parent decides
-        signal.signal(signal.SIGTERM, stop)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
-        with suppress(OSError):
-            os.dup2(2, 1)  # for libraries that chatter: stdout is for paths
-        jobs: SimpleQueue[tuple[Job, str]] = SimpleQueue()
-        threading.Thread(target=_follow, args=(pipe, jobs), daemon=True).start()
-        tell = _teller(pipe)
-        logger = logging.getLogger("gpuvis")
-        logger.addHandler(_Forward(tell))
-        logger.setLevel(level)
-        backend = _chosen(choose, name, tell)
-        while backend and _work(*jobs.get(), backend, tell):
-            pass
+        try:
+            _serve(pipe, choose, name, level)
+        finally:  # a stop can come twice: from the terminal's process group, and as the parent lets go
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
     except Stopped:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def _serve(pipe: Connection, choose: Choose, name: str, level: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes at once; the parent decides
+    signal.signal(signal.SIGTERM, stop)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+    with suppress(OSError):
+        os.dup2(2, 1)  # for libraries that chatter: stdout is for paths
+    jobs: SimpleQueue[tuple[Job, str]] = SimpleQueue()
+    threading.Thread(target=_follow, args=(pipe, jobs), daemon=True).start()
+    tell = _teller(pipe)
+    logger = logging.getLogger("gpuvis")
+    logger.addHandler(_Forward(tell))
+    logger.setLevel(level)
+    backend = _chosen(choose, name, tell)
+    while backend and _work(*jobs.get(), backend, tell):
         pass
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _follow(pipe: Connection, jobs: SimpleQueue[tuple[Job, str]]) -> None:

@@ -13,10 +13,10 @@ from typing import Any
 import click
 
 from gpuvis import __version__
-from gpuvis.errors import GpuvisError
+from gpuvis.errors import DataError, GpuvisError
 from gpuvis.interrupts import STOPS, Stopped, stop
 from gpuvis.options import COUNT, PATH, SIZE, columns, of_settings, option, settings_of
-from gpuvis.settings import Page
+from gpuvis.settings import MIN_ROWS, Page
 
 
 def _ignore_stops() -> None:
@@ -80,7 +80,7 @@ ITEMSIZES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
 @option("no_html", is_flag=True, help="Save coordinates only.")
 @click.option("--backend", type=click.Choice(["auto", "gpu", "cpu"]), default="auto", show_default=True,
               help="Where to work.")
-@option("gpu_memory_limit", type=SIZE, help="The most of the GPU's memory to use, as 20GiB.  [default: what is free]")
+@option("gpu_memory_limit", type=SIZE, help="Plan within so much of the GPU's memory, as 20GiB.  [default: what is free]")
 @click.option("--timeout", type=float, metavar="SECONDS",
               help="Longest that one step of a map may take; after that its folder fails, and the next one goes on.  "
                    "[default: no limit]")
@@ -205,13 +205,14 @@ def plan(rows: int, dim: int, gpu_memory: int, host_memory: int | None, dtype: s
     from gpuvis.backends import sizing
     from gpuvis.backends.footprint import Bytes
 
+    if rows < MIN_ROWS:
+        raise DataError(f"{rows} rows are too few: a map needs {MIN_ROWS} or more")
     settings, notes = settings_of(flags).fitted_to(rows, dim)
     planning.check(settings)
     room = Bytes(gpu_memory, host_memory or 0)
-    done = sizing.plan(planning.Work(rows, dim, ITEMSIZES[dtype], settings, room, host_memory is not None))
-    if as_json:
-        click.echo(json.dumps(done.describe(), indent=2))
-        return
+    work = planning.Work(rows, dim, ITEMSIZES[dtype], settings, room, host_memory is not None)
+    drafted = planning.draft(work)
     for note in notes:
         click.echo(f"note: {note}", err=True)
-    click.echo("\n".join(done.lines()))
+    click.echo(json.dumps(drafted.describe(), indent=2) if as_json else "\n".join(drafted.lines()))
+    sizing.plan(work)  # says so if it does not fit

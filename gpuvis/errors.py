@@ -74,6 +74,5 @@ _SIGNS_OF_NO_MEMORY = (
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error means that memory ran out; torch and CUDA's libraries raise a RuntimeError for it."""
-    told = isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS_OF_NO_MEMORY)
-    return isinstance(error, MemoryError) or told
+    """Tell whether an error means that memory ran out; torch and CUDA's libraries have classes of their own."""
+    return isinstance(error, MemoryError) or any(sign in str(error) for sign in _SIGNS_OF_NO_MEMORY)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache as once
 from functools import partial
@@ -142,7 +143,8 @@ def run(job: Job, backend: Backend, reason: str, steps: Steps) -> Generator[Outc
             try:
                 yield from _compute(job, job.settings.only(*todo), (backend, reason), steps)
             finally:
-                backend.give_back()
+                with suppress(Exception):  # a device that is lost has failed the maps already
+                    backend.give_back()
 
 
 def _told(job: Job, method: Method, make: Callable[[], Outcome]) -> Outcome:
@@ -170,9 +172,10 @@ def _compute(job: Job, settings: Settings, chosen: tuple[Backend, str], steps: S
     start = time.perf_counter()
     with steps("read"):
         cache = _cache().read(job.folder, chosen[0].read_table)
-        plan = reduction.plan(cache.embeddings, settings, chosen[0])
+        reduction.plan(cache.embeddings, settings, chosen[0])  # refuse what cannot be before reading it through
         before = fingerprint.stamp(job.folder)
         largest = cache.verify()
+        plan = reduction.plan(cache.embeddings, settings, chosen[0], largest)
         told = record.of_input(cache, fingerprint.of_cache(job.folder))
     for note in (*cache.notes, *settings.fitted_to(*cache.embeddings.shape)[1]):
         logger.warning("%s: %s", job.folder, note)

@@ -54,7 +54,11 @@ def memory_available() -> int:
     lines = dict(line.split(":", 1) for line in _read("/proc/meminfo").splitlines() if ":" in line)
     free = int(lines["MemAvailable"].split()[0]) * 1024 if "MemAvailable" in lines else memory_bytes()
     limit, used = (_read(f"/sys/fs/cgroup/memory.{name}").strip() for name in ("max", "current"))
-    return max(0, min(free, int(limit) - int(used))) if limit.isdigit() and used.isdigit() else free
+    if not (limit.isdigit() and used.isdigit()):
+        return free
+    parts = dict(line.split() for line in _read("/sys/fs/cgroup/memory.stat").splitlines())
+    cached = sum(int(parts.get(name, 0)) for name in ("active_file", "inactive_file"))  # files that can be read again
+    return max(0, min(free, int(limit) - int(used) + cached))
 
 
 def _read(path: str) -> str:

@@ -13,8 +13,8 @@ import click
 
 from gpuvis.settings import INITS, Settings, Tsne, Umap
 
-UNITS = {"": 1, **{f"{letter}{kind}": base ** (1 + power) for power, letter in enumerate("kmgt")
-                   for kind, base in (("", 1024), ("b", 1000), ("ib", 1024))}}  # fmt: skip
+UNITS = {f"{letter}{kind}": base ** (2 + power) for power, letter in enumerate("mgt")
+         for kind, base in (("", 1024), ("b", 1000), ("ib", 1024))}  # fmt: skip
 _umap, _tsne = Umap(), Tsne()
 
 
@@ -47,10 +47,9 @@ class _Size(click.ParamType):  # type: ignore[type-arg]  # generic since click 8
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         found = re.fullmatch(r"\s*(\d+(?:\.\d+)?(?:e\d+)?)\s*([a-z]*)\s*", str(value).lower())
-        unit = "" if found and found[2] == "b" else found and found[2]
-        if not found or unit not in UNITS or float(found[1]) == 0:
-            self.fail(f"{value!r} is no size; expected a number with a unit, as 80GiB or 24GB", param, ctx)
-        return int(float(found[1]) * UNITS[unit])
+        if not found or found[2] not in UNITS or float(found[1]) * UNITS[found[2]] < 1 << 20:
+            self.fail(f"{value!r} is no size of a MiB or more; expected a number with a unit, as 80GiB", param, ctx)
+        return int(float(found[1]) * UNITS[found[2]])
 
 
 class _Count(click.ParamType):  # type: ignore[type-arg]

@@ -137,7 +137,10 @@ class Outputs:
             return f"the cache cannot be compared with it ({error.strerror})"
         before = record["effective"]
         now = settings.fitted_to(told["rows"], told["columns"])[0].describe(self.method)
-        changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
+        keys = before.keys() | now.keys()
+        if str(record.get("repeatable")).startswith("identical"):  # --deterministic asks for no more
+            keys -= {"deterministic"}
+        changed = sorted(key for key in keys if before.get(key) != now.get(key))
         if changed:
             told = (f"{k} {_shown(before.get(k))} (now {_shown(now.get(k))})" for k in changed)
             return f"it was made with {', '.join(told)}"

@@ -63,6 +63,7 @@ def fit(blocks: Iterable[Array], n_components: int, xp: Any) -> Pca:
         rows += len(block)
         total = total + shifted.sum(0, dtype=xp.float64)
         gram = gram + (shifted.T @ shifted).astype(xp.float64)
+        del block, shifted  # before the next block is made
     mean = total / rows
     covariance = (gram - rows * mean[:, None] * mean[None, :]) / (rows - 1)
     variances, axes = xp.linalg.eigh(covariance)  # rising

@@ -107,8 +107,9 @@ def reduce(X: Any, settings: Settings | None = None, backend: str = "auto") -> d
         X = _adopted(X, chosen)
         matrix.check_shape(X)
         matrix.check_type(X)
-        planned = plan(X, settings, chosen)
-        prepared = prepare(X, settings, chosen, steps, (planned, matrix.check_finite(X)))
+        plan(X, settings, chosen)
+        largest = matrix.check_finite(X)
+        prepared = prepare(X, settings, chosen, steps, (plan(X, settings, chosen, largest), largest))
     except DataError as error:
         raise DataError(f"X {error}") from None
     return {method: embed(prepared, method, chosen, steps) for method in settings.methods}
@@ -121,8 +122,8 @@ def _adopted(X: Any, backend: Backend) -> Any:
     return np.from_dlpack(X) if hasattr(X, "__dlpack__") else np.asarray(X)
 
 
-def plan(X: Any, settings: Settings, backend: Backend) -> Plan | None:
-    """Say how a matrix will be reduced, before anything is computed.
+def plan(X: Any, settings: Settings, backend: Backend, largest: float | None = None) -> Plan | None:
+    """Say how a matrix will be reduced, before anything is computed; better if its largest value in size is known.
 
     Raises
     ------
@@ -131,9 +132,11 @@ def plan(X: Any, settings: Settings, backend: Backend) -> Plan | None:
     OutOfMemoryError
         It does not fit.
     """
-    backend.check(settings)
     rows, columns = X.shape
-    return backend.plan(rows, columns, X.itemsize, settings.fitted_to(rows, columns)[0])
+    fitted, _ = settings.fitted_to(rows, columns)
+    backend.check(fitted)
+    scaled = largest is not None and matrix.scale(largest, backend.SAFE) != 1
+    return backend.plan(rows, columns, X.itemsize, fitted, scaled)
 
 
 def prepare(X: Any, settings: Settings, backend: Backend, steps: Steps, known: tuple[Plan | None, float]) -> Prepared:
@@ -170,21 +173,21 @@ def embed(prepared: Prepared, method: Method, backend: Backend, steps: Steps) ->
 
 def _take(prepared: Prepared, method: Method, backend: Backend, steps: Steps) -> tuple[Array, Any]:
     """Return what the layout of one map starts from; graphs and the matrix go with the last map that needs them."""
-    asked, X, graph = getattr(prepared.fitted, method), prepared.X, None
     planned = prepared.plan.graphs if prepared.plan else {}
-    if method in planned:
-        how = planned[method]
-        if how not in prepared.graphs:
-            with steps("neighbors"):
-                prepared.graphs[how] = backend.neighbors(X, how)
-        graph = prepared.graphs[how]
-    prepared.waiting.remove(method)
+    prepared.waiting.remove(method)  # whatever becomes of it
+    X, graph = prepared.X, None
     if not prepared.waiting:
         prepared.X = None
-    if planned:
+    if method in planned:
+        how = planned[method]
+        graph = prepared.graphs.pop(how, None)
+        if graph is None:
+            with steps("neighbors"):
+                graph = backend.neighbors(X, how)
+        if how in map(planned.get, prepared.waiting):
+            prepared.graphs[how] = graph
         with steps("start"):  # as it ends, so does the matrix, unless another map needs it
-            X = backend.start(X, asked)
-    prepared.graphs = {how: kept for how, kept in prepared.graphs.items() if how in map(planned.get, prepared.waiting)}
+            X = backend.start(X, getattr(prepared.fitted, method))
     return X, graph
 
 

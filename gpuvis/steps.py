@@ -6,7 +6,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 
 def peak_bytes() -> int:
@@ -44,7 +44,12 @@ class Steps:
         """Time the block as the step `name`."""
         self._watch(name)
         start = time.perf_counter()
-        yield
+        try:
+            yield
+        except BaseException:
+            with suppress(Exception):
+                self._settle()  # what a step held that failed is not the next one's
+            raise
         noted = self._settle()
         seconds = time.perf_counter() - start
         self.taken[name] = {"seconds": round(seconds, 4), "peak_memory_bytes": peak_bytes(), **noted}

@@ -57,7 +57,7 @@ def test_a_tensor_with_strides_or_gradient_becomes_c_ordered(backend) -> None:
 
 
 def test_pca_is_the_projection_on_the_principal_axes(backend, X) -> None:
-    scores, kept = backend.pca(X, 3, 1, 1.0, backend.plan(*X.shape, 4, Settings(pca_dim=3)))
+    scores, kept = backend.pca(X, 3, 1, 1.0, backend.plan(*X.shape, 4, Settings(pca_dim=3), False))
     centred = X.astype(np.float64) - X.mean(0, dtype=np.float64)
     _, s, axes = np.linalg.svd(centred, full_matrices=False)
     np.testing.assert_allclose(np.abs(backend.to_host(scores)), np.abs(centred @ axes[:3].T), atol=1e-3)
@@ -66,7 +66,7 @@ def test_pca_is_the_projection_on_the_principal_axes(backend, X) -> None:
 
 def test_pca_of_equal_rows_has_no_variance_to_keep(backend) -> None:
     X = np.ones((20, 4), np.float32)
-    scores, kept = backend.pca(X, 2, 1, 1.0, backend.plan(*X.shape, 4, Settings(pca_dim=2)))
+    scores, kept = backend.pca(X, 2, 1, 1.0, backend.plan(*X.shape, 4, Settings(pca_dim=2), False))
     np.testing.assert_allclose(backend.to_host(scores), 0, atol=1e-6)
     assert kept is None
 
@@ -90,7 +90,7 @@ def draw(backend, X: np.ndarray, asked: Umap | Tsne, seed: int = 1) -> np.ndarra
 def layout(backend, X: np.ndarray, asked: Umap | Tsne, seed: int = 1):
     """Go the way of a reduction: plan, graph, start, layout."""
     method = "umap" if isinstance(asked, Umap) else "tsne"
-    plan = backend.plan(*X.shape, 4, Settings(**{"umap": None, method: asked}))
+    plan = backend.plan(*X.shape, 4, Settings(**{"umap": None, method: asked}), False)
     X = backend.load(X, 1.0, plan)
     graph = backend.neighbors(X, plan and plan.graphs[method])
     return getattr(backend, method)(backend.start(X, asked), graph, asked, seed)

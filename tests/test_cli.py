@@ -244,3 +244,45 @@ def test_every_option_is_in_the_readme() -> None:
         for parameter in command.params:
             names = parameter.opts if isinstance(parameter, click.Option) else ["FOLDER", "DIR"]
             assert any(re.search(rf"[` ]{name}\b", readme) for name in names), names
+
+
+def test_plan_says_what_fits_and_what_would() -> None:
+    done = call("plan", "--rows", "1e6", "--dim", "512", "--gpu-memory", "24GiB", "--pca_dim", "50", "--umap", "--tsne")
+    assert done.exit_code == 0
+    assert "umap         neighbours: exact; repeatable: identical" in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("peak ")
+    done = call("plan", "--rows", "50e6", "--dim", "1152", "--gpu-memory", "80GiB")
+    assert done.exit_code == 4
+    assert "peak" in done.stdout
+    assert "step umap of 50,000,000 × 1,152 needs 135.2 GiB on the device" in done.stderr
+    assert done.stderr.strip().endswith("use --umap_neighbors 16")
+    told = json.loads(call("plan", "--rows", "1400", "--dim", "1152", "--gpu-memory", "16GB", "--json").stdout)
+    assert told["graphs"]["umap"]["kind"] == "exact"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--rows", "4", "--dim", "9", "--gpu-memory", "8GiB"], "4 rows are too few: a map needs 5 or more"),
+        (
+            ["--rows", "9", "--dim", "9", "--gpu-memory", "80"],
+            "'80' is no size of a MiB or more; expected a number",
+        ),
+        (["--rows", "9", "--dim", "9", "--gpu-memory", "0GiB"], "'0GiB' is no size of a MiB or more"),
+        (["--rows", "9.5", "--dim", "9", "--gpu-memory", "8GiB"], "'9.5' is no whole number above 0, as 1400 or 50e6"),
+        (["--rows", "9", "--dim", "0", "--gpu-memory", "8GiB"], "'0' is no whole number above 0"),
+    ],
+)
+def test_plan_refuses_what_is_no_job(options, message) -> None:
+    done = call("plan", *options)
+    assert done.exit_code in {1, 2}
+    assert message in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("80GiB", 80 << 30), ("24GB", 24 * 10**9), ("1.5 g", 3 << 29), ("500m", 500 << 20)]
+)
+def test_sizes_have_units(text, size) -> None:
+    from gpuvis.options import SIZE
+
+    assert SIZE.convert(text, None, None) == size

@@ -127,7 +127,7 @@ def tight(monkeypatch, device: int) -> None:
 def test_tsne_leaves_the_graph_as_it_was(rapids) -> None:
     backend, _ = choose("gpu")
     asked = gpuvis.Tsne(perplexity=31.4)  # as many neighbours as the graph has columns: it is not trimmed, which copies
-    planned = backend.plan(*X.shape, 4, gpuvis.Settings(umap=None, tsne=asked))
+    planned = backend.plan(*X.shape, 4, gpuvis.Settings(umap=None, tsne=asked), False)
     there = backend.load(torch.from_numpy(X), 1.0, planned)
     graph = backend.neighbors(there, planned.graphs["tsne"])
     before = graph.distances.copy()
@@ -145,7 +145,7 @@ def test_a_matrix_that_does_not_fit_twice_is_streamed_to_the_same_scores(rapids,
     backend, _ = choose("gpu")
     settings = gpuvis.Settings(umap=gpuvis.Umap(n_neighbors=5), pca_dim=10)
     tall = torch.from_numpy(np.tile(X, (20, 1))).half()
-    in_core = backend.plan(*tall.shape, 2, settings)
+    in_core = backend.plan(*tall.shape, 2, settings, False)
     expected, kept = backend.pca(tall, 10, 1, 2.0**-5, in_core)
     tight(monkeypatch, int(2.9 * 4 * tall.numel()))
     streamed = plan.draft(plan.Work(*tall.shape, 2, settings, gpu_room(backend)))
@@ -164,7 +164,7 @@ def test_a_graph_too_large_for_the_device_is_built_in_batches_from_the_host(rapi
     monkeypatch.setattr("gpuvis.backends.plan.EXACT_WORK", 0)
     wide = torch.from_numpy(np.repeat(X, 40, axis=1)).half()
     tight(monkeypatch, 5_000_000)
-    planned = backend.plan(*wide.shape, 2, settings)
+    planned = backend.plan(*wide.shape, 2, settings, False)
     assert (planned.on_device, planned.graphs["umap"].kind) == (False, "batched")
     assert planned.repeatable["umap"].startswith("no, because")
     rapids.ledger.mark()
@@ -302,6 +302,38 @@ def test_the_record_of_a_run_says_how_it_was_done(rapids, make_cache) -> None:
     assert told["repeatable"] == plan.SAME
     for step in ("pca", "neighbors", "umap"):
         assert 0 < told["steps"][step]["peak_device_bytes"]
+
+
+def test_memory_that_runs_out_in_the_search_is_told_with_the_plan(monkeypatch) -> None:
+    rapids_double.install(monkeypatch, fails={"cuvs.build@600": "out_of_memory"})
+    with pytest.raises(OutOfMemoryError, match=r"does not fit in memory \(std::bad_alloc.* on the device were planned"):
+        gpuvis.reduce(X, QUICK, backend="gpu")
+
+
+def test_scores_lie_where_the_plan_wants_them(rapids) -> None:
+    from dataclasses import replace
+
+    backend, _ = choose("gpu")
+    planned = backend.plan(*X.shape, 4, QUICK, False)
+    scores, _ = backend.pca(torch.from_numpy(X), 30, 1, 1.0, replace(planned, on_device=False))
+    assert isinstance(scores, np.ndarray)
+
+
+def test_a_graph_that_fails_lets_the_matrix_go(rapids, monkeypatch) -> None:
+    from gpuvis.backends import gpu
+    from gpuvis.reduction import embed, plan, prepare
+    from gpuvis.steps import Steps
+
+    backend, _ = choose("gpu")
+    tensor = torch.from_numpy(X)
+    prepared = prepare(tensor, BOTH, backend, Steps(), (plan(tensor, BOTH, backend, 16.0), 16.0))
+    with monkeypatch.context() as patch:
+        patch.setattr(gpu, "neighbors", lambda *args: (_ for _ in ()).throw(ValueError("no")))
+        with pytest.raises(ValueError, match="no"):
+            embed(prepared, "umap", backend, Steps())
+    embed(prepared, "tsne", backend, Steps())
+    assert prepared.X is None
+    assert prepared.graphs == {}
 
 
 def swapped_keywords(gpu, monkeypatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -389,3 +390,15 @@ def test_a_file_in_the_way_of_the_output_folder_is_told(asked, tmp_path) -> None
     (tmp_path / "out").write_text("a file")
     with pytest.raises(OutputError, match="out is not a folder, so nothing can be written below it"):
         job.check(with_(asked, out=tmp_path / "out" / "below"))
+
+
+def test_a_map_that_promises_to_repeat_is_deterministic_enough(asked) -> None:
+    class Same(FirstColumns):
+        def promise(self, method, plan):
+            return "identical coordinates"
+
+    deterministic = with_(asked, settings=replace(asked.settings, deterministic=True))
+    assert run(asked, Same()) == ["written", "written"]
+    assert run(deterministic, Same()) == ["up to date", "up to date"]
+    run(with_(asked, overwrite=True), FirstColumns())
+    assert run(deterministic, FirstColumns()) == ["refused", "refused"]

@@ -102,14 +102,14 @@ def test_the_graph_of_a_map_does_not_depend_on_the_other_map(rows, metric) -> No
 
 
 def test_advice_is_the_mildest_change_that_fits() -> None:
-    with pytest.raises(OutOfMemoryError, match="umap of 50,000,000 × 1,152 needs .* use --umap_neighbors 16$"):
+    with pytest.raises(OutOfMemoryError, match="step umap of 50,000,000 × 1,152 needs .* use --umap_neighbors 16$"):
         sizing.plan(work(50e6, settings=Settings()))
     sizing.plan(work(50e6, settings=Settings(umap=Umap(n_neighbors=16))))
     with pytest.raises(OutOfMemoryError):
         sizing.plan(work(50e6, settings=Settings(umap=Umap(n_neighbors=17))))
     with pytest.raises(OutOfMemoryError, match="umap alone would fit"):
         sizing.plan(work(20e6, settings=replace(BOTH, pca_dim=50)))
-    with pytest.raises(OutOfMemoryError, match="t-SNE of 50,000,000 rows with 92 neighbours each has more entries"):
+    with pytest.raises(OutOfMemoryError, match="tsne of 50,000,000 rows with 92 neighbours each has more entries"):
         sizing.plan(work(50e6, settings=Settings(umap=None, tsne=Tsne(), pca_dim=50)))
 
 
@@ -188,3 +188,17 @@ def test_an_exact_graph_of_a_matrix_on_the_host_counts_the_copy_of_it() -> None:
 def test_every_step_of_a_reduction_is_planned_by_its_name() -> None:
     assert set(sizing.plan(work(1_400)).steps) == {"load", "neighbors", "start", "umap", "tsne"}
     assert set(sizing.plan(work(1_400, settings=Settings(pca_dim=50))).steps) == {"pca", "neighbors", "start", "umap"}
+
+
+def test_an_exact_graph_with_more_entries_than_can_be_counted_is_refused() -> None:
+    asked = Settings(umap=None, tsne=Tsne(metric="euclidean"), pca_dim=50, deterministic=True)
+    with pytest.raises(OutOfMemoryError, match="tsne of 25,000,000 rows with 92 neighbours each has more"):
+        sizing.plan(work(25e6, settings=asked, device=1000))
+
+
+def test_a_mapped_file_is_no_copy_on_the_host_unless_it_is_scaled() -> None:
+    asked = work(20e6, settings=Settings(umap=Umap(n_neighbors=15)), host=512)
+    whole = footprint.matrix(20_000_000, 1152)
+    assert plan.draft(asked).steps["load"].host == 0
+    assert plan.draft(replace(asked, scaled=True)).steps["load"].host == whole
+    assert plan.draft(replace(asked, itemsize=2)).steps["load"].host == whole

@@ -59,8 +59,11 @@ class Backend(Protocol):
     def check(self, settings: Settings) -> None:
         """Raise `SettingsError` for what this backend does not know."""
 
-    def plan(self, rows: int, columns: int, itemsize: int, settings: Settings) -> Plan | None:
-        """Say how a reduction with fitted settings will be done (None: there is one way only)."""
+    def plan(self, rows: int, columns: int, itemsize: int, settings: Settings, scaled: bool = False) -> Plan | None:
+        """Say how a reduction with fitted settings will be done (None: there is one way only).
+
+        `scaled`: the values of the matrix have to be scaled, so that even a mapped file is copied.
+        """
 
     def promise(self, method: Method, plan: Plan | None) -> str:
         """Return what is promised about repeating a map with the same input, settings and seed."""

@@ -39,7 +39,7 @@ def check(settings: Settings) -> None:
     """Refuse nothing: all metrics are known here."""
 
 
-def plan(rows: int, columns: int, itemsize: int, settings: Settings) -> None:
+def plan(rows: int, columns: int, itemsize: int, settings: Settings, scaled: bool = False) -> None:
     """Plan nothing: there is one way."""
 
 

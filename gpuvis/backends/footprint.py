@@ -59,9 +59,9 @@ def pca_in_core(rows: int, columns: int, n_components: int) -> Bytes:
 
 
 def pca_streamed(rows: int, columns: int) -> Bytes:
-    """Hold a chunk with its shifted copy, and matrices of float64 for the covariance and its eigenvectors."""
+    """Hold a chunk, as it crossed and as float32, its shifted copy, and matrices of float64 for the eigenvectors."""
     chunk = min(CHUNK, matrix(rows, columns))
-    return Bytes(3 * chunk + 5 * 8 * columns * columns, chunk)
+    return Bytes(4 * chunk + 5 * 8 * columns * columns, chunk)
 
 
 def exact_graph(rows: int, k: int) -> Bytes:

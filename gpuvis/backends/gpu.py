@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import cupy
@@ -38,10 +39,17 @@ check, read_table = planning.check, gpu_table.read
 def set_up(memory_limit: int | None = None) -> None:
     """Set the device's memory up, before anything is allocated there, and do one small fit to see that all works."""
     gpu_memory.set_up(memory_limit)
-    rows = cupy.arange(60, dtype=cupy.float32).reshape(20, 3) % 7
+    _small_fit()
+
+
+@cache
+def _small_fit() -> None:
+    """Go the way of all data, once a process."""
+    rows = as_array(torch.arange(60, dtype=torch.float16).reshape(20, 3) % 7)
     scores, _ = _pca_in_core(rows, 2)
-    if not np.isfinite(to_host(scores)).all():
-        raise RuntimeError("a small PCA gave values that are not finite")
+    graph = neighbors(scores, GraphPlan("euclidean", 3, "exact"))
+    if not (np.isfinite(to_host(scores)).all() and np.isfinite(to_host(graph.distances)).all()):
+        raise RuntimeError("a small PCA or its neighbour graph holds values that are not finite")
 
 
 def describe() -> Device:
@@ -65,10 +73,10 @@ def promise(method: Method, plan: Plan | None) -> str:
     return plan.repeatable[method] if plan else planning.SAME
 
 
-def plan(rows: int, columns: int, itemsize: int, settings: Settings) -> Plan:
+def plan(rows: int, columns: int, itemsize: int, settings: Settings, scaled: bool = False) -> Plan:
     """Say how a reduction will be done with the memory that is free now."""
     room = footprint.Bytes(gpu_memory.free(), machine.memory_available())
-    return sizing.plan(planning.Work(rows, columns, itemsize, settings, room))
+    return sizing.plan(planning.Work(rows, columns, itemsize, settings, room, scaled=scaled))
 
 
 def as_array(X: Any, scale: float = 1.0) -> cupy.ndarray:
@@ -96,7 +104,9 @@ def _through_cupy(tensor: torch.Tensor, scale: float) -> cupy.ndarray:
     for start, block in matrix.blocks(tensor, footprint.CHUNK):
         known = block.float() if block.dtype == torch.bfloat16 else block  # NumPy has no bfloat16
         X[start : start + len(block)] = cupy.asarray(known.contiguous().numpy())
-    return X if scale == 1 else X * np.float32(scale)
+    if scale != 1:
+        X *= np.float32(scale)
+    return X
 
 
 def to_host(X: Any) -> np.ndarray:
@@ -110,7 +120,7 @@ def load(X: Any, scale: float, plan: Plan) -> Any:
     """Return a matrix where the plan wants it: on the device, or on the host as float32."""
     if plan.on_device:
         return as_array(X, scale)
-    tensor = _tensor(X)
+    tensor = _tensor(X).cpu()
     rows = tensor.float().contiguous()
     if scale != 1:
         rows = rows * scale if rows.data_ptr() == tensor.data_ptr() else rows.mul_(scale)
@@ -120,7 +130,8 @@ def load(X: Any, scale: float, plan: Plan) -> Any:
 def pca(X: Any, n_components: int, seed: int, scale: float, plan: Plan) -> tuple[Any, float | None]:
     """Principal components: by cuML where the matrix fits twice, else chunk by chunk from the host."""
     if plan.pca == "in core":
-        return _pca_in_core(as_array(X, scale), n_components)
+        scores, kept = _pca_in_core(as_array(X, scale), n_components)
+        return scores if plan.on_device else to_host(scores), kept
     model = fit_pca(_chunks(X, scale), n_components, cupy)
     place: Any = cupy if plan.on_device else np
     scores = place.empty((len(X), n_components), np.float32)
@@ -133,7 +144,7 @@ def pca(X: Any, n_components: int, seed: int, scale: float, plan: Plan) -> tuple
 
 
 def _chunks(X: Any, scale: float = 1.0) -> Iterator[cupy.ndarray]:
-    for _, block in matrix.blocks(X, footprint.CHUNK):
+    for _, block in matrix.blocks(X, max(1, footprint.CHUNK * X.itemsize // footprint.FLOAT)):  # a chunk, as float32
         yield as_array(block, scale)
 
 

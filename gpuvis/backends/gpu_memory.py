@@ -44,7 +44,8 @@ def total() -> int:
 
 
 def free() -> int:
-    """Return how many bytes a reduction may take: what is free, and within the limit."""
+    """Return how many bytes a reduction may take: what is free once all that can be is given back, within the limit."""
+    give_back()
     available = int(cupy.cuda.runtime.memGetInfo()[0])
     return available if _limit is None else min(available, _limit)
 
@@ -71,6 +72,6 @@ def settle() -> dict[str, float]:
 
 def give_back() -> None:
     """Return what no array needs any more to the device, for whoever else uses it."""
+    cupy.cuda.runtime.deviceSynchronize()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    cupy.cuda.runtime.deviceSynchronize()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cudf
 import cupy
@@ -34,14 +34,19 @@ def read(path: Path) -> pd.DataFrame:
 
 
 def _on_device(path: Path) -> pd.DataFrame:
-    header = table.header(path)
     try:
-        names = [*header, BEYOND]
-        frame = cudf.read_csv(path, names=names, header=0, dtype="str", keep_default_na=False, na_filter=False)
+        columns = _columns(path, table.header(path))
     except Exception:  # noqa: BLE001  whatever cuDF cannot read, the CPU's reader reads or refuses
-        return table.read(path)
+        columns = None
+    return table.read(path) if columns is None else table.of_columns(columns)
+
+
+def _columns(path: Path, header: list[str]) -> dict[str, Any] | None:
+    """Return the columns as Arrow's, or None if a row has too many fields or too few."""
+    names = [*header, BEYOND]
+    frame = cudf.read_csv(path, names=names, header=0, dtype="str", keep_default_na=False, na_filter=False)
     if bool(frame[BEYOND].notnull().any()) or any(bool(frame[name].isnull().any()) for name in header):
-        return table.read(path)
+        return None
     columns = {}
     for name in header:
         if name in LABELS:
@@ -49,4 +54,4 @@ def _on_device(path: Path) -> pd.DataFrame:
             columns[name] = table.decoded(cupy.asnumpy(codes), values.to_arrow())
         else:
             columns[name] = frame[name].to_arrow()
-    return table.of_columns(columns)
+    return columns

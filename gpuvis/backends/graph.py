@@ -52,6 +52,9 @@ def repaired(indices: Array, distances: Array, xp: Any) -> Graph:
         largest = xp.where(known.any(1), xp.where(known, far, 0).max(1), 1)[:, None]
         far[:] = xp.maximum(xp.where(known, far, largest), 0)
         found[:] = xp.where(real, found, own)
+        if not bool(known.all()):
+            order = far.argsort(1)
+            found[:], far[:] = xp.take_along_axis(found, order, 1), xp.take_along_axis(far, order, 1)
         if not bool((found[:, :1] == own).all()):
             here = found == own
             at = xp.where(here.any(1), here.argmax(1), k - 1)[:, None]

@@ -26,7 +26,7 @@ PAIRS_PER_SECOND = 9.3e10
 LONGEST_HOURS = 2.0
 APPROXIMATE_METRICS = ("euclidean", "cosine")  # of NN-descent
 
-SAME = "identical coordinates on the same GPU model with the same library versions"
+SAME = "identical coordinates on the same GPU model with the same library versions and the same plan"
 DIFFERS = "no, because the neighbour graph is built by NN-descent, which differs from run to run (see --deterministic)"
 
 
@@ -102,7 +102,15 @@ class Plan:
 
 @dataclass(frozen=True)
 class Work:
-    """What is to be planned: a matrix, the settings fitted to it, and the room there is (host None: not known)."""
+    """What is to be planned: a matrix, the settings fitted to it, and the room there is.
+
+    Attributes
+    ----------
+    host_known : bool
+        Whether the room on the host is known; else it is not looked at.
+    scaled : bool
+        Whether the values have to be scaled, which takes a copy.
+    """
 
     rows: int
     columns: int
@@ -110,6 +118,7 @@ class Work:
     settings: Settings
     room: Bytes
     host_known: bool = True
+    scaled: bool = False
 
     @property
     def width(self) -> int:
@@ -160,7 +169,8 @@ def draft(work: Work) -> Plan:
     matrix = footprint.matrix(work.rows, work.width)
     beside = footprint.approximate_graph(work.rows, work.width, SHARED_K)
     on_device = work.fits(Bytes(matrix + beside.device)) and (pca is not None or work.fits(loading))
-    mapped = pca is None and work.itemsize == footprint.FLOAT  # the file itself serves as the matrix on the host
+    # A mapped file of float32 serves as the matrix on the host, as it is.
+    mapped = pca is None and work.itemsize == footprint.FLOAT and not work.scaled
     held = Bytes(matrix) if on_device else Bytes(0, 0 if mapped else matrix)
     steps = {"load": loading if on_device else held}
     if pca:
@@ -192,6 +202,7 @@ def _graph(work: Work, method: Method, held: Bytes) -> GraphPlan:
     multiply_adds = work.rows**2 * max(work.width, 64)
     must = work.settings.deterministic or asked.metric not in APPROXIMATE_METRICS
     wide = min(max(k, SHARED_K), work.rows)
+    wide = wide if work.rows * wide <= MOST_ROWS else k
     exact = GraphPlan(asked.metric, wide, "exact")
     if must or (multiply_adds <= EXACT_WORK and work.fits(held.plus(_search(work, exact, held)))):
         hours = multiply_adds / 64 / PAIRS_PER_SECOND / 3600
@@ -214,7 +225,8 @@ def _search(work: Work, graph: GraphPlan, held: Bytes) -> Bytes:
         return footprint.exact_graph(work.rows, graph.k).plus(Bytes(copied))
     if graph.kind == "nn_descent":
         return footprint.approximate_graph(work.rows, work.width, graph.k)
-    return footprint.batched_graph(work.rows, work.width, graph.k, graph.n_clusters, graph.on_host)
+    on_host = Bytes(0, footprint.matrix(work.rows, work.width) if held.device else 0)  # it is brought back
+    return footprint.batched_graph(work.rows, work.width, graph.k, graph.n_clusters, graph.on_host).plus(on_host)
 
 
 def _start(work: Work, k: int) -> Bytes:

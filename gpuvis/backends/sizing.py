@@ -34,13 +34,14 @@ def plan(work: Work) -> Plan:
 
 def _excess(work: Work, drafted: Plan) -> str | None:
     """Say what does not fit, if anything."""
-    tsne = drafted.graphs.get("tsne")
-    if tsne and tsne.on_host:
-        return f"t-SNE of {work.rows:,} rows with {tsne.k} neighbours each has more entries than cuML can count"
+    for method, graph in drafted.graphs.items():
+        countable = graph.on_host and method == "umap"  # which looks at a graph on the host in another way
+        if work.rows * graph.k > MOST_ROWS and not countable:
+            return f"{method} of {work.rows:,} rows with {graph.k} neighbours each has more entries than cuML can count"
     for name, step in drafted.steps.items():
         if not work.fits(step):
             return (
-                f"{name} of {work.rows:,} × {work.columns:,} needs {_told(step)}; "
+                f"step {name} of {work.rows:,} × {work.columns:,} needs {_told(step)}; "
                 f"there are {_told(work.room if work.host_known else Bytes(work.room.device))}"
             )
     return None
@@ -69,7 +70,6 @@ def _alternatives(work: Work) -> Iterator[tuple[str, Settings]]:
     if len(asked.methods) > 1:
         for method in asked.methods:
             yield f"{method} alone would fit", asked.only(method)
-        return
     smaller = [asked]
     if asked.pca_dim is None and work.columns > 50:
         smaller.append(replace(asked, pca_dim=50))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rapids_double.device import device
+from rapids_double.errors import CuvsException
 from rapids_double.signatures import as_recorded
 
 DISTANCE_TYPES = {
@@ -119,20 +120,20 @@ class AllNeighborsParams:
 def check(params: AllNeighborsParams) -> None:
     """Raise what cuVS raises of a metric that the algorithm does not know, or of its clusters."""
     if params.algo == "brute_force" and params._metric_type not in BRUTE_FORCE:
-        raise RuntimeError(
+        raise CuvsException(
             "Distance metric for all-neighbors build with brute force should be L2Expanded, L2SqrtExpanded, "
             "CosineExpanded, L1, L2Unexpanded, L2SqrtUnexpanded, InnerProduct, Linf, Canberra, LpUnexpanded, "
             "CorrelationExpanded, or JensenShannon."
         )
     if params.algo == "nn_descent" and params._metric_type not in NN_DESCENT:
-        raise RuntimeError(
+        raise CuvsException(
             "Distance metric for all-neighbors build with NN Descent should be L2Expanded, L2SqrtExpanded, "
             "CosineExpanded, or InnerProduct."
         )
     if params._metric_type not in SKLEARN:
         raise NotImplementedError(f"the double does not compute {params.metric}")
     if params.n_clusters > 1 and params.overlap_factor >= params.n_clusters:
-        raise RuntimeError(
+        raise CuvsException(
             "overlap_factor should be smaller than n_clusters. We recommend starting from overlap_factor=2 and "
             "gradually increase it for better knn graph recall."
         )

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from rapids_double.errors import STICKY, cuda_error, library_error
+from rapids_double.errors import STICKY, CuvsException, cuda_error, library_error
 
 NAME = "RAPIDS double (no GPU)"
 PREFIX = "RAPIDS_DOUBLE_"
@@ -101,7 +101,8 @@ class Device:
         if what == "hang":
             time.sleep(3600)
         if what == "out_of_memory":
-            raise MemoryError("std::bad_alloc: out_of_memory: CUDA error (failed to allocate) of the double")
+            kind = CuvsException if place.startswith("cuvs.") else MemoryError
+            raise kind("std::bad_alloc: out_of_memory: CUDA error (failed to allocate) of the double")
         if what in STICKY:
             self.sick = what
         raise library_error(what, place) if place.startswith(("cuml.", "cuvs.", "cudf.")) else cuda_error(what)

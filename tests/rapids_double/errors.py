@@ -38,7 +38,11 @@ def cuda_error(name: str) -> CUDARuntimeError:
     return CUDARuntimeError(CUDA_ERRORS[name][0])
 
 
-def library_error(name: str, call: str) -> RuntimeError:
+class CuvsException(Exception):  # noqa: N818  cuVS's own name
+    """What cuVS raises, whatever has gone wrong in its C++: it is neither a RuntimeError nor a MemoryError."""
+
+
+def library_error(name: str, call: str) -> Exception:
     """Return what cuML and cuVS raise of it: the text that raft writes."""
     text = f"CUDA error encountered at: file=double line=1: call='{call}', Reason={name}:{CUDA_ERRORS[name][1]}"
-    return RuntimeError(text)
+    return CuvsException(text) if call.startswith("cuvs.") else RuntimeError(text)

@@ -6,7 +6,7 @@ matrices of float64, whatever the number of rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,13 @@ class Pca:
     def transform(self, block: Array) -> Array:
         """Project rows of shape (n, D): scores of shape (n, n_components), float32."""
         return (block - self.mean) @ self.components.T
+
+    def fill(self, scores: Array, blocks: Iterable[Array], place: Callable[[Array], Array] = lambda part: part) -> None:
+        """Write the scores of all rows, which come in blocks; `place` brings a part to where the scores lie."""
+        start = 0
+        for block in blocks:
+            scores[start : start + len(block)] = place(self.transform(block))
+            start += len(block)
 
 
 def fit(blocks: Iterable[Array], n_components: int, xp: Any) -> Pca:

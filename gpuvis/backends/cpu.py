@@ -10,6 +10,7 @@ import math
 import os
 import tempfile
 import warnings
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -74,10 +75,13 @@ def pca(X: Any, n_components: int, seed: int, scale: float, plan: object) -> tup
     rows, columns = X.shape
     if rows < columns or columns > WIDEST:
         return _pca_of_few_rows(as_array(X, scale), n_components, seed)
-    model = fit_pca((as_array(block, scale) for _, block in matrix.blocks(X)), n_components, np)
+
+    def parts() -> Iterator[np.ndarray]:
+        return (as_array(block, scale) for _, block in matrix.blocks(X))
+
+    model = fit_pca(parts(), n_components, np)
     scores = np.empty((rows, n_components), np.float32)
-    for start, block in matrix.blocks(X):
-        scores[start : start + len(block)] = model.transform(as_array(block, scale))
+    model.fill(scores, parts())
     return scores, model.variance_kept
 
 

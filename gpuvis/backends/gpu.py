@@ -23,7 +23,6 @@ from gpuvis.backends.cuml_keywords import pca_keywords, tsne_keywords, umap_keyw
 from gpuvis.backends.graph import Graph, for_perplexity
 from gpuvis.backends.noted import warnings_noted
 from gpuvis.backends.plan import GraphPlan, Plan
-from gpuvis.pca import Pca
 from gpuvis.pca import fit as fit_pca
 from gpuvis.settings import Method, Settings, Tsne, Umap
 
@@ -133,13 +132,9 @@ def pca(X: Any, n_components: int, seed: int, scale: float, plan: Plan) -> tuple
         scores, kept = _pca_in_core(as_array(X, scale), n_components)
         return scores if plan.on_device else to_host(scores), kept
     model = fit_pca(_chunks(X, scale), n_components, cupy)
-    place: Any = cupy if plan.on_device else np
-    scores = place.empty((len(X), n_components), np.float32)
-    start = 0
-    for chunk in _chunks(X, scale):
-        part = model.transform(chunk)
-        scores[start : start + len(part)] = part if plan.on_device else cupy.asnumpy(part)
-        start += len(part)
+    there: Any = cupy if plan.on_device else np
+    scores = there.empty((len(X), n_components), np.float32)
+    model.fill(scores, _chunks(X, scale), cupy.asarray if plan.on_device else cupy.asnumpy)
     return scores, model.variance_kept
 
 
@@ -174,12 +169,8 @@ def start(X: Any, asked: Umap | Tsne) -> cupy.ndarray:
     """
     if isinstance(asked, Umap) or asked.init != "pca":
         return cupy.zeros((len(X), 2), cupy.float32)
-    model: Pca = fit_pca(_chunks(X), 2, cupy)
     scores = cupy.empty((len(X), 2), cupy.float32)
-    first = 0
-    for chunk in _chunks(X):
-        scores[first : first + len(chunk)] = model.transform(chunk)
-        first += len(chunk)
+    fit_pca(_chunks(X), 2, cupy).fill(scores, _chunks(X))
     return scores
 
 

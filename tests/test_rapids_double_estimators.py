@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 from rapids_double import tsne_layout
+from rapids_double.errors import CuvsException
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.manifold import trustworthiness
@@ -117,15 +118,15 @@ class TestGraph:
         a = cp.asarray(X)
         for params, error in (
             ({"algo": "brute_force", "metric": "manhattan"}, KeyError),
-            ({"algo": "brute_force", "metric": "braycurtis"}, RuntimeError),
-            ({"algo": "nn_descent", "metric": "l1"}, RuntimeError),
+            ({"algo": "brute_force", "metric": "braycurtis"}, CuvsException),
+            ({"algo": "nn_descent", "metric": "l1"}, CuvsException),
             ({"algo": "exact"}, ValueError),
             ({"n_clusters": 4}, ValueError),
             ({"clusters": 4}, TypeError),
         ):
             with pytest.raises(error):
                 build(a, 5, **params)
-        with pytest.raises(RuntimeError, match="overlap_factor should be smaller than n_clusters"):
+        with pytest.raises(CuvsException, match="overlap_factor should be smaller than n_clusters"):
             build(X, 5, n_clusters=2, overlap_factor=2)
         with pytest.raises(TypeError, match="dtype float64 not supported"):
             build(a.astype(np.float64), 5)

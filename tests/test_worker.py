@@ -231,9 +231,11 @@ def test_nothing_to_do_waits_for_no_gpu(three, monkeypatch) -> None:
     root = three()
     batch.run(ask(root), Log())
     monkeypatch.setenv("GPUVIS_TEST_CHOICE", "segfault")
-    report = batch.run(ask(root, backend="gpu"), Log())
+    report = batch.run(ask(root, backend="auto"), Log())
     assert [outcome.result for outcome in report.outcomes] == ["up to date"] * 3
     assert multiprocessing.active_children() == []
+    with pytest.raises(NoGpuError, match="died of SIGSEGV"):  # there is none, whatever there is to do
+        batch.run(ask(root, backend="gpu"), Log())
 
 
 def test_errors_jobs_and_outcomes_cross_between_processes() -> None:

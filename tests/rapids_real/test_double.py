@@ -157,3 +157,10 @@ def test_the_double_is_what_was_asked(without_gpu: dict[str, str]) -> None:
     (found,) = answers(("cupy.__file__, cupy.cuda.runtime.getDeviceProperties(0)['name']",), env)
     assert str(Path(rapids_double.__file__).parent) in found[1]
     assert rapids_double.NAME in found[1]
+
+
+def test_what_cuvs_raises_is_neither_a_runtime_error_nor_a_memory_error() -> None:
+    from cuvs.common.exceptions import CuvsException
+    from rapids_double import errors
+
+    assert CuvsException.__mro__[1:] == errors.CuvsException.__mro__[1:] == (Exception, BaseException, object)

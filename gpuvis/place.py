@@ -13,8 +13,6 @@ from filelock import FileLock, Timeout
 from gpuvis.errors import OutputError, OutputExistsError
 from gpuvis.interrupts import held_back
 
-_EFFECTIVE = os.access in os.supports_effective_ids
-
 
 def check_writable(folder: Path, needed_bytes: int) -> None:
     """Check that files of so many bytes can be written to a folder, which need not be there yet.
@@ -24,13 +22,11 @@ def check_writable(folder: Path, needed_bytes: int) -> None:
     OutputError
         It is read-only, something else stands in its place, or the disk is full.
     """
-    there = folder
-    while not os.path.lexists(there):
-        there = there.parent
+    there = _nearest(folder)
     try:
         if not there.is_dir():
             raise OutputError(f"{there} is not a folder, so nothing can be written below it; choose another --out-dir")
-        if not os.access(there, os.W_OK | os.X_OK, effective_ids=_EFFECTIVE):
+        if not _may_write(there):
             raise OutputError(f"{there} is read-only; name a folder that can be written to with --out-dir")
         free = shutil.disk_usage(there).free
     except PermissionError as error:
@@ -43,13 +39,22 @@ def check_writable(folder: Path, needed_bytes: int) -> None:
 
 def is_writable(folder: Path) -> bool:
     """Tell whether something can be written to a folder, which need not be there yet."""
-    there = folder
-    while not os.path.lexists(there):
-        there = there.parent
+    there = _nearest(folder)
     try:
-        return there.is_dir() and os.access(there, os.W_OK | os.X_OK, effective_ids=_EFFECTIVE)
+        return there.is_dir() and _may_write(there)
     except OSError:
         return False
+
+
+def _nearest(folder: Path) -> Path:
+    """Return the folder, or the nearest above it that is there."""
+    while not os.path.lexists(folder):
+        folder = folder.parent
+    return folder
+
+
+def _may_write(folder: Path) -> bool:
+    return os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
 @contextmanager

@@ -9,10 +9,11 @@ import pytest
 
 from gpuvis.backends import footprint, plan, sizing
 from gpuvis.backends.footprint import Bytes
-from gpuvis.backends.plan import GIB, Work
+from gpuvis.backends.plan import Work
 from gpuvis.errors import DataError, GpuvisError, OutOfMemoryError, SettingsError
 from gpuvis.settings import Settings, Tsne, Umap
 
+GIB = 1 << 30
 BOTH = Settings(tsne=Tsne())
 
 

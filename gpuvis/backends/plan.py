@@ -13,7 +13,6 @@ from gpuvis.backends.footprint import Bytes
 from gpuvis.errors import SettingsError
 from gpuvis.settings import Method, Settings, Tsne, Umap
 
-GIB = 1 << 30
 MOST_ROWS = 2**31 - 1  # cuML counts rows, and t-SNE the entries of its graph, in C's int
 MOST_NEIGHBORS = 1023  # of cuML's t-SNE
 SHARED_K = 96  # every exact graph has as many columns: enough for the usual UMAP and t-SNE, which then share one

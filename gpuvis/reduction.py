@@ -202,11 +202,11 @@ def _memory_reported(step: str, shape: tuple[int, int], planned: Plan | None) ->
         if planned:
             advice = (
                 f"{told(planned.peak.device)} on the device were planned; use a smaller pca_dim, fewer neighbours, "
+                "a GPU that nobody else uses, or --backend cpu"
             )
-            advice += "a GPU that nobody else uses, or --backend cpu"
         raise OutOfMemoryError(
-            f"{step} of {shape[0]:,} × {shape[1]:,} does not fit in memory ({str(error) or 'no more is given'})"
-            f"; {advice}"
+            f"{step} of {shape[0]:,} × {shape[1]:,} does not fit in memory "
+            f"({str(error) or 'no more is given'}); {advice}"
         ) from error
 
 

@@ -55,9 +55,7 @@ def settle() -> dict[str, float]:
 
     The two pools peak at moments of their own: their sum is at least the true peak.
     """
-    cupy.cuda.runtime.deviceSynchronize()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()  # what torch has freed but keeps, RAPIDS cannot have
+    give_back()  # what torch has freed but keeps, RAPIDS cannot have
     since = rmm.statistics.pop_statistics()
     if since is None:  # somebody else's pool, which is not counted
         return {}

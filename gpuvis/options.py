@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import secrets
 from collections.abc import Callable
 from functools import reduce
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import click
 
-from gpuvis.settings import INITS, Settings, Tsne, Umap
+from gpuvis.settings import INITS, OPTIMIZERS, TSNE_METHODS, Settings, Tsne, Umap
 
 UNITS = {f"{letter}{kind}": base ** (2 + power) for power, letter in enumerate("mgt")
          for kind, base in (("", 1024), ("b", 1000), ("ib", 1024))}  # fmt: skip
@@ -67,19 +68,44 @@ class _Count(click.ParamType):  # type: ignore[type-arg]
         return int(number)
 
 
-PATH, SIZE, COUNT = _Path(readable=False, path_type=Path), _Size(), _Count()
+class _Seed(click.ParamType):  # type: ignore[type-arg]
+    """A whole number, or `random`, which draws one."""
+
+    name = "seed"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if value == "random":
+            return secrets.randbelow(2**32)
+        try:
+            return int(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a whole number nor the word random", param, ctx)
+
+
+PATH, SIZE, COUNT, SEED = _Path(readable=False, path_type=Path), _Size(), _Count(), _Seed()
 
 _OF_SETTINGS = (
     click.option("--umap", is_flag=True, help="Draw a UMAP map (the default)."),
     click.option("--tsne", is_flag=True, help="Draw a t-SNE map; with --umap, both."),
     option("pca_dim", type=int, help="Reduce to so many principal components first.  [default: no PCA]"),
-    option("seed", type=int, default=1, show_default=True, help="Seed of every random choice."),
+    option("seed", type=SEED, default=1, show_default=True, help="Seed of every random choice; random: draw one."),
     option("umap_neighbors", type=int, default=_umap.n_neighbors, show_default=True, help="Size of a neighbourhood."),
     option("umap_min_dist", type=float, default=_umap.min_dist, show_default=True, help="How close points may lie."),
     option("umap_metric", default=_umap.metric, show_default=True, help="Distance between rows."),
+    option(
+        "umap_optimizer",
+        type=click.Choice(OPTIMIZERS),
+        default=_umap.optimizer,
+        show_default=True,
+        help="Who lays out.",
+    ),
     option("tsne_perplexity", type=float, default=_tsne.perplexity, show_default=True, help="Effective neighbours."),
     option("tsne_metric", default=_tsne.metric, show_default=True, help="Distance between rows."),
     option("tsne_init", type=click.Choice(INITS), default=_tsne.init, show_default=True, help="Where points start."),
+    option(
+        "tsne_method", type=click.Choice(TSNE_METHODS), default=_tsne.method, show_default=True, help="How it is done."
+    ),
+    option("threads", type=COUNT, help="CPU threads to use.  [default: those that the process may use]"),
     click.option("--deterministic", is_flag=True, help="Take no faster way that differs from run to run, or refuse."),
 )
 
@@ -96,12 +122,17 @@ def settings_of(flags: dict[str, Any]) -> Settings:
     ------
     SettingsError
     """
-    umap = Umap(n_neighbors=flags["umap_neighbors"], min_dist=flags["umap_min_dist"], metric=flags["umap_metric"])
-    tsne = Tsne(perplexity=flags["tsne_perplexity"], metric=flags["tsne_metric"], init=flags["tsne_init"])
+
+    def of(method: str, *names: str) -> dict[str, Any]:
+        return {name: flags[f"{method}_{name}"] for name in names}
+
+    umap = Umap(n_neighbors=flags["umap_neighbors"], **of("umap", "min_dist", "metric", "optimizer"))
+    tsne = Tsne(**of("tsne", "perplexity", "metric", "init", "method"))
     return Settings(
         umap=umap if flags["umap"] or not flags["tsne"] else None,
         tsne=tsne if flags["tsne"] else None,
         pca_dim=flags["pca_dim"],
         seed=flags["seed"],
         deterministic=flags["deterministic"],
+        threads=flags["threads"],
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,9 +11,7 @@ import numpy as np
 
 from gpuvis import matrix
 from gpuvis.backends import choose
-from gpuvis.backends.base import Array, Backend
-from gpuvis.backends.footprint import told
-from gpuvis.backends.plan import Plan
+from gpuvis.backends.base import Array, Backend, Plan
 from gpuvis.errors import DataError, OutOfMemoryError, is_out_of_memory
 from gpuvis.settings import Method, Settings
 from gpuvis.steps import Steps
@@ -36,8 +34,10 @@ class Reduction:
         Share of the variance that PCA kept; None if there was no PCA, or no variance.
     steps : dict
         Seconds and peak memory (bytes) of each step.
-    plan : Plan or None
-        How a GPU did it.
+    plan : Plan
+        How the backend did it.
+    neighbors : dict or None
+        What is known of the search for neighbours; None: the library did it.
     """
 
     method: Method
@@ -46,7 +46,8 @@ class Reduction:
     notes: tuple[str, ...]
     variance_kept: float | None
     steps: dict[str, dict[str, float]]
-    plan: Plan | None = None
+    plan: Plan
+    neighbors: dict[str, Any] | None
 
 
 @dataclass(eq=False)
@@ -67,7 +68,7 @@ class Prepared:
     shape: tuple[int, int]
     asked: Settings
     fitted: Settings
-    plan: Plan | None
+    plan: Plan
     variance_kept: float | None
     waiting: list[Method]
     graphs: dict[Any, Any] = field(default_factory=dict)
@@ -122,7 +123,7 @@ def _adopted(X: Any, backend: Backend) -> Any:
     return np.from_dlpack(X) if hasattr(X, "__dlpack__") else np.asarray(X)
 
 
-def plan(X: Any, settings: Settings, backend: Backend, largest: float | None = None) -> Plan | None:
+def plan(X: Any, settings: Settings, backend: Backend, largest: float | None = None) -> Plan:
     """Say how a matrix will be reduced, before anything is computed; better if its largest value in size is known.
 
     Raises
@@ -139,18 +140,17 @@ def plan(X: Any, settings: Settings, backend: Backend, largest: float | None = N
     return backend.plan(rows, columns, X.itemsize, fitted, scaled)
 
 
-def prepare(X: Any, settings: Settings, backend: Backend, steps: Steps, known: tuple[Plan | None, float]) -> Prepared:
+def prepare(X: Any, settings: Settings, backend: Backend, steps: Steps, known: tuple[Plan, float]) -> Prepared:
     """Bring a matrix to its device and do the PCA. `known`: what `plan` gave, and its largest value in size."""
     shape, (planned, largest) = tuple(X.shape), known
     fitted, _ = settings.fitted_to(*shape)
     scale, kept = matrix.scale(largest, backend.SAFE), None
     if fitted.pca_dim is None:
-        # On the CPU it is a look at the file's own memory, and no step.
-        with steps("load") if planned else nullcontext(), _memory_reported("reading", shape, planned):
+        with steps("load"), _memory_reported("reading", shape, planned):
             X = backend.load(X, scale, planned)
     else:
-        with steps("pca"), _memory_reported("PCA", shape, planned):
-            X, kept = backend.pca(X, fitted.pca_dim, fitted.seed, scale, planned)
+        with steps("pca"), _memory_reported("PCA", shape, planned), backend.working(planned):
+            X, kept = backend.pca(X, fitted.pca_dim, fitted.random_state, scale, planned)
     return Prepared(X, shape, settings, fitted, planned, kept, list(settings.methods))
 
 
@@ -159,21 +159,23 @@ def embed(prepared: Prepared, method: Method, backend: Backend, steps: Steps) ->
     fitted = prepared.fitted
     asked = getattr(fitted, method)
     draw = backend.umap if method == "umap" else backend.tsne
-    with _memory_reported(method, prepared.shape, prepared.plan):
+    with _memory_reported(method, prepared.shape, prepared.plan), backend.working(prepared.plan):
         X, graph = _take(prepared, method, backend, steps)
         with steps(method):
-            embedding, warned = draw(X, graph, asked, fitted.seed)
+            embedding, warned = draw(X, graph, asked, fitted.random_state)
             coords = backend.to_host(embedding)
     _check_coords(coords, prepared.shape[0], method)
     _, notes = prepared.asked.only(method).fitted_to(*prepared.shape)
     taken = steps.of("load", "pca", "neighbors", "start", method)
     done = fitted.describe(method)
-    return Reduction(method, coords, done, (*notes, *warned), prepared.variance_kept, taken, prepared.plan)
+    neighbors = graph.told if graph else None
+    how = taken, prepared.plan, neighbors
+    return Reduction(method, coords, done, (*notes, *warned), prepared.variance_kept, *how)
 
 
 def _take(prepared: Prepared, method: Method, backend: Backend, steps: Steps) -> tuple[Array, Any]:
     """Return what the layout of one map starts from; graphs and the matrix go with the last map that needs them."""
-    planned = prepared.plan.graphs if prepared.plan else {}
+    planned = prepared.plan.graphs
     prepared.waiting.remove(method)  # whatever becomes of it
     X, graph = prepared.X, None
     if not prepared.waiting:
@@ -192,21 +194,15 @@ def _take(prepared: Prepared, method: Method, backend: Backend, steps: Steps) ->
 
 
 @contextmanager
-def _memory_reported(step: str, shape: tuple[int, int], planned: Plan | None) -> Iterator[None]:
+def _memory_reported(step: str, shape: tuple[int, int], planned: Plan) -> Iterator[None]:
     try:
         yield
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        advice = "use a smaller pca_dim, or a machine with more memory"
-        if planned:
-            advice = (
-                f"{told(planned.peak.device)} on the device were planned; use a smaller pca_dim, fewer neighbours, "
-                "a GPU that nobody else uses, or --backend cpu"
-            )
         raise OutOfMemoryError(
             f"{step} of {shape[0]:,} × {shape[1]:,} does not fit in memory "
-            f"({str(error) or 'no more is given'}); {advice}"
+            f"({str(error) or 'no more is given'}); {planned.advice}"
         ) from error
 
 

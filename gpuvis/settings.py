@@ -26,6 +26,9 @@ ALIASES = {
     "linf": "chebyshev",
 }
 INITS = ("pca", "random")
+OPTIMIZERS = ("auto", "umap-learn")
+TSNE_METHODS = ("auto", "barnes_hut", "exact")
+MOST_THREADS = 1024
 
 
 def _require(ok: bool, name: str, expected: str, found: object) -> None:
@@ -33,9 +36,10 @@ def _require(ok: bool, name: str, expected: str, found: object) -> None:
         raise SettingsError(f"{name} has to be {expected}; found {found!r}")
 
 
-def _whole(name: str, value: Any, low: int, high: float = inf) -> int:
+def _whole(name: str, value: Any, low: float, high: float = inf) -> int:
     """Return a whole number of any kind, NumPy's too, as an int."""
     limits = f"of {low} or more" if high == inf else f"from {low} to {high}"
+    limits = limits if low > -inf else "of any size"
     whole = isinstance(value, Integral) and not isinstance(value, bool)
     _require(whole and low <= int(value) <= high, name, f"a whole number {limits}", value)
     return int(value)
@@ -71,16 +75,20 @@ class Umap:
         How close points may lie in the map; from 0 to 1.
     metric : str, default="euclidean"
         Distance between rows.
+    optimizer : {"auto", "umap-learn"}, default="auto"
+        Who lays the graph out: the backend as it does best, or umap-learn, which is for the CPU.
     """
 
     n_neighbors: int = 30
     min_dist: float = 0.1
     metric: str = "euclidean"
+    optimizer: str = "auto"
 
     def __post_init__(self) -> None:
         _set(self, n_neighbors=_whole("umap_neighbors", self.n_neighbors, 2))
         _set(self, min_dist=_number("umap_min_dist", self.min_dist, 0, 1))
         _set(self, metric=_metric("umap_metric", self.metric))
+        _require(self.optimizer in OPTIMIZERS, "umap_optimizer", "one of " + ", ".join(OPTIMIZERS), self.optimizer)
 
     def fitted_to(self, rows: int, columns: int) -> tuple[Umap, list[str]]:
         """Return the settings for so many rows and columns, and a note for each difference."""
@@ -103,16 +111,20 @@ class Tsne:
         Distance between rows.
     init : {"pca", "random"}, default="pca"
         Where the points start.
+    method : {"auto", "barnes_hut", "exact"}, default="auto"
+        How it is computed: the backend as it does best, or scikit-learn by one of its ways, which is for the CPU.
     """
 
     perplexity: float = 30.0
     metric: str = "cosine"
     init: str = "pca"
+    method: str = "auto"
 
     def __post_init__(self) -> None:
         _set(self, perplexity=_number("tsne_perplexity", self.perplexity, 1, inf))
         _set(self, metric=_metric("tsne_metric", self.metric))
         _require(self.init in INITS, "tsne_init", "one of " + ", ".join(INITS), self.init)
+        _require(self.method in TSNE_METHODS, "tsne_method", "one of " + ", ".join(TSNE_METHODS), self.method)
 
     def fitted_to(self, rows: int, columns: int) -> tuple[Tsne, list[str]]:
         """Return the settings for so many rows and columns, and a note for each difference."""
@@ -140,9 +152,11 @@ class Settings:
     pca_dim : int or None, default=None
         Reduce to so many principal components first; 2 or more. None: no PCA.
     seed : int, default=1
-        Seed of every random choice; from 0 to 4294967295.
+        Seed of every random choice; any.
     deterministic : bool, default=False
         Take no faster way that differs from run to run, or refuse. On the CPU there is none anyway.
+    threads : int or None, default=None
+        CPU threads to use; None: those that the process may use. No map on the CPU depends on it, unless it says so.
 
     Raises
     ------
@@ -155,12 +169,20 @@ class Settings:
     pca_dim: int | None = None
     seed: int = 1
     deterministic: bool = False
+    threads: int | None = None
 
     def __post_init__(self) -> None:
         _require(bool(self.methods), "settings", "a request for at least one map (umap, tsne)", "none")
         if self.pca_dim is not None:
             _set(self, pca_dim=_whole("pca_dim", self.pca_dim, 2))
-        _set(self, seed=_whole("seed", self.seed, 0, 2**32 - 1))
+        _set(self, seed=_whole("seed", self.seed, -inf))
+        if self.threads is not None:
+            _set(self, threads=_whole("threads", self.threads, 1, MOST_THREADS))
+
+    @property
+    def random_state(self) -> int:
+        """The seed as the libraries take it: from 0 to 4294967295."""
+        return self.seed % 2**32
 
     @property
     def methods(self) -> tuple[Method, ...]:
@@ -200,7 +222,10 @@ class Settings:
 
     def describe(self, method: Method) -> dict[str, Any]:
         """Return all that bears on one map, flat and ready for JSON."""
-        told = {"method": method, **asdict(getattr(self, method)), "pca_dim": self.pca_dim, "seed": self.seed}
+        chosen = asdict(getattr(self, method))
+        how = {f"{method}_{name}": chosen.pop(name) for name in ("optimizer", "method") if name in chosen}
+        told = {"method": method, **chosen, "pca_dim": self.pca_dim, "seed": self.seed}
+        told |= {name: value for name, value in how.items() if value != "auto"}
         return {**told, "deterministic": True} if self.deterministic else told
 
 

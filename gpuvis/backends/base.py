@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,7 +16,22 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from gpuvis.backends.graph import Graph
-    from gpuvis.backends.plan import Plan
+
+
+class Plan(Protocol):
+    """How a reduction will be done: what all backends' plans have."""
+
+    @property
+    def graphs(self) -> Mapping[Method, Any]:
+        """How the neighbours of each map are found, but of maps whose library finds them itself."""
+
+    @property
+    def advice(self) -> str:
+        """What to do if it does not fit in memory after all."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return all of it, ready for JSON."""
+
 
 Array = Any  # NumPy's on the CPU, CuPy's on the GPU
 ALL_THE_SAME = "the rows are all the same, so tsne_init pca has no axes: random is used"
@@ -59,13 +76,16 @@ class Backend(Protocol):
     def check(self, settings: Settings) -> None:
         """Raise `SettingsError` for what this backend does not know."""
 
-    def plan(self, rows: int, columns: int, itemsize: int, settings: Settings, scaled: bool = False) -> Plan | None:
-        """Say how a reduction with fitted settings will be done (None: there is one way only).
+    def plan(self, rows: int, columns: int, itemsize: int, settings: Settings, scaled: bool = False) -> Plan:
+        """Say how a reduction with fitted settings will be done.
 
         `scaled`: the values of the matrix have to be scaled, so that even a mapped file is copied.
         """
 
-    def promise(self, method: Method, plan: Plan | None) -> str:
+    def working(self, plan: Any) -> AbstractContextManager[None]:
+        """Use what the plan says of this machine's processors in the block."""
+
+    def promise(self, method: Method, plan: Any) -> str:
         """Return what is promised about repeating a map with the same input, settings and seed."""
 
     def read_table(self, path: Path) -> pd.DataFrame:
@@ -77,14 +97,14 @@ class Backend(Protocol):
     def to_host(self, X: Array) -> np.ndarray:
         """Return an array of this backend as a NumPy array of float32 in C order."""
 
-    def load(self, X: Any, scale: float, plan: Plan | None) -> Array:
+    def load(self, X: Any, scale: float, plan: Any) -> Array:
         """Return a matrix, times a scale, where the plan wants it."""
 
-    def pca(self, X: Any, n_components: int, seed: int, scale: float, plan: Plan | None) -> tuple[Array, float | None]:
+    def pca(self, X: Any, n_components: int, seed: int, scale: float, plan: Any) -> tuple[Array, float | None]:
         """Return the scores of a tensor or array, and the share of variance kept (None: there is none)."""
 
-    def neighbors(self, X: Array, plan: Any) -> Graph | None:
-        """Return the neighbour graph (None: this backend's libraries find the neighbours themselves)."""
+    def neighbors(self, X: Array, plan: Any) -> Graph:
+        """Return the neighbour graph."""
 
     def start(self, X: Array, asked: Umap | Tsne) -> Array:
         """Return what a layout needs of a matrix besides its graph."""

@@ -1,4 +1,4 @@
-"""The CPU: scikit-learn's PCA and t-SNE, umap-learn's UMAP, on NumPy arrays.
+"""The CPU: compiled kernels of our own on NumPy arrays, and the libraries' ways where they are asked for.
 
 The libraries are imported where they are used: importing them takes seconds, and a run that draws only one of the
 maps should not pay for the other.
@@ -6,29 +6,25 @@ maps should not pay for the other.
 
 from __future__ import annotations
 
-import math
-import os
-import tempfile
-import warnings
-from collections.abc import Iterator
-from importlib.util import find_spec
-from pathlib import Path
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 
-from gpuvis import machine, matrix, place, table
+from gpuvis import machine, table
+from gpuvis import pca as principal
+from gpuvis.backends import cpu_plan
 from gpuvis.backends.base import ALL_THE_SAME, Device
-from gpuvis.backends.noted import warnings_noted
-from gpuvis.errors import OutputError
-from gpuvis.pca import fit as fit_pca
+from gpuvis.backends.cpu_plan import CpuPlan, Search
+from gpuvis.backends.graph import Graph
 from gpuvis.settings import Method, Settings, Tsne, Umap
 
 name, xp = "cpu", np
 SAFE = (1e-12, 1e12)  # 10^8 squares of such values, summed, neither overflow nor vanish
 read_table = table.read
 WIDEST = 8192  # columns up to which the covariance is formed
-SHARED_MEMORY = "/dev/shm"  # noqa: S108  a folder of our own in it
+BLOCK_BYTES = 16 << 20  # of rows as float32, whose products are taken together
+LOW_RECALL = 0.95  # of which a note is made
 
 
 def describe() -> Device:
@@ -37,16 +33,24 @@ def describe() -> Device:
 
 
 def check(settings: Settings) -> None:
-    """Refuse nothing: all metrics are known here."""
+    """Refuse nothing: all settings are known here."""
 
 
-def plan(rows: int, columns: int, itemsize: int, settings: Settings, scaled: bool = False) -> None:
-    """Plan nothing: there is one way."""
+def plan(rows: int, columns: int, itemsize: int, settings: Settings, scaled: bool = False) -> CpuPlan:
+    """Say how a reduction will be done."""
+    return cpu_plan.plan(rows, settings)
 
 
-def promise(method: Method, plan: object) -> str:
+def promise(method: Method, plan: CpuPlan) -> str:
     """Return what is promised about repeating a map with the same input, settings and seed."""
-    return "identical coordinates on the same machine with the same library versions and number of threads"
+    return plan.repeatable[method]
+
+
+def working(plan: CpuPlan) -> AbstractContextManager[None]:
+    """Use the planned threads in the block."""
+    from gpuvis.backends import compiled
+
+    return compiled.threads(plan.threads)
 
 
 def as_array(X: Any, scale: float = 1.0) -> np.ndarray:
@@ -65,114 +69,106 @@ def to_host(X: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(X, np.float32)
 
 
-def load(X: Any, scale: float, plan: object) -> np.ndarray:
+def load(X: Any, scale: float, plan: CpuPlan) -> np.ndarray:
     """Return a matrix as float32."""
     return as_array(X, scale)
 
 
-def pca(X: Any, n_components: int, seed: int, scale: float, plan: object) -> tuple[np.ndarray, float | None]:
-    """Principal components: block by block, so that a mapped file is never held whole; of few rows by scikit-learn."""
+def pca(X: Any, n_components: int, seed: int, scale: float, plan: CpuPlan) -> tuple[np.ndarray, float | None]:
+    """Principal components: block by block, so that a mapped file is never held whole."""
     rows, columns = X.shape
-    if rows < columns or columns > WIDEST:
-        return _pca_of_few_rows(as_array(X, scale), n_components, seed)
+    if rows < columns:
+        return principal.of_few_rows(as_array(X, scale), n_components, np, _largest(n_components))
+    if columns > WIDEST:
+        from gpuvis.backends import cpu_libraries
 
-    def parts() -> Iterator[np.ndarray]:
-        return (as_array(block, scale) for _, block in matrix.blocks(X))
+        return cpu_libraries.pca(as_array(X, scale), n_components, seed)
+    from gpuvis.backends.compiled import in_order
 
-    model = fit_pca(parts(), n_components, np)
+    step = max(1, BLOCK_BYTES // (4 * columns))
+    pieces = [slice(start, start + step) for start in range(0, rows, step)]
+    shift = principal.middle(as_array(X[pieces[0]], scale), np)
+    parts = in_order(lambda piece: principal.moments(as_array(X[piece], scale), shift, np), pieces, plan.threads)
+    model = principal.solve(parts, shift, n_components, np, _largest(n_components))
     scores = np.empty((rows, n_components), np.float32)
-    model.fill(scores, parts())
+
+    def project(piece: slice) -> None:
+        scores[piece] = model.transform(as_array(X[piece], scale))
+
+    for _ in in_order(project, pieces, plan.threads):
+        pass
     return scores, model.variance_kept
 
 
-def _pca_of_few_rows(X: np.ndarray, n_components: int, seed: int) -> tuple[np.ndarray, float | None]:
-    """Principal components by scikit-learn, which chooses the solver by the shape."""
-    with warnings_noted():
-        from sklearn.decomposition import PCA
+def _largest(count: int) -> Any:
+    """Return what finds the largest eigenvalues of a symmetric matrix, rising, and their vectors."""
+    from scipy.linalg import eigh
 
-        model = PCA(n_components, random_state=seed)
-        scores = model.fit_transform(X)
-    kept = float(model.explained_variance_ratio_.sum())
-    return np.ascontiguousarray(scores, np.float32), kept if math.isfinite(kept) else None
+    return lambda matrix: eigh(matrix, subset_by_index=[len(matrix) - min(count, len(matrix)), len(matrix) - 1])
 
 
-def neighbors(X: np.ndarray, plan: object) -> None:
-    """Build no graph: umap-learn and scikit-learn each find the neighbours themselves."""
+def neighbors(X: np.ndarray, plan: Search) -> Graph:
+    """Return the neighbour graph of a matrix."""
+    from gpuvis.backends import cpu_neighbors
+
+    if plan.metric in cpu_neighbors.METRICS:
+        return cpu_neighbors.search(X, plan.k, plan.metric, plan.seed)
+    from gpuvis.backends import cpu_libraries
+
+    return cpu_libraries.neighbors(X, plan.k, plan.metric, plan.seed)
 
 
 def start(X: np.ndarray, asked: Umap | Tsne) -> np.ndarray:
-    """Return the matrix: the neighbours are still to be found in it."""
-    return X
+    """Return what a layout needs of a matrix besides its graph: its first two principal components."""
+    if isinstance(asked, Umap) and asked.optimizer != cpu_plan.OURS:
+        return X
+    rows, columns = X.shape
+    if columns < 2 or (isinstance(asked, Tsne) and asked.init != "pca"):
+        return np.zeros((rows, 2), np.float32)
+    return pca(X, 2, 0, 1.0, CpuPlan(1, {}, {}, {}))[0]
 
 
-def umap(X: np.ndarray, graph: object, settings: Umap, seed: int) -> tuple[np.ndarray, list[str]]:
-    """UMAP by umap-learn, on one thread: its seeded results depend on that."""
-    _place_for_compiled_code()
-    with warnings_noted() as notes:
-        from umap import UMAP
+def umap(X: np.ndarray, graph: Graph, settings: Umap, seed: int) -> tuple[np.ndarray, list[str]]:
+    """UMAP of a graph; X is what `start` gave."""
+    notes = _of_recall(graph)
+    if settings.optimizer != cpu_plan.OURS:
+        from gpuvis.backends import cpu_libraries
 
-        model = UMAP(
-            n_neighbors=settings.n_neighbors,
-            min_dist=settings.min_dist,
-            metric=settings.metric,
-            random_state=seed,
-            n_jobs=1,
-        )
-        coords = model.fit_transform(X)
-    return coords, notes
+        coords, more = cpu_libraries.umap(X, graph, settings, seed)
+        return coords, notes + more
+    from gpuvis.backends import umap_layout, weights
+
+    found = weights.memberships(graph, settings.n_neighbors, umap_layout.least_weight(len(X)))
+    return umap_layout.layout(found, X, settings.min_dist, seed), notes
 
 
-def _place_for_compiled_code() -> None:
-    """Let numba keep what it compiles where this process may write; it gives up where its usual places are not such.
-
-    Raises
-    ------
-    OutputError
-        There is no such place.
-    """
-    package, chosen, home = find_spec("umap"), os.environ.get("NUMBA_CACHE_DIR"), os.environ.get("HOME")
-    beside = Path(package.origin).parent if package and package.origin else None
-    usual = [Path(chosen)] if chosen else [Path(folder) for folder in (beside, home) if folder]
-    if any(map(place.is_writable, usual)):
-        return
-    others = [Path(folder) / f"numba-{os.getuid()}" for folder in (tempfile.gettempdir(), SHARED_MEMORY)]
-    for other in filter(place.is_writable, others):
-        other.mkdir(mode=0o700, exist_ok=True)
-        if other.stat().st_uid == os.getuid():  # code from a folder of somebody else's would be run
-            os.environ["NUMBA_CACHE_DIR"] = str(other)
-            return
-    raise OutputError(
-        f"UMAP compiles code and finds no place to keep it: none of {', '.join(map(str, (*usual, *others)))} can be "
-        "written; set NUMBA_CACHE_DIR to a folder that can"
-    )
+def _of_recall(graph: Graph) -> list[str]:
+    recall = graph.told["recall"]
+    return [f"neighbours are approximate: {recall:.1%} of the true ones were found"] if recall < LOW_RECALL else []
 
 
-def tsne(X: np.ndarray, graph: object, settings: Tsne, seed: int) -> tuple[np.ndarray, list[str]]:
-    """t-SNE by scikit-learn (Barnes-Hut)."""
-    with warnings_noted() as notes:
-        from sklearn.manifold import TSNE
+def tsne(X: np.ndarray, graph: Graph | None, settings: Tsne, seed: int) -> tuple[np.ndarray, list[str]]:
+    """t-SNE: of a graph, where X is what `start` gave; else by scikit-learn, of the matrix itself."""
+    begin = _scaled(X if graph else start(X, settings))
+    notes = [ALL_THE_SAME] if begin is None and settings.init == "pca" else []
+    if begin is None:
+        begin = np.random.default_rng(seed).normal(0, 1e-4, (len(X), 2)).astype(np.float32)
+    if graph is None:
+        from gpuvis.backends import cpu_libraries
 
-        init = _principal_start(X, seed) if settings.init == "pca" else None
-        model = TSNE(
-            perplexity=settings.perplexity,
-            metric=settings.metric,
-            init="random" if init is None else init,
-            random_state=seed,
-        )
-        coords = model.fit_transform(X)
-    if init is None and settings.init == "pca":
-        notes.append(ALL_THE_SAME)
-    return coords, notes
+        coords, more = cpu_libraries.tsne(X, begin, settings, seed)
+        return coords, notes + more
+    from gpuvis.backends import tsne_layout, weights
+
+    found = weights.probabilities(graph, graph.indices.shape[1], settings.perplexity)
+    coords, _ = tsne_layout.layout(found.indptr, found.indices, found.values, begin)
+    return coords, notes + _of_recall(graph)
 
 
-def _principal_start(X: np.ndarray, seed: int) -> np.ndarray | None:
-    """Return the start that scikit-learn computes for init="pca"; None where it would divide by zero, and crash."""
-    from sklearn.decomposition import PCA
-
-    with warnings.catch_warnings(action="ignore"):  # of the division that is looked for here
-        start = PCA(2, random_state=seed).fit_transform(X).astype(np.float32, copy=False)
-    spread = np.std(start[:, 0])
-    return start / spread * 1e-4 if spread > 0 and np.isfinite(spread) else None
+def _scaled(start: np.ndarray) -> np.ndarray | None:
+    """Return a start as t-SNE wants it, its first column 1e-4 wide; None where there is hardly any width."""
+    width = start[:, 0].std(dtype=np.float64)
+    return (start * (1e-4 / width)).astype(np.float32) if width > 0 and np.isfinite(1e-4 / width) else None
 
 
 def settle() -> dict[str, float]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any
 
@@ -67,9 +68,14 @@ def _dotted(capability: str) -> str:
     return f"{capability[:-1]}.{capability[-1]}"
 
 
-def promise(method: Method, plan: Plan | None) -> str:
+def working(plan: Plan) -> AbstractContextManager[None]:
+    """Leave the processors alone."""
+    return nullcontext()
+
+
+def promise(method: Method, plan: Plan) -> str:
     """Return what is promised about repeating a map with the same input, settings and seed."""
-    return plan.repeatable[method] if plan else planning.SAME
+    return plan.repeatable[method]
 
 
 def plan(rows: int, columns: int, itemsize: int, settings: Settings, scaled: bool = False) -> Plan:

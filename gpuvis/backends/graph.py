@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 Array = Any
@@ -16,17 +16,20 @@ class Graph:
 
     Attributes
     ----------
-    indices : array of shape (N, k), int64
+    indices : array of shape (N, k), int64 or int32
         Column 0 is the row itself.
     distances : array of shape (N, k), float32
         Rising along each row; column 0 is 0.
     xp : module
         NumPy or CuPy: whose arrays they are.
+    told : dict
+        What is to be recorded of the search.
     """
 
     indices: Array
     distances: Array
     xp: Any
+    told: dict[str, Any] = field(default_factory=dict)
 
     def nearest(self, k: int) -> tuple[Array, Array]:
         """Return the first k columns of indices and distances, in C order: copies only if there are more."""

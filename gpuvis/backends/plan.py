@@ -80,6 +80,14 @@ class Plan:
         """The most that any step takes."""
         return Bytes(*(max(side) for side in zip(*self.steps.values(), strict=True)))
 
+    @property
+    def advice(self) -> str:
+        """What to do if it does not fit after all."""
+        return (
+            f"{footprint.told(self.peak.device)} on the device were planned; use a smaller pca_dim, fewer neighbours, "
+            "a GPU that nobody else uses, or --backend cpu"
+        )
+
     def lines(self) -> list[str]:
         """Return all of it in words."""
         lies = "on the device" if self.on_device else "on the host"
@@ -145,6 +153,11 @@ def check(settings: Settings) -> None:
     ------
     SettingsError
     """
+    asked = {"umap_optimizer": getattr(settings.umap, "optimizer", "auto")}
+    asked["tsne_method"] = getattr(settings.tsne, "method", "auto")
+    for name, value in asked.items():
+        if value != "auto":
+            raise SettingsError(f"{name} {value} is for the CPU; leave it out, or use --backend cpu")
     for method in settings.methods:
         if getattr(settings, method).metric == "braycurtis":
             raise SettingsError(f"{method}_metric braycurtis is not known on the GPU; use --backend cpu")

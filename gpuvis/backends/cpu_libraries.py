@@ -1,0 +1,91 @@
+"""What libraries do on the CPU: umap-learn and scikit-learn, where they are asked for or nothing beats them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gpuvis.backends.compiled import keep_compiled
+from gpuvis.backends.graph import Graph, repaired
+from gpuvis.backends.noted import warnings_noted
+from gpuvis.settings import Tsne, Umap
+
+EXACT_ROWS = 5000  # up to which scikit-learn compares all pairs of rows
+SAMPLE = 256  # rows on which recall is measured
+
+
+def pca(X: np.ndarray, n_components: int, seed: int) -> tuple[np.ndarray, float | None]:
+    """Principal components by scikit-learn, which chooses the solver by the shape."""
+    with warnings_noted():
+        from sklearn.decomposition import PCA
+
+        model = PCA(n_components, random_state=seed)
+        scores = model.fit_transform(X)
+    kept = float(model.explained_variance_ratio_.sum())
+    return np.ascontiguousarray(scores, np.float32), kept if np.isfinite(kept) else None
+
+
+def neighbors(X: np.ndarray, k: int, metric: str, seed: int) -> Graph:
+    """Return the neighbour graph in any metric: by scikit-learn, exact, for few rows, else by pynndescent.
+
+    pynndescent keeps to one thread, on whose number its result depends.
+    """
+    if len(X) <= EXACT_ROWS:
+        indices, distances = _exact(X, X, k, metric)
+        return _told(indices, distances, "scikit-learn, exact", 1.0)
+    with warnings_noted():
+        from pynndescent import NNDescent
+
+        indices, distances = NNDescent(X, metric, n_neighbors=k, random_state=seed, n_jobs=1).neighbor_graph
+    sample = np.random.default_rng(seed).choice(len(X), SAMPLE, replace=False)
+    true, _ = _exact(X, X[sample], k, metric)
+    recall = float(np.mean([np.isin(one, indices[row]).mean() for one, row in zip(true, sample, strict=True)]))
+    return _told(indices, distances, "pynndescent", recall)
+
+
+def _exact(X: np.ndarray, Q: np.ndarray, k: int, metric: str) -> tuple[np.ndarray, np.ndarray]:
+    from sklearn.neighbors import NearestNeighbors
+
+    model = NearestNeighbors(n_neighbors=k, algorithm="brute", metric=metric).fit(X)
+    distances, indices = model.kneighbors(Q)
+    return indices, distances
+
+
+def _told(indices: np.ndarray, distances: np.ndarray, engine: str, recall: float) -> Graph:
+    graph = repaired(indices.astype(np.int32), distances.astype(np.float32), np)
+    return Graph(graph.indices, graph.distances, np, {"engine": engine, "recall": recall})
+
+
+def umap(X: np.ndarray, graph: Graph, settings: Umap, seed: int) -> tuple[np.ndarray, list[str]]:
+    """UMAP by umap-learn from a graph, on one thread: its seeded results depend on that."""
+    with warnings_noted() as notes:
+        from umap import UMAP
+
+        keep_compiled("umap.umap_", "umap.layouts")
+        model = UMAP(
+            n_neighbors=settings.n_neighbors,
+            min_dist=settings.min_dist,
+            metric=settings.metric,
+            precomputed_knn=(*graph.nearest(settings.n_neighbors), None),
+            random_state=seed,
+            n_jobs=1,
+        )
+        coords = model.fit_transform(X)
+    return coords, notes
+
+
+def tsne(X: np.ndarray, start: np.ndarray, settings: Tsne, seed: int) -> tuple[np.ndarray, list[str]]:
+    """t-SNE by scikit-learn."""
+    with warnings_noted() as notes:
+        from sklearn.manifold import TSNE
+
+        model: Any = TSNE(
+            perplexity=settings.perplexity,
+            metric=settings.metric,
+            method=settings.method,
+            init=start,
+            random_state=seed,
+        )
+        coords = model.fit_transform(X)
+    return coords, notes

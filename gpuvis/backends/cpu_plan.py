@@ -1,0 +1,79 @@
+"""How a reduction is done on the CPU: which libraries, which neighbours, how many threads."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from gpuvis import machine
+from gpuvis.backends.plan import neighbors_of
+from gpuvis.settings import Method, Settings
+
+SAME = "identical coordinates on the same machine with the same library versions, on any number of threads"
+SAME_THREADS = "identical coordinates on the same machine with the same library versions and number of threads"
+OURS = "auto"  # the layouts of this package, as opposed to those of the libraries
+
+
+@dataclass(frozen=True)
+class Search:
+    """Which neighbours are looked for. Two maps with the same search share their graph.
+
+    Attributes
+    ----------
+    metric : str
+    k : int
+        Columns, the point itself counted.
+    seed : int
+    """
+
+    metric: str
+    k: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class CpuPlan:
+    """How a reduction will be done on the CPU.
+
+    Attributes
+    ----------
+    threads : int
+    layouts : dict of str to str
+        Who does the layout of each map.
+    graphs : dict of str to Search
+        For each map but those that find their neighbours themselves.
+    repeatable : dict of str to str
+        What is promised for each map.
+    """
+
+    threads: int
+    layouts: dict[Method, str]
+    graphs: dict[Method, Search]
+    repeatable: dict[Method, str]
+
+    advice = "use a smaller pca_dim, or a machine with more memory"
+
+    def describe(self) -> dict[str, Any]:
+        """Return all of it, ready for JSON."""
+        return asdict(self)
+
+
+def plan(rows: int, settings: Settings) -> CpuPlan:
+    """Plan a reduction with fitted settings."""
+    layouts: dict[Method, str] = {}
+    graphs: dict[Method, Search] = {}
+    for method in settings.methods:
+        asked = getattr(settings, method)
+        how = asked.optimizer if method == "umap" else asked.method
+        layouts[method] = {
+            OURS: "gathered gradients, Adam" if method == "umap" else "gathered gradients, FFT or all pairs",
+            "umap-learn": "umap-learn",
+        }.get(how, f"scikit-learn, {how}")
+        if method == "umap" or how == OURS:
+            graphs[method] = Search(asked.metric, neighbors_of(asked, rows), settings.random_state)
+    ours = {method: getattr(settings, method) for method in settings.methods}
+    repeatable = {
+        method: SAME if OURS in (getattr(asked, "optimizer", None), getattr(asked, "method", None)) else SAME_THREADS
+        for method, asked in ours.items()
+    }
+    return CpuPlan(settings.threads or machine.cpu_threads(), layouts, graphs, repeatable)

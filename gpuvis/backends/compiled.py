@@ -114,7 +114,7 @@ def keep_compiled(*modules: str) -> None:
                 function.enable_caching()
 
 
-@intrinsic
+@intrinsic  # type: ignore[untyped-decorator]
 def bits(typing: Any, x: Any) -> Any:
     """Return the bits of a float32 as an int32."""
 
@@ -124,7 +124,7 @@ def bits(typing: Any, x: Any) -> Any:
     return types.int32(types.float32), emit
 
 
-@intrinsic
+@intrinsic  # type: ignore[untyped-decorator]
 def from_bits(typing: Any, x: Any) -> Any:
     """Return the float32 of which an int32 has the bits."""
 

@@ -188,12 +188,8 @@ def layout(weights: Weights, start: np.ndarray, min_dist: float, seed: int) -> n
     bounds, all_bounds = blocks(rows, BLOCK), blocks(len(order), 1 << 14)
     for epoch in range(n_epochs):
         _shuffle(state[0], order, shuffled, all_bounds)
-        rates = (
-            RATE * (1 - epoch / n_epochs) ** FALL,
-            1 / (1 - MEAN ** (epoch + 1)),
-            (1 - SQUARE ** (epoch + 1)) ** -0.5,
-        )
-        random = np.uint64(draw.integers(1 << 63))
-        _epoch(graph, tuple(state), shuffled, a, b, random, tuple(map(F, rates)), bounds)
+        unbiased, root = 1 / (1 - MEAN ** (epoch + 1)), (1 - SQUARE ** (epoch + 1)) ** -0.5
+        rates = F(RATE * (1 - epoch / n_epochs) ** FALL), F(unbiased), F(root)
+        _epoch(graph, tuple(state), shuffled, a, b, np.uint64(draw.integers(1 << 63)), rates, bounds)
         state[:2] = state[1::-1]
     return state[0]

@@ -92,7 +92,7 @@ def _memberships(distances: Any, mean: float, values: Any, bounds: Any) -> None:
         for i in range(bounds[b], bounds[b + 1]):
             far, out = distances[i], values[i]
             rho = _rho(far)
-            low, high, width = 0.0, np.inf, 1.0
+            low, high, width = 0.0, np.inf, 1.0  # type: float, float, Any
             for _ in range(64):
                 total = 0.0
                 for t in range(1, k):

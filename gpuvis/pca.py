@@ -101,10 +101,14 @@ def solve(
     covariance = (gram - rows * mean[:, None] * mean[None, :]) / (rows - 1)
     variances, axes = eigh(covariance)
     axes = axes.T[::-1][:n_components]
-    whole = float(covariance.trace())
+    whole = _trace(covariance)
     kept = min(1.0, float(xp.maximum(variances[-n_components:], 0).sum()) / whole) if whole > 0 else None
     components = xp.where(_turned(axes, xp), -axes, axes)
     return Pca((shift + mean).astype(xp.float32), xp.ascontiguousarray(components, xp.float32), kept)
+
+
+def _trace(matrix: Array) -> float:
+    return float(matrix.reshape(-1)[:: len(matrix) + 1].sum())
 
 
 def _turned(axes: Array, xp: Any) -> Array:
@@ -124,6 +128,6 @@ def of_few_rows(
     squares, sides = eigh(products)
     squares, sides = xp.maximum(squares[::-1][:n_components], 0), sides[:, ::-1][:, :n_components]
     sides = xp.where(_turned((X.T @ sides).T, xp).T, -sides, sides)
-    whole = float(products.trace())
+    whole = _trace(products)
     kept = min(1.0, float(squares.sum()) / whole) if whole > 0 else None
     return xp.ascontiguousarray(sides * xp.sqrt(squares), xp.float32), kept

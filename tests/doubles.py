@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from gpuvis.backends import cpu
 from gpuvis.backends.base import Device
+from gpuvis.backends.cpu_plan import CpuPlan
 from gpuvis.batch import Report
 from gpuvis.job import Decided
 from gpuvis.outcome import Outcome
@@ -19,7 +21,7 @@ class FirstColumns:
     """A backend that is a real one in all but its maps: they are the first two columns."""
 
     name, xp, SAFE = "cpu", np, cpu.SAFE
-    check, plan, load, settle, give_back = map(staticmethod, (cpu.check, cpu.plan, cpu.load, cpu.settle, cpu.give_back))
+    check, load, settle, give_back = map(staticmethod, (cpu.check, cpu.load, cpu.settle, cpu.give_back))
     neighbors, start, read_table = map(staticmethod, (cpu.neighbors, cpu.start, cpu.read_table))
 
     def __init__(self) -> None:
@@ -28,7 +30,13 @@ class FirstColumns:
     def describe(self) -> Device:
         return Device("cpu", "test", 1, 2**30)
 
-    def promise(self, method: Method, plan: None) -> str:
+    def plan(self, *args: Any) -> CpuPlan:
+        return CpuPlan(1, {}, {}, {})
+
+    def working(self, plan: CpuPlan) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def promise(self, method: Method, plan: CpuPlan) -> str:
         return f"the same {method} map"
 
     def as_array(self, X: Any, scale: float = 1.0) -> np.ndarray:

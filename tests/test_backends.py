@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pytest
 import torch
 from process import as_nobody
 
+from gpuvis import place
 from gpuvis.backends import choose, cpu
-from gpuvis.errors import NoGpuError, OutputError, SettingsError
+from gpuvis.errors import NoGpuError, SettingsError
 from gpuvis.settings import INITS, METRICS, Settings, Tsne, Umap
 
 
@@ -31,7 +30,7 @@ def test_it_describes_its_device(backend) -> None:
     assert device.name
     assert device.threads >= 1
     assert device.memory_bytes > 2**28
-    assert "identical" in backend.promise("umap", None)
+    assert "identical" in backend.promise("umap", backend.plan(60, 6, 4, Settings(), False))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
@@ -92,7 +91,9 @@ def layout(backend, X: np.ndarray, asked: Umap | Tsne, seed: int = 1):
     method = "umap" if isinstance(asked, Umap) else "tsne"
     plan = backend.plan(*X.shape, 4, Settings(**{"umap": None, method: asked}), False)
     X = backend.load(X, 1.0, plan)
-    graph = backend.neighbors(X, plan and plan.graphs[method])
+    if method not in plan.graphs:
+        return getattr(backend, method)(X, None, asked, seed)
+    graph = backend.neighbors(X, plan.graphs[method])
     return getattr(backend, method)(backend.start(X, asked), graph, asked, seed)
 
 
@@ -150,8 +151,9 @@ def test_degenerate_data_gives_a_finite_map(backend, name, metric) -> None:
 def test_the_start_of_tsne_is_that_of_scikit_learn(X) -> None:
     from sklearn.manifold import TSNE
 
-    told = TSNE(perplexity=8, metric="cosine", init="pca", random_state=3).fit_transform(X)
-    np.testing.assert_array_equal(draw(cpu, X, Tsne(perplexity=8), seed=3), told)
+    told = TSNE(perplexity=8, metric="cosine", init="pca", random_state=3, max_iter=250).fit_transform(X)
+    given = TSNE(perplexity=8, metric="cosine", init=cpu.scaled(cpu.start(X, Tsne())), random_state=3, max_iter=250)
+    np.testing.assert_allclose(given.fit_transform(X), told, atol=1e-3)
 
 
 def test_what_was_unusual_is_noted(backend) -> None:
@@ -181,25 +183,9 @@ def test_unknown_backends_are_refused() -> None:
         choose("tpu")
 
 
-def test_compiled_code_goes_where_it_may_be_written(monkeypatch, tmp_path) -> None:
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "chosen"))
-    cpu._place_for_compiled_code()
-    assert os.environ["NUMBA_CACHE_DIR"] == str(tmp_path / "chosen")
-    writable = {tmp_path}
-    monkeypatch.setattr(cpu.place, "is_writable", lambda folder: folder.parent in writable)
-    monkeypatch.setattr(cpu.tempfile, "gettempdir", lambda: str(tmp_path))
-    monkeypatch.delenv("NUMBA_CACHE_DIR")
-    monkeypatch.setenv("HOME", "/somebody/else")
-    cpu._place_for_compiled_code()
-    assert os.environ["NUMBA_CACHE_DIR"] == str(tmp_path / f"numba-{os.getuid()}")
-    writable.clear()
-    with pytest.raises(OutputError, match="UMAP compiles code and finds no place to keep it: .*NUMBA_CACHE_DIR"):
-        cpu._place_for_compiled_code()
-
-
 def test_a_place_that_is_not_there_yet_is_writable_if_its_parent_is(tmp_path) -> None:
     with as_nobody(tmp_path):
-        assert not cpu.place.is_writable(tmp_path / "a" / "b")
-    assert cpu.place.is_writable(tmp_path / "a" / "b")
+        assert not place.is_writable(tmp_path / "a" / "b")
+    assert place.is_writable(tmp_path / "a" / "b")
     (tmp_path / "file").touch()
-    assert not cpu.place.is_writable(tmp_path / "file")
+    assert not place.is_writable(tmp_path / "file")

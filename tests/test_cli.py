@@ -50,6 +50,9 @@ def test_the_call_that_users_type_today(asked) -> None:
 EVERY = {
     "pca_dim": "50",
     "seed": "7",
+    "umap_optimizer": "umap-learn",
+    "tsne_method": "exact",
+    "threads": "3",
     "umap_neighbors": "9",
     "umap_min_dist": "0.3",
     "umap_metric": "cosine",
@@ -73,10 +76,11 @@ def test_every_option_reaches_its_setting_in_both_spellings(asked, spell) -> Non
         batch.Request(
             roots=(Path("a"), Path("b")),
             settings=Settings(
-                umap=Umap(n_neighbors=9, min_dist=0.3, metric="cosine"),
-                tsne=Tsne(perplexity=12, metric="euclidean", init="random"),
+                umap=Umap(n_neighbors=9, min_dist=0.3, metric="cosine", optimizer="umap-learn"),
+                tsne=Tsne(perplexity=12, metric="euclidean", init="random", method="exact"),
                 pca_dim=50,
                 seed=7,
+                threads=3,
             ),
             page=Page(color_by="split", hover=("a", "b,c", "d")),
             prefix="map",
@@ -104,6 +108,15 @@ def test_defaults_are_those_of_the_settings(asked) -> None:
     assert asked[1].page is None
 
 
+def test_any_seed_will_do_and_random_draws_one(asked) -> None:
+    for text in ("-1", str(10**30), "random", "random"):
+        call("reduce", "a", "--seed", text)
+    seeds = [request.settings.seed for request in asked]
+    assert seeds[:2] == [-1, 10**30]
+    assert seeds[2] != seeds[3]
+    assert all(0 <= request.settings.random_state < 2**32 for request in asked)
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
@@ -115,7 +128,10 @@ def test_defaults_are_those_of_the_settings(asked) -> None:
         (("a", "--backend", "tpu"), "'tpu' is not one of"),
         (("a", "--timeout", "0"), "timeout has to be a number of seconds above 0; found 0"),
         (("a", "--timeout", "nan"), "timeout has to be a number of seconds above 0; found nan"),
-        (("a", "--seed", "-1"), "seed has to be a whole number from 0 to 4294967295; found -1"),
+        (("a", "--seed", "one"), "'one' is neither a whole number nor the word random"),
+        (("a", "--threads", "0"), "'0' is no whole number above 0"),
+        (("a", "--threads", "9999"), "threads has to be a whole number from 1 to 1024; found 9999"),
+        (("a", "--tsne_method", "nix"), "'nix' is not one of 'auto', 'barnes_hut', 'exact'"),
         (("",), "the path is empty"),
         (("a", "--out_dir", ""), "the path is empty"),
         (("a", "--hover", "a\rb"), "is no list of columns"),

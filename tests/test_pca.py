@@ -7,8 +7,9 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
-from gpuvis import matrix, pca
+from gpuvis import pca
 from gpuvis.backends import cpu
+from gpuvis.settings import Settings
 
 
 def data(rows: int, columns: int, offset: float = 0.0) -> np.ndarray:
@@ -53,22 +54,22 @@ def test_rows_that_are_all_the_same_have_no_variance() -> None:
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 def test_the_cpu_goes_through_a_tensor_of_any_type_in_blocks(monkeypatch, dtype) -> None:
     X = torch.from_numpy(data(2000, 30)).to(dtype)
-    monkeypatch.setattr(matrix.blocks, "__defaults__", (X.itemsize * 30 * 128,))
+    monkeypatch.setattr(cpu, "BLOCK_BYTES", 4 * 30 * 128)
     taken = []
     monkeypatch.setattr(
         cpu, "as_array", lambda block, scale, real=cpu.as_array: taken.append(len(block)) or real(block, scale)
     )
-    scores, kept = cpu.pca(X, 10, 1, 0.5, None)
+    scores, kept = cpu.pca(X, 10, 1, 0.5, cpu.plan(2000, 30, X.itemsize, Settings()))
     told = PCA(10, svd_solver="full").fit(X.double().numpy() / 2)
     np.testing.assert_allclose(scores, told.transform(X.double().numpy() / 2), atol=1e-3)
     assert kept == pytest.approx(told.explained_variance_ratio_.sum(), abs=1e-5)
     assert max(taken) == 128
-    assert sum(taken) == 2 * len(X)
+    assert sum(taken) == 2 * len(X) + 128  # the first block's mean, the products, the scores
 
 
-def test_few_rows_of_many_columns_are_left_to_scikit_learn() -> None:
+def test_few_rows_of_many_columns_have_the_same_components() -> None:
     X = data(40, 300)
-    scores, kept = cpu.pca(X, 5, 1, 1.0, None)
+    scores, kept = cpu.pca(X, 5, 1, 1.0, cpu.plan(40, 300, 4, Settings()))
     told = PCA(5, random_state=1).fit(X)
     np.testing.assert_allclose(scores, told.transform(X), atol=1e-3)
     assert kept == pytest.approx(told.explained_variance_ratio_.sum(), abs=1e-5)

@@ -69,7 +69,8 @@ def test_a_reduction_says_what_was_done(ours) -> None:
     assert (got.coords.shape, got.coords.dtype) == ((1797, 2), np.float32)
     assert got.effective["pca_dim"] == 50
     assert got.variance_kept == pytest.approx(0.999, abs=0.002)
-    assert set(got.steps) == {"pca", "umap"}
+    assert set(got.steps) == {"pca", "neighbors", "start", "umap"}
+    assert got.neighbors == {"engine": "exact", "recall": 1.0}
     assert got.notes == ()
 
 

@@ -31,7 +31,10 @@ def test_defaults_are_those_that_users_rely_on() -> None:
         (lambda: Tsne(init="spectral"), "tsne_init has to be one of pca, random; found 'spectral'"),
         (lambda: Settings(pca_dim=1), "pca_dim has to be a whole number of 2 or more; found 1"),
         (lambda: Settings(pca_dim=2.5), "pca_dim"),  # type: ignore[arg-type]
-        (lambda: Settings(seed=-1), "seed has to be a whole number from 0 to 4294967295; found -1"),
+        (lambda: Settings(seed=1.5), "seed has to be a whole number of any size; found 1.5"),
+        (lambda: Settings(threads=0), "threads has to be a whole number from 1 to 1024; found 0"),
+        (lambda: Umap(optimizer="sgd"), "umap_optimizer has to be one of auto, umap-learn; found 'sgd'"),
+        (lambda: Tsne(method="fft"), "tsne_method has to be one of auto, barnes_hut, exact; found 'fft'"),
         (lambda: Settings(umap=None), "at least one map"),
     ],
 )

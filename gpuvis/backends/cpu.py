@@ -149,7 +149,7 @@ def _of_recall(graph: Graph) -> list[str]:
 
 def tsne(X: np.ndarray, graph: Graph | None, settings: Tsne, seed: int) -> tuple[np.ndarray, list[str]]:
     """t-SNE: of a graph, where X is what `start` gave; else by scikit-learn, of the matrix itself."""
-    begin = _scaled(X if graph else start(X, settings))
+    begin = scaled(X if graph else start(X, settings))
     notes = [ALL_THE_SAME] if begin is None and settings.init == "pca" else []
     if begin is None:
         begin = np.random.default_rng(seed).normal(0, 1e-4, (len(X), 2)).astype(np.float32)
@@ -165,7 +165,7 @@ def tsne(X: np.ndarray, graph: Graph | None, settings: Tsne, seed: int) -> tuple
     return coords, notes + _of_recall(graph)
 
 
-def _scaled(start: np.ndarray) -> np.ndarray | None:
+def scaled(start: np.ndarray) -> np.ndarray | None:
     """Return a start as t-SNE wants it, its first column 1e-4 wide; None where there is hardly any width."""
     width = start[:, 0].std(dtype=np.float64)
     return (start * (1e-4 / width)).astype(np.float32) if width > 0 and np.isfinite(1e-4 / width) else None

@@ -143,7 +143,7 @@ class _Lists:
 
     def search(self, Q: np.ndarray, own: np.ndarray, probes: np.ndarray, k: int) -> np.ndarray:
         """Return the k nearest rows of each query, int32."""
-        ids = np.empty((len(Q), k), np.int32)
+        ids = np.full((len(Q), k), -1, np.int32)
         for start in range(0, len(Q), STRETCH):
             of = slice(start, start + STRETCH)
             bounds = blocks(len(Q[of]), QUERIES if len(Q) > 8 * QUERIES else 64)
@@ -182,6 +182,8 @@ def search(X: np.ndarray, k: int, metric: str, seed: int) -> Graph:
     else:
         lists, probes = _clustered(X, take, metric, k, seed)
         ids = lists.search(lists.X, np.arange(len(X)), probes, k - 1)
+        lacking = np.flatnonzero(ids[:, -1] < 0)  # where the lists that were searched hold fewer rows
+        ids[lacking] = lists.search_all(lacking, k - 1)
         told = {"engine": f"lists: {probes.shape[1]} of {len(lists.starts) - 1} searched"}
         told["recall"] = _recall(lists, ids, np.random.default_rng(seed + 1))
     return _graph(lists, ids, metric, told)

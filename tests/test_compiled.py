@@ -1,0 +1,118 @@
+"""What numba compiles: where it is kept, and that no result depends on the number of threads."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gpuvis import place
+from gpuvis.backends import compiled
+
+# On data too many for an exact graph, so that every kernel has several blocks.
+MAPS = """
+import hashlib, sys
+import numpy as np
+import gpuvis
+from gpuvis import Settings, Tsne, Umap
+from gpuvis.backends import cpu_neighbors
+cpu_neighbors.EXACT_ROWS = 2000
+rng = np.random.default_rng(0)
+X = rng.standard_normal((40, 60))[rng.integers(0, 40, 9000)] + 0.6 * rng.standard_normal((9000, 60))
+X = X.astype(np.float32)
+for rows, pca_dim in ((9000, 20), (9000, None), (50, 20)):
+    asked = Settings(umap=Umap(), tsne=Tsne(perplexity=10), pca_dim=pca_dim, threads=int(sys.argv[1]))
+    for done in gpuvis.reduce(X[:rows], asked, backend="cpu").values():
+        assert "any number of threads" in done.plan.repeatable[done.method]
+        print(rows, pca_dim, done.method, done.neighbors["recall"], hashlib.sha256(done.coords.tobytes()).hexdigest())
+"""
+
+
+def maps(threads: int) -> str:
+    done = subprocess.run([sys.executable, "-c", MAPS, str(threads)], capture_output=True, text=True, check=True)
+    assert len(done.stdout.splitlines()) == 6
+    return done.stdout
+
+
+def test_maps_are_the_same_bits_on_any_number_of_threads() -> None:
+    once = maps(2)
+    assert maps(2) == once
+    assert maps(1) == once
+    assert maps(16) == once
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_threads_are_used_in_the_block_only(count) -> None:
+    from numba import get_num_threads
+
+    before = get_num_threads()
+    with compiled.threads(count):
+        assert get_num_threads() == min(count, compiled.numba.config.NUMBA_NUM_THREADS)
+    assert get_num_threads() == before
+
+
+def test_results_come_in_order_and_few_items_are_taken_ahead() -> None:
+    taken = []
+
+    def items():
+        for item in range(20):
+            taken.append(item)
+            yield item
+
+    def slow_at_first(item: int) -> int:
+        time.sleep(0.02 if item % 4 == 0 else 0)
+        return item * item
+
+    for done, got in enumerate(compiled.in_order(slow_at_first, items(), 2)):
+        assert got == done * done
+        assert len(taken) <= done + 4
+    assert len(taken) == 20
+
+
+def test_an_error_in_a_thread_is_raised() -> None:
+    with pytest.raises(ZeroDivisionError):
+        list(compiled.in_order(lambda item: 1 / item, [1, 0, 1], 2))
+
+
+@pytest.mark.parametrize(("count", "size"), [(1, 256), (256, 256), (257, 256), (100_000, 1024)])
+def test_blocks_cover_all_and_depend_on_the_size_alone(count, size) -> None:
+    bounds = compiled.blocks(count, size)
+    assert (bounds[0], bounds[-1], bounds.dtype) == (0, count, np.int64)
+    assert (0 < np.diff(bounds)).all()
+    assert np.diff(bounds).max() <= size
+
+
+def test_compiled_code_goes_where_it_may_be_written(monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "chosen"))
+    assert compiled._place() is None
+    writable = {tmp_path}
+    monkeypatch.setattr(place, "is_writable", lambda folder: folder.parent in writable)
+    monkeypatch.setattr(compiled.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.delenv("NUMBA_CACHE_DIR")
+    monkeypatch.setenv("HOME", "/somebody/else")
+    assert compiled._place() == tmp_path / f"numba-{os.getuid()}"
+    writable.clear()
+    assert not compiled._keep()
+
+
+def test_nothing_is_compiled_twice(tmp_path) -> None:
+    """The second process finds all that the first one compiled."""
+    code = "import numpy as np, gpuvis; gpuvis.reduce(np.eye(40, 9, dtype=np.float32), backend='cpu')"
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    kept = []
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+        kept.append({path: path.stat().st_mtime_ns for path in sorted(Path(tmp_path).rglob("*.nb?"))})
+    assert len(kept[0]) > 10
+    assert kept[0] == kept[1]
+
+
+def test_hashes_would_show_a_difference() -> None:
+    one = np.ones(3, np.float32)
+    assert hashlib.sha256(one.tobytes()).digest() != hashlib.sha256(np.nextafter(one, 2).tobytes()).digest()

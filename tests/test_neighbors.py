@@ -1,0 +1,90 @@
+"""Neighbours on the CPU, beside all pairs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from measures import clusters, digits, recall, true_neighbors
+from sklearn.metrics import pairwise_distances
+
+from gpuvis.backends import cpu, cpu_neighbors
+from gpuvis.backends.cpu_plan import Search
+from gpuvis.settings import METRICS
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_few_rows_have_their_exact_neighbours(metric) -> None:
+    X = digits(500) + 1
+    graph = cpu.neighbors(X, Search(metric, 12, 1))
+    D = pairwise_distances(X.astype(np.float64), metric=metric)
+    far = np.take_along_axis(D, graph.indices.astype(np.int64), 1)
+    np.testing.assert_allclose(graph.distances[:, 1:], far[:, 1:], rtol=1e-3, atol=1e-5)
+    np.fill_diagonal(D, -1)
+    np.testing.assert_allclose(far[:, 1:], np.sort(D, 1)[:, 1:12], rtol=1e-4)  # as near, whoever it is
+    np.testing.assert_array_equal(graph.indices[:, 0], np.arange(500))
+    assert (graph.distances[:, 0] == 0).all()
+    assert (np.diff(graph.distances, axis=1) >= 0).all()
+    assert graph.told["recall"] == 1
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine", "correlation", "manhattan"])
+def test_many_rows_find_nearly_all(monkeypatch, metric) -> None:
+    from gpuvis.backends import cpu_libraries
+
+    monkeypatch.setattr(cpu_neighbors, "EXACT_ROWS", 1000)
+    monkeypatch.setattr(cpu_libraries, "EXACT_ROWS", 1000)
+    X = clusters(5000, 40)
+    graph = cpu.neighbors(X, Search(metric, 20, 1))
+    D = pairwise_distances(X, metric=metric)
+    np.fill_diagonal(D, -1)
+    measured = recall(graph.indices[:, 1:], np.argsort(D, 1)[:, 1:20])
+    assert measured > 0.98
+    assert graph.told["recall"] == pytest.approx(measured, abs=0.01)
+    assert graph.told["engine"] != "exact"
+    again = cpu.neighbors(X, Search(metric, 20, 1))
+    np.testing.assert_array_equal(again.indices, graph.indices)
+
+
+def test_what_is_far_from_zero_is_found_as_well() -> None:
+    X = clusters(800, 10) + 1000
+    graph = cpu_neighbors.search(X, 10, "euclidean", 1)
+    assert recall(graph.indices, true_neighbors(X, 10)) > 0.99
+
+
+@pytest.mark.parametrize("rows", [5, 300, 3000])
+def test_equal_rows_are_neighbours_and_no_row_is_its_own(monkeypatch, rows) -> None:
+    monkeypatch.setattr(cpu_neighbors, "EXACT_ROWS", 1000)
+    graph = cpu_neighbors.search(np.ones((rows, 4), np.float32), 5, "euclidean", 1)
+    assert (graph.distances == 0).all()
+    np.testing.assert_array_equal(graph.indices[:, 0], np.arange(rows))
+    assert (graph.indices[:, 1:] != np.arange(rows)[:, None]).all()
+    assert ((graph.indices >= 0) & (graph.indices < rows)).all()
+    assert all(len(set(row)) == 5 for row in graph.indices)
+
+
+def test_a_row_of_zeros_has_a_cosine_distance_of_1() -> None:
+    X = np.concatenate([np.zeros((2, 6)), np.random.default_rng(0).standard_normal((50, 6))]).astype(np.float32)
+    graph = cpu_neighbors.search(X, 52, "cosine", 1)
+    assert (graph.distances[:2, 1:] == 1).all()
+    told = np.sort(pairwise_distances(X, metric="cosine"), 1)
+    np.testing.assert_allclose(graph.distances[2:], told[2:], atol=1e-5)
+
+
+def test_most_rows_in_one_place_do_not_hide_the_others(monkeypatch) -> None:
+    """They would all fall into one list."""
+    monkeypatch.setattr(cpu_neighbors, "EXACT_ROWS", 1000)
+    X = clusters(4000, 10)
+    X[:3000] = X[0]
+    graph = cpu_neighbors.search(X, 8, "euclidean", 1)
+    assert (graph.distances[:3000] == 0).all()
+    assert graph.told["recall"] > 0.2  # among equal rows, any are right, but not the same
+    far = pairwise_distances(X[3000:], X)
+    found = np.take_along_axis(far, graph.indices[3000:].astype(np.int64), 1)[:, 1:]
+    far[np.arange(1000), np.arange(3000, 4000)] = np.inf
+    assert (found <= np.sort(far, 1)[:, :7] + 1e-4).mean() > 0.98
+
+
+def test_half_precision_is_read_as_it_is() -> None:
+    X = digits(200).astype(np.float16)
+    graph = cpu_neighbors.search(X, 6, "euclidean", 1)
+    np.testing.assert_array_equal(graph.indices, cpu_neighbors.search(X.astype(np.float32), 6, "euclidean", 1).indices)

@@ -1,0 +1,82 @@
+"""Our layout of UMAP beside umap-learn's, and on graphs that could tear it apart."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from measures import clusters, digits, recall, true_neighbors, trust
+
+import gpuvis
+from gpuvis import Settings, Umap
+from gpuvis.backends import umap_layout
+
+
+@pytest.mark.parametrize("min_dist", [0, 0.05, 0.1, 0.25, 0.5, 0.99, 1])
+def test_the_curve_is_that_of_umap_learn(min_dist) -> None:
+    from umap.umap_ import find_ab_params
+
+    np.testing.assert_allclose(umap_layout.curve(min_dist), find_ab_params(1.0, min_dist), rtol=1e-4)
+
+
+def test_the_power_is_near_enough() -> None:
+    import numba
+
+    inlined = umap_layout._power
+    power = numba.vectorize(["float32(float32, float32)"], nopython=True)(lambda x, y: inlined(x, y))  # noqa: PLW0108
+    x = np.logspace(-12, 12, 20_001).astype(np.float32)
+    for exponent in (0.5, 0.7906, 0.8951, 1.2, 1.93):
+        told = x.astype(np.float64) ** np.float32(exponent)
+        np.testing.assert_allclose(power(x, np.float32(exponent)), told, rtol=3e-5)
+
+
+def judged(X: np.ndarray, Y: np.ndarray) -> tuple[float, float]:
+    return trust(X, Y), recall(true_neighbors(Y, 16)[:, 1:], true_neighbors(X, 16)[:, 1:])
+
+
+NAMES = ("auto", "umap-learn")
+
+
+@pytest.mark.parametrize("X", [digits(), clusters(1500, 50)], ids=["digits", "clusters"])
+def test_it_is_as_good_as_umap_learn(X) -> None:
+    ours, theirs = (
+        np.mean([judged(X, gpuvis.reduce(X, asked, "cpu")["umap"].coords) for asked in settings], 0)
+        for settings in ([Settings(umap=Umap(optimizer=name), seed=seed) for seed in (1, 2)] for name in NAMES)
+    )
+    assert (ours > theirs - 0.003).all()
+
+
+def test_umap_learn_says_who_it_is() -> None:
+    done = gpuvis.reduce(digits(60), Settings(umap=Umap(n_neighbors=8, optimizer="umap-learn")), "cpu")["umap"]
+    assert done.plan.layouts == {"umap": "umap-learn"}
+    assert done.effective["umap_optimizer"] == "umap-learn"
+    assert "number of threads" in done.plan.repeatable["umap"]
+    assert "any number" not in done.plan.repeatable["umap"]
+
+
+HARD = {
+    "islands": np.repeat(np.random.default_rng(0).standard_normal((20, 8)) * 1000, 50, axis=0)
+    + np.random.default_rng(1).standard_normal((1000, 8)),
+    "one far away": np.concatenate([np.random.default_rng(0).standard_normal((400, 8)), np.full((1, 8), 1e6)]),
+    "each row forty times": np.repeat(np.random.default_rng(0).standard_normal((25, 8)), 40, axis=0),
+    "all the same": np.ones((300, 8)),
+    "a line": np.linspace(0, 1, 500)[:, None] * np.ones(8),
+    "five rows": np.eye(5, 8),
+}
+
+
+@pytest.mark.parametrize("name", HARD)
+@pytest.mark.parametrize("min_dist", [0.0, 0.1, 1.0])
+def test_nothing_explodes(name, min_dist) -> None:
+    X = HARD[name].astype(np.float32)
+    Y = gpuvis.reduce(X, Settings(umap=Umap(min_dist=min_dist)), "cpu")["umap"].coords
+    assert np.abs(Y).max() <= 50
+    if name == "islands":  # each stays together
+        labels = np.repeat(np.arange(20), 50)
+        assert (labels[true_neighbors(Y, 16)[:, 1:]] == labels[:, None]).mean() > 0.98
+    elif name == "all the same":
+        assert Y.std() > 0.1
+
+
+def test_it_keeps_the_order_of_a_line() -> None:
+    Y = gpuvis.reduce(HARD["a line"].astype(np.float32), backend="cpu")["umap"].coords
+    assert trust(HARD["a line"], Y) > 0.99

@@ -1,0 +1,189 @@
+"""The layout of t-SNE on the CPU: gradient descent from joint probabilities to coordinates.
+
+The rules are those of scikit-learn (van der Maaten, Hinton 2008; delta-bar-delta gains of Jacobs 1988; learning rate of
+Belkina et al. 2019, doi:10.1038/s41467-019-13055-y).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gpuvis.backends.tsne_repulsion import ALL_PAIRS, BLOCKS, Repulsion, inlined, kernel, prange
+
+Array = Any
+Graph = tuple[Array, Array, Array]  # indptr, indices, p
+F = np.float32
+EXAGGERATION = 12.0
+EARLY, LATE = 250, 750  # iterations with and without exaggeration
+SORTED_AT = 100  # the iteration by which the clusters lie where they stay
+START_SCALE = 1e-4
+TINY = 1e-30
+
+
+def layout(indptr: Array, indices: Array, p: Array, start: Array, *, seed: int = 0) -> tuple[Array, dict[str, Any]]:
+    """Lay out a graph of joint probabilities in the plane.
+
+    The coordinates are the same to the bit for any number of threads.
+
+    Parameters
+    ----------
+    indptr : array of shape (n + 1,), int64
+        Where the rows of the graph start, and the last ends.
+    indices : array, int32
+        Neighbours of each vertex; none of itself.
+    p : array, float32
+        Their joint probabilities: symmetric, with a sum of 1.
+    start : array of shape (n, 2), float32
+        First coordinates, with a standard deviation of 1e-4.
+    seed : int
+        Of random first coordinates, taken where all the given ones are the same: no force would part them.
+
+    Returns
+    -------
+    array of shape (n, 2), float32
+    dict
+        What was done: ``iterations``, ``repulsion`` ("exact" or "grid") and ``kl``, the divergence reached.
+    """
+    points = np.array(start, F, order="C")
+    if len(points) < 2:
+        return points, {"iterations": 0, "repulsion": "exact", "kl": 0.0}
+    if not np.ptp(points, axis=0).any():
+        points += F(START_SCALE) * np.random.default_rng(seed).standard_normal(points.shape, F)
+    graph = (np.asarray(indptr, np.int64), np.asarray(indices, np.int32).view(np.uint32), np.asarray(p, F))
+    points, normalizer = _descended(graph, points)
+    return points, {
+        "iterations": EARLY + LATE,
+        "repulsion": "exact" if len(points) <= ALL_PAIRS else "grid",
+        "kl": float(_cross_entropy(graph, points) + np.log(normalizer)),
+    }
+
+
+def _descended(graph: Graph, points: Array) -> tuple[Array, float]:
+    """Return the points after all steps, and Z of theirs."""
+    repulsion, order = Repulsion(), None
+    new, force, update, gain = np.empty_like(points), np.empty_like(points), np.zeros_like(points), np.ones_like(points)
+    corners = np.stack([points.min(0), points.max(0)])
+    rate = max(len(points) / EXAGGERATION / 4, 50)
+    for iteration in range(EARLY + LATE):
+        if iteration == SORTED_AT and len(points) > ALL_PAIRS:
+            order = np.argsort(_morton(points, corners), kind="stable")
+            graph, points, update, gain = _permuted(*graph, order), points[order], update[order], gain[order]
+        if iteration == EARLY:
+            update[:], gain[:] = 0, 1
+        exaggeration, momentum = (EXAGGERATION, 0.5) if iteration < EARLY else (1, 0.8)
+        normalizer = repulsion.fill(points, corners, force)
+        pulls = F(4 * exaggeration), F(-4 / max(normalizer, TINY))
+        lows = _step(graph, points, (force, *pulls), (F(rate), F(momentum)), (update, gain), new).min(0)
+        corners = np.stack([lows[:2], -lows[2:]])
+        points, new = new, points
+    normalizer = repulsion.fill(points, corners, force)
+    if order is not None:
+        new[order] = points
+        points = new
+    return points, normalizer
+
+
+@inlined
+def _attraction(i: int, graph: Any, points: Array, near: Array) -> Any:
+    """Return the sum of p K d over the neighbours of a point; near is room for them.
+
+    The neighbours are fetched first, x and y as one number of 64 bits: a loop that also computes would fetch them by
+    vector instructions, which are slower. Slices of rows, since an index that may be negative costs as much.
+    """
+    indptr, indices, p = graph
+    columns, weights = indices[indptr[i] : indptr[i + 1]], p[indptr[i] : indptr[i + 1]]
+    packed = points.reshape(-1).view(np.int64)
+    for t in range(len(columns)):
+        near[t] = packed[columns[t]]
+    flat = near.view(F)
+    x, y = points[i, 0], points[i, 1]
+    ax, ay = F(0), F(0)
+    for t in range(len(weights)):
+        dx = x - flat[2 * t]
+        dy = y - flat[2 * t + 1]
+        c = weights[t] / (F(1) + dx * dx + dy * dy)
+        ax += c * dx
+        ay += c * dy
+    return ax, ay
+
+
+@inlined
+def _stepped(gradient: Any, at: Any, value: Any, pace: Any, update: Array, gain: Array) -> Any:
+    """Return where one coordinate moves: momentum, and a gain that grows while the gradient keeps its side."""
+    rate, momentum = pace
+    step, g = update[at], gain[at]
+    g = g + F(0.2) if step * gradient < F(0) else max(g * F(0.8), F(0.01))
+    step = momentum * step - rate * g * gradient
+    update[at], gain[at] = step, g
+    return value + step
+
+
+@kernel
+def _step(graph: Any, points: Array, pulls: Any, pace: Any, memory: Any, new: Array) -> Array:
+    """Fill the points after one step; return for each block its lowest x and y, and its highest, negative."""
+    indptr = graph[0]
+    force, attractive, repulsive = pulls
+    update, gain = memory  # not in the function that writes them: there numba 0.64 drops the writing
+    n = len(points)
+    lows = np.full((BLOCKS, 4), F(np.inf))
+    for block in prange(BLOCKS):
+        first, last = block * n // BLOCKS, (block + 1) * n // BLOCKS
+        longest = 0
+        for i in range(first, last):
+            longest = max(longest, indptr[i + 1] - indptr[i])
+        near = np.empty(longest, np.int64)
+        low_x, low_y, high_x, high_y = F(np.inf), F(np.inf), F(-np.inf), F(-np.inf)
+        for i in range(first, last):
+            ax, ay = _attraction(i, graph, points, near)
+            x = _stepped(attractive * ax + repulsive * force[i, 0], (i, 0), points[i, 0], pace, update, gain)
+            y = _stepped(attractive * ay + repulsive * force[i, 1], (i, 1), points[i, 1], pace, update, gain)
+            new[i, 0], new[i, 1] = x, y
+            low_x, low_y, high_x, high_y = min(low_x, x), min(low_y, y), max(high_x, x), max(high_y, y)
+        lows[block, 0], lows[block, 1], lows[block, 2], lows[block, 3] = low_x, low_y, -high_x, -high_y
+    return lows
+
+
+@kernel
+def _cross_entropy(graph: Any, points: Array) -> float:
+    """Return the sum of p log(p / K)."""
+    indptr, indices, p = graph
+    n = len(points)
+    sums = np.zeros(BLOCKS)
+    for block in prange(BLOCKS):
+        for i in range(block * n // BLOCKS, (block + 1) * n // BLOCKS):
+            for t in range(indptr[i], indptr[i + 1]):
+                if p[t] > 0:
+                    dx = points[i, 0] - points[indices[t], 0]
+                    dy = points[i, 1] - points[indices[t], 1]
+                    sums[block] += p[t] * np.log(p[t] * (F(1) + dx * dx + dy * dy))
+    return sums.sum()
+
+
+def _morton(points: Array, corners: Array) -> Array:
+    """Return numbers by which points that lie near each other stand near each other: bits of x and y in turn."""
+    width = max(float((corners[1] - corners[0]).max()), TINY)
+    bits = ((points - corners[0]) * F(65535 / width)).astype(np.uint32)
+    for shift, mask in ((8, 0x00FF00FF), (4, 0x0F0F0F0F), (2, 0x33333333), (1, 0x55555555)):
+        bits = (bits | bits << np.uint32(shift)) & np.uint32(mask)
+    return bits[:, 0] << np.uint32(1) | bits[:, 1]
+
+
+@kernel
+def _permuted(indptr: Array, indices: Array, p: Array, order: Array) -> Any:
+    """Return the graph whose vertex i is vertex order[i] of this one."""
+    n = len(order)
+    rank = np.empty(n, np.uint32)
+    starts = np.zeros(n + 1, np.int64)
+    for i in range(n):
+        rank[order[i]] = i
+        starts[i + 1] = starts[i] + indptr[order[i] + 1] - indptr[order[i]]
+    columns, weights = np.empty_like(indices), np.empty_like(p)
+    for block in prange(BLOCKS):
+        for i in range(block * n // BLOCKS, (block + 1) * n // BLOCKS):
+            shift = indptr[order[i]] - starts[i]
+            for t in range(starts[i], starts[i + 1]):
+                columns[t] = rank[indices[t + shift]]
+                weights[t] = p[t + shift]
+    return starts, columns, weights

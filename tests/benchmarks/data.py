@@ -59,7 +59,9 @@ def fill(X: torch.Tensor, labels: np.ndarray, groups: np.ndarray, rng: np.random
         (groups.max() + 1, columns), np.float32
     )
     centres = centres[groups] + 0.5 * rng.standard_normal((len(groups), columns), np.float32)
-    axes = rng.standard_normal((SPREAD, columns), np.float32) / np.sqrt(1 + np.arange(SPREAD, dtype=np.float32))[:, None]
+    axes = (
+        rng.standard_normal((SPREAD, columns), np.float32) / np.sqrt(1 + np.arange(SPREAD, dtype=np.float32))[:, None]
+    )
     widths = 0.4 * rng.uniform(0.5, 1.5, (len(groups), SPREAD)).astype(np.float32)  # each class has its own form
     for start in range(0, len(X), BLOCK):
         own = labels[start : start + BLOCK]
@@ -100,10 +102,8 @@ def made(place: Path, shape: Shape) -> Path:
     place.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(place).free
     if free < 3 * shape.bytes:  # the rows, the rows as they are saved, and room for the rest
-        raise SystemExit(
-            f"{place}: {shape.name} needs {3 * shape.bytes / 1e9:.1f} GB, of which {free / 1e9:.1f} GB are free; name another "
-            "place with --data"
-        )
+        need = f"{shape.name} needs {3 * shape.bytes / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free"
+        raise SystemExit(f"{place}: {need}; name another place with --data")
     print(f"making {folder} ({shape.bytes / 1e9:.2f} GB)", file=sys.stderr)
     part = place / f".{shape.name}.part"
     shutil.rmtree(part, ignore_errors=True)  # of a run that was interrupted

@@ -24,7 +24,7 @@ def judge(cache: Path, paths: list[str]) -> list[dict[str, Any]]:
     """Judge the maps of one cache."""
     X = torch.load(cache / "embeddings.pt", map_location="cpu", weights_only=True, mmap=True).numpy()
     maps = [np.load(path) for path in paths]
-    told = [{"rows": len(Y), "largest": float(np.abs(Y).max())} for Y in maps]  # NaN and Inf show
+    told = [{"rows": len(X), "shape": Y.shape, "largest": float(np.abs(Y).max())} for Y in maps]  # NaN and Inf show
     if any(Y.shape != (len(X), 2) or not np.isfinite(Y).all() for Y in maps):
         return told
     anchors = np.sort(np.random.default_rng(0).permutation(len(X))[:ANCHORS])

@@ -65,6 +65,7 @@ class Bench:
         cache = data.made(self.place, shape)
         say(f"warm-up, {side}, {job.method}, {shape.name}")
         told = timing.run(side, replace(job, folders=1), [cache], self.scratch / "warm-up", 1, compiled)
+        compiled.mkdir(parents=True, exist_ok=True)  # scikit-learn compiles nothing
         mark.touch()
         if side == "ours":
             words = f"{job.method.upper()}, {shape.rows:,} × {shape.columns}: {told['seconds']:.1f} s"

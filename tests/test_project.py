@@ -174,7 +174,9 @@ def test_make_measures_what_the_user_says() -> None:
     assert " ".join(words) == '--size full --data "$DATA" --mnist "$MNIST" --runs 1 --out here'
     assert make("bench", "VENV=").replace("\\\n", " ").split("bench.py")[1].split() == ["--size", "quick"]
     assert "-m pytest tests/benchmarks -x" in make("bench-steps", "ARGS=-x", "VENV=")
-    assert 'tests/benchmarks/neighbors.py "$CACHE_DIR" -x' in make("bench-neighbors", "CACHE_DIR=a b", "ARGS=-x", "VENV=")
+    assert 'tests/benchmarks/neighbors.py "$CACHE_DIR" -x' in make(
+        "bench-neighbors", "CACHE_DIR=a b", "ARGS=-x", "VENV="
+    )
 
 
 def test_tests_for_other_machines_run_only_where_they_are_asked_for(tmp_path) -> None:

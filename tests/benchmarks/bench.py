@@ -21,6 +21,7 @@ from dataclasses import replace
 from math import inf
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 import data
 import jobs
@@ -64,7 +65,7 @@ class Bench:
             return
         cache = data.made(self.place, shape)
         say(f"warm-up, {side}, {job.method}, {shape.name}")
-        told = timing.run(side, replace(job, folders=1), [cache], self.scratch / "warm-up", 1, compiled)
+        told = self.run_once(side, job, [cache], 1)
         compiled.mkdir(parents=True, exist_ok=True)  # scikit-learn compiles nothing
         mark.touch()
         if side == "ours":
@@ -92,10 +93,7 @@ class Bench:
     def run(self, side: str, result: Result, caches: list[Path], seed: int) -> None:
         job, compiled = result.job, self.compiled(side, result.job)
         before = timing.files_in(compiled)
-        try:
-            told = timing.run(side, job, caches, self.scratch / job.name / f"{side}-{seed}", seed, compiled)
-        except timing.FailedError as error:
-            raise timing.FailedError(f"{side}, seed {seed}: {error}") from None
+        told = self.run_once(side, job, caches, seed)
         say(f"{job.name}, seed {seed}, {side}: done")  # no times before the quality is known
         if timing.files_in(compiled) > before:
             self.notes.append(f"{job.name}, {side}, seed {seed}: the warm-up had not compiled everything")
@@ -103,6 +101,13 @@ class Bench:
         measured.seconds.append(told["seconds"])
         measured.peaks.append(told["peak"])
         measured.maps.append(told["maps"])
+
+    def run_once(self, side: str, job: Job, caches: list[Path], seed: int) -> dict[str, Any]:
+        try:
+            out = self.scratch / job.name / f"{side}-{seed}"
+            return timing.run(side, job, caches, out, seed, self.compiled(side, job))
+        except timing.FailedError as error:
+            raise timing.FailedError(f"{side}: {error}") from None
 
     def judge(self, result: Result, caches: list[Path]) -> None:
         """Measure the quality of all maps of a job; that of a study is the mean over its folders."""

@@ -180,7 +180,7 @@ def test_a_process_is_metered_alone(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
     code = "import os, time; time.sleep(0.2); assert 'OPENBLAS_CORETYPE' not in os.environ; b = b'1' * 50_000_000"
     told = timing.metered([sys.executable, "-c", code], tmp_path)
-    assert 0.2 < told["seconds"] < 5
+    assert 0.2 < told["seconds"] < 60
     assert 50e6 < told["peak"] < 100e6 < ballast.nbytes
     with pytest.raises(timing.FailedError, match="ended with code 3: no word"):
         timing.metered([sys.executable, "-c", "raise SystemExit(3)"], tmp_path)
@@ -209,7 +209,7 @@ def test_a_whole_run(tiny, capsys, tmp_path) -> None:
     assert {line.count("|") for line in table} == {len(report.HEADS) + 1}
     assert len(table) == 3
     assert "| floor yes, aim no |" in table[2]
-    assert "- the very first run of gpuvis, with nothing compiled yet: TSNE, 50 × 8: " in told
+    assert "- the very first run of gpuvis, with nothing compiled yet: t-SNE, 50 × 8: " in told
     assert "left out, because no cache of MNIST was given (`--mnist DIR`): UMAP, MNIST" in told
     assert not list((tmp_path / "data").glob("run-*"))
 

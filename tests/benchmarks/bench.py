@@ -69,7 +69,8 @@ class Bench:
         compiled.mkdir(parents=True, exist_ok=True)  # scikit-learn compiles nothing
         mark.touch()
         if side == "ours":
-            words = f"{job.method.upper()}, {shape.rows:,} × {shape.columns}: {told['seconds']:.1f} s"
+            name = {"umap": "UMAP", "tsne": "t-SNE"}[job.method]
+            words = f"{name}, {shape.rows:,} × {shape.columns}: {told['seconds']:.1f} s"
             self.first.setdefault(job.method, words)
 
     def measure(self, job: Job, runs: int) -> Result:
@@ -161,6 +162,7 @@ def lines(bench: Bench, asked: argparse.Namespace, failed: list[str]) -> Iterato
         yield report.row(result, smaller)
     yield ""
     yield from (f"- FAILED, {failure}" for failure in failed)
+    yield from report.rules()
     if left_out:
         yield f"- left out, because no cache of MNIST was given (`--mnist DIR`): {'; '.join(left_out)}"
     if bench.first:
@@ -172,6 +174,8 @@ def lines(bench: Bench, asked: argparse.Namespace, failed: list[str]) -> Iterato
 
 def commit() -> str:
     """Return the commit that is measured, where there is one."""
+    if not shutil.which("git"):
+        return ""
     command = ["git", "-C", str(timing.ROOT), "describe", "--always", "--dirty"]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
@@ -192,7 +196,10 @@ def read_command_line() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=[job.name for job in jobs.JOBS], help="jobs, of any size")
     parser.add_argument("--out", type=Path, help="write the document here as well")
     parser.add_argument("--cores", type=int, default=0, help="use so many; 0: all")
-    return parser.parse_args()
+    asked = parser.parse_args()
+    if asked.mnist and not (asked.mnist / "embeddings.pt").exists():
+        parser.error(f"--mnist {asked.mnist} holds no embeddings.pt; name a cache folder")
+    return asked
 
 
 def main() -> None:

@@ -126,6 +126,14 @@ def line(*cells: str) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
+def rules() -> Iterator[str]:
+    """Say when quality is good enough."""
+    for method, allowed in ALLOWED.items():
+        told = ", ".join(f"{measure} {by:g}" for measure, by in allowed.items())
+        yield f"- {method}: the means may lie below those of the plain pipeline by: {told}"
+    yield f"- over fewer than {SEEDS} seeds, by {MORE:g} more, which is chance"
+
+
 def head(command: str, date: str, commit: str) -> Iterator[str]:
     """Say on what machine and with what this is measured, and begin the table."""
     versions = machine.versions()

@@ -10,9 +10,13 @@ ARGS    ?=
 EXTRAS  ?=
 TORCH_INDEX ?=
 RAPIDS_VENV ?= .venv-rapids
+SIZE    ?= quick
+DATA    ?=
+MNIST   ?=
+RUNS    ?=
 
 # In a shell, "$$CACHE_DIR" keeps spaces and quotes as they are.
-export CACHE_DIR
+export CACHE_DIR DATA MNIST
 
 ifeq ($(strip $(VENV)),)
 # An environment that is active already, such as conda's: take what is there, add only what is missing.
@@ -36,7 +40,7 @@ DOCKER := docker build $(if $(filter file,$(origin TORCH_INDEX)),,--build-arg TO
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev torch ready ready-dev demo reduce reduce-umap reduce-tsne test lint format types bench \
-  test-gpu test-gpu-core bench-gpu test-rapids rapids-signatures in-rapids docker docker-test docker-gpu clean
+  bench-steps bench-neighbors test-gpu test-gpu-core bench-gpu test-rapids rapids-signatures in-rapids docker docker-test docker-gpu clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -85,9 +89,15 @@ format: $(DEV)  ## mend style
 types: $(DEV)  ## check types
 	$(PY) -m mypy
 
-bench: $(READY)  ## time gpuvis against the plain pipeline on CACHE_DIR, or on the demo cache (ARGS=)
-	@$(if $(CACHE_DIR),,$(PY) -m gpuvis demo demo_cache >/dev/null)
-	$(PY) tests/benchmarks/bench.py $(if $(CACHE_DIR),"$$CACHE_DIR",demo_cache) $(ARGS)
+bench: $(READY)  ## time gpuvis against the plain pipeline, and judge its maps (SIZE=quick|standard|full, DATA=, MNIST=, RUNS=, ARGS=)
+	$(PY) tests/benchmarks/bench.py --size $(SIZE) $(if $(DATA),--data "$$DATA") $(if $(MNIST),--mnist "$$MNIST") \
+	  $(if $(RUNS),--runs $(RUNS)) $(ARGS)
+
+bench-steps: $(DEV)  ## time single steps, and fail where one has become slow (ARGS=)
+	$(PY) -m pytest tests/benchmarks $(ARGS)
+
+bench-neighbors: $(READY)  ## time programs that find neighbours on CACHE_DIR, or on made-up data (ARGS=)
+	$(PY) tests/benchmarks/neighbors.py $(if $(CACHE_DIR),"$$CACHE_DIR") $(ARGS)
 
 test-gpu: $(DEV)  ## on a machine with a GPU: run what has to be shown there (make install EXTRAS=cu13 first; ARGS=)
 	$(PY) -m pytest -m gpu tests/gpu $(ARGS)
@@ -118,7 +128,7 @@ docker-gpu:  ## build the image with RAPIDS, gpuvis:gpu (TORCH_INDEX=)
 	$(DOCKER) --target gpu --tag gpuvis:gpu .
 
 clean:  ## remove what these targets made
-	rm -rf .venv .venv-rapids demo_cache build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf .venv .venv-rapids demo_cache build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .coverage
 	find gpuvis tests -name __pycache__ -prune -exec rm -rf {} +
 
 ifneq ($(strip $(VENV)),)
@@ -136,5 +146,5 @@ ready:
 	@$(PY) -m pip show --quiet gpuvis 2>/dev/null || $(MAKE) --no-print-directory install
 
 ready-dev:
-	@$(PY) -c 'import pytest, pytest_cov, hypothesis, ruff, mypy' 2>/dev/null || $(MAKE) --no-print-directory install-dev
+	@$(PY) -c 'import pytest, pytest_benchmark, pytest_cov, hypothesis, ruff, mypy' 2>/dev/null || $(MAKE) --no-print-directory install-dev
 endif

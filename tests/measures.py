@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.spatial import cKDTree
 from sklearn.datasets import load_digits, load_iris
 from sklearn.manifold import trustworthiness
 from sklearn.metrics import pairwise_distances
 
 MOST_JUDGED = 5000  # trustworthiness takes all pairs
+MOST_VALUES = 64 << 20  # distances that are held at a time
 
 
 def digits(rows: int = 1797) -> np.ndarray:
@@ -42,6 +44,72 @@ def true_neighbors(X: np.ndarray, k: int) -> np.ndarray:
     D = pairwise_distances(X.astype(np.float64))
     np.fill_diagonal(D, -1)
     return np.argsort(D, axis=1, kind="stable")[:, :k]
+
+
+def ranks(X: np.ndarray, maps: list[np.ndarray], anchors: np.ndarray, k: int = 15) -> list[np.ndarray]:
+    """Of each anchor's k neighbours in each map: their ranks (1, 2, …) among all rows of X by euclidean distance.
+
+    Only a block of anchors × rows is held at a time, whatever the number of rows, and X may be mapped and of any type.
+    """
+    rows, found = len(X), [np.empty((len(anchors), k), np.int64) for _ in maps]
+    trees = [cKDTree(Y) for Y in maps]
+    step = max(1, MOST_VALUES // rows)
+    for start in range(0, len(anchors), step):
+        some = anchors[start : start + step]
+        D = squared_distances(X, some)
+        D[np.arange(len(some)), some] = np.inf
+        at = [_others(tree.query(Y[some], k + 1)[1], some) for tree, Y in zip(trees, maps, strict=True)]
+        for i, row in enumerate(D):
+            near = [row[of_map[i]] for of_map in at]
+            row.sort()
+            for one, values in zip(found, near, strict=True):
+                one[start + i] = 1 + np.searchsorted(row, values)
+    return found
+
+
+def squared_distances(X: np.ndarray, anchors: np.ndarray) -> np.ndarray:
+    """Return the squared euclidean distances of some rows to all rows, float32."""
+    shift = X[anchors[0]].astype(np.float32)  # so that a mean far from zero costs no digits
+    A = X[anchors].astype(np.float32) - shift
+    D = np.empty((len(anchors), len(X)), np.float32)
+    for start in range(0, len(X), 16_384):
+        block = X[start : start + 16_384].astype(np.float32) - shift
+        D[:, start : start + len(block)] = (block**2).sum(1) - 2 * (A @ block.T)
+    D += (A**2).sum(1)[:, None]
+    return D
+
+
+def _others(near: np.ndarray, anchors: np.ndarray) -> np.ndarray:
+    """Drop each anchor from its own neighbours, or the last of them where points coincide."""
+    keep = near != anchors[:, None]
+    keep[keep.all(1), -1] = False
+    return near[keep].reshape(len(anchors), -1)
+
+
+def recall_of_ranks(found: np.ndarray) -> float:
+    """Share of the k nearest rows that are among the k nearest points of a map."""
+    return float(np.mean(found <= found.shape[1]))
+
+
+def trust_of_ranks(found: np.ndarray, rows: int) -> float:
+    """Trustworthiness of a sample of anchors against all rows (Venna, Kaski 2001)."""
+    k = found.shape[1]
+    return 1 - 2 / (k * (2 * rows - 3 * k - 1)) * float(np.maximum(found - k, 0).sum(1).mean())
+
+
+def triplets(X: np.ndarray, maps: list[np.ndarray], count: int = 200_000) -> list[float]:
+    """Share of random triplets of rows of which the nearer pair is the same in X and in a map."""
+    rng, right = np.random.default_rng(0), np.zeros(len(maps))
+    for start in range(0, count, 10_000):
+        some = rng.integers(0, len(X), (3, min(10_000, count - start)))
+        true = _nearer(X, some)
+        right += [(_nearer(Y, some) == true).sum() for Y in maps]
+    return [float(one) for one in right / count]
+
+
+def _nearer(X: np.ndarray, some: np.ndarray) -> np.ndarray:
+    a, b, c = (X[rows].astype(np.float32) for rows in some)
+    return ((a - b) ** 2).sum(1) < ((a - c) ** 2).sum(1)
 
 
 def divergence(X: np.ndarray, Y: np.ndarray, perplexity: float) -> float:

@@ -168,9 +168,20 @@ def test_make_runs_on_a_gpu_what_is_meant_for_it() -> None:
     assert make("bench-gpu", "VENV=", "ARGS=--runs 1").split("bench_gpu.py")[1].split() == ["--runs", "1"]
 
 
+def test_make_measures_what_the_user_says() -> None:
+    told = make("bench", "SIZE=full", "DATA=a b", "MNIST=c d", "RUNS=1", "ARGS=--out here", "VENV=")
+    words = told.replace("\\\n", " ").split("tests/benchmarks/bench.py")[1].split()
+    assert " ".join(words) == '--size full --data "$DATA" --mnist "$MNIST" --runs 1 --out here'
+    assert make("bench", "VENV=").replace("\\\n", " ").split("bench.py")[1].split() == ["--size", "quick"]
+    assert "-m pytest tests/benchmarks -x" in make("bench-steps", "ARGS=-x", "VENV=")
+    assert 'tests/benchmarks/neighbors.py "$CACHE_DIR" -x' in make(
+        "bench-neighbors", "CACHE_DIR=a b", "ARGS=-x", "VENV="
+    )
+
+
 def test_tests_for_other_machines_run_only_where_they_are_asked_for(tmp_path) -> None:
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    for folder in ("tests", "tests/gpu", "tests/rapids_real"):
+    for folder in ("tests", "tests/benchmarks", "tests/gpu", "tests/rapids_real"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / f"test_{Path(folder).name}.py").write_text("def test_it(): pass")
 
@@ -180,6 +191,7 @@ def test_tests_for_other_machines_run_only_where_they_are_asked_for(tmp_path) ->
         return [line for line in told.splitlines() if "::" in line]
 
     assert collected() == ["tests/test_tests.py::test_it"]
+    assert collected("tests/benchmarks") == ["tests/benchmarks/test_benchmarks.py::test_it"]
     assert collected("tests/gpu") == ["tests/gpu/test_gpu.py::test_it"]
     assert collected("tests/rapids_real") == ["tests/rapids_real/test_rapids_real.py::test_it"]
 

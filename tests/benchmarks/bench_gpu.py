@@ -4,7 +4,7 @@ python tests/benchmarks/bench_gpu.py [CACHE_DIR ...] [--sizes 1400x1152 70000x78
     [--methods umap tsne] [--pca_dim 50] [--runs 3] [--cpu-rows 70000]
 
 Whole jobs are timed, from the cache folder to the saved coordinates; no page is drawn. Without CACHE_DIR the caches
-are made on the spot: rows like those of CLIP, in groups of groups. The first job of a machine is a warm-up and is told
+are made on the spot (data.py): rows like those of CLIP. The first job of a machine is a warm-up and is told
 apart. Without a GPU that can be used nothing is timed.
 """
 
@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import data
 import numpy as np
-import torch
 
 from gpuvis import cache, job, machine
 from gpuvis.backends import choose
@@ -29,7 +29,7 @@ from gpuvis.settings import Settings, Tsne, Umap
 from gpuvis.steps import Steps
 
 SIZES = ("1400x1152", "70000x784", "300000x512", "1000000x512")
-TYPES = {"fp16": torch.float16, "fp32": torch.float32}
+TYPES = {"fp16": "float16", "fp32": "float32"}
 STEPS = ("read", "load", "pca", "neighbors", "start", "layout", "save")
 GIB = 2**30
 
@@ -47,24 +47,10 @@ class Timed:
         return sum(self.seconds.values())
 
 
-def embeddings(rows: int, columns: int, dtype: torch.dtype) -> torch.Tensor:
-    """Make rows of length 1 in 100 groups, ten by ten, as an encoder gives images of classes."""
-    maker = torch.Generator().manual_seed(0)
-    upper = torch.randn(10, 1, columns, generator=maker)
-    centres = (upper + 0.7 * torch.randn(10, 10, columns, generator=maker)).reshape(100, columns)
-    X = torch.empty(rows, columns, dtype=dtype)
-    for start in range(0, rows, 10_000):
-        group = torch.randint(0, 100, (min(10_000, rows - start),), generator=maker)
-        some = centres[group] + 0.6 * torch.randn(len(group), columns, generator=maker)
-        X[start : start + len(group)] = torch.nn.functional.normalize(some).to(dtype)
-    return X
-
-
 def made(folder: Path, size: str, dtype: str) -> Path:
     """Write a cache of a size such as 70000x784."""
     rows, columns = map(int, size.lower().split("x"))
-    names = {"file_name": [f"{row:08d}.jpg" for row in range(rows)]}
-    return cache.write(folder / f"{size}-{dtype}", embeddings(rows, columns, TYPES[dtype]), names).folder
+    return data.made(folder, data.Shape(rows, columns, dtype=TYPES[dtype]))
 
 
 def settings_of(method: str, pca_dim: int) -> Settings:

@@ -1,0 +1,88 @@
+"""Guard the hot loops: each step is timed against a matrix product on one core of the same machine, in the same run.
+
+make bench-steps                                          a step that takes longer than its limit fails
+make bench-steps ARGS="--benchmark-autosave"              keep these times, and later:
+make bench-steps ARGS="--benchmark-compare --benchmark-compare-fail=median:20%"
+
+A new step is one more function below, and one line in `STEPS`: how it is made ready, and how many such products it may
+take. Limits leave room for a machine that is busy: they catch a loop that has become several times slower.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from data import Shape, made
+from threadpoolctl import threadpool_limits
+
+from gpuvis import cache, matrix, pca
+from gpuvis.page import figure
+from gpuvis.settings import Page
+
+ROWS, COLUMNS = 20_000, 512
+Step = Callable[[], object]
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made(tmp_path_factory.mktemp("data"), Shape(ROWS, COLUMNS))
+
+
+@pytest.fixture(scope="session")
+def product() -> float:
+    """Seconds of 10^9 multiply-adds on one core, the quickest of some."""
+    A = np.ones((1000, 1000), np.float32)
+    taken = []
+    with threadpool_limits(1):
+        for _ in range(9):
+            start = time.perf_counter()
+            A @ A
+            taken.append(time.perf_counter() - start)
+    return min(taken)
+
+
+def principal_components(folder: Path) -> Step:
+    X = cache.read(folder).embeddings.numpy()
+    return lambda: pca.fit((block for _, block in matrix.blocks(X)), 50, np)
+
+
+def scores(folder: Path) -> Step:
+    X = cache.read(folder).embeddings.numpy()
+    model, found = pca.fit([X], 50, np), np.empty((ROWS, 50), np.float32)
+    return lambda: model.fill(found, (block for _, block in matrix.blocks(X)))
+
+
+def verification(folder: Path) -> Step:
+    return cache.read(folder).verify
+
+
+def finiteness(folder: Path) -> Step:
+    X = cache.read(folder).embeddings.numpy()
+    return lambda: matrix.check_finite(X)
+
+
+def page(folder: Path) -> Step:
+    table = cache.read(folder).table
+    coords = np.random.default_rng(0).standard_normal((ROWS, 2)).astype(np.float32)
+    return lambda: figure.draw(coords, table, Page(), "")
+
+
+STEPS: list[tuple[Callable[[Path], Step], float]] = [
+    (principal_components, 16),
+    (scores, 4),
+    (verification, 6),
+    (finiteness, 2),
+    (page, 120),
+]
+
+
+@pytest.mark.parametrize(("step", "limit"), STEPS, ids=lambda value: getattr(value, "__name__", ""))
+def test_step(benchmark, folder: Path, product: float, step: Callable[[Path], Step], limit: float) -> None:
+    benchmark.pedantic(step(folder), rounds=5, warmup_rounds=1)
+    products = benchmark.stats.stats.min / product  # what else runs can only make it slower
+    benchmark.extra_info.update(products=round(products, 1), limit=limit)
+    assert products < limit, f"took {products:.0f} matrix products, {limit:g} at most"

@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from math import inf
 from pathlib import Path
-from typing import Protocol
 
-from gpuvis import job
+from gpuvis import job, stages
 from gpuvis.backends import choose, obstacle
 from gpuvis.backends.base import Backend
 from gpuvis.child import Choice
@@ -21,8 +20,10 @@ from gpuvis.folders import find
 from gpuvis.interrupts import Stopped
 from gpuvis.job import Decided, Job
 from gpuvis.outcome import Outcome, failure
+from gpuvis.pipeline import Pipeline
 from gpuvis.settings import Page, Settings
 from gpuvis.steps import Steps
+from gpuvis.watcher import Watcher
 from gpuvis.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -84,22 +85,6 @@ class Request:
         ]
 
 
-class Watcher(Protocol):
-    """Who is told how a batch goes."""
-
-    def begin(self, works: list[Decided], backend: str) -> None:
-        """Take note of what will be done; each map is one piece of work."""
-
-    def folder(self, number: int, folder: Path) -> None:
-        """Take note that work on a folder starts."""
-
-    def step(self, name: str) -> None:
-        """Take note that a step starts."""
-
-    def outcome(self, outcome: Outcome) -> None:
-        """Take note of an outcome."""
-
-
 @dataclass
 class Report:
     """What became of a batch.
@@ -139,7 +124,8 @@ def run(request: Request, watcher: Watcher) -> Report:
         report.outcomes.append(outcome)
         watcher.outcome(outcome)
 
-    with closing(_worker(request)) as worker:  # a child starts while the folders are checked
+    # A child starts while the folders are checked.
+    with closing(Pipeline(take)) as pipeline, closing(_worker(request)) as worker:
         try:
             works = []
             for asked in request.jobs():
@@ -151,11 +137,11 @@ def run(request: Request, watcher: Watcher) -> Report:
             wanted = works or request.backend == "gpu"  # which is an error without one, whatever there is to do
             ready = _ready(worker, report, request) if wanted else worker
             watcher.begin(works, report.backend)
-            for number, work in enumerate(works, 1):
-                watcher.folder(number, work.job.folder)
-                with closing(_run(work.job, ready.run(work.job, watcher.step))) as outcomes:
-                    for outcome in outcomes:  # an interrupt here still has the folder unlocked
-                        take(outcome)
+            jobs = [work.job for work in works]
+            if isinstance(ready, _Here) and len(jobs) > 1:
+                pipeline.run(jobs, ready.chosen, watcher)
+            else:
+                _one_by_one(jobs, ready, watcher, take)
         except KeyboardInterrupt as interrupt:
             report.stopped = interrupt.with_traceback(None)
             if isinstance(interrupt, Stopped):
@@ -163,17 +149,26 @@ def run(request: Request, watcher: Watcher) -> Report:
     return report
 
 
+def _one_by_one(jobs: list[Job], worker: _Here | Worker, watcher: Watcher, take: Callable[[Outcome], None]) -> None:
+    for number, asked in enumerate(jobs, 1):
+        watcher.folder(number, asked.folder)
+        with closing(_run(asked, worker.run(asked, watcher.step))) as outcomes:
+            for outcome in outcomes:  # an interrupt here still has the folder unlocked
+                take(outcome)
+
+
 class _Here:
     """Work in this process, as a Worker does it in a child."""
 
     def __init__(self, backend: Backend, reason: str) -> None:
-        self._backend, self._reason = backend, reason
+        self.chosen = backend, reason
 
     def choice(self) -> Choice:
-        return Choice(self._backend.name, self._reason, self._backend.describe())
+        backend, reason = self.chosen
+        return Choice(backend.name, reason, backend.describe())
 
     def run(self, asked: Job, watch: Callable[[str], None]) -> Generator[Outcome]:
-        return job.run(asked, self._backend, self._reason, Steps(watch, self._backend.settle))
+        return stages.run(asked, *self.chosen, Steps(watch, self.chosen[0].settle))
 
     def close(self) -> None:
         pass

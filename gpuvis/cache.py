@@ -6,7 +6,6 @@ import json
 import os
 import pickle
 import time
-import warnings
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import torch
 from gpuvis import agreement, archive, atomic, folders, matrix, table
 from gpuvis.errors import CacheError, DataError, OutputError, is_out_of_memory
 from gpuvis.folders import EMBEDDINGS, INFO, LABELS, TABLE
+from gpuvis.threads import warnings_ignored
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,8 +51,10 @@ class Cache:
     info: dict[str, Any]
     notes: tuple[str, ...]
 
-    def verify(self) -> float:
+    def verify(self, go_on: Callable[[], None] = lambda: None) -> float:
         """Read every value once: it has to be finite, and the bytes those that were written.
+
+        `go_on` is called before each block of rows; what it raises ends the reading.
 
         Returns
         -------
@@ -65,13 +67,14 @@ class Cache:
             A row holds NaN or Inf, or the file's CRC-32 does not match its content.
         """
         path = self.folder / EMBEDDINGS
-        return _verify(path, self.embeddings, archive.storage_crc(path))
+        return _verify(path, self.embeddings, archive.storage_crc(path), go_on)
 
 
-def _verify(path: Path, embeddings: torch.Tensor, expected: int | None) -> float:
+def _verify(path: Path, embeddings: torch.Tensor, expected: int | None, go_on: Callable[[], None]) -> float:
     storage = torch.empty(0, dtype=torch.uint8).set_(embeddings.untyped_storage()).numpy()
     crc, done, seen = 0, 0, matrix.Values()
     for start, block in matrix.blocks(embeddings):
+        go_on()
         seen.look_at(start, block.float())  # float32 is what will be reduced
         end = len(storage) * (start + len(block)) // len(embeddings)  # the same bytes, if the tensor fills its storage
         if expected is not None:
@@ -133,7 +136,7 @@ def _load(path: Path) -> torch.Tensor:
         damaged = archive.damaged_record(path)
         if damaged:
             raise CacheError(f"{path} is damaged: the CRC-32 of its record {damaged!r} is wrong; write the cache again")
-        with warnings.catch_warnings(action="ignore"):  # torch warns of the pickles that it then refuses
+        with warnings_ignored():  # torch warns of the pickles that it then refuses
             mapped = archive.records(path) is not None
             loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except CacheError:
@@ -221,7 +224,7 @@ def write(
     now = time.strftime("%Y-%m-%d %H:%M:%S")
     meta = {"timestamp": now, "num_samples": count, "dim": dim, **(info or {})}
     cache = _agreed(folder, embeddings, table.strings(rows), labels, meta)
-    _verify(folder / EMBEDDINGS, embeddings, None)
+    _verify(folder / EMBEDDINGS, embeddings, None, lambda: None)
     told = json.dumps(meta, indent=2)
     try:
         _write_files(cache, told)

@@ -21,7 +21,7 @@ from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import Any
 
-from gpuvis import job
+from gpuvis import stages
 from gpuvis.backends.base import Backend, Device
 from gpuvis.errors import GpuvisError
 from gpuvis.interrupts import STOPS, Stopped, stop
@@ -118,7 +118,7 @@ def _work(asked: Job, reason: str, backend: Backend, tell: Tell) -> bool:
     """Do a job, and return whether this process can do another."""
     failed = False
     try:
-        with closing(job.run(asked, backend, reason, Steps(partial(tell, "step"), backend.settle))) as outcomes:
+        with closing(stages.run(asked, backend, reason, Steps(partial(tell, "step"), backend.settle))) as outcomes:
             for outcome in outcomes:
                 failed = failed or outcome.error is not None
                 tell("outcome", outcome)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from itertools import accumulate
 from pathlib import Path
 from typing import Self
 
@@ -24,6 +23,7 @@ from rich.text import Text
 from gpuvis.batch import Report
 from gpuvis.job import Decided
 from gpuvis.outcome import Outcome
+from gpuvis.settings import Method
 
 STYLES = {"written": "green", "drawn again": "green", "up to date": "cyan"}
 BESIDE_FOLDER = 50  # columns of the live line that are not the folder
@@ -62,7 +62,7 @@ class Display:
         )
         self._task = self._progress.add_task("", total=None, where="checking", step="")
         self._handler = _LogToConsole(self)
-        self._before: list[int] = []  # how many maps come before those of each folder
+        self._left: dict[Path, set[Method]] = {}  # maps that are still to be made, of each folder
 
     def __enter__(self) -> Self:
         logger = logging.getLogger("gpuvis")
@@ -84,17 +84,18 @@ class Display:
 
     def begin(self, works: list[Decided], backend: str) -> None:
         """Take note of what will be done."""
-        *self._before, maps = accumulate((len(work.actions) for work in works), initial=0)
+        self._left = {work.job.folder: set(work.actions) for work in works}
+        maps = sum(map(len, self._left.values()))
         self._progress.update(self._task, total=maps)
         if works and self._verbosity >= 0 and not self._live:
             self.say(f"maps to make: {maps}, folders: {len(works)}, backend: {backend}")
 
     def folder(self, number: int, folder: Path) -> None:
         """Show which folder is worked on."""
-        self._where = f"[{number}/{len(self._before)}] {folder}"
+        self._where = f"[{number}/{len(self._left)}] {folder}"
         place = max(12, self.console.width - BESIDE_FOLDER)
         where = self._where if len(self._where) <= place else "…" + self._where[1 - place :]
-        self._progress.update(self._task, where=where, completed=self._before[number - 1])
+        self._progress.update(self._task, where=where)
 
     def step(self, name: str) -> None:
         """Show which step is worked on."""
@@ -104,8 +105,10 @@ class Display:
 
     def outcome(self, outcome: Outcome) -> None:
         """Show what became of a map."""
-        if outcome.seconds is not None:
-            self._progress.advance(self._task)
+        left = self._left.get(outcome.folder, set())
+        made = left & {outcome.method} if outcome.method else left.copy()
+        left -= made
+        self._progress.advance(self._task, len(made))
         self._written(outcome.paths)
         if outcome.error:
             self.say(str(outcome.error), "bold red", "error: ")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from functools import cache as once
 from importlib import metadata
 from pathlib import Path
 
@@ -14,6 +15,7 @@ PACKAGES = [
 ]
 
 
+@once
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the installed packages that bear on a result."""
     found = {"python": platform.python_version()}

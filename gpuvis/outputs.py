@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -174,9 +175,10 @@ class Outputs:
 
     def save_page(self, html: str) -> str:
         """Save the page, and return its SHA-256."""
+        content = html.encode("utf-8")
         with _saving(self.page) as temporary:
-            temporary.write_text(html, encoding="utf-8")
-            return fingerprint.of_file(temporary)
+            temporary.write_bytes(content)
+        return hashlib.sha256(content).hexdigest()
 
     def save_record(self, record: dict[str, Any]) -> None:
         """Save the run record."""

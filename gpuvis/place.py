@@ -6,12 +6,15 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import takewhile
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from gpuvis.errors import OutputError, OutputExistsError
 from gpuvis.interrupts import held_back
+
+_made: set[Path] = set()  # folders that were not there before; two may be held at once, and go with the last of them
 
 
 def check_writable(folder: Path, needed_bytes: int) -> None:
@@ -70,18 +73,18 @@ def locked(folder: Path) -> Iterator[None]:
     OutputError
         The folder cannot be written to.
     """
-    made = [parent for parent in (folder, *folder.parents) if not os.path.lexists(parent)]
+    _made.update(parent for parent in (folder, *folder.parents) if not os.path.lexists(parent))
     path = folder / ".gpuvis.lock"
-    lock = FileLock(path, timeout=0)
+    lock = FileLock(path, timeout=0, thread_local=False)  # whoever writes last releases it
     try:
         with held_back():
             _acquire(lock, folder)
         yield
     finally:
         try:
-            _release(lock, path, made)
+            _release(lock, path)
         except KeyboardInterrupt:  # it may have come before the release had begun
-            _release(lock, path, made)
+            _release(lock, path)
             raise
 
 
@@ -95,11 +98,12 @@ def _acquire(lock: FileLock, folder: Path) -> None:
         raise OutputError(f"{folder} cannot be written to: {error.strerror or error}") from None
 
 
-def _release(lock: FileLock, path: Path, made: list[Path]) -> None:
+def _release(lock: FileLock, path: Path) -> None:
     with held_back():
         if lock.is_locked:
             path.unlink(missing_ok=True)  # whoever has it open already notices, and takes a new one
             lock.release()
         with suppress(OSError):
-            for parent in made:
+            for parent in takewhile(_made.__contains__, path.parents):
                 parent.rmdir()
+                _made.discard(parent)

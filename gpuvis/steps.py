@@ -57,3 +57,8 @@ class Steps:
     def of(self, *names: str) -> dict[str, dict[str, float]]:
         """Return the named steps, as far as they were taken, for the run record."""
         return {name: self.taken[name] for name in names if name in self.taken}
+
+    def apart(self, name: str) -> Steps:
+        """Say that a step starts, and return a clock of its own for it: another thread may be the one to do it."""
+        self._watch(name)
+        return Steps(settle=self._settle)

@@ -32,7 +32,7 @@ DOORS = {
 # Every module stands above all that it may import of ours.
 FLOORS = [
     {"errors", "machine", "steps", "atomic", "archive", "interrupts", "pca", "__init__", "page/__init__"},
-    {"backends/footprint", "backends/graph", "backends/noted", "backends/probe"},
+    {"threads", "backends/footprint", "backends/graph", "backends/noted", "backends/probe"},
     {"settings", "folders", "table", "place", "page/palette"},
     {"matrix", "fingerprint", "outcome", "page/figure", "backends/plan", "options"},
     {
@@ -48,7 +48,8 @@ FLOORS = [
     {"reduction", "demo"},
     {"record"},
     {"job"},
-    {"child"},
+    {"stages", "watcher"},
+    {"child", "pipeline"},
     {"worker"},
     {"batch"},
     {"console"},

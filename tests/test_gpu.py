@@ -288,13 +288,13 @@ def test_a_healthy_device_is_taken(rapids) -> None:
 
 
 def test_the_record_of_a_run_says_how_it_was_done(rapids, make_cache) -> None:
-    from gpuvis import job
+    from gpuvis import job, stages
     from gpuvis.steps import Steps
 
     folder = make_cache(rows=120, columns=20)
     backend, reason = choose("gpu")
     asked = job.Job(folder, folder, gpuvis.Settings(umap=gpuvis.Umap(n_neighbors=10), pca_dim=5), page=None)
-    (outcome,) = job.run(asked, backend, reason, Steps(settle=backend.settle))
+    (outcome,) = stages.run(asked, backend, reason, Steps(settle=backend.settle))
     assert outcome.result == "written"
     told = json.loads((folder / "vis_umap_run.json").read_text())
     assert told["backend"]["name"] == "gpu"

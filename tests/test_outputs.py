@@ -15,7 +15,7 @@ from doubles import FirstColumns
 from examples import content, table_of
 from process import as_nobody
 
-from gpuvis import atomic, cache, fingerprint, job, place
+from gpuvis import atomic, cache, fingerprint, job, place, stages
 from gpuvis.errors import OutputError, OutputExistsError
 from gpuvis.job import Job
 from gpuvis.settings import Page, Settings, Tsne, Umap
@@ -23,7 +23,7 @@ from gpuvis.steps import Steps
 
 
 def run(asked: Job, backend: FirstColumns | None = None) -> list[str]:
-    return [outcome.result for outcome in job.run(asked, backend or FirstColumns(), "for the test", Steps())]
+    return [outcome.result for outcome in stages.run(asked, backend or FirstColumns(), "for the test", Steps())]
 
 
 @pytest.fixture
@@ -211,7 +211,7 @@ def failing(error: BaseException) -> FirstColumns:
 
 
 def failures(asked: Job, backend: FirstColumns) -> list[tuple[str, int]]:
-    outcomes = job.run(asked, backend, "for the test", Steps())
+    outcomes = stages.run(asked, backend, "for the test", Steps())
     return [(str(outcome.error or outcome.result), outcome.exit_code) for outcome in outcomes]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
 from examples import table_of
 from plotly.offline import get_plotlyjs
@@ -43,6 +44,14 @@ def parts(html: str) -> tuple[list[dict], dict, dict]:
 
 def color_of(html: str) -> dict[str, str]:
     return {trace["name"].rpartition(" (")[0]: trace["marker"]["color"] for trace in parts(html)[0]}
+
+
+@pytest.mark.parametrize("column", ["ground_truth_word_label", "number", "gaps", "no such column"])
+def test_plotly_finds_nothing_to_correct(column) -> None:
+    """Its own figures check every value, which takes long, so pages are made without."""
+    numbers = {"number": [f"{k / 3}" for k in range(30)], "gaps": ["" if k % 4 == 0 else f"{k / 7}" for k in range(30)]}
+    traces, layout, _ = parts(draw(table_of(30).assign(**numbers), color_by=column)[0])
+    assert json.loads(go.Figure(traces, layout).to_json()) == {"data": traces, "layout": layout}
 
 
 @pytest.mark.parametrize("count", [2, 11, 40, 200])

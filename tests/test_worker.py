@@ -188,7 +188,7 @@ FALLS_BACK = {
 def test_a_gpu_that_cannot_be_used(three, monkeypatch, how, timeout) -> None:
     monkeypatch.setenv("GPUVIS_TEST_CHOICE", how)
     made_here = []
-    monkeypatch.setattr(batch._Here, "run", lambda self, *args: made_here.append(1) or run(self, *args))
+    monkeypatch.setattr(batch.Pipeline, "run", lambda self, jobs, *how: made_here.extend(jobs) or run(self, jobs, *how))
     root = three()
     report = batch.run(ask(root, timeout=timeout), Log())
     assert [outcome.result for outcome in report.outcomes] == ["written"] * 3
@@ -201,7 +201,7 @@ def test_a_gpu_that_cannot_be_used(three, monkeypatch, how, timeout) -> None:
     assert_nothing_is_left(root)
 
 
-run = batch._Here.run
+run = batch.Pipeline.run
 
 
 def test_a_gpu_that_is_lost_is_no_reason_to_use_the_cpu(three, tmp_path, monkeypatch) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import re
+from functools import cache as once
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import plotly.graph_objects as go
+from plotly.io import to_html
 from plotly.offline import get_plotlyjs
 
 from gpuvis.folders import COLUMNS
@@ -25,6 +28,7 @@ SVG_POINTS = 10_000  # up to here vector graphics are quick, and need no WebGL
 LEGEND_CLASSES = 200  # above this, a trace for each class is slow and a legend of them unreadable
 SCALE_VALUES = 256  # a column with more different numbers is drawn on a scale, not as classes
 
+Trace = dict[str, Any]  # as plotly.js takes it
 CONFIG = {
     "displaylogo": False,
     "responsive": True,
@@ -58,13 +62,24 @@ def draw(coords: np.ndarray, table: pd.DataFrame, page: Page, caption: str) -> t
     hover = [name for name in page.hover if name in table]
     notes = [f"--hover column {name!r} is not in metadata.csv" for name in page.hover if name not in table]
     column, more = _color_column(table, page.color_by)
-    figure = go.Figure(_traces(coords, table, hover, column), _layout(column))
-    plot = figure.to_html(
-        config=CONFIG, include_plotlyjs=False, full_html=False, div_id="gpuvis-map", default_height="100%"
+    plot = to_html(
+        {"data": _traces(coords, table, hover, column), "layout": _layout(column)},
+        config=CONFIG,
+        include_plotlyjs=False,
+        full_html=False,
+        div_id="gpuvis-map",
+        default_height="100%",
+        validate=False,  # it takes longer than all the rest
     )
-    template = resources.files("gpuvis.page").joinpath("page.html").read_text(encoding="utf-8")
-    parts = {"caption": html.escape(caption), "plotly.js": get_plotlyjs(), "plot": plot}
+    template, plotly_js = _surroundings()
+    parts = {"caption": html.escape(caption), "plotly.js": plotly_js, "plot": plot}
     return re.sub(r"\{\{(.+?)\}\}", lambda mark: parts[mark[1]], template), notes + more
+
+
+@once
+def _surroundings() -> tuple[str, str]:
+    """Return what surrounds the figure, and plotly.js, which are the same for every page."""
+    return resources.files("gpuvis.page").joinpath("page.html").read_text(encoding="utf-8"), get_plotlyjs()
 
 
 def _sample(coords: np.ndarray, table: pd.DataFrame, caption: str) -> tuple[np.ndarray, pd.DataFrame, str]:
@@ -88,7 +103,7 @@ def _lack(table: pd.DataFrame, column: str) -> str:
     return "is blank in every row" if column in table else "is not in metadata.csv"
 
 
-def _traces(coords: np.ndarray, table: pd.DataFrame, hover: list[str], column: str | None) -> list[go.Scatter]:
+def _traces(coords: np.ndarray, table: pd.DataFrame, hover: list[str], column: str | None) -> list[Trace]:
     if column is None:
         return [_trace(coords, table, hover, np.arange(len(coords)), palette.colors(1)[0])]
     values = table[column].to_numpy(object)
@@ -101,7 +116,7 @@ def _traces(coords: np.ndarray, table: pd.DataFrame, hover: list[str], column: s
     colors = np.array(palette.colors(max(order.values()) + 1))
     if len(order) > LEGEND_CLASSES:
         shown = list(dict.fromkeys((column, *hover)))
-        return [_trace(coords, table, shown, np.arange(len(coords)), colors[codes])]
+        return [_trace(coords, table, shown, np.arange(len(coords)), colors[codes].tolist())]
     return [
         _trace(coords, table, hover, rows, colors[k], f"{_text(name or BLANK)} ({len(rows):,})")
         for name, k in order.items()
@@ -136,31 +151,38 @@ def _scale(values: np.ndarray) -> np.ndarray | None:
     return numbers if np.any(numbers[told] % 1) or len(np.unique(numbers[told])) > SCALE_VALUES else None
 
 
-def _measured(coords: np.ndarray, table: pd.DataFrame, shown: list[str], numbers: np.ndarray) -> list[go.Scatter]:
+def _measured(coords: np.ndarray, table: pd.DataFrame, shown: list[str], numbers: np.ndarray) -> list[Trace]:
     """Return the points on a scale, and those without a number in grey beneath them."""
     told, blank = np.flatnonzero(np.isfinite(numbers)), np.flatnonzero(np.isnan(numbers))
-    trace = _trace(coords, table, shown, told, numbers[told])
-    trace.marker.update(colorscale="Viridis", showscale=True, colorbar={"title": {"text": _text(shown[0])}})
+    trace = _trace(coords, table, shown, told, _packed(numbers[told]))
+    bar = {"title": {"text": _text(shown[0])}}
+    scale = {"colorbar": bar, **go.scatter.Marker(colorscale="Viridis", showscale=True).to_plotly_json()}
+    trace["marker"] = dict(sorted({**trace["marker"], **scale}.items()))
     beneath = [_trace(coords, table, shown, blank, GREY, f"{BLANK} ({len(blank):,})")] if len(blank) else []
     return [*beneath, trace]
 
 
 def _trace(
     coords: np.ndarray, table: pd.DataFrame, hover: list[str], rows: np.ndarray, color: Any, name: str | None = None
-) -> go.Scatter:
-    kind = go.Scatter if len(coords) <= SVG_POINTS else go.Scattergl
+) -> Trace:
     size, opacity = _marker(len(coords))
     template, fields = _hover(table, hover, rows)
-    return kind(
-        x=coords[rows, 0],
-        y=coords[rows, 1],
-        mode="markers",
-        marker={"color": color, "size": size, "opacity": opacity, "line": {"width": 0}},
-        customdata=fields,
-        hovertemplate=template,
-        name=name or "",
-        showlegend=name is not None,
-    )
+    return {
+        "customdata": fields,
+        "hovertemplate": template,
+        "marker": {"color": color, "line": {"width": 0}, "opacity": opacity, "size": size},
+        "mode": "markers",
+        "name": name or "",
+        "showlegend": name is not None,
+        "x": _packed(coords[rows, 0]),
+        "y": _packed(coords[rows, 1]),
+        "type": "scatter" if len(coords) <= SVG_POINTS else "scattergl",
+    }
+
+
+def _packed(numbers: np.ndarray) -> dict[str, str]:
+    """Return floating-point numbers as plotly.js reads them at once."""
+    return {"dtype": f"f{numbers.itemsize}", "bdata": base64.b64encode(numbers.tobytes()).decode("ascii")}
 
 
 def _hover(table: pd.DataFrame, hover: list[str], rows: np.ndarray) -> tuple[str, list[tuple[Any, ...]]]:
@@ -189,9 +211,11 @@ def _marker(points: int) -> tuple[float, float]:
     return 2, 0.5
 
 
+@once
 def _layout(column: str | None) -> dict[str, Any]:
+    """Return the layout with Plotly's template "none" filled in."""
     axis = {"visible": False, "showgrid": False, "zeroline": False}
-    return {
+    asked = {
         "template": "none",
         "xaxis": axis,
         "yaxis": {**axis, "scaleanchor": "x"},
@@ -201,3 +225,5 @@ def _layout(column: str | None) -> dict[str, Any]:
         "legend": {"title": {"text": _text(column or "")}, "itemsizing": "constant"},
         "hoverlabel": {"align": "left", "bgcolor": "white", "font": {"color": "#222"}},
     }
+    layout: dict[str, Any] = go.Figure(layout=asked).to_dict()["layout"]
+    return layout

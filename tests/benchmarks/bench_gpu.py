@@ -22,7 +22,7 @@ from typing import Any
 import data
 import numpy as np
 
-from gpuvis import cache, job, machine
+from gpuvis import cache, job, machine, stages
 from gpuvis.backends import choose
 from gpuvis.errors import GpuvisError, NoGpuError
 from gpuvis.settings import Settings, Tsne, Umap
@@ -64,7 +64,7 @@ def run_once(folder: Path, settings: Settings, chosen: tuple[Any, str]) -> Timed
     (method,) = settings.methods
     with tempfile.TemporaryDirectory() as out:
         asked = job.Job(folder, Path(out), settings, page=None, overwrite=True)
-        for outcome in job.run(asked, *chosen, Steps(settle=chosen[0].settle)):
+        for outcome in stages.run(asked, *chosen, Steps(settle=chosen[0].settle)):
             if outcome.error:
                 raise outcome.error
         told = asked.outputs(method).read_record() or {}

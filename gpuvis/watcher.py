@@ -1,0 +1,25 @@
+"""Who is told how a batch goes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from gpuvis.job import Decided
+from gpuvis.outcome import Outcome
+
+
+class Watcher(Protocol):
+    """Who is told how a batch goes: of outcomes by whatever thread has them, one at a time, else by the main thread."""
+
+    def begin(self, works: list[Decided], backend: str) -> None:
+        """Take note of what will be done; each map is one piece of work."""
+
+    def folder(self, number: int, folder: Path) -> None:
+        """Take note that work on a folder starts; the last maps of the one before it may not be written yet."""
+
+    def step(self, name: str) -> None:
+        """Take note that a step starts."""
+
+    def outcome(self, outcome: Outcome) -> None:
+        """Take note of an outcome."""

@@ -18,13 +18,7 @@ Method = Literal["umap", "tsne"]
 MIN_ROWS = 5  # fewer points have no neighbourhoods to keep
 
 METRICS = ("euclidean", "cosine", "correlation", "manhattan", "chebyshev", "canberra", "braycurtis")
-ALIASES = {
-    "l2": "euclidean",
-    "l1": "manhattan",
-    "cityblock": "manhattan",
-    "taxicab": "manhattan",
-    "linf": "chebyshev",
-}
+ALIASES = {"l2": "euclidean", "l1": "manhattan", "cityblock": "manhattan", "taxicab": "manhattan", "linf": "chebyshev"}
 INITS = ("pca", "random")
 OPTIMIZERS = ("auto", "umap-learn")
 TSNE_METHODS = ("auto", "barnes_hut", "exact")
@@ -90,6 +84,11 @@ class Umap:
         _set(self, metric=_metric("umap_metric", self.metric))
         _require(self.optimizer in OPTIMIZERS, "umap_optimizer", "one of " + ", ".join(OPTIMIZERS), self.optimizer)
 
+    @property
+    def library(self) -> str | None:
+        """Which library is asked for, if one is."""
+        return None if self.optimizer == "auto" else self.optimizer
+
     def fitted_to(self, rows: int, columns: int) -> tuple[Umap, list[str]]:
         """Return the settings for so many rows and columns, and a note for each difference."""
         most = rows - 1
@@ -125,6 +124,11 @@ class Tsne:
         _set(self, metric=_metric("tsne_metric", self.metric))
         _require(self.init in INITS, "tsne_init", "one of " + ", ".join(INITS), self.init)
         _require(self.method in TSNE_METHODS, "tsne_method", "one of " + ", ".join(TSNE_METHODS), self.method)
+
+    @property
+    def library(self) -> str | None:
+        """Which library is asked for, and its way, if one is."""
+        return None if self.method == "auto" else f"scikit-learn, {self.method}"
 
     def fitted_to(self, rows: int, columns: int) -> tuple[Tsne, list[str]]:
         """Return the settings for so many rows and columns, and a note for each difference."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from gpuvis.backends.plan import Plan
+    from gpuvis.backends.base import Plan
     from gpuvis.cache import Cache
     from gpuvis.reduction import Reduction
 
@@ -61,7 +61,7 @@ class Source:
 
     cache: Cache
     settings: Settings
-    known: tuple[Plan | None, float]
+    known: tuple[Plan, float]
     told: dict[str, Any]
     stamp: list[tuple[int, int, int]]
     seconds: float

@@ -94,6 +94,11 @@ def threads(count: int) -> Iterator[None]:
         numba.set_num_threads(before)
 
 
+def current_threads() -> int:
+    """Return how many threads kernels run on now."""
+    return int(numba.get_num_threads())
+
+
 def in_order(function: Callable[[Item], Result], items: Iterable[Item], count: int) -> Iterator[Result]:
     """Call a function that releases Python's lock on each item, so many at a time; give the results in order."""
     with ThreadPoolExecutor(count) as pool:

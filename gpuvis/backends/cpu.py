@@ -120,7 +120,7 @@ def neighbors(X: np.ndarray, plan: Search) -> Graph:
 
 def start(X: np.ndarray, asked: Umap | Tsne) -> np.ndarray:
     """Return what a layout needs of a matrix besides its graph: its first two principal components."""
-    if isinstance(asked, Umap) and asked.optimizer != cpu_plan.OURS:
+    if isinstance(asked, Umap) and asked.library:
         return X
     rows, columns = X.shape
     if columns < 2 or (isinstance(asked, Tsne) and asked.init != "pca"):
@@ -131,7 +131,7 @@ def start(X: np.ndarray, asked: Umap | Tsne) -> np.ndarray:
 def umap(X: np.ndarray, graph: Graph, settings: Umap, seed: int) -> tuple[np.ndarray, list[str]]:
     """UMAP of a graph; X is what `start` gave."""
     notes = _of_recall(graph)
-    if settings.optimizer != cpu_plan.OURS:
+    if settings.library:
         from gpuvis.backends import cpu_libraries
 
         coords, more = cpu_libraries.umap(X, graph, settings, seed)
@@ -161,7 +161,7 @@ def tsne(X: np.ndarray, graph: Graph | None, settings: Tsne, seed: int) -> tuple
     from gpuvis.backends import tsne_layout, weights
 
     found = weights.probabilities(graph, graph.indices.shape[1], settings.perplexity)
-    coords, _ = tsne_layout.layout(found.indptr, found.indices, found.values, begin)
+    coords, _ = tsne_layout.layout(found, begin)
     return coords, notes + _of_recall(graph)
 
 

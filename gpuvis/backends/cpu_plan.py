@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from gpuvis import machine
-from gpuvis.backends.plan import neighbors_of
+from gpuvis.backends.graph import neighbors_of
 from gpuvis.settings import Method, Settings
 
 SAME = "identical coordinates on the same machine with the same library versions, on any number of threads"
 SAME_THREADS = "identical coordinates on the same machine with the same library versions and number of threads"
-OURS = "auto"  # the layouts of this package, as opposed to those of the libraries
+OURS: dict[Method, str] = {"umap": "gathered gradients, Adam", "tsne": "gathered gradients, FFT or all pairs"}
 
 
 @dataclass(frozen=True)
@@ -62,18 +62,11 @@ def plan(rows: int, settings: Settings) -> CpuPlan:
     """Plan a reduction with fitted settings."""
     layouts: dict[Method, str] = {}
     graphs: dict[Method, Search] = {}
+    repeatable: dict[Method, str] = {}
     for method in settings.methods:
         asked = getattr(settings, method)
-        how = asked.optimizer if method == "umap" else asked.method
-        layouts[method] = {
-            OURS: "gathered gradients, Adam" if method == "umap" else "gathered gradients, FFT or all pairs",
-            "umap-learn": "umap-learn",
-        }.get(how, f"scikit-learn, {how}")
-        if method == "umap" or how == OURS:
+        layouts[method] = asked.library or OURS[method]
+        repeatable[method] = SAME_THREADS if asked.library else SAME
+        if method == "umap" or not asked.library:
             graphs[method] = Search(asked.metric, neighbors_of(asked, rows), settings.random_state)
-    ours = {method: getattr(settings, method) for method in settings.methods}
-    repeatable = {
-        method: SAME if OURS in (getattr(asked, "optimizer", None), getattr(asked, "method", None)) else SAME_THREADS
-        for method, asked in ours.items()
-    }
     return CpuPlan(settings.threads or machine.cpu_threads(), layouts, graphs, repeatable)

@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 from gpuvis.backends import footprint
 from gpuvis.backends.footprint import Bytes
+from gpuvis.backends.graph import neighbors_of
 from gpuvis.errors import SettingsError
-from gpuvis.settings import Method, Settings, Tsne, Umap
+from gpuvis.settings import Method, Settings
 
 MOST_ROWS = 2**31 - 1  # cuML counts rows, and t-SNE the entries of its graph, in C's int
 MOST_NEIGHBORS = 1023  # of cuML's t-SNE
@@ -139,13 +140,6 @@ class Work:
         )
 
 
-def neighbors_of(asked: Umap | Tsne, rows: int) -> int:
-    """Return how many columns the graph of a map needs, the point itself counted."""
-    if isinstance(asked, Umap):
-        return asked.n_neighbors
-    return min(rows, int(3 * asked.perplexity + 1) + 1)  # others as in scikit-learn
-
-
 def check(settings: Settings) -> None:
     """Refuse what the GPU does not know, whatever the data.
 
@@ -153,13 +147,11 @@ def check(settings: Settings) -> None:
     ------
     SettingsError
     """
-    asked = {"umap_optimizer": getattr(settings.umap, "optimizer", "auto")}
-    asked["tsne_method"] = getattr(settings.tsne, "method", "auto")
-    for name, value in asked.items():
-        if value != "auto":
-            raise SettingsError(f"{name} {value} is for the CPU; leave it out, or use --backend cpu")
     for method in settings.methods:
-        if getattr(settings, method).metric == "braycurtis":
+        asked = getattr(settings, method)
+        if asked.library:
+            raise SettingsError(f"{method} by {asked.library} is for the CPU; leave that out, or use --backend cpu")
+        if asked.metric == "braycurtis":
             raise SettingsError(f"{method}_metric braycurtis is not known on the GPU; use --backend cpu")
     if settings.tsne and 3 * settings.tsne.perplexity + 2 > MOST_NEIGHBORS:
         raise SettingsError(

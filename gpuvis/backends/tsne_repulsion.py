@@ -11,22 +11,18 @@ doi:10.1063/1.470117).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import scipy.fft
-from numba import get_num_threads, njit, prange
+
+from gpuvis.backends.compiled import current_threads, inlined, kernel, part, prange
 
 Array = Any
-FREE = {"reassoc", "contract", "arcp", "nsz", "afn"}  # rounding may differ; NaN and infinity keep their meaning
-kernel: Callable[..., Any] = njit(parallel=True, nogil=True, cache=True, fastmath=FREE)
-part: Callable[..., Any] = njit(nogil=True, cache=True, fastmath=FREE)
-inlined: Callable[..., Any] = njit(nogil=True, fastmath=FREE, inline="always")
 
 BLOCKS = 128  # of points, however many threads share them: so the bits do not depend on the threads
 ALL_PAIRS = 3000  # up to so many points the repulsion is added up pair by pair
-SPACING = 0.5
+SPACING = 0.4  # between nodes: the forces are then off by about 1 %, by the square root of the sum of squares
 FEWEST = 32  # nodes along a side
 MOST = 2048  # a map wider than this gets a coarser grid
 MARGIN = 5  # nodes that no point reaches
@@ -38,7 +34,7 @@ SIXTH = F(1 / 6)
 
 
 @kernel
-def exact(points: Array, force: Array) -> float:
+def exact(points: Array, force: Array) -> Any:
     """Fill the repulsion by all pairs; return Z."""
     n = len(points)
     xs, ys = points[:, 0].copy(), points[:, 1].copy()
@@ -121,7 +117,7 @@ def _spread(points: Array, frame: Any, ends: Array, order: Array, charge: Array)
 
 
 @kernel
-def _gather(points: Array, frame: Any, charge: Array, potential: Array, force: Array) -> float:
+def _gather(points: Array, frame: Any, charge: Array, potential: Array, force: Array) -> Any:
     """Fill the repulsion from the slopes of the potential; return the sum of the potential over all points."""
     low_x, low_y, inverse = frame
     n, size = len(points), len(charge)
@@ -176,11 +172,11 @@ class Grid:
     def fits(self, width: float) -> bool:
         """Tell whether the points lie on the grid, and are not so few nodes wide that a smaller one would do."""
         room = self.spacing * (self.size - MARGIN)
-        return width <= room and (self.size <= FEWEST or width > room / 3)
+        return bool(width <= room and (self.size <= FEWEST or width > room / 3))
 
     def repulsion(self, points: Array, middle: Array, force: Array) -> float:
         """Fill the repulsion of points around a middle; return Z."""
-        size, padded, workers = self.size, 2 * self.size, get_num_threads()
+        size, padded, workers = self.size, 2 * self.size, current_threads()
         low = middle - self.spacing * (size - 1) / 2
         frame = F(low[0]), F(low[1]), F(1 / self.spacing)
         _by_row(points, frame[0], frame[2], self.ends, self.order)
@@ -191,7 +187,7 @@ class Grid:
         wave *= self.kernel
         wave = scipy.fft.ifft(wave, axis=0, workers=workers, overwrite_x=True)[:size]
         potential = scipy.fft.irfft(wave, padded, axis=1, workers=workers, overwrite_x=True)
-        total = _gather(points, frame, self.charge, potential, force)
+        total = float(_gather(points, frame, self.charge, potential, force))
         return max(total - len(points), 1e-3 * len(points))  # not 0 where points lie so far apart that K vanishes
 
 

@@ -1,0 +1,141 @@
+"""Rows in lists, and the search for the rows nearest to others in some of the lists: matrix products of whole lists."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpuvis.backends.compiled import blocks, kernel, part, prange
+
+QUERIES, CHUNK = 512, 2048  # rows of the two sides of a matrix product, at most
+STRETCH = 400_000  # rows whose search is one call, so that an interrupt is heard within seconds
+LANES = 16
+ROUNDS, SAMPLED = 5, 40  # of k-means, and of how many rows for each centre
+
+
+@part
+def insert(value: Any, j: int, far: Any, ids: Any) -> None:
+    """Put a row among the nearest so far; the farthest of them goes."""
+    at = len(far) - 1
+    while at > 0 and far[at - 1] > value:
+        far[at], ids[at] = far[at - 1], ids[at - 1]
+        at -= 1
+    far[at], ids[at] = value, j
+
+
+@part
+def _offer(products: Any, squares: Any, base: int, own: int, far: Any, ids: Any) -> None:
+    """Take what is nearer than the farthest of the nearest so far, by squared distance less the query's own square."""
+    last, start, count = len(far) - 1, 0, len(products)
+    while start < count:
+        end, near = min(start + LANES, count), 1
+        if end - start == LANES:  # few rows are near, so they are first looked at by the vector
+            near = 0
+            for u in range(LANES):
+                near |= squares[start + u] - np.float32(2) * products[start + u] < far[last]
+        if near:
+            for j in range(start, end):
+                value = squares[j] - np.float32(2) * products[j]
+                if value < far[last] and base + j != own:
+                    insert(value, base + j, far, ids)
+        start = end
+
+
+@kernel
+def _nearest_lists(X: Any, centers: Any, squares: Any, bounds: Any, found: Any) -> None:
+    """Find the lists whose centres are nearest to each row, the nearest first."""
+    for b in prange(len(bounds) - 1):
+        products = np.dot(X[bounds[b] : bounds[b + 1]], centers.T)
+        far = np.empty(found.shape[1], np.float32)
+        for row in range(len(products)):
+            far[:] = np.inf
+            _offer(products[row], squares, 0, -1, far, found[bounds[b] + row])
+
+
+@kernel
+def _search(Q: Any, own: Any, bounds: Any, probes: Any, X: Any, squares: Any, starts: Any, ids: Any) -> None:
+    """Find the nearest rows of each query in the lists it probes; `own`: which row a query is itself."""
+    for b in prange(len(bounds) - 1):
+        first, count = bounds[b], bounds[b + 1] - bounds[b]
+        ends = np.zeros(len(starts), np.int64)  # the queries of this block by list
+        for q in range(first, first + count):
+            for p in range(probes.shape[1]):
+                ends[probes[q, p] + 1] += 1
+        ends = np.cumsum(ends)
+        fill, members = ends.copy(), np.empty(count * probes.shape[1], np.int64)
+        for q in range(first, first + count):
+            for p in range(probes.shape[1]):
+                members[fill[probes[q, p]]] = q
+                fill[probes[q, p]] += 1
+        far = np.full((count, ids.shape[1]), np.float32(np.inf))
+        side, space = np.empty((count, X.shape[1]), np.float32), np.empty(count * CHUNK, np.float32)
+        for one in range(len(starts) - 1):
+            asking = members[ends[one] : ends[one + 1]]
+            if len(asking) == 0:
+                continue
+            for q in range(len(asking)):
+                side[q] = Q[asking[q]]
+            for start in range(starts[one], starts[one + 1], CHUNK):
+                stop = min(start + CHUNK, starts[one + 1])
+                products = space[: len(asking) * (stop - start)].reshape(len(asking), stop - start)
+                np.dot(side[: len(asking)], X[start:stop].T, products)
+                for q in range(len(asking)):
+                    row = asking[q]
+                    _offer(products[q], squares[start:stop], start, own[row], far[row - first], ids[row])
+
+
+@dataclass(frozen=True, eq=False)
+class Lists:
+    """Rows in the order of their lists.
+
+    Attributes
+    ----------
+    X, squares : arrays of shape (N, D) and (N,), float32
+        The rows, and their squares.
+    starts : array of int64
+        Where each list starts, and where the last one ends.
+    order : array of shape (N,), int64, or None
+        Which row of the matrix each is; None: the same.
+    """
+
+    X: np.ndarray
+    squares: np.ndarray
+    starts: np.ndarray
+    order: np.ndarray | None = None
+
+    def search(self, Q: np.ndarray, own: np.ndarray, probes: np.ndarray, k: int) -> np.ndarray:
+        """Return the k nearest rows of each query, int32."""
+        ids = np.full((len(Q), k), -1, np.int32)
+        for start in range(0, len(Q), STRETCH):
+            of = slice(start, start + STRETCH)
+            bounds = blocks(len(Q[of]), QUERIES if len(Q) > 8 * QUERIES else 64)
+            _search(Q[of], own[of], bounds, probes[of], self.X, self.squares, self.starts, ids[of])
+        return ids
+
+    def search_all(self, rows: np.ndarray, k: int) -> np.ndarray:
+        """Return the k nearest rows of some of the rows, compared with all, int32."""
+        lists = np.arange(len(self.starts) - 1, dtype=np.int32)
+        return self.search(self.X[rows], rows, np.broadcast_to(lists, (len(rows), len(lists))), k)
+
+
+def ranked(X: np.ndarray, centers: np.ndarray, count: int) -> np.ndarray:
+    """Return the lists whose centres are nearest to each row, the nearest first, int32."""
+    found = np.empty((len(X), count), np.int32)
+    _nearest_lists(X, centers, np.einsum("ij,ij->i", centers, centers), blocks(len(X), QUERIES), found)
+    return found
+
+
+def centers_of(take: Callable[[Any], np.ndarray], rows: int, count: int, draw: np.random.Generator) -> np.ndarray:
+    """Return the centres of clusters, by a few rounds of k-means on a sample."""
+    sample = take(np.sort(draw.choice(rows, min(rows, SAMPLED * count), replace=False)))
+    centers = sample[draw.choice(len(sample), count, replace=False)]
+    for _ in range(ROUNDS):
+        nearest = ranked(sample, centers, 1)[:, 0]
+        counts = np.bincount(nearest, minlength=count)
+        held = counts > 0
+        sums = np.add.reduceat(sample[nearest.argsort(kind="stable")], (np.cumsum(counts) - counts)[held])
+        centers[held] = sums / counts[held, None]
+    return centers

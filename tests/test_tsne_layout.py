@@ -1,0 +1,253 @@
+"""The layout of t-SNE against plain definitions, and against scikit-learn's."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse
+from measures import clusters, digits, divergence, recall, true_neighbors, trust
+from sklearn.manifold import TSNE
+from sklearn.manifold._utils import _binary_search_perplexity
+
+from gpuvis.backends import tsne_layout, tsne_repulsion
+from gpuvis.backends.tsne_layout import layout
+from gpuvis.backends.weights import Weights
+
+
+def joint(X: np.ndarray, perplexity: float = 30) -> Weights:
+    """Return the joint probabilities of van der Maaten 2014, as rows of a sparse matrix."""
+    rows, k = len(X), min(int(3 * perplexity + 1), len(X) - 1)
+    at = true_neighbors(X, k + 1)[:, 1:]
+    squared = (
+        np.square(X[:, None] - X[at]).sum(2)
+        if rows < 2000
+        else np.stack([np.square(X[i] - X[at[i]]).sum(1) for i in range(rows)])
+    )
+    p = _binary_search_perplexity(squared.astype(np.float32), float(perplexity), 0)
+    P = scipy.sparse.csr_matrix((p.ravel(), at.ravel(), np.arange(0, rows * k + 1, k)), (rows, rows))
+    P = (P + P.T).tocsr()
+    return Weights(P.indptr.astype(np.int64), P.indices.astype(np.int32), (P.data / P.data.sum()).astype(np.float32))
+
+
+def joint_of_none(rows: int) -> Weights:
+    return Weights(np.zeros(rows + 1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32))
+
+
+def random_start(rows: int, seed: int = 0) -> np.ndarray:
+    return (1e-4 * np.random.default_rng(seed).standard_normal((rows, 2))).astype(np.float32)
+
+
+def pca_start(X: np.ndarray) -> np.ndarray:
+    Y = (X - X.mean(0)).astype(np.float64)
+    Y = Y @ np.linalg.eigh(Y.T @ Y)[1][:, :-3:-1]
+    return (1e-4 * Y / Y[:, 0].std()).astype(np.float32)
+
+
+def repulsion(Y: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return the sums of K² d, and Z, by their definition."""
+    Y = Y.astype(np.float64)
+    F, Z = np.empty_like(Y), 0.0
+    for i, y in enumerate(Y):
+        d = y - Y
+        K = 1 / (1 + np.square(d).sum(1))
+        F[i], Z = np.square(K) @ d, Z + K.sum() - 1
+    return F, Z
+
+
+def on_grid(Y: np.ndarray) -> tuple[np.ndarray, float]:
+    force = np.empty_like(Y)
+    corners = np.stack([Y.min(0), Y.max(0)])
+    grid = tsne_repulsion.Grid(float(np.ptp(corners, axis=0).max()), len(Y))
+    return force, grid.repulsion(Y, corners.astype(np.float64).mean(0), force)
+
+
+def error(found: np.ndarray, true: np.ndarray) -> float:
+    return float(np.linalg.norm(found - true) / np.linalg.norm(true))
+
+
+def scattered(rows: int, seed: int = 0) -> np.ndarray:
+    """Points as of a map: groups, and some far from all."""
+    rng = np.random.default_rng(seed)
+    Y = 15 * rng.standard_normal((30, 2))[rng.integers(0, 30, rows)] + rng.standard_normal((rows, 2))
+    Y[:5] *= 3
+    return Y.astype(np.float32)
+
+
+def test_repulsion_by_pairs_is_that_of_the_definition() -> None:
+    Y = scattered(701)
+    force = np.empty_like(Y)
+    Z = tsne_repulsion.exact(Y, force)
+    true, true_Z = repulsion(Y)
+    assert error(force, true) < 1e-5
+    assert pytest.approx(true_Z, rel=1e-5) == Z
+
+
+@pytest.mark.parametrize(("scale", "most"), [(1, 0.01), (3, 0.02), (0.1, 0.01)])
+def test_repulsion_on_the_grid_is_nearly_that_of_the_definition(scale, most) -> None:
+    Y = scattered(3001) * np.float32(scale)
+    force, Z = on_grid(Y)
+    true, true_Z = repulsion(Y)
+    assert error(force, true) < most
+    assert pytest.approx(true_Z, rel=1e-3) == Z
+
+
+def test_a_map_too_wide_for_the_grid_gets_a_coarser_one(monkeypatch) -> None:
+    monkeypatch.setattr(tsne_repulsion, "MOST", 128)
+    Y = scattered(3001) * np.float32(3)
+    force, Z = on_grid(Y)
+    true, true_Z = repulsion(Y)
+    assert error(force, true) < 0.9
+    assert pytest.approx(true_Z, rel=0.2) == Z
+
+
+def test_a_step_goes_down_the_gradient_of_the_divergence() -> None:
+    """4 Σ (p - q) K d: van der Maaten, Hinton 2008, equation 5."""
+    X = clusters(403, 8)
+    W, Y = joint(X, 10), scattered(403)
+    P = scipy.sparse.csr_matrix((W.values, W.indices, W.indptr)).toarray().astype(np.float64)
+    d = Y[:, None].astype(np.float64) - Y
+    K = 1 / (1 + np.square(d).sum(2))
+    np.fill_diagonal(K, 0)
+    true = 4 * np.einsum("ij,ijk->ik", (P - K / K.sum()) * K, d)
+
+    force, new, update, gain = np.empty_like(Y), np.empty_like(Y), np.zeros_like(Y), np.ones_like(Y)
+    Z = tsne_repulsion.exact(Y, force)
+    f = np.float32
+    graph = (W.indptr, W.indices.view(np.uint32), W.values)
+    lows = tsne_layout._step(graph, Y, (force, f(4), f(-4 / Z)), (f(100), f(0.5)), (update, gain), new).min(0)
+    assert error(update, -80 * true) < 1e-5  # the first gain is 0.8
+    assert (gain == f(0.8)).all()
+    assert np.allclose(new, Y + update)
+    assert np.array_equal([*new.min(0), *new.max(0)], [lows[0], lows[1], -lows[2], -lows[3]])
+
+    before = gain.copy()
+    tsne_layout._step(graph, Y, (force, f(-4), f(4 / Z)), (f(100), f(0.5)), (update, gain), new)  # up again
+    assert np.allclose(gain, before + 0.2)
+
+
+@pytest.fixture(scope="module")
+def of_digits() -> tuple[np.ndarray, np.ndarray]:
+    X = digits()
+    theirs = TSNE(init="pca", learning_rate="auto", random_state=0, method="barnes_hut").fit_transform(X)
+    return X, theirs
+
+
+@pytest.mark.parametrize("all_pairs", [3000, 0], ids=["exact", "grid"])
+def test_maps_are_as_good_as_those_of_scikit_learn(of_digits, monkeypatch, all_pairs) -> None:
+    monkeypatch.setattr(tsne_repulsion, "ALL_PAIRS", all_pairs)
+    monkeypatch.setattr(tsne_layout, "ALL_PAIRS", all_pairs)
+    X, theirs = of_digits
+    Y, did = layout(joint(X), pca_start(X))
+    near = true_neighbors(X, 16)
+    kl = divergence(X, Y, 30)
+    assert did["repulsion"] == ("exact" if all_pairs else "grid")
+    assert pytest.approx(kl, abs=0.01) == did["kl"]
+    assert kl < 1.01 * divergence(X, theirs, 30)
+    assert recall(true_neighbors(Y, 16), near) > recall(true_neighbors(theirs, 16), near) - 0.01
+    assert trust(X, Y) > trust(X, theirs) - 0.01
+
+
+MANY_THREADS = """
+import hashlib, sys
+import numba
+import numpy as np
+from test_tsne_layout import joint, layout, random_start
+from measures import clusters
+
+X = clusters(int(sys.argv[1]), 8)
+graph = joint(X, 10)
+for threads in (1, 2, 16):
+    numba.set_num_threads(threads)
+    Y, _ = layout(graph, random_start(len(X)))
+    print(hashlib.sha256(Y.tobytes()).hexdigest())
+"""
+
+
+@pytest.mark.parametrize("rows", [777, 3333], ids=["exact", "grid"])
+def test_the_bits_are_the_same_on_any_number_of_threads(rows) -> None:
+    environment = {
+        **os.environ,
+        "NUMBA_NUM_THREADS": "16",
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
+    }
+    ran = subprocess.run(
+        [sys.executable, "-c", MANY_THREADS, str(rows)], env=environment, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert len(set(ran.stdout.split())) == 1
+    X = clusters(rows, 8)
+    Y, _ = layout(joint(X, 10), random_start(rows))
+    assert hashlib.sha256(Y.tobytes()).hexdigest() == ran.stdout.split()[0]
+
+
+def test_the_order_of_vertices_in_memory_is_not_that_of_the_map() -> None:
+    X = clusters(3333, 8)
+    Y, _ = layout(joint(X, 10), random_start(3333))
+    assert recall(true_neighbors(Y, 11), true_neighbors(X, 11)) > 0.3
+
+
+@pytest.mark.parametrize("all_pairs", [3000, 0], ids=["exact", "grid"])
+class TestOddGraphs:
+    @pytest.fixture(autouse=True)
+    def chosen(self, monkeypatch, all_pairs) -> None:
+        monkeypatch.setattr(tsne_repulsion, "ALL_PAIRS", all_pairs)
+        monkeypatch.setattr(tsne_layout, "ALL_PAIRS", all_pairs)
+
+    @pytest.mark.parametrize("rows", [2, 5])
+    def test_a_few_rows(self, rows) -> None:
+        X = np.random.default_rng(0).standard_normal((rows, 3)).astype(np.float32)
+        Y, _ = layout(joint(X, (rows - 1) / 3), random_start(rows))
+        assert np.isfinite(Y).all()
+        assert 0 < np.abs(Y).max() < 1e4
+
+    def test_equal_rows(self) -> None:
+        X = np.repeat(clusters(20, 8), 20, 0)
+        Y, did = layout(joint(X, 10), pca_start(X))
+        assert np.isfinite(Y).all()
+        assert np.isfinite(did["kl"])
+        assert np.abs(Y).max() < 1000
+        groups = Y.reshape(20, 20, 2)
+        assert groups.std(1).max() < groups.mean(1).std(0).min() / 3
+
+    def test_parts_without_an_edge_between_them(self) -> None:
+        W, parts = joint(clusters(100, 8), 5), 4
+        graph = Weights(
+            np.concatenate([[0], *(W.indptr[1:] + q * W.indptr[-1] for q in range(parts))]),
+            np.concatenate([W.indices + 100 * q for q in range(parts)]).astype(np.int32),
+            np.tile(W.values / parts, parts).astype(np.float32),
+        )
+        Y, _ = layout(graph, random_start(400))
+        assert np.isfinite(Y).all()
+        assert np.abs(Y).max() < 1000
+
+    def test_no_edges_at_all(self) -> None:
+        Y, _ = layout(joint_of_none(50), random_start(50))
+        assert np.isfinite(Y).all()
+        assert np.abs(Y).max() < 1e5
+
+    def test_a_crowd_at_one_place(self) -> None:
+        X = clusters(400, 8)
+        X[100:] = X[100]
+        start = random_start(400)
+        start[100:] = start[100]
+        Y, _ = layout(joint(X, 10), start)
+        assert np.isfinite(Y).all()
+        assert np.abs(Y).max() < 1000
+
+
+def test_one_row_stays_where_it_is() -> None:
+    Y, did = layout(joint_of_none(1), random_start(1))
+    assert np.array_equal(Y, random_start(1))
+    assert did["iterations"] == 0
+
+
+def test_the_start_is_not_written_to() -> None:
+    start = random_start(60)
+    layout(joint(clusters(60, 4), 5), start)
+    assert np.array_equal(start, random_start(60))

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from examples import WORDS, labels_of, table_of
 from rapids_double.fixtures import rapids  # noqa: F401  # a fixture for all tests
 
 from gpuvis import cache, demo
+from gpuvis.backends import compiled
 
 hypothesis.settings.register_profile("steady", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("steady")
@@ -22,6 +23,13 @@ hypothesis.settings.load_profile("steady")
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches work in the process of the tests, where the quick backend is, also on a machine with a GPU."""
     monkeypatch.setattr("gpuvis.batch.obstacle", lambda name: "for the test")
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """Kernels run on two threads and matrix products on one, as within a backend's `working`."""
+    with compiled.threads(2):
+        yield
 
 
 @pytest.fixture

@@ -14,8 +14,12 @@ DOORS = {
     "torch": {"cache", "backends/gpu", "backends/gpu_memory"},
     "pandas": {"table"},
     "pyarrow": {"table"},
-    "sklearn": {"backends/cpu", "demo"},
-    "umap": {"backends/cpu"},
+    "sklearn": {"backends/cpu_libraries", "demo"},
+    "umap": {"backends/cpu_libraries"},
+    "pynndescent": {"backends/cpu_libraries"},
+    "numba": {"backends/compiled"},
+    "threadpoolctl": {"backends/compiled"},
+    "scipy": {"backends/cpu", "backends/tsne_repulsion"},
     "plotly": {"page/figure"},
     "PIL": {"demo"},
     "click": {"cli", "options"},
@@ -26,15 +30,21 @@ DOORS = {
     "cuml": {"backends/gpu"},
     "cuvs": {"backends/gpu_graph"},
     "rmm": {"backends/gpu_memory"},
-    **{name: set() for name in ("numba", "scipy", "matplotlib")},
+    "matplotlib": set(),
 }
 
 # Every module stands above all that it may import of ours.
 FLOORS = [
     {"errors", "machine", "steps", "atomic", "archive", "interrupts", "pca", "__init__", "page/__init__"},
-    {"threads", "backends/footprint", "backends/graph", "backends/noted", "backends/probe"},
+    {"threads", "backends/footprint", "backends/noted", "backends/probe"},
     {"settings", "folders", "table", "place", "page/palette"},
-    {"matrix", "fingerprint", "outcome", "page/figure", "backends/plan", "options"},
+    {"backends/graph", "backends/compiled"},
+    {
+        *{"matrix", "fingerprint", "outcome", "page/figure", "options"},
+        *{"backends/plan", "backends/cpu_plan", "backends/lists", "backends/weights"},
+    },
+    {"backends/umap_layout", "backends/tsne_repulsion", "backends/cpu_neighbors", "backends/cpu_libraries"},
+    {"backends/tsne_layout"},
     {
         "backends/base",
         "backends/sizing",

@@ -11,6 +11,8 @@ from gpuvis.backends import cpu, cpu_neighbors
 from gpuvis.backends.cpu_plan import Search
 from gpuvis.settings import METRICS
 
+pytestmark = pytest.mark.usefixtures("two_threads")
+
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_few_rows_have_their_exact_neighbours(metric) -> None:
@@ -77,7 +79,7 @@ def test_most_rows_in_one_place_do_not_hide_the_others(monkeypatch) -> None:
     X[:3000] = X[0]
     graph = cpu_neighbors.search(X, 8, "euclidean", 1)
     assert (graph.distances[:3000] == 0).all()
-    assert graph.told["recall"] > 0.2  # among equal rows, any are right, but not the same
+    assert graph.told["recall"] > 0.98  # among equal rows any are right
     far = pairwise_distances(X[3000:], X)
     found = np.take_along_axis(far, graph.indices[3000:].astype(np.int64), 1)[:, 1:]
     far[np.arange(1000), np.arange(3000, 4000)] = np.inf

@@ -10,6 +10,8 @@ import gpuvis
 from gpuvis import Settings, Umap
 from gpuvis.backends import umap_layout
 
+pytestmark = pytest.mark.usefixtures("two_threads")
+
 
 @pytest.mark.parametrize("min_dist", [0, 0.05, 0.1, 0.25, 0.5, 0.99, 1])
 def test_the_curve_is_that_of_umap_learn(min_dist) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from measures import digits
@@ -9,6 +11,8 @@ from scipy.sparse import csr_matrix
 
 from gpuvis.backends import cpu_neighbors, weights
 from gpuvis.backends.graph import Graph
+
+pytestmark = pytest.mark.usefixtures("two_threads")
 
 
 def sparse(found: weights.Weights) -> csr_matrix:
@@ -27,7 +31,8 @@ DATA = {
 @pytest.mark.parametrize("name", DATA)
 @pytest.mark.parametrize("k", [5, 30])
 def test_memberships_are_those_of_umap_learn(name, k) -> None:
-    from umap.umap_ import fuzzy_simplicial_set
+    with warnings.catch_warnings(action="ignore"):
+        from umap.umap_ import fuzzy_simplicial_set
 
     X = DATA[name]
     graph = cpu_neighbors.search(X, k, "euclidean", 1)

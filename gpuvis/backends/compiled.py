@@ -75,16 +75,7 @@ inlined: Callable[..., Any] = numba.njit(nogil=True, fastmath=FREE, inline="alwa
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Let the block's kernels run on so many threads, and each matrix product on one.
-
-    Numba fixes the most threads of a process when the first kernel runs; then no more than these are used.
-    """
-    if count > numba.config.NUMBA_NUM_THREADS:
-        os.environ["NUMBA_NUM_THREADS"] = str(count)
-        try:
-            numba.config.reload_config()
-        except RuntimeError:  # threads run already
-            os.environ["NUMBA_NUM_THREADS"] = str(numba.config.NUMBA_NUM_THREADS)
+    """Let the block's kernels run on so many threads, if numba allows as many, and each matrix product on one."""
     before = numba.get_num_threads()
     numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
     try:

@@ -6,6 +6,7 @@ maps should not pay for the other.
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -48,6 +49,8 @@ def promise(method: Method, plan: CpuPlan) -> str:
 
 def working(plan: CpuPlan) -> AbstractContextManager[None]:
     """Use the planned threads in the block."""
+    if plan.threads > machine.cpu_threads():  # numba allows as many as there are, or this; it looks when it is imported
+        os.environ.setdefault("NUMBA_NUM_THREADS", str(plan.threads))
     from gpuvis.backends import compiled
 
     return compiled.threads(plan.threads)

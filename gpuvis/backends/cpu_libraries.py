@@ -37,6 +37,7 @@ def neighbors(X: np.ndarray, k: int, metric: str, seed: int) -> Graph:
     with warnings_noted():
         from pynndescent import NNDescent
 
+        keep_compiled("pynndescent.pynndescent_", "pynndescent.rp_trees", "pynndescent.utils", "pynndescent.distances")
         indices, distances = NNDescent(X, metric, n_neighbors=k, random_state=seed, n_jobs=1).neighbor_graph
     sample = np.random.default_rng(seed).choice(len(X), SAMPLE, replace=False)
     true, _ = _exact(X, X[sample], k, metric)

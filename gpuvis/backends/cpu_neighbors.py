@@ -130,9 +130,11 @@ def _clustered(
         whole[start:stop] = take(order[start:stop])
     lists = Lists(whole, _squares(whole, metric), np.concatenate([[0], np.cumsum(sizes)]), order)
     sample = np.sort(draw.choice(rows, SAMPLE, replace=False))
-    where = np.searchsorted(lists.starts, lists.search_all(sample, k - 1), "right") - 1
+    true = lists.search_all(sample, k - 1)
+    where = np.searchsorted(lists.starts, true, "right") - 1
     ranks = ranked(whole[sample], centers, len(centers)).argsort(1)  # of each list, for each row of the sample
-    reached = np.sort(np.take_along_axis(ranks, where, 1), axis=None)
+    apart = _squared(whole, sample, true) > 0  # among equal rows any neighbours are right, wherever they are
+    reached = np.sort(np.take_along_axis(ranks, where, 1)[apart if apart.any() else slice(None)], axis=None)
     enough = int(reached[int(AIM * (reached.size - 1))]) + 1
     probes = min(enough, max(8, MOST_COMPARED * len(centers) // rows))
     return lists, np.concatenate([ranked(whole[start:stop], centers, probes) for start, stop in _pieces(rows)])
@@ -143,7 +145,12 @@ def _pieces(rows: int) -> list[tuple[int, int]]:
 
 
 def _recall(lists: Lists, ids: np.ndarray, draw: np.random.Generator) -> float:
-    """Return the share of true neighbours that was found, on a sample."""
+    """Return the share of neighbours found that are as near as the true ones, on a sample."""
     sample = np.sort(draw.choice(len(ids), SAMPLE, replace=False))
-    true = lists.search_all(sample, ids.shape[1])
-    return float(np.mean([np.isin(true[i], ids[row]).mean() for i, row in enumerate(sample)]))
+    farthest = _squared(lists.X, sample, lists.search_all(sample, ids.shape[1])).max(1, keepdims=True)
+    return float((_squared(lists.X, sample, ids[sample]) <= farthest).mean())
+
+
+def _squared(X: np.ndarray, rows: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """Return the squared distances of some rows to others of each."""
+    return np.stack([np.square(X[row] - X[others]).sum(1) for row, others in zip(rows, ids, strict=True)])

@@ -19,6 +19,8 @@ from gpuvis.backends import tsne_layout, tsne_repulsion
 from gpuvis.backends.tsne_layout import layout
 from gpuvis.backends.weights import Weights
 
+pytestmark = pytest.mark.usefixtures("two_threads")
+
 
 def joint(X: np.ndarray, perplexity: float = 30) -> Weights:
     """Return the joint probabilities of van der Maaten 2014, as rows of a sparse matrix."""
@@ -160,8 +162,6 @@ import numba
 import numpy as np
 from test_tsne_layout import joint, layout, random_start
 from measures import clusters
-
-pytestmark = pytest.mark.usefixtures("two_threads")
 
 X = clusters(int(sys.argv[1]), 8)
 graph = joint(X, 10)

@@ -75,7 +75,7 @@ def test_the_record_tells_what_was_asked_and_what_was_done(asked) -> None:
     assert told["backend"]["reason"] == "for the test"
     assert told["repeatable"] == "the same umap map"
     assert told["versions"]["torch"].startswith("2.")
-    assert list(told["steps"]) == ["read", "umap", "save", "draw"]
+    assert list(told["steps"]) == ["read", "load", "umap", "save", "draw"]
     assert all(step["seconds"] >= 0 and step["peak_memory_bytes"] > 1e6 for step in told["steps"].values())
     for name, digest in told["outputs"].items():
         assert digest == fingerprint.of_file(asked.out / name)

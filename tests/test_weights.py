@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import pytest
 from measures import digits
@@ -31,8 +29,7 @@ DATA = {
 @pytest.mark.parametrize("name", DATA)
 @pytest.mark.parametrize("k", [5, 30])
 def test_memberships_are_those_of_umap_learn(name, k) -> None:
-    with warnings.catch_warnings(action="ignore"):
-        from umap.umap_ import fuzzy_simplicial_set
+    from umap.umap_ import fuzzy_simplicial_set
 
     X = DATA[name]
     graph = cpu_neighbors.search(X, k, "euclidean", 1)

@@ -103,8 +103,8 @@ def test_a_stopped_batch_keeps_what_is_finished(make_cache, tmp_path, number, co
 @pytest.mark.parametrize("seconds", [1, 2.5, 6])
 def test_a_stop_is_heard_at_any_moment(make_cache, number, seconds) -> None:
     """Also while numba compiles, whose callbacks swallow exceptions. The map takes far longer than that."""
-    folder = make_cache(rows=4000)
-    run = subprocess.Popen([*COMMAND, folder], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    folder = make_cache(rows=80_000)
+    run = subprocess.Popen([*COMMAND, folder, "--tsne"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     with run:
         time.sleep(seconds)
         run.send_signal(number)
@@ -138,7 +138,7 @@ def test_a_stop_that_was_swallowed_comes_again(name) -> None:
 
 
 def test_the_second_of_two_jobs_on_a_folder_is_told(make_cache) -> None:
-    folder = make_cache(rows=1500)
+    folder = make_cache(rows=60_000)
     with started(folder, "--tsne", "-v", until=": tsne") as first:
         second = gpuvis("reduce", folder, "--tsne")
         assert second.returncode == 1

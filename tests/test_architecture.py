@@ -19,7 +19,7 @@ DOORS = {
     "pynndescent": {"backends/cpu_libraries"},
     "numba": {"backends/compiled"},
     "threadpoolctl": {"backends/compiled"},
-    "scipy": {"backends/cpu", "backends/tsne_repulsion"},
+    "scipy": {"backends/compiled", "backends/cpu", "backends/tsne_repulsion"},
     "plotly": {"page/figure"},
     "PIL": {"demo"},
     "click": {"cli", "options"},

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuvis import machine, table
+from gpuvis import machine, table, tensors
 from gpuvis import pca as principal
 from gpuvis.backends import cpu_plan
 from gpuvis.backends.base import ALL_THE_SAME, Device
@@ -22,7 +22,7 @@ from gpuvis.settings import Method, Settings, Tsne, Umap
 
 name, xp = "cpu", np
 SAFE = (1e-12, 1e12)  # 10^8 squares of such values, summed, neither overflow nor vanish
-read_table = table.read
+read_table, read_tensor = table.read, tensors.read
 WIDEST = 8192  # columns up to which the covariance is formed
 BLOCK_BYTES = 16 << 20  # of rows as float32, whose products are taken together
 LOW_RECALL = 0.95  # of which a note is made

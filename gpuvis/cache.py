@@ -78,6 +78,7 @@ def _verify(
         if expected is not None:
             crc = zlib.crc32(storage[done:end].data, crc)
         done = end
+        tensors.let_go(embeddings)
     if expected is not None and crc != expected:
         raise CacheError(
             f"{path} is damaged: its CRC-32 is {crc:08x}, but {expected:08x} was written; "

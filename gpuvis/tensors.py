@@ -8,6 +8,7 @@ knows three names and refuses all others; whatever is not plain is left to torch
 from __future__ import annotations
 
 import io
+import mmap
 import pickle
 import sys
 from math import prod
@@ -146,6 +147,17 @@ def _why_not_loaded(error: Exception) -> str:
         )
     told = str(error).partition("\n")[0].partition(". ")[0] or "unexpected end"
     return f"is truncated or corrupt ({type(error).__name__}: {told}); write the cache again"
+
+
+def let_go(X: Any) -> None:
+    """Let the system take back the memory of a mapped file that was read so far; it is read again where it is needed.
+
+    Else all of the file would count as the process's memory in the end.
+    """
+    while isinstance(X, np.ndarray):
+        X = X.base
+    if isinstance(X, mmap.mmap):
+        X.madvise(mmap.MADV_DONTNEED)
 
 
 def as_tensor(X: Any) -> torch.Tensor:

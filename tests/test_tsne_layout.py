@@ -158,16 +158,16 @@ def test_maps_are_as_good_as_those_of_scikit_learn(of_digits, monkeypatch, all_p
 
 MANY_THREADS = """
 import hashlib, sys
-import numba
-import numpy as np
+from gpuvis.backends.compiled import threads
 from test_tsne_layout import joint, layout, random_start
 from measures import clusters
 
 X = clusters(int(sys.argv[1]), 8)
-graph = joint(X, 10)
-for threads in (1, 2, 16):
-    numba.set_num_threads(threads)
-    Y, _ = layout(graph, random_start(len(X)))
+with threads(2):
+    graph = joint(X, 10)
+for count in (1, 2, 16):
+    with threads(count):
+        Y, _ = layout(graph, random_start(len(X)))
     print(hashlib.sha256(Y.tobytes()).hexdigest())
 """
 

@@ -91,13 +91,18 @@ def pca(X: Any, n_components: int, seed: int, scale: float, plan: CpuPlan) -> tu
     step = max(1, BLOCK_BYTES // (4 * columns))
     pieces = [slice(start, start + step) for start in range(0, rows, step)]
     shift = principal.middle(as_array(X[pieces[0]], scale), np)
-    parts = in_order(lambda piece: principal.moments(as_array(X[piece], scale), shift, np), pieces, plan.threads)
-    model = principal.solve(parts, shift, n_components, np, _largest(n_components))
     scores = np.empty((rows, n_components), np.float32)
+
+    def moments(piece: slice) -> Any:
+        found = principal.moments(as_array(X[piece], scale), shift, np)
+        tensors.let_go(X)
+        return found
 
     def project(piece: slice) -> None:
         scores[piece] = model.transform(as_array(X[piece], scale))
+        tensors.let_go(X)
 
+    model = principal.solve(in_order(moments, pieces, plan.threads), shift, n_components, np, _largest(n_components))
     for _ in in_order(project, pieces, plan.threads):
         pass
     return scores, model.variance_kept

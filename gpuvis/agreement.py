@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +11,14 @@ from gpuvis.errors import CacheError, DataError
 from gpuvis.folders import COLUMNS
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     import torch
 
 LABEL = "ground_truth_num_label"
 
 
-def check_embeddings(path: Path, embeddings: torch.Tensor) -> None:
+def check_embeddings(path: Path, embeddings: torch.Tensor | np.ndarray) -> None:
     """Check the shape and the type of the tensor read from `path`.
 
     Raises
@@ -27,11 +29,12 @@ def check_embeddings(path: Path, embeddings: torch.Tensor) -> None:
         matrix.check_shape(embeddings)
     except DataError as error:
         raise CacheError(f"{path} {error}") from None
-    if not embeddings.is_floating_point():
-        raise CacheError(f"{path} has type {embeddings.dtype}; expected floating point; save the embeddings as float32")
+    kind = matrix.kind(embeddings)
+    if not kind.startswith(("float", "bfloat")):
+        raise CacheError(f"{path} has type {kind}; expected floating point; save the embeddings as float32")
 
 
-def check_rows(folder: Path, embeddings: torch.Tensor, rows: pd.DataFrame) -> list[str]:
+def check_rows(folder: Path, embeddings: torch.Tensor | np.ndarray, rows: pd.DataFrame) -> list[str]:
     """Check that each row of the tensor has its row in the table, and note what the table lacks.
 
     Raises
@@ -49,7 +52,7 @@ def check_rows(folder: Path, embeddings: torch.Tensor, rows: pd.DataFrame) -> li
     return notes
 
 
-def flat_labels(path: Path, labels: torch.Tensor, rows: int) -> torch.Tensor:
+def flat_labels(path: Path, labels: torch.Tensor | np.ndarray, rows: int) -> torch.Tensor | np.ndarray:
     """Return the labels read from `path` as int64 of shape (N,).
 
     Raises
@@ -57,21 +60,24 @@ def flat_labels(path: Path, labels: torch.Tensor, rows: int) -> torch.Tensor:
     CacheError
         They are no whole numbers, or not one for each row.
     """
-    if labels.is_floating_point() or labels.is_complex() or str(labels.dtype) == "torch.bool":
-        raise CacheError(f"{path} has type {labels.dtype}; expected whole numbers, so save the labels as int64")
-    if labels.shape not in {(labels.numel(),), (labels.numel(), 1)}:
+    kind, count = matrix.kind(labels), prod(labels.shape)
+    if not kind.startswith(("int", "uint")):
+        raise CacheError(f"{path} has type {kind}; expected whole numbers, so save the labels as int64")
+    if tuple(labels.shape) not in {(count,), (count, 1)}:
         raise CacheError(
             f"{path} has shape {tuple(labels.shape)}; expected (N,) or (N, 1); save one label for each row"
         )
-    if labels.numel() != rows:
+    if count != rows:
         raise CacheError(
-            f"{path.parent}: labels.pt has {labels.numel()} rows but embeddings.pt and metadata.csv have {rows}; "
+            f"{path.parent}: labels.pt has {count} rows but embeddings.pt and metadata.csv have {rows}; "
             "write the cache again"
         )
-    return labels.reshape(-1).long()
+    flat: Any = labels.reshape(-1)
+    whole: torch.Tensor | np.ndarray = flat.long() if hasattr(flat, "long") else flat.astype("int64")
+    return whole
 
 
-def check_labels(folder: Path, labels: torch.Tensor, rows: pd.DataFrame) -> list[str]:
+def check_labels(folder: Path, labels: torch.Tensor | np.ndarray, rows: pd.DataFrame) -> list[str]:
     """Check the labels against the table's, where it has them.
 
     Raises
@@ -84,7 +90,8 @@ def check_labels(folder: Path, labels: torch.Tensor, rows: pd.DataFrame) -> list
     told = table.class_numbers(rows[LABEL])
     if told is None:
         return [f"{LABEL} is not a whole number in every row, so labels.pt was not compared with it"]
-    differs = (labels.numpy() != told).nonzero()[0]
+    found: Any = labels
+    differs = ((found.numpy() if hasattr(found, "numpy") else found) != told).nonzero()[0]
     if len(differs):
         k = int(differs[0])
         raise CacheError(

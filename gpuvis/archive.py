@@ -12,7 +12,10 @@ import zipfile
 import zlib
 from pathlib import Path
 
-DAMAGE = (zipfile.BadZipFile, UnicodeDecodeError, NotImplementedError, struct.error, ValueError, EOFError, zlib.error)
+DAMAGE = (
+    *(zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError),  # as zipfile has it, where bits are flipped
+    *(UnicodeDecodeError, struct.error, ValueError, zlib.error),
+)
 
 
 def records(path: Path) -> dict[str, zipfile.ZipInfo] | None:
@@ -39,16 +42,49 @@ def damaged_record(path: Path) -> str | None:
     return None
 
 
+def content(path: Path, name: str) -> bytes:
+    """Return the bytes of a record.
+
+    Raises
+    ------
+    KeyError
+        There is none of this name.
+    """
+    with zipfile.ZipFile(path) as archive:
+        return archive.read((records(path) or {})[name])
+
+
+def stored_at(path: Path, name: str) -> int:
+    """Return where the bytes of a record start in the file.
+
+    Raises
+    ------
+    KeyError
+        There is none of this name.
+    ValueError
+        It is compressed.
+    """
+    record = (records(path) or {})[name]
+    if record.compress_type != zipfile.ZIP_STORED:
+        raise ValueError(f"{name} is compressed")
+    with path.open("rb") as file:
+        file.seek(record.header_offset + 26)  # of the lengths of two fields, after which the bytes come
+        lengths = struct.unpack("<HH", file.read(4))
+    return record.header_offset + 30 + int(sum(lengths))
+
+
 def storage_crc(path: Path) -> int | None:
     """Return the CRC-32 that a file promises for the bytes of its one tensor, None where it promises none."""
     found = records(path) or {}
     data = [info.CRC for name, info in found.items() if name.startswith("data/")]
     if len(data) != 1 or not any(info.CRC for info in found.values()):
         return None
-    return data[0] if _byte_order(path, found) == sys.byteorder else None  # else torch turns the bytes round
+    return data[0] if byte_order(path) == sys.byteorder else None  # else torch turns the bytes round
 
 
-def _byte_order(path: Path, found: dict[str, zipfile.ZipInfo]) -> str:
+def byte_order(path: Path) -> str:
+    """Return the byte order of a file's tensors: little, big, or damaged."""
+    found = records(path) or {}
     if "byteorder" not in found:
         return "little"  # before torch 2.1
     try:

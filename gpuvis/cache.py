@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -12,16 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
-from gpuvis import agreement, archive, atomic, folders, matrix, table
-from gpuvis.errors import CacheError, DataError, OutputError, is_out_of_memory
+from gpuvis import agreement, archive, atomic, folders, matrix, table, tensors
+from gpuvis.errors import CacheError, DataError, OutputError
 from gpuvis.folders import EMBEDDINGS, INFO, LABELS, TABLE
-from gpuvis.threads import warnings_ignored
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+    import torch
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,11 +29,11 @@ class Cache:
     ----------
     folder : Path
         Where it lies.
-    embeddings : torch.Tensor of shape (N, D)
+    embeddings : torch.Tensor or ndarray of shape (N, D)
         In the file's own floating-point type, memory-mapped where the format allows it.
     table : pandas.DataFrame with N rows
         `metadata.csv`, every column as strings.
-    labels : torch.Tensor of shape (N,), int64, or None
+    labels : torch.Tensor or ndarray of shape (N,), int64, or None
         `labels.pt`, where there is one.
     info : dict
         `meta.json`; empty where there is none.
@@ -45,9 +42,9 @@ class Cache:
     """
 
     folder: Path
-    embeddings: torch.Tensor
+    embeddings: torch.Tensor | np.ndarray
     table: pd.DataFrame
-    labels: torch.Tensor | None
+    labels: torch.Tensor | np.ndarray | None
     info: dict[str, Any]
     notes: tuple[str, ...]
 
@@ -70,16 +67,18 @@ class Cache:
         return _verify(path, self.embeddings, archive.storage_crc(path), go_on)
 
 
-def _verify(path: Path, embeddings: torch.Tensor, expected: int | None, go_on: Callable[[], None]) -> float:
-    storage = torch.empty(0, dtype=torch.uint8).set_(embeddings.untyped_storage()).numpy()
-    crc, done, seen = 0, 0, matrix.Values()
+def _verify(
+    path: Path, embeddings: torch.Tensor | np.ndarray, expected: int | None, go_on: Callable[[], None]
+) -> float:
+    storage, crc, done, seen = tensors.storage(embeddings), 0, 0, matrix.Values()
     for start, block in matrix.blocks(embeddings):
         go_on()
-        seen.look_at(start, block.float())  # float32 is what will be reduced
+        seen.look_at(start, matrix.as_float32(block))  # float32 is what will be reduced
         end = len(storage) * (start + len(block)) // len(embeddings)  # the same bytes, if the tensor fills its storage
         if expected is not None:
             crc = zlib.crc32(storage[done:end].data, crc)
         done = end
+        tensors.let_go(embeddings)
     if expected is not None and crc != expected:
         raise CacheError(
             f"{path} is damaged: its CRC-32 is {crc:08x}, but {expected:08x} was written; "
@@ -91,10 +90,14 @@ def _verify(path: Path, embeddings: torch.Tensor, expected: int | None, go_on: C
         raise CacheError(f"{path} {error}") from None
 
 
-def read(folder: str | os.PathLike[str], read_table: Callable[[Path], pd.DataFrame] = table.read) -> Cache:
+def read(
+    folder: str | os.PathLike[str],
+    read_table: Callable[[Path], pd.DataFrame] = table.read,
+    read_tensor: Callable[[Path], torch.Tensor | np.ndarray] = tensors.load,
+) -> Cache:
     """Read a cache folder and check all but the values themselves (`Cache.verify` does that).
 
-    `read_table` reads `metadata.csv`; another one than the usual has to give the same.
+    `read_table` reads `metadata.csv`, `read_tensor` the tensors; others than the usual have to give the same values.
 
     Raises
     ------
@@ -103,18 +106,18 @@ def read(folder: str | os.PathLike[str], read_table: Callable[[Path], pd.DataFra
     """
     folder = Path(folder)
     folders.check_files(folder)
-    embeddings = _load(folder / EMBEDDINGS)
+    embeddings = read_tensor(folder / EMBEDDINGS)
     agreement.check_embeddings(folder / EMBEDDINGS, embeddings)
     rows = read_table(folder / TABLE)
-    labels = _load(folder / LABELS) if (folder / LABELS).exists() else None
+    labels = read_tensor(folder / LABELS) if (folder / LABELS).exists() else None
     return _agreed(folder, embeddings, rows, labels, _read_info(folder / INFO))
 
 
 def _agreed(
     folder: Path,
-    embeddings: torch.Tensor,
+    embeddings: torch.Tensor | np.ndarray,
     rows: pd.DataFrame,
-    labels: torch.Tensor | None,
+    labels: torch.Tensor | np.ndarray | None,
     info: dict[str, Any] | str,
 ) -> Cache:
     """Put the parts together if they fit. `info` may be a note that says why there is none."""
@@ -128,45 +131,6 @@ def _agreed(
         return Cache(folder, embeddings, rows, labels, {}, (*notes, info))
     notes += agreement.check_info(folder, info, tuple(embeddings.shape))
     return Cache(folder, embeddings, rows, labels, info, tuple(notes))
-
-
-def _load(path: Path) -> torch.Tensor:
-    """Load the one tensor of a file without running code from it, memory-mapped where its format allows that."""
-    try:
-        damaged = archive.damaged_record(path)
-        if damaged:
-            raise CacheError(f"{path} is damaged: the CRC-32 of its record {damaged!r} is wrong; write the cache again")
-        with warnings_ignored():  # torch warns of the pickles that it then refuses
-            mapped = archive.records(path) is not None
-            loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    except CacheError:
-        raise
-    except OSError as error:
-        raise CacheError(f"{path} cannot be read: {error.strerror or error}") from None
-    except Exception as error:
-        if is_out_of_memory(error):
-            raise
-        raise CacheError(f"{path} {_why_not_loaded(error)}") from None
-    if not isinstance(loaded, torch.Tensor):
-        raise CacheError(
-            f"{path} holds a {type(loaded).__name__}; expected one tensor, as torch.save(tensor, path) writes it"
-        )
-    if loaded.layout != torch.strided or loaded.is_quantized or loaded.is_meta:
-        raise CacheError(f"{path} holds a sparse, quantised or meta tensor; save it as a dense one")
-    return loaded.detach()
-
-
-def _why_not_loaded(error: Exception) -> str:
-    """Say what torch's error means; on damaged files it raises nearly anything."""
-    if isinstance(error, UnicodeEncodeError):
-        return "cannot be read: PyTorch opens only paths that are UTF-8; rename the folder"
-    if isinstance(error, pickle.UnpicklingError):
-        return (
-            "is not a plain tensor: it is damaged, or loading it would run code or build other objects; "
-            "write the cache again with torch.save(tensor, path)"
-        )
-    told = str(error).partition("\n")[0].partition(". ")[0] or "unexpected end"
-    return f"is truncated or corrupt ({type(error).__name__}: {told}); write the cache again"
 
 
 def _read_info(path: Path) -> dict[str, Any] | str:
@@ -215,8 +179,8 @@ def write(
     """
     folder = Path(folder)
     try:
-        embeddings = torch.as_tensor(embeddings).detach().cpu().contiguous()
-        labels = None if labels is None else torch.as_tensor(labels).cpu()
+        embeddings = tensors.as_tensor(embeddings)
+        labels = None if labels is None else tensors.as_tensor(labels)
     except (TypeError, ValueError) as error:
         raise CacheError(f"{folder}: embeddings and labels have to be tensors or arrays of numbers: {error}") from None
     agreement.check_embeddings(folder / EMBEDDINGS, embeddings)
@@ -237,13 +201,12 @@ def _write_files(cache: Cache, info: str) -> None:
     folder, embeddings = cache.folder, cache.embeddings
     folder.mkdir(parents=True, exist_ok=True)
     with atomic.replacing(folder / EMBEDDINGS) as path:
-        whole = embeddings.untyped_storage().nbytes() == embeddings.nbytes
-        torch.save(embeddings if whole else embeddings.clone(), path)  # a view would carry its whole storage along
+        tensors.save(embeddings, path)
     if cache.labels is None:
         (folder / LABELS).unlink(missing_ok=True)  # of the cache that was here before
     else:
         with atomic.replacing(folder / LABELS) as path:
-            torch.save(cache.labels.clone(), path)
+            tensors.save(cache.labels, path)
     with atomic.replacing(folder / TABLE) as path:
         table.write(path, cache.table)
     with atomic.replacing(folder / INFO) as path:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cache as once
 from pathlib import Path
 
-from gpuvis import fingerprint, place
+from gpuvis import cache, fingerprint, place, tensors
 from gpuvis.errors import GpuvisError
 from gpuvis.outcome import Outcome
 from gpuvis.outputs import Action, Outputs
@@ -89,9 +89,7 @@ def check(job: Job) -> Decided:
     """
     decided, rows = decide(job), 0
     if Action.COMPUTE in decided.actions.values():
-        from gpuvis import cache  # torch takes seconds to import, and an up-to-date folder does not need it
-
-        rows = len(cache.read(job.folder).embeddings)
+        rows = len(cache.read(job.folder, read_tensor=tensors.read).embeddings)
     for method in decided.actions:
         job.outputs(method).check_free()
     if decided.actions:

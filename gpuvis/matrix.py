@@ -38,9 +38,13 @@ def check_type(X: Any) -> None:
     ------
     DataError
     """
-    kind = str(X.dtype).removeprefix("torch.")
-    if not kind.startswith(("float", "bfloat", "int", "uint")):
-        raise DataError(f"has type {kind}; expected real numbers")
+    if not kind(X).startswith(("float", "bfloat", "int", "uint")):
+        raise DataError(f"has type {kind(X)}; expected real numbers")
+
+
+def kind(X: Any) -> str:
+    """Return the type of an array's or tensor's values by its usual name, as float32."""
+    return str(X.dtype).removeprefix("torch.")
 
 
 def blocks(X: Any, block_bytes: int = BLOCK_BYTES) -> Iterator[tuple[int, Any]]:

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gpuvis import cache as caches
 from gpuvis import fingerprint, place, record
 from gpuvis.backends.base import Backend
 from gpuvis.errors import CacheError
@@ -103,12 +104,11 @@ def read(job: Job, backend: Backend, steps: Steps, go_on: Callable[[], None] = l
 
 
 def _source(job: Job, settings: Settings, backend: Backend, steps: Steps, go_on: Callable[[], None]) -> Source:
-    from gpuvis import cache as caches  # torch takes seconds to import, and an up-to-date folder does not need it
     from gpuvis import reduction
 
     start = time.perf_counter()
     with steps("read"):
-        cache = caches.read(job.folder, backend.read_table)
+        cache = caches.read(job.folder, backend.read_table, backend.read_tensor)
         reduction.plan(cache.embeddings, settings, backend)  # refuse what cannot be before reading it through
         stamp = fingerprint.stamp(job.folder)
         largest = cache.verify(go_on)

@@ -22,7 +22,8 @@ class FirstColumns:
 
     name, xp, SAFE = "cpu", np, cpu.SAFE
     check, load, settle, give_back = map(staticmethod, (cpu.check, cpu.load, cpu.settle, cpu.give_back))
-    neighbors, start, read_table = map(staticmethod, (cpu.neighbors, cpu.start, cpu.read_table))
+    neighbors, start = map(staticmethod, (cpu.neighbors, cpu.start))
+    read_table, read_tensor = map(staticmethod, (cpu.read_table, cpu.read_tensor))
 
     def __init__(self) -> None:
         self.calls: list[str] = []

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "gpuvis"
 MODULES = {str(p.relative_to(PACKAGE).with_suffix("")): p for p in sorted(PACKAGE.rglob("*.py"))}
 
 DOORS = {
-    "torch": {"cache", "backends/gpu", "backends/gpu_memory"},
+    "torch": {"tensors", "backends/gpu", "backends/gpu_memory"},
     "pandas": {"table"},
     "pyarrow": {"table"},
     "sklearn": {"backends/cpu_libraries", "demo"},
@@ -37,7 +37,7 @@ DOORS = {
 FLOORS = [
     {"errors", "machine", "steps", "atomic", "archive", "interrupts", "pca", "__init__", "page/__init__"},
     {"threads", "backends/footprint", "backends/noted", "backends/probe"},
-    {"settings", "folders", "table", "place", "page/palette"},
+    {"settings", "folders", "table", "tensors", "place", "page/palette"},
     {"backends/graph", "backends/compiled"},
     {
         *{"matrix", "fingerprint", "outcome", "page/figure", "options"},

@@ -137,7 +137,7 @@ def test_a_path_that_is_not_utf_8(make_cache, tmp_path, monkeypatch, backend) ->
     odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
     make_cache("a").rename(odd)
     report = batch.run(Request((odd,), Settings()), Log())
-    assert "cannot be read: PyTorch opens only paths that are UTF-8; rename the folder" in str(report.outcomes[0].error)
+    assert "cannot be read: its path is not UTF-8; rename the folder" in str(report.outcomes[0].error)
     monkeypatch.chdir(odd)
     assert results(batch.run(Request((Path(),), Settings()), Log())) == [("", "umap", "written")]
     assert results(batch.run(Request((Path(),), Settings()), Log())) == [("", "umap", "up to date")]

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import zipfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +19,7 @@ from hypothesis.extra import numpy as hnp
 from process import as_nobody
 from torch.serialization import set_crc32_options
 
-from gpuvis import cache
+from gpuvis import cache, matrix, tensors
 from gpuvis.errors import CacheError, OutputError
 
 X = torch.randn(40, 8)
@@ -44,19 +48,29 @@ def _anonymous_memory() -> int:
     return int(status.split("RssAnon:")[1].split()[0]) * 1024
 
 
+@pytest.fixture(params=[tensors.load, tensors.read], ids=["torch", "plain"])
+def read(request) -> Callable[..., cache.Cache]:
+    """Read a cache by torch alone, or without it where that can be."""
+    return partial(cache.read, read_tensor=request.param)
+
+
+def same(found: torch.Tensor | np.ndarray, X: torch.Tensor) -> bool:
+    return torch.equal(torch.tensor(found) if isinstance(found, np.ndarray) else found, X)
+
+
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("legacy", [False, True])
-def test_every_floating_type_and_both_formats_are_read(make_cache, dtype, legacy) -> None:
+def test_every_floating_type_and_both_formats_are_read(make_cache, read, dtype, legacy) -> None:
     folder = make_cache()
     X = torch.randn(40, 8).to(dtype)
     torch.save(X, folder / "embeddings.pt", _use_new_zipfile_serialization=not legacy)
-    got = cache.read(folder)
+    got = read(folder)
     got.verify()
-    assert got.embeddings.dtype == dtype
-    assert torch.equal(got.embeddings, X)
+    assert matrix.kind(got.embeddings) == matrix.kind(X)
+    assert same(got.embeddings, X)
 
 
 @pytest.mark.parametrize(
@@ -69,16 +83,16 @@ def test_every_floating_type_and_both_formats_are_read(make_cache, dtype, legacy
     ],
     ids=["requires_grad", "transposed", "view of a larger one", "expanded"],
 )
-def test_unusual_tensors_are_read(make_cache, X) -> None:
+def test_unusual_tensors_are_read(make_cache, read, X) -> None:
     folder = make_cache()
     torch.save(X, folder / "embeddings.pt")
-    got = cache.read(folder)
+    got = read(folder)
     got.verify()
-    assert torch.equal(got.embeddings, X)
-    assert not got.embeddings.requires_grad
+    assert same(got.embeddings, X)
+    assert not getattr(got.embeddings, "requires_grad", False)
 
 
-def test_a_tensor_saved_from_a_gpu_is_read(make_cache) -> None:
+def test_a_tensor_saved_from_a_gpu_is_read(make_cache, read) -> None:
     folder = make_cache()
     X = cache.read(folder).embeddings.clone()
     with zipfile.ZipFile(folder / "embeddings.pt") as archive:
@@ -88,51 +102,51 @@ def test_a_tensor_saved_from_a_gpu_is_read(make_cache) -> None:
             device = data.replace(b"X\x03\x00\x00\x00cpu", b"X\x06\x00\x00\x00cuda:0")
             assert (device != data) == name.endswith("data.pkl")
             archive.writestr(name, device)
-    assert torch.equal(cache.read(folder).embeddings, X)
+    assert same(read(folder).embeddings, X)
 
 
-def test_labels_in_a_column_are_read(make_cache) -> None:
+def test_labels_in_a_column_are_read(make_cache, read) -> None:
     folder = make_cache()
     torch.save(cache.read(folder).labels.to(torch.int32)[:, None], folder / "labels.pt")
-    assert cache.read(folder).labels.shape == (40,)
+    assert read(folder).labels.shape == (40,)
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_each_broken_cache_has_its_own_error(make_cache, tmp_path, monkeypatch, name) -> None:
+def test_each_broken_cache_has_its_own_error(make_cache, read, tmp_path, monkeypatch, name) -> None:
     monkeypatch.chdir(tmp_path)
     folder = make_cache()
     break_it, message = BROKEN[name]
     break_it(folder)
     before = content(tmp_path)
     with pytest.raises(CacheError, match=message) as raised:
-        cache.read(folder).verify()
+        read(folder).verify()
     assert "\n" not in str(raised.value)
     assert str(folder) in str(raised.value)
     assert content(tmp_path) == before
     assert not (tmp_path / "pwned").exists()
 
 
-def test_a_flipped_byte_is_found(make_cache) -> None:
+def test_a_flipped_byte_is_found(make_cache, read) -> None:
     folder = make_cache()
     flip(folder / "embeddings.pt")
     with pytest.raises(CacheError, match="is damaged: its CRC-32 is [0-9a-f]{8}, but [0-9a-f]{8} was written"):
-        cache.read(folder).verify()
+        read(folder).verify()
 
 
 @pytest.mark.parametrize("bits", [1, 2, 3, 4])
-def test_a_flipped_byte_anywhere_is_found_or_does_no_harm(make_cache, bits) -> None:
+def test_a_flipped_byte_anywhere_is_found_or_does_no_harm(make_cache, read, bits) -> None:
     folder = make_cache(rows=6, columns=3)
     path, X = folder / "embeddings.pt", cache.read(folder).embeddings.clone()
     whole, found = path.read_bytes(), 0
     for at in range(len(whole)):
         path.write_bytes(whole[:at] + bytes([whole[at] ^ bits]) + whole[at + 1 :])
         try:
-            got = cache.read(folder)
+            got = read(folder)
             got.verify()
         except CacheError:
             found += 1
         else:
-            assert torch.equal(got.embeddings, X), at
+            assert same(got.embeddings, X), at
     assert found > 500
 
 
@@ -300,3 +314,46 @@ def test_round_trip(tmp_path, X, names, data) -> None:
     np.testing.assert_array_equal(got.embeddings.numpy(), X)
     assert got.embeddings.numpy().dtype == X.dtype
     pd.testing.assert_frame_equal(got.table, rows)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64, torch.int64, torch.int32])
+def test_plain_tensors_are_views_of_the_file(tmp_path, dtype) -> None:
+    X = (100 * torch.randn(40, 8)).to(dtype)
+    torch.save(X, tmp_path / "X.pt")
+    found = tensors.read(tmp_path / "X.pt")
+    assert isinstance(found, np.ndarray)
+    assert same(found, X)
+    assert not found.flags.writeable
+    assert not found.flags.owndata
+
+
+@pytest.mark.parametrize(
+    "X", [torch.randn(8, 4).T, torch.randn(9, 4)[1:], torch.randn(9, 4)[:8], torch.ones(4, 2).bfloat16()]
+)
+def test_others_are_left_to_torch(tmp_path, X) -> None:
+    torch.save(X, tmp_path / "X.pt")
+    assert torch.equal(tensors.read(tmp_path / "X.pt"), X)
+
+
+def test_a_compressed_tensor_is_not_mapped(make_cache, tmp_path) -> None:
+    with (
+        zipfile.ZipFile(make_cache() / "embeddings.pt") as whole,
+        zipfile.ZipFile(tmp_path / "X.pt", "w", zipfile.ZIP_DEFLATED) as compressed,
+    ):
+        for info in whole.infolist():
+            compressed.writestr(info.filename, whole.read(info))
+    assert tensors._mapped(tmp_path / "X.pt") is None
+
+
+WITHOUT_TORCH = """
+import sys
+sys.modules["torch"] = None  # so that importing it is an error
+from gpuvis.cli import main
+main(["reduce", sys.argv.pop(), "--umap", "--tsne", "--backend", "cpu", "-q"])
+"""
+
+
+def test_no_map_on_the_cpu_needs_torch(make_cache) -> None:
+    command = [sys.executable, "-c", WITHOUT_TORCH, make_cache()]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert len(done.stdout.splitlines()) == 6

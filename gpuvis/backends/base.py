@@ -91,6 +91,9 @@ class Backend(Protocol):
     def read_table(self, path: Path) -> pd.DataFrame:
         """Read `metadata.csv` as `gpuvis.table.read` does."""
 
+    def read_tensor(self, path: Path) -> Any:
+        """Read a `.pt` file as `gpuvis.tensors.load` does, or as an array of the same values."""
+
     def as_array(self, X: Any, scale: float = 1.0) -> Array:
         """Return a tensor or array, times a scale, as this backend's own: float32, C order, a view where possible."""
 

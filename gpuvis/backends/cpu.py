@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuvis import machine, table
+from gpuvis import machine, table, tensors
 from gpuvis import pca as principal
 from gpuvis.backends import cpu_plan
 from gpuvis.backends.base import ALL_THE_SAME, Device
@@ -22,7 +22,7 @@ from gpuvis.settings import Method, Settings, Tsne, Umap
 
 name, xp = "cpu", np
 SAFE = (1e-12, 1e12)  # 10^8 squares of such values, summed, neither overflow nor vanish
-read_table = table.read
+read_table, read_tensor = table.read, tensors.read
 WIDEST = 8192  # columns up to which the covariance is formed
 BLOCK_BYTES = 16 << 20  # of rows as float32, whose products are taken together
 LOW_RECALL = 0.95  # of which a note is made
@@ -91,13 +91,18 @@ def pca(X: Any, n_components: int, seed: int, scale: float, plan: CpuPlan) -> tu
     step = max(1, BLOCK_BYTES // (4 * columns))
     pieces = [slice(start, start + step) for start in range(0, rows, step)]
     shift = principal.middle(as_array(X[pieces[0]], scale), np)
-    parts = in_order(lambda piece: principal.moments(as_array(X[piece], scale), shift, np), pieces, plan.threads)
-    model = principal.solve(parts, shift, n_components, np, _largest(n_components))
     scores = np.empty((rows, n_components), np.float32)
+
+    def moments(piece: slice) -> Any:
+        found = principal.moments(as_array(X[piece], scale), shift, np)
+        tensors.let_go(X)
+        return found
 
     def project(piece: slice) -> None:
         scores[piece] = model.transform(as_array(X[piece], scale))
+        tensors.let_go(X)
 
+    model = principal.solve(in_order(moments, pieces, plan.threads), shift, n_components, np, _largest(n_components))
     for _ in in_order(project, pieces, plan.threads):
         pass
     return scores, model.variance_kept

@@ -16,7 +16,7 @@ import cupy
 import numpy as np
 import torch
 
-from gpuvis import machine, matrix
+from gpuvis import machine, matrix, tensors
 from gpuvis.backends import footprint, gpu_graph, gpu_memory, gpu_table, sizing
 from gpuvis.backends import plan as planning
 from gpuvis.backends.base import ALL_THE_SAME, Device
@@ -33,7 +33,7 @@ BY_TORCH = "torch → DLPack → CuPy"
 BY_CUPY = "host → CuPy, in chunks, because this torch has no CUDA"
 
 settle, give_back = gpu_memory.settle, gpu_memory.give_back
-check, read_table = planning.check, gpu_table.read
+check, read_table, read_tensor = planning.check, gpu_table.read, tensors.load
 
 
 def set_up(memory_limit: int | None = None) -> None:

@@ -132,7 +132,7 @@ def _order(table: pd.DataFrame, column: str) -> dict[str, int]:
     names = table[column]
     told = "ground_truth_num_label" if column == "ground_truth_word_label" else column
     if told in table:
-        pairs = set(zip(names, table[told], strict=True))
+        pairs = set(zip(names.tolist(), table[told].tolist(), strict=True))
         numbers = {name: int(number) for name, number in pairs if number.isdecimal() and len(number) < 5}
         if len(pairs) == len(numbers) == len(set(numbers.values())) and max(numbers.values()) < palette.MOST:
             return dict(sorted(numbers.items(), key=lambda item: item[1]))
@@ -189,7 +189,7 @@ def _hover(table: pd.DataFrame, hover: list[str], rows: np.ndarray) -> tuple[str
     """Return the text shown over a point. What is the same for all of them is written into it only once."""
     lines, fields = ["row: %{customdata[0]}"], [table.index[rows].tolist()]
     for name in hover:
-        values = table[name].to_numpy(object)[rows].tolist()
+        values = table[name].iloc[rows].tolist()
         if len(set(values)) == 1:
             value = _text(values[0]).replace("{", "&#123;")
         else:

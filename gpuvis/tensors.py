@@ -1,0 +1,184 @@
+"""A `.pt` file that holds one tensor: read by torch, or as a view of the mapped file without it.
+
+Importing torch takes longer than most maps do. What `torch.save` writes of a dense tensor is a few lines of pickle and
+the values as they lie in memory, so the values can be mapped as they are. The pickle is read by an interpreter that
+knows three names and refuses all others; whatever is not plain is left to torch, which also says what is wrong with it.
+"""
+
+from __future__ import annotations
+
+import io
+import mmap
+import pickle
+import sys
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from gpuvis import archive
+from gpuvis.errors import CacheError, is_out_of_memory
+from gpuvis.threads import warnings_ignored
+
+if TYPE_CHECKING:
+    import torch
+
+STORAGES = {
+    "DoubleStorage": np.float64,
+    "FloatStorage": np.float32,
+    "HalfStorage": np.float16,
+    "LongStorage": np.int64,
+    "IntStorage": np.int32,
+}
+
+
+class _Storage(NamedTuple):
+    kind: str
+    key: str
+    length: int
+
+
+class _Plain(NamedTuple):
+    """What the pickle of a tensor tells: the arguments of torch's `_rebuild_tensor_v2`."""
+
+    storage: _Storage
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    requires_grad: bool
+    hooks: dict[Any, Any]
+
+
+class _Reader(pickle.Unpickler):
+    """An interpreter of pickles that makes nothing but descriptions of tensors."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        known = {("torch._utils", "_rebuild_tensor_v2"): _Plain, ("collections", "OrderedDict"): dict}
+        if module == "torch" and name in STORAGES:
+            return name
+        if (module, name) not in known:
+            raise pickle.UnpicklingError(f"{module}.{name} is not known")
+        return known[module, name]
+
+    def persistent_load(self, told: Any) -> _Storage:
+        _, kind, key, _, length = told
+        return _Storage(kind, key, length)
+
+
+def read(path: Path) -> np.ndarray | torch.Tensor:
+    """Return the tensor of a file: a read-only array where it is plain, else as `load` does.
+
+    Raises
+    ------
+    CacheError
+        As of `load`.
+    """
+    _check_records(path)
+    mapped = _mapped(path)
+    return load(path) if mapped is None else mapped
+
+
+def _mapped(path: Path) -> np.ndarray | None:
+    """Return a view of the mapped file; None: the tensor is not plain, or the file not whole."""
+    try:
+        told = _Reader(io.BytesIO(archive.content(path, "data.pkl"))).load()
+        if not isinstance(told, _Plain) or archive.byte_order(path) != "little" or sys.byteorder != "little":
+            return None
+        kind, key, length = told.storage
+        rows = tuple(prod(told.shape[axis + 1 :]) for axis in range(len(told.shape)))
+        if told.strides != rows or told.offset != 0 or length != prod(told.shape) or length == 0:
+            return None
+        start = archive.stored_at(path, f"data/{key}")
+        values = np.memmap(path, STORAGES[kind], "r", start, (length,))
+    except Exception:  # noqa: BLE001  a damaged pickle raises nearly anything
+        return None
+    return np.asarray(values).reshape(told.shape)
+
+
+def _check_records(path: Path) -> None:
+    try:
+        str(path).encode()
+        damaged = archive.damaged_record(path)
+    except UnicodeEncodeError:
+        raise CacheError(f"{path} cannot be read: its path is not UTF-8; rename the folder") from None
+    except OSError as error:
+        raise CacheError(f"{path} cannot be read: {error.strerror or error}") from None
+    if damaged:
+        raise CacheError(f"{path} is damaged: the CRC-32 of its record {damaged!r} is wrong; write the cache again")
+
+
+def load(path: Path) -> torch.Tensor:
+    """Load the one tensor of a file without running code from it, memory-mapped where its format allows that.
+
+    Raises
+    ------
+    CacheError
+        The file is damaged, or holds something else than one dense tensor.
+    """
+    import torch
+
+    _check_records(path)
+    try:
+        with warnings_ignored():  # torch warns of the pickles that it then refuses
+            mapped = archive.records(path) is not None
+            loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except OSError as error:
+        raise CacheError(f"{path} cannot be read: {error.strerror or error}") from None
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        raise CacheError(f"{path} {_why_not_loaded(error)}") from None
+    if not isinstance(loaded, torch.Tensor):
+        raise CacheError(
+            f"{path} holds a {type(loaded).__name__}; expected one tensor, as torch.save(tensor, path) writes it"
+        )
+    if loaded.layout != torch.strided or loaded.is_quantized or loaded.is_meta:
+        raise CacheError(f"{path} holds a sparse, quantised or meta tensor; save it as a dense one")
+    return loaded.detach()
+
+
+def _why_not_loaded(error: Exception) -> str:
+    """Say what torch's error means; on damaged files it raises nearly anything."""
+    if isinstance(error, pickle.UnpicklingError):
+        return (
+            "is not a plain tensor: it is damaged, or loading it would run code or build other objects; "
+            "write the cache again with torch.save(tensor, path)"
+        )
+    told = str(error).partition("\n")[0].partition(". ")[0] or "unexpected end"
+    return f"is truncated or corrupt ({type(error).__name__}: {told}); write the cache again"
+
+
+def let_go(X: Any) -> None:
+    """Let the system take back the memory of a mapped file that was read so far; it is read again where it is needed.
+
+    Else all of the file would count as the process's memory in the end.
+    """
+    while isinstance(X, np.ndarray):
+        X = X.base
+    if isinstance(X, mmap.mmap):
+        X.madvise(mmap.MADV_DONTNEED)
+
+
+def as_tensor(X: Any) -> torch.Tensor:
+    """Return an array or tensor as a tensor on the CPU, in C order."""
+    import torch
+
+    return torch.as_tensor(X).detach().cpu().contiguous()
+
+
+def save(tensor: Any, path: Path) -> None:
+    """Write one tensor, and no more of its storage than it shows."""
+    import torch
+
+    whole = tensor.untyped_storage().nbytes() == tensor.nbytes
+    torch.save(tensor if whole else tensor.clone(), path)
+
+
+def storage(X: np.ndarray | torch.Tensor) -> np.ndarray:
+    """Return the bytes that an array or tensor from a file lies in."""
+    if isinstance(X, np.ndarray):
+        return X.reshape(-1).view(np.uint8)
+    import torch
+
+    return torch.empty(0, dtype=torch.uint8).set_(X.untyped_storage()).numpy()

@@ -19,9 +19,10 @@ import pytest
 from data import Shape, made
 from threadpoolctl import threadpool_limits
 
-from gpuvis import cache, matrix, pca
+from gpuvis import cache, matrix, pca, tensors
+from gpuvis.backends import cpu, cpu_neighbors, tsne_layout, umap_layout, weights
 from gpuvis.page import figure
-from gpuvis.settings import Page
+from gpuvis.settings import Page, Settings
 
 ROWS, COLUMNS = 20_000, 512
 Step = Callable[[], object]
@@ -56,6 +57,44 @@ def scores(folder: Path) -> Step:
     return lambda: model.fill(found, (block for _, block in matrix.blocks(X)))
 
 
+def compiled_components(folder: Path) -> Step:
+    X = tensors.read(folder / "embeddings.pt")
+    plan = cpu.plan(*X.shape, X.itemsize, Settings())
+    return lambda: cpu.pca(X, 50, 1, 1.0, plan)
+
+
+def _few_columns(folder: Path) -> np.ndarray:
+    X = tensors.read(folder / "embeddings.pt")
+    return cpu.pca(X, 50, 1, 1.0, cpu.plan(*X.shape, X.itemsize, Settings()))[0]
+
+
+def neighbors(folder: Path) -> Step:
+    X = _few_columns(folder)
+    return lambda: cpu_neighbors.search(X, 30, "euclidean", 1)
+
+
+def memberships(folder: Path) -> Step:
+    graph = cpu_neighbors.search(_few_columns(folder), 30, "euclidean", 1)
+    return lambda: weights.memberships(graph, 30, 0.005)
+
+
+def probabilities(folder: Path) -> Step:
+    graph = cpu_neighbors.search(_few_columns(folder), 92, "euclidean", 1)
+    return lambda: weights.probabilities(graph, 92, 30)
+
+
+def layout_of_umap(folder: Path) -> Step:
+    X = _few_columns(folder)
+    found = weights.memberships(cpu_neighbors.search(X, 30, "euclidean", 1), 30, 0.005)
+    return lambda: umap_layout.layout(found, X[:, :2], 0.1, 1)
+
+
+def layout_of_tsne(folder: Path) -> Step:
+    X = _few_columns(folder)
+    found = weights.probabilities(cpu_neighbors.search(X, 92, "euclidean", 1), 92, 30)
+    return lambda: tsne_layout.layout(found, cpu.scaled(X[:, :2]))
+
+
 def verification(folder: Path) -> Step:
     return cache.read(folder).verify
 
@@ -77,9 +116,16 @@ STEPS: list[tuple[Callable[[Path], Step], float]] = [
     (verification, 6),
     (finiteness, 2),
     (page, 120),
+    (compiled_components, 16),
+    (neighbors, 60),
+    (memberships, 20),
+    (probabilities, 60),
+    (layout_of_umap, 150),
+    (layout_of_tsne, 1100),
 ]
 
 
+@pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize(("step", "limit"), STEPS, ids=lambda value: getattr(value, "__name__", ""))
 def test_step(benchmark, folder: Path, product: float, step: Callable[[Path], Step], limit: float) -> None:
     benchmark.pedantic(step(folder), rounds=5, warmup_rounds=1)

@@ -50,8 +50,9 @@ def content(path: Path, name: str) -> bytes:
     KeyError
         There is none of this name.
     """
+    record = (records(path) or {})[name]
     with zipfile.ZipFile(path) as archive:
-        return archive.read((records(path) or {})[name])
+        return archive.read(record)
 
 
 def stored_at(path: Path, name: str) -> int:
@@ -84,11 +85,9 @@ def storage_crc(path: Path) -> int | None:
 
 def byte_order(path: Path) -> str:
     """Return the byte order of a file's tensors: little, big, or damaged."""
-    found = records(path) or {}
-    if "byteorder" not in found:
-        return "little"  # before torch 2.1
     try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.read(found["byteorder"]).decode("ascii")
+        return content(path, "byteorder").decode("ascii")
+    except KeyError:
+        return "little"  # before torch 2.1
     except DAMAGE:
         return "damaged"

@@ -76,7 +76,7 @@ def read(path: Path) -> np.ndarray | torch.Tensor:
     """
     _check_records(path)
     mapped = _mapped(path)
-    return load(path) if mapped is None else mapped
+    return _by_torch(path) if mapped is None else mapped
 
 
 def _mapped(path: Path) -> np.ndarray | None:
@@ -86,8 +86,8 @@ def _mapped(path: Path) -> np.ndarray | None:
         if not isinstance(told, _Plain) or archive.byte_order(path) != "little" or sys.byteorder != "little":
             return None
         kind, key, length = told.storage
-        rows = tuple(prod(told.shape[axis + 1 :]) for axis in range(len(told.shape)))
-        if told.strides != rows or told.offset != 0 or length != prod(told.shape) or length == 0:
+        in_c_order = tuple(prod(told.shape[axis + 1 :]) for axis in range(len(told.shape)))
+        if told.strides != in_c_order or told.offset != 0 or length != prod(told.shape) or length == 0:
             return None
         start = archive.stored_at(path, f"data/{key}")
         values = np.memmap(path, STORAGES[kind], "r", start, (length,))
@@ -116,9 +116,13 @@ def load(path: Path) -> torch.Tensor:
     CacheError
         The file is damaged, or holds something else than one dense tensor.
     """
+    _check_records(path)
+    return _by_torch(path)
+
+
+def _by_torch(path: Path) -> torch.Tensor:
     import torch
 
-    _check_records(path)
     try:
         with warnings_ignored():  # torch warns of the pickles that it then refuses
             mapped = archive.records(path) is not None

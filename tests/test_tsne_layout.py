@@ -143,7 +143,6 @@ def of_digits() -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("all_pairs", [3000, 0], ids=["exact", "grid"])
 def test_maps_are_as_good_as_those_of_scikit_learn(of_digits, monkeypatch, all_pairs) -> None:
     monkeypatch.setattr(tsne_repulsion, "ALL_PAIRS", all_pairs)
-    monkeypatch.setattr(tsne_layout, "ALL_PAIRS", all_pairs)
     X, theirs = of_digits
     Y, did = layout(joint(X), pca_start(X))
     near = true_neighbors(X, 16)
@@ -196,7 +195,6 @@ class TestOddGraphs:
     @pytest.fixture(autouse=True)
     def chosen(self, monkeypatch, all_pairs) -> None:
         monkeypatch.setattr(tsne_repulsion, "ALL_PAIRS", all_pairs)
-        monkeypatch.setattr(tsne_layout, "ALL_PAIRS", all_pairs)
 
     def test_equal_rows(self) -> None:
         X = np.repeat(clusters(20, 8), 20, 0)

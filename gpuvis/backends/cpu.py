@@ -79,6 +79,10 @@ def load(X: Any, scale: float, plan: CpuPlan) -> np.ndarray:
 
 def pca(X: Any, n_components: int, seed: int, scale: float, plan: CpuPlan) -> tuple[np.ndarray, float | None]:
     """Principal components: block by block, so that a mapped file is never held whole."""
+    return _components(X, n_components, seed, scale, plan.threads)
+
+
+def _components(X: Any, n_components: int, seed: int, scale: float, threads: int) -> tuple[np.ndarray, float | None]:
     rows, columns = X.shape
     if rows < columns:
         return principal.of_few_rows(as_array(X, scale), n_components, np, _largest(n_components))
@@ -102,8 +106,8 @@ def pca(X: Any, n_components: int, seed: int, scale: float, plan: CpuPlan) -> tu
         scores[piece] = model.transform(as_array(X[piece], scale))
         tensors.let_go(X)
 
-    model = principal.solve(in_order(moments, pieces, plan.threads), shift, n_components, np, _largest(n_components))
-    for _ in in_order(project, pieces, plan.threads):
+    model = principal.solve(in_order(moments, pieces, threads), shift, n_components, np, _largest(n_components))
+    for _ in in_order(project, pieces, threads):
         pass
     return scores, model.variance_kept
 
@@ -133,7 +137,7 @@ def start(X: np.ndarray, asked: Umap | Tsne) -> np.ndarray:
     rows, columns = X.shape
     if columns < 2 or (isinstance(asked, Tsne) and asked.init != "pca"):
         return np.zeros((rows, 2), np.float32)
-    return pca(X, 2, 0, 1.0, CpuPlan(1, {}, {}, {}))[0]
+    return _components(X, 2, 0, 1.0, 1)[0]
 
 
 def umap(X: np.ndarray, graph: Graph, settings: Umap, seed: int) -> tuple[np.ndarray, list[str]]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from gpuvis.backends.compiled import inlined, kernel, prange
-from gpuvis.backends.tsne_repulsion import ALL_PAIRS, BLOCKS, Repulsion
+from gpuvis.backends.tsne_repulsion import BLOCKS, Repulsion
 from gpuvis.backends.weights import Weights
 
 Array = Any
@@ -49,21 +49,22 @@ def layout(weights: Weights, start: Array) -> tuple[Array, dict[str, Any]]:
     if len(points) < 2:
         return points, {"iterations": 0, "repulsion": "exact", "kl": 0.0}
     graph = weights.indptr, weights.indices.view(np.uint32), weights.values
-    points, normalizer = _descended(graph, points)
+    repulsion = Repulsion(len(points))
+    points, normalizer = _descended(graph, points, repulsion)
     return points, {
         "iterations": EARLY + LATE,
-        "repulsion": "exact" if len(points) <= ALL_PAIRS else "grid",
+        "repulsion": "grid" if repulsion.by_grid else "exact",
         "kl": float(_cross_entropy(graph, points) + np.log(normalizer)),
     }
 
 
-def _descended(graph: Graph, points: Array) -> tuple[Array, float]:
+def _descended(graph: Graph, points: Array, repulsion: Repulsion) -> tuple[Array, float]:
     """Return the points after all steps, and Z of theirs."""
-    repulsion, order = Repulsion(), None
+    order = None
     new, force, update, gain = np.empty_like(points), np.empty_like(points), np.zeros_like(points), np.ones_like(points)
     corners = np.stack([points.min(0), points.max(0)])
     for iteration in range(EARLY + LATE):
-        if iteration == SORTED_AT and len(points) > ALL_PAIRS:
+        if iteration == SORTED_AT and repulsion.by_grid:
             order = np.argsort(_morton(points, corners), kind="stable")
             graph, points, update, gain = _permuted(*graph, order), points[order], update[order], gain[order]
         if iteration == EARLY:

@@ -192,14 +192,14 @@ class Grid:
 
 
 class Repulsion:
-    """The repulsion of one map, whose grid grows with it."""
+    """The repulsion of one map of so many rows, whose grid grows with it."""
 
-    def __init__(self) -> None:
-        self.grid: Grid | None = None
+    def __init__(self, rows: int) -> None:
+        self.by_grid, self.grid = rows > ALL_PAIRS, None  # type: bool, Grid | None
 
     def fill(self, points: Array, corners: Array, force: Array) -> float:
         """Fill the repulsion of points between two corners, lowest and highest; return Z."""
-        if len(points) <= ALL_PAIRS:
+        if not self.by_grid:
             return float(exact(points, force))
         corners = corners.astype(np.float64)
         width = float((corners[1] - corners[0]).max())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import subprocess
 import sys
@@ -26,7 +25,7 @@ cpu_neighbors.EXACT_ROWS = 2000
 rng = np.random.default_rng(0)
 X = rng.standard_normal((40, 60))[rng.integers(0, 40, 9000)] + 0.6 * rng.standard_normal((9000, 60))
 X = X.astype(np.float32)
-for rows, pca_dim in ((9000, None), (9000, 20), (50, 20)):
+for rows, pca_dim in ((9000, None), (9000, 20), (700, 20)):
     asked = Settings(umap=Umap(), tsne=Tsne(perplexity=10), pca_dim=pca_dim, threads=int(sys.argv[1]))
     for done in gpuvis.reduce(X[:rows], asked, backend="cpu").values():
         assert "any number of threads" in done.plan.repeatable[done.method]
@@ -34,17 +33,21 @@ for rows, pca_dim in ((9000, None), (9000, 20), (50, 20)):
 """
 
 
-def maps(threads: int) -> str:
-    done = subprocess.run([sys.executable, "-c", MAPS, str(threads)], capture_output=True, text=True, check=True)
+def maps(threads: int, kept: Path) -> str:
+    """Draw maps in a process of its own; `kept`: where compiled code is."""
+    command = [sys.executable, "-c", MAPS, str(threads)]
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(kept)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert len(done.stdout.splitlines()) == 6
     return done.stdout
 
 
-def test_maps_are_the_same_bits_on_any_number_of_threads() -> None:
-    once = maps(2)
-    assert maps(2) == once
-    assert maps(1) == once
-    assert maps(16) == once
+def test_maps_are_the_same_bits_on_any_number_of_threads_and_in_the_first_process(tmp_path) -> None:
+    compiles = maps(2, tmp_path)
+    assert any(tmp_path.rglob("*.nbc"))
+    assert maps(2, tmp_path) == compiles
+    assert maps(1, tmp_path) == compiles
+    assert maps(16, tmp_path) == compiles
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
@@ -111,11 +114,6 @@ def test_nothing_is_compiled_twice(tmp_path) -> None:
         kept.append({path: path.stat().st_mtime_ns for path in sorted(Path(tmp_path).rglob("*.nb?"))})
     assert len(kept[0]) > 10
     assert kept[0] == kept[1]
-
-
-def test_hashes_would_show_a_difference() -> None:
-    one = np.ones(3, np.float32)
-    assert hashlib.sha256(one.tobytes()).digest() != hashlib.sha256(np.nextafter(one, 2).tobytes()).digest()
 
 
 PRODUCTS = """

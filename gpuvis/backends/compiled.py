@@ -1,8 +1,9 @@
 """The door to numba: functions that are compiled once, and give the same bits on any number of threads.
 
-Three rules make them so. `prange` runs over blocks whose number depends on the data alone: it splits its range by the
-number of threads, and the vector body of a loop rounds otherwise than what is left over for its scalar end. A block
-writes only what is its own. Matrix products are of fixed blocks, on one thread each: BLAS rounds otherwise on two.
+Sums are in the order of the source, never "fast": the optimiser would choose another order in the process that compiles
+than in those that load what it kept. So where a sum is long, the source takes several side by side. No sum goes across
+threads inside a kernel: `prange` splits by the number of threads, and so does what numba makes parallel of itself.
+Matrix products are of fixed blocks, on one thread each: BLAS rounds otherwise on two.
 """
 
 from __future__ import annotations
@@ -67,11 +68,9 @@ from numba.core import types  # noqa: E402
 from numba.extending import intrinsic  # noqa: E402
 from threadpoolctl import threadpool_limits  # noqa: E402
 
-# Rounding may differ from the order of the source; NaN and infinity keep their meaning.
-FREE = {"reassoc", "contract", "arcp", "nsz", "afn"}
-kernel: Callable[..., Any] = numba.njit(parallel=True, nogil=True, cache=KEPT, fastmath=FREE)
-part: Callable[..., Any] = numba.njit(nogil=True, cache=KEPT, fastmath=FREE)
-inlined: Callable[..., Any] = numba.njit(nogil=True, fastmath=FREE, inline="always")
+kernel: Callable[..., Any] = numba.njit(parallel=True, nogil=True, cache=KEPT)
+part: Callable[..., Any] = numba.njit(nogil=True, cache=KEPT)
+inlined: Callable[..., Any] = numba.njit(nogil=True, inline="always")
 
 
 @contextmanager

@@ -13,17 +13,32 @@ from typing import Any
 
 import numpy as np
 
-from gpuvis.backends.compiled import blocks, kernel, prange
+from gpuvis.backends.compiled import blocks, inlined, kernel, prange
 from gpuvis.backends.graph import Graph
 from gpuvis.backends.lists import CHUNK, QUERIES, Lists, centers_of, insert, ranked
 
 EXACT_ROWS = 12_000  # up to which every pair is compared: quicker there
+ABREAST = 64  # sums of one distance
 LIST_ROWS = 256  # the least in a list, on average
 SAMPLE = 256  # rows whose neighbours are found exactly
 AIM = 0.99  # recall on the sample, in choosing how many lists are searched
 MOST_COMPARED = 65_536  # rows that one row is compared with, on average
 SCALED = {"cosine", "correlation"}  # of rows brought to length 1
 METRICS = {"euclidean", *SCALED}
+
+
+@inlined
+def _apart(x: Any, y: Any, sums: Any) -> Any:
+    """Return the squared distance of two rows, from sums that the vector units take side by side."""
+    sums[:] = 0
+    for first in range(0, len(x), ABREAST):
+        one, other = x[first : first + ABREAST], y[first : first + ABREAST]
+        for c in range(len(one)):
+            sums[c] += (one[c] - other[c]) ** 2
+    square = np.float32(0)
+    for c in range(0, ABREAST, 4):
+        square += (sums[c] + sums[c + 1]) + (sums[c + 2] + sums[c + 3])
+    return square
 
 
 @kernel
@@ -34,13 +49,13 @@ def _measure(X: Any, real: Any, scaled: bool, order: Any, ids: Any, graph: Any, 
     """
     indices, distances = graph
     for b in prange(len(bounds) - 1):
+        sums = np.empty(ABREAST, np.float32)
         for i in range(bounds[b], bounds[b + 1]):
             near, far = indices[order[i]], distances[order[i]]
             near[0], far[0] = order[i], np.float32(0)
             for t in range(ids.shape[1]):
-                square, j = np.float32(0), ids[i, t]
-                for c in range(X.shape[1]):
-                    square += (X[i, c] - X[j, c]) ** 2
+                j = ids[i, t]
+                square = _apart(X[i], X[j], sums)
                 if scaled:
                     distance = square * np.float32(0.5) if real[i] and real[j] else np.float32(1)
                 else:

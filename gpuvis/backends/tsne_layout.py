@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from gpuvis.backends.compiled import inlined, kernel, prange
+from gpuvis.backends.pairs import fetched, summed
 from gpuvis.backends.tsne_repulsion import BLOCKS, Repulsion
 from gpuvis.backends.weights import Weights
 
@@ -54,7 +55,7 @@ def layout(weights: Weights, start: Array) -> tuple[Array, dict[str, Any]]:
     return points, {
         "iterations": EARLY + LATE,
         "repulsion": "grid" if repulsion.by_grid else "exact",
-        "kl": float(_cross_entropy(graph, points) + np.log(normalizer)),
+        "kl": float(_cross_entropy(graph, points).sum() + np.log(normalizer)),
     }
 
 
@@ -84,27 +85,18 @@ def _descended(graph: Graph, points: Array, repulsion: Repulsion) -> tuple[Array
 
 
 @inlined
-def _attraction(i: int, graph: Any, points: Array, near: Array) -> Any:
-    """Return the sum of p K d over the neighbours of a point; near is room for them.
-
-    The neighbours are fetched first, x and y as one number of 64 bits: a loop that also computes would fetch them by
-    vector instructions, which are slower. Slices of rows, since an index that may be negative costs as much.
-    """
+def _attraction(i: int, graph: Any, points: Array, room: Array) -> Any:
+    """Return the sum of p K d over the neighbours of a point; room is for them."""
     indptr, indices, p = graph
-    columns, weights = indices[indptr[i] : indptr[i + 1]], p[indptr[i] : indptr[i + 1]]
-    packed = points.reshape(-1).view(np.int64)
-    for t in range(len(columns)):
-        near[t] = packed[columns[t]]
-    flat = near.view(F)
+    weights = p[indptr[i] : indptr[i + 1]]  # a slice, since an index that may be negative costs time
+    pairs = fetched(points, indices[indptr[i] : indptr[i + 1]], room)
     x, y = points[i, 0], points[i, 1]
-    ax, ay = F(0), F(0)
     for t in range(len(weights)):
-        dx = x - flat[2 * t]
-        dy = y - flat[2 * t + 1]
+        dx = x - pairs[2 * t]
+        dy = y - pairs[2 * t + 1]
         c = weights[t] / (F(1) + dx * dx + dy * dy)
-        ax += c * dx
-        ay += c * dy
-    return ax, ay
+        pairs[2 * t], pairs[2 * t + 1] = c * dx, c * dy
+    return summed(pairs)
 
 
 @inlined
@@ -131,10 +123,10 @@ def _step(graph: Any, points: Array, pulls: Any, pace: Any, memory: Any, new: Ar
         longest = 0
         for i in range(first, last):
             longest = max(longest, indptr[i + 1] - indptr[i])
-        near = np.empty(longest, np.int64)
+        room = np.empty(longest, np.int64)
         low_x, low_y, high_x, high_y = F(np.inf), F(np.inf), F(-np.inf), F(-np.inf)
         for i in range(first, last):
-            ax, ay = _attraction(i, graph, points, near)
+            ax, ay = _attraction(i, graph, points, room)
             x = _stepped(attractive * ax + repulsive * force[i, 0], (i, 0), points[i, 0], pace, update, gain)
             y = _stepped(attractive * ay + repulsive * force[i, 1], (i, 1), points[i, 1], pace, update, gain)
             new[i, 0], new[i, 1] = x, y
@@ -144,8 +136,8 @@ def _step(graph: Any, points: Array, pulls: Any, pace: Any, memory: Any, new: Ar
 
 
 @kernel
-def _cross_entropy(graph: Any, points: Array) -> Any:
-    """Return the sum of p log(p / K)."""
+def _cross_entropy(graph: Any, points: Array) -> Array:
+    """Return the sums of p log(p / K), for each block."""
     indptr, indices, p = graph
     n = len(points)
     sums = np.zeros(BLOCKS)
@@ -156,7 +148,7 @@ def _cross_entropy(graph: Any, points: Array) -> Any:
                     dx = points[i, 0] - points[indices[t], 0]
                     dy = points[i, 1] - points[indices[t], 1]
                     sums[block] += p[t] * np.log(p[t] * (F(1) + dx * dx + dy * dy))
-    return sums.sum()
+    return sums
 
 
 def _morton(points: Array, corners: Array) -> Array:

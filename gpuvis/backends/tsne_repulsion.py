@@ -22,6 +22,7 @@ Array = Any
 
 BLOCKS = 128  # of points, however many threads share them: so the bits do not depend on the threads
 ALL_PAIRS = 3000  # up to so many points the repulsion is added up pair by pair
+ABREAST = 64  # points whose sums are taken side by side, by the vector units
 SPACING = 0.4  # between nodes: the forces are then off by about 1 %, by the square root of the sum of squares
 FEWEST = 32  # nodes along a side
 MOST = 2048  # a map wider than this gets a coarser grid
@@ -34,27 +35,31 @@ SIXTH = F(1 / 6)
 
 
 @kernel
-def exact(points: Array, force: Array) -> Any:
-    """Fill the repulsion by all pairs; return Z."""
+def _pairs(points: Array, force: Array) -> Array:
+    """Fill the repulsion by all pairs; return for each point its part of Z, and 1 for itself."""
     n = len(points)
-    xs, ys = points[:, 0].copy(), points[:, 1].copy()
-    sums = np.zeros(BLOCKS)
-    for block in prange(BLOCKS):
-        for i in range(block * n // BLOCKS, (block + 1) * n // BLOCKS):
-            x, y = xs[i], ys[i]
-            total, fx, fy = F(0), F(0), F(0)
-            for j in range(n):
-                dx = x - xs[j]
-                dy = y - ys[j]
+    xs, ys, totals = points[:, 0].copy(), points[:, 1].copy(), np.empty(n, F)
+    for block in prange((n + ABREAST - 1) // ABREAST):
+        some = slice(block * ABREAST, min(n, (block + 1) * ABREAST))
+        x, y = xs[some], ys[some]
+        total, fx, fy = np.zeros(len(x), F), np.zeros(len(x), F), np.zeros(len(x), F)
+        for j in range(n):
+            to_x, to_y = xs[j], ys[j]
+            for i in range(len(x)):
+                dx = x[i] - to_x
+                dy = y[i] - to_y
                 k = F(1) / (F(1) + dx * dx + dy * dy)
-                total += k
+                total[i] += k
                 k *= k
-                fx += k * dx
-                fy += k * dy
-            force[i, 0] = fx
-            force[i, 1] = fy
-            sums[block] += total - F(1)  # without the point itself
-    return sums.sum()
+                fx[i] += k * dx
+                fy[i] += k * dy
+        totals[some], force[some, 0], force[some, 1] = total, fx, fy
+    return totals
+
+
+def exact(points: Array, force: Array) -> float:
+    """Fill the repulsion by all pairs; return Z."""
+    return float(_pairs(points, force).sum(dtype=np.float64)) - len(points)
 
 
 @inlined
@@ -117,8 +122,8 @@ def _spread(points: Array, frame: Any, ends: Array, order: Array, charge: Array)
 
 
 @kernel
-def _gather(points: Array, frame: Any, charge: Array, potential: Array, force: Array) -> Any:
-    """Fill the repulsion from the slopes of the potential; return the sum of the potential over all points."""
+def _gather(points: Array, frame: Any, charge: Array, potential: Array, force: Array) -> Array:
+    """Fill the repulsion from the slopes of the potential; return the potential of the charge in each row."""
     low_x, low_y, inverse = frame
     n, size = len(points), len(charge)
     scale = F(-0.5) * inverse
@@ -142,7 +147,7 @@ def _gather(points: Array, frame: Any, charge: Array, potential: Array, force: A
                 fy += w[q] * (d0 * p0 + d1 * p1 + d2 * p2 + d3 * p3)
             force[i, 0] = scale * fx
             force[i, 1] = scale * fy
-    return sums.sum()
+    return sums
 
 
 class Grid:
@@ -187,7 +192,7 @@ class Grid:
         wave *= self.kernel
         wave = scipy.fft.ifft(wave, axis=0, workers=workers, overwrite_x=True)[:size]
         potential = scipy.fft.irfft(wave, padded, axis=1, workers=workers, overwrite_x=True)
-        total = float(_gather(points, frame, self.charge, potential, force))
+        total = float(_gather(points, frame, self.charge, potential, force).sum())
         return max(total - len(points), 1e-3 * len(points))  # not 0 where points lie so far apart that K vanishes
 
 
@@ -200,7 +205,7 @@ class Repulsion:
     def fill(self, points: Array, corners: Array, force: Array) -> float:
         """Fill the repulsion of points between two corners, lowest and highest; return Z."""
         if not self.by_grid:
-            return float(exact(points, force))
+            return exact(points, force)
         corners = corners.astype(np.float64)
         width = float((corners[1] - corners[0]).max())
         if self.grid is None or not self.grid.fits(width):

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from gpuvis.backends.compiled import bits, blocks, from_bits, inlined, kernel, prange
+from gpuvis.backends.pairs import fetched, summed
 from gpuvis.backends.weights import Weights
 
 F = np.float32
@@ -109,29 +110,34 @@ def _shuffle(Y: Any, order: Any, shuffled: Any, bounds: Any) -> None:
 
 
 @inlined
-def _attraction(Y: Any, i: int, near: Any, weights: Any, a: Any, b: Any) -> Any:
-    pull_x, pull_y, x, y = F(0), F(0), Y[i, 0], Y[i, 1]
-    for t in range(len(near)):
-        dx, dy = x - Y[near[t], 0], y - Y[near[t], 1]
+def _attraction(Y: Any, i: int, near: Any, weights: Any, a: Any, b: Any, room: Any) -> Any:
+    x, y = Y[i, 0], Y[i, 1]
+    pairs = fetched(Y, near, room)
+    for t in range(len(weights)):
+        dx, dy = x - pairs[2 * t], y - pairs[2 * t + 1]
         square = dx * dx + dy * dy + SHORTEST
         power = _power(square, b)
         pull = weights[t] * power / (square * (F(1) + a * power))
-        pull_x, pull_y = pull_x + pull * dx, pull_y + pull * dy
+        pairs[2 * t], pairs[2 * t + 1] = pull * dx, pull * dy
+    pull_x, pull_y = summed(pairs)
     return F(-4) * a * b * pull_x, F(-4) * a * b * pull_y  # an edge pulls at its ends twice, as (i, j) and as (j, i)
 
 
 @inlined
-def _repulsion(Y: Any, i: int, shuffled: Any, random: Any, a: Any, b: Any) -> Any:
-    push_x, push_y, x, y = F(0), F(0), Y[i, 0], Y[i, 1]
-    for _ in range(NEGATIVES // LANES):
+def _repulsion(Y: Any, i: int, shuffled: Any, random: Any, a: Any, b: Any, room: Any) -> Any:
+    x, y = Y[i, 0], Y[i, 1]
+    pairs = room.view(F)
+    for part in range(NEGATIVES // LANES):
         random = _mixed(random)
         first = np.int64(((random >> np.uint64(32)) * np.uint64(len(Y))) >> np.uint64(32))
-        for t in range(first, first + LANES):
-            dx, dy = x - shuffled[0, t], y - shuffled[1, t]
+        xs, ys = shuffled[0, first : first + LANES], shuffled[1, first : first + LANES]
+        out = pairs[part * 2 * LANES : (part + 1) * 2 * LANES]
+        for t in range(len(xs)):
+            dx, dy = x - xs[t], y - ys[t]
             square = dx * dx + dy * dy
             push = F(2) * b / ((CLOSE + square) * (F(1) + a * _power(square + SHORTEST, b)))
-            push_x, push_y = push_x + _within(push * dx), push_y + _within(push * dy)
-    return push_x, push_y
+            out[2 * t], out[2 * t + 1] = _within(push * dx), _within(push * dy)
+    return summed(pairs[: 2 * NEGATIVES])
 
 
 @inlined
@@ -147,10 +153,14 @@ def _epoch(graph: Any, state: Any, shuffled: Any, a: Any, b: Any, random: Any, r
     """Move every vertex once, from `Y` to `after`."""
     (indptr, indices, weights, degrees), (Y, after, means, squares), (rate, unbiased, root) = graph, state, rates
     for block in prange(len(bounds) - 1):
+        longest = NEGATIVES
+        for i in range(bounds[block], bounds[block + 1]):
+            longest = max(longest, indptr[i + 1] - indptr[i])
+        room = np.empty(longest, np.int64)
         for i in range(bounds[block], bounds[block + 1]):
             edges = slice(indptr[i], indptr[i + 1])
-            pull = _attraction(Y, i, indices[edges], weights[edges], a, b)
-            push = _repulsion(Y, i, shuffled, random ^ (np.uint64(i + 1) * np.uint64(0x9E3779B97F4A7C15)), a, b)
+            pull = _attraction(Y, i, indices[edges], weights[edges], a, b, room)
+            push = _repulsion(Y, i, shuffled, random ^ (np.uint64(i + 1) * np.uint64(0x9E3779B97F4A7C15)), a, b, room)
             for axis in range(2):
                 gradient = pull[axis] + degrees[i] * RATIO / F(NEGATIVES) * push[axis]
                 mean = F(MEAN) * means[i, axis] + F(1 - MEAN) * gradient

@@ -45,6 +45,7 @@ def of_run(told: dict[str, Any], asked: Settings, done: Reduction, backend: Back
         "repeatable": backend.promise(done.method, done.plan),
         "plan": done.plan.describe(),
         "neighbors": done.neighbors,
+        "layout": done.layout,
         "pca_variance_kept": done.variance_kept,
         "steps": done.steps,
         "page": None,

@@ -38,6 +38,8 @@ class Reduction:
         How the backend did it.
     neighbors : dict or None
         What is known of the search for neighbours; None: the library did it.
+    layout : dict
+        What is known of the layout: ``epochs`` of UMAP, ``iterations`` and ``kl``, the divergence reached, of t-SNE.
     """
 
     method: Method
@@ -48,6 +50,7 @@ class Reduction:
     steps: dict[str, dict[str, float]]
     plan: Plan
     neighbors: dict[str, Any] | None
+    layout: dict[str, Any]
 
 
 @dataclass(eq=False)
@@ -162,15 +165,15 @@ def embed(prepared: Prepared, method: Method, backend: Backend, steps: Steps) ->
     with _memory_reported(method, prepared.shape, prepared.plan), backend.working(prepared.plan):
         X, graph = _take(prepared, method, backend, steps)
         with steps(method):
-            embedding, warned = draw(X, graph, asked, fitted.random_state)
-            coords = backend.to_host(embedding)
+            drawn = draw(X, graph, asked, fitted.random_state)
+            coords = backend.to_host(drawn.coords)
     _check_coords(coords, prepared.shape[0], method)
     _, notes = prepared.asked.only(method).fitted_to(*prepared.shape)
     taken = steps.of("load", "pca", "neighbors", "start", method)
     done = fitted.describe(method)
     neighbors = graph.told if graph else None
-    how = taken, prepared.plan, neighbors
-    return Reduction(method, coords, done, (*notes, *warned), prepared.variance_kept, *how)
+    how = taken, prepared.plan, neighbors, drawn.told
+    return Reduction(method, coords, done, (*notes, *drawn.notes), prepared.variance_kept, *how)
 
 
 def _take(prepared: Prepared, method: Method, backend: Backend, steps: Steps) -> tuple[Array, Any]:

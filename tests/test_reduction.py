@@ -71,7 +71,18 @@ def test_a_reduction_says_what_was_done(ours) -> None:
     assert got.variance_kept == pytest.approx(0.999, abs=0.002)
     assert set(got.steps) == {"pca", "neighbors", "start", "umap"}
     assert got.neighbors == {"engine": "exact", "recall": 1.0}
+    assert got.layout == {"epochs": 300}
     assert got.notes == ()
+
+
+def test_the_divergence_reached_is_told_by_every_layout(ours) -> None:
+    asked = gpuvis.Settings(umap=None, tsne=gpuvis.Tsne(method="barnes_hut"), pca_dim=50)
+    library = gpuvis.reduce(X, asked, backend="cpu")["tsne"].layout
+    own = ours["tsne"].layout
+    assert (own["iterations"], own["repulsion"]) == (750, "exact")
+    assert library["iterations"] > 250
+    assert own["kl"] == pytest.approx(library["kl"], abs=0.03)
+    assert 0.1 < own["kl"] < 2
 
 
 @pytest.mark.parametrize(

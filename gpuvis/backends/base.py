@@ -61,6 +61,24 @@ class Device:
     details: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """A map as a backend drew it.
+
+    Attributes
+    ----------
+    coords : array of shape (N, 2)
+    notes : list of str
+        What was unusual.
+    told : dict
+        What is known of the way there, such as ``epochs``, or ``iterations`` and ``kl``, the divergence reached.
+    """
+
+    coords: Array
+    notes: list[str]
+    told: dict[str, Any] = field(default_factory=dict)
+
+
 class Backend(Protocol):
     """A machine's way to reduce. A module with these names is a backend."""
 
@@ -112,11 +130,11 @@ class Backend(Protocol):
     def start(self, X: Array, asked: Umap | Tsne) -> Array:
         """Return what a layout needs of a matrix besides its graph."""
 
-    def umap(self, X: Array, graph: Any, settings: Umap, seed: int) -> tuple[Array, list[str]]:
-        """Return a UMAP embedding of shape (N, 2), and notes of what was unusual. X: what `start` gave."""
+    def umap(self, X: Array, graph: Any, settings: Umap, seed: int) -> Layout:
+        """Return a UMAP embedding. X: what `start` gave."""
 
-    def tsne(self, X: Array, graph: Any, settings: Tsne, seed: int) -> tuple[Array, list[str]]:
-        """Return a t-SNE embedding of shape (N, 2), and notes of what was unusual. X: what `start` gave."""
+    def tsne(self, X: Array, graph: Any, settings: Tsne, seed: int) -> Layout:
+        """Return a t-SNE embedding. X: what `start` gave."""
 
     def settle(self) -> dict[str, float]:
         """Wait until all work is done; return what is known of the device's memory since the last call."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from gpuvis import machine, table, tensors
 from gpuvis import pca as principal
 from gpuvis.backends import cpu_plan
-from gpuvis.backends.base import ALL_THE_SAME, Device
+from gpuvis.backends.base import ALL_THE_SAME, Device, Layout
 from gpuvis.backends.cpu_plan import CpuPlan, Search
 from gpuvis.backends.graph import Graph
 from gpuvis.settings import Method, Settings, Tsne, Umap
@@ -140,18 +141,20 @@ def start(X: np.ndarray, asked: Umap | Tsne) -> np.ndarray:
     return _components(X, 2, 0, 1.0, 1)[0]
 
 
-def umap(X: np.ndarray, graph: Graph, settings: Umap, seed: int) -> tuple[np.ndarray, list[str]]:
+def umap(X: np.ndarray, graph: Graph, settings: Umap, seed: int) -> Layout:
     """UMAP of a graph; X is what `start` gave."""
     notes = _of_recall(graph)
     if settings.library:
         from gpuvis.backends import cpu_libraries
 
-        coords, more = cpu_libraries.umap(X, graph, settings, seed)
-        return coords, notes + more
+        drawn = cpu_libraries.umap(X, graph, settings, seed)
+        return replace(drawn, notes=notes + drawn.notes)
     from gpuvis.backends import umap_layout, weights
 
     found = weights.memberships(graph, settings.n_neighbors, umap_layout.least_weight(len(X)))
-    return umap_layout.layout(found, X, settings.min_dist, seed), notes
+    return Layout(
+        umap_layout.layout(found, X, settings.min_dist, seed), notes, {"epochs": umap_layout.epochs_of(len(X))}
+    )
 
 
 def _of_recall(graph: Graph) -> list[str]:
@@ -159,7 +162,7 @@ def _of_recall(graph: Graph) -> list[str]:
     return [f"neighbours are approximate: {recall:.1%} of the true ones were found"] if recall < LOW_RECALL else []
 
 
-def tsne(X: np.ndarray, graph: Graph | None, settings: Tsne, seed: int) -> tuple[np.ndarray, list[str]]:
+def tsne(X: np.ndarray, graph: Graph | None, settings: Tsne, seed: int) -> Layout:
     """t-SNE: of a graph, where X is what `start` gave; else by scikit-learn, of the matrix itself."""
     begin = scaled(X if graph else start(X, settings))
     notes = [ALL_THE_SAME] if begin is None and settings.init == "pca" else []
@@ -168,13 +171,13 @@ def tsne(X: np.ndarray, graph: Graph | None, settings: Tsne, seed: int) -> tuple
     if graph is None:
         from gpuvis.backends import cpu_libraries
 
-        coords, more = cpu_libraries.tsne(X, begin, settings, seed)
-        return coords, notes + more
+        drawn = cpu_libraries.tsne(X, begin, settings, seed)
+        return replace(drawn, notes=notes + drawn.notes)
     from gpuvis.backends import tsne_layout, weights
 
     found = weights.probabilities(graph, graph.indices.shape[1], settings.perplexity)
-    coords, _ = tsne_layout.layout(found, begin)
-    return coords, notes + _of_recall(graph)
+    coords, told = tsne_layout.layout(found, begin)
+    return Layout(coords, notes + _of_recall(graph), told)
 
 
 def scaled(start: np.ndarray) -> np.ndarray | None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from gpuvis.backends.base import Layout
 from gpuvis.backends.compiled import keep_compiled
 from gpuvis.backends.graph import Graph, repaired
 from gpuvis.backends.noted import warnings_noted
@@ -58,7 +59,7 @@ def _told(indices: np.ndarray, distances: np.ndarray, engine: str, recall: float
     return Graph(graph.indices, graph.distances, np, {"engine": engine, "recall": recall})
 
 
-def umap(X: np.ndarray, graph: Graph, settings: Umap, seed: int) -> tuple[np.ndarray, list[str]]:
+def umap(X: np.ndarray, graph: Graph, settings: Umap, seed: int) -> Layout:
     """UMAP by umap-learn from a graph, on one thread: its seeded results depend on that."""
     with warnings_noted() as notes:
         from umap import UMAP
@@ -73,10 +74,10 @@ def umap(X: np.ndarray, graph: Graph, settings: Umap, seed: int) -> tuple[np.nda
             n_jobs=1,
         )
         coords = model.fit_transform(X)
-    return coords, notes
+    return Layout(coords, notes)
 
 
-def tsne(X: np.ndarray, start: np.ndarray, settings: Tsne, seed: int) -> tuple[np.ndarray, list[str]]:
+def tsne(X: np.ndarray, start: np.ndarray, settings: Tsne, seed: int) -> Layout:
     """t-SNE by scikit-learn."""
     with warnings_noted() as notes:
         from sklearn.manifold import TSNE
@@ -89,4 +90,4 @@ def tsne(X: np.ndarray, start: np.ndarray, settings: Tsne, seed: int) -> tuple[n
             random_state=seed,
         )
         coords = model.fit_transform(X)
-    return coords, notes
+    return Layout(coords, notes, {"iterations": int(model.n_iter_), "kl": float(model.kl_divergence_)})

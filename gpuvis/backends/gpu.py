@@ -19,7 +19,7 @@ import torch
 from gpuvis import machine, matrix, tensors
 from gpuvis.backends import footprint, gpu_graph, gpu_memory, gpu_table, sizing
 from gpuvis.backends import plan as planning
-from gpuvis.backends.base import ALL_THE_SAME, Device
+from gpuvis.backends.base import ALL_THE_SAME, Device, Layout
 from gpuvis.backends.cuml_keywords import pca_keywords, tsne_keywords, umap_keywords
 from gpuvis.backends.graph import Graph, for_perplexity
 from gpuvis.backends.noted import warnings_noted
@@ -180,17 +180,17 @@ def start(X: Any, asked: Umap | Tsne) -> cupy.ndarray:
     return scores
 
 
-def umap(X: cupy.ndarray, graph: Graph, settings: Umap, seed: int) -> tuple[cupy.ndarray, list[str]]:
+def umap(X: cupy.ndarray, graph: Graph, settings: Umap, seed: int) -> Layout:
     """UMAP by cuML; X is what `start` gave."""
     with warnings_noted() as notes:
         from cuml.manifold import UMAP
 
         model = UMAP(**umap_keywords(settings, seed))
         coords = model.fit_transform(X, knn_graph=graph.nearest(settings.n_neighbors))
-    return coords, notes
+    return Layout(coords, notes)
 
 
-def tsne(X: cupy.ndarray, graph: Graph, settings: Tsne, seed: int) -> tuple[cupy.ndarray, list[str]]:
+def tsne(X: cupy.ndarray, graph: Graph, settings: Tsne, seed: int) -> Layout:
     """t-SNE by cuML; X is what `start` gave. cuML overwrites the distances that it is given, so they are a copy."""
     keywords = tsne_keywords(settings, len(X), seed)
     lost = settings.init == "pca" and not bool(cupy.any(X[:, 0]))
@@ -202,4 +202,4 @@ def tsne(X: cupy.ndarray, graph: Graph, settings: Tsne, seed: int) -> tuple[cupy
         coords = model.fit_transform(X, knn_graph=(indices, for_perplexity(distances, cupy)))
     if lost:
         notes.append(ALL_THE_SAME)
-    return coords, notes
+    return Layout(coords, notes, {"iterations": int(model.n_iter_), "kl": float(model.kl_divergence_)})

@@ -83,7 +83,7 @@ def test_the_measure_of_separation_can_fail(X) -> None:
 
 
 def draw(backend, X: np.ndarray, asked: Umap | Tsne, seed: int = 1) -> np.ndarray:
-    return backend.to_host(layout(backend, X, asked, seed)[0])
+    return backend.to_host(layout(backend, X, asked, seed).coords)
 
 
 def layout(backend, X: np.ndarray, asked: Umap | Tsne, seed: int = 1):
@@ -157,9 +157,9 @@ def test_the_start_of_tsne_is_that_of_scikit_learn(X) -> None:
 
 
 def test_what_was_unusual_is_noted(backend) -> None:
-    _, notes = layout(backend, np.ones((30, 4), np.float32), Tsne(perplexity=8))
+    notes = layout(backend, np.ones((30, 4), np.float32), Tsne(perplexity=8)).notes
     assert notes == ["the rows are all the same, so tsne_init pca has no axes: random is used"]
-    _, notes = layout(backend, np.eye(30, dtype=np.float32), Tsne(perplexity=8, init="random"))
+    notes = layout(backend, np.eye(30, dtype=np.float32), Tsne(perplexity=8, init="random")).notes
     assert notes == []
 
 

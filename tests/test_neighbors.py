@@ -9,7 +9,7 @@ from sklearn.metrics import pairwise_distances
 
 from gpuvis.backends import cpu, cpu_neighbors
 from gpuvis.backends.cpu_plan import Search
-from gpuvis.settings import METRICS
+from gpuvis.settings import METRICS, Umap
 
 pytestmark = pytest.mark.usefixtures("two_threads")
 
@@ -86,7 +86,18 @@ def test_most_rows_in_one_place_do_not_hide_the_others(monkeypatch) -> None:
     assert (found <= np.sort(far, 1)[:, :7] + 1e-4).mean() > 0.98
 
 
-def test_half_precision_is_read_as_it_is() -> None:
-    X = digits(200).astype(np.float16)
-    graph = cpu_neighbors.search(X, 6, "euclidean", 1)
-    np.testing.assert_array_equal(graph.indices, cpu_neighbors.search(X.astype(np.float32), 6, "euclidean", 1).indices)
+@pytest.mark.parametrize("metric", ["euclidean", "cosine", "manhattan"])
+@pytest.mark.parametrize("exact_rows", [1000, 100])
+def test_half_precision_is_read_as_it_is(monkeypatch, metric, exact_rows) -> None:
+    monkeypatch.setattr(cpu_neighbors, "EXACT_ROWS", exact_rows)
+    X, how = clusters(600, 30).astype(np.float16), Search(metric, 6, 1)
+    assert cpu.load(X, 1.0, None) is X
+    half, full = (cpu.neighbors(cpu.load(one, 1.0, None), how) for one in (X, X.astype(np.float32)))
+    np.testing.assert_array_equal(half.indices, full.indices)
+    np.testing.assert_array_equal(half.distances, full.distances)
+    np.testing.assert_array_equal(cpu.start(X, Umap()), cpu.start(X.astype(np.float32), Umap()))
+
+
+def test_half_precision_is_multiplied_as_float32() -> None:
+    X = cpu.load(np.full((2, 3), 2, np.float16), 2.0**-20, None)
+    assert (X.dtype, X.max()) == (np.float32, np.float32(2**-19))

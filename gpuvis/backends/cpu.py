@@ -74,8 +74,9 @@ def to_host(X: np.ndarray) -> np.ndarray:
 
 
 def load(X: Any, scale: float, plan: CpuPlan) -> np.ndarray:
-    """Return a matrix as float32."""
-    return as_array(X, scale)
+    """Return a matrix as float32; one in half precision as it is, since its rows are converted where they are used."""
+    half = isinstance(X, np.ndarray) and X.dtype == np.float16
+    return X if half and scale == 1 else as_array(X, scale)
 
 
 def pca(X: Any, n_components: int, seed: int, scale: float, plan: CpuPlan) -> tuple[np.ndarray, float | None]:
@@ -128,13 +129,13 @@ def neighbors(X: np.ndarray, plan: Search) -> Graph:
         return cpu_neighbors.search(X, plan.k, plan.metric, plan.seed)
     from gpuvis.backends import cpu_libraries
 
-    return cpu_libraries.neighbors(X, plan.k, plan.metric, plan.seed)
+    return cpu_libraries.neighbors(as_array(X), plan.k, plan.metric, plan.seed)
 
 
 def start(X: np.ndarray, asked: Umap | Tsne) -> np.ndarray:
     """Return what a layout needs of a matrix besides its graph: its first two principal components."""
     if isinstance(asked, Umap) and asked.library:
-        return X
+        return as_array(X)
     rows, columns = X.shape
     if columns < 2 or (isinstance(asked, Tsne) and asked.init != "pca"):
         return np.zeros((rows, 2), np.float32)
@@ -171,7 +172,7 @@ def tsne(X: np.ndarray, graph: Graph | None, settings: Tsne, seed: int) -> Layou
     if graph is None:
         from gpuvis.backends import cpu_libraries
 
-        drawn = cpu_libraries.tsne(X, begin, settings, seed)
+        drawn = cpu_libraries.tsne(as_array(X), begin, settings, seed)
         return replace(drawn, notes=notes + drawn.notes)
     from gpuvis.backends import tsne_layout, weights
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from gpuvis import tensors
 from gpuvis.backends.compiled import blocks, inlined, kernel, prange
 from gpuvis.backends.graph import Graph
 from gpuvis.backends.lists import CHUNK, QUERIES, Lists, centers_of, insert, ranked
@@ -109,10 +110,12 @@ def _taker(X: np.ndarray, metric: str) -> Callable[[Any], np.ndarray]:
     """Return what takes some of the rows as float32, such that euclidean distances order them as the metric does."""
     means = np.zeros(X.shape[1], np.float32)
     if metric == "euclidean":  # a mean far from zero would cost digits
-        means = np.mean([block.mean(0, dtype=np.float64) for block in np.array_split(X, len(X) // 65_536 + 1)], 0)
+        sums = [np.asarray(X[start:stop], np.float32).sum(0, dtype=np.float64) for start, stop in _pieces(len(X))]
+        means = (np.sum(sums, 0) / len(X)).astype(np.float32)
 
     def take(some: Any) -> np.ndarray:
-        rows = np.asarray(X[some], np.float32) - means.astype(np.float32)
+        rows = np.asarray(X[some], np.float32) - means
+        tensors.let_go(X)
         if metric == "correlation":
             rows -= rows.mean(1, keepdims=True)
         if metric in SCALED:
@@ -140,9 +143,10 @@ def _clustered(
     centers = np.repeat(centers, cuts, 0)
     parts = (np.linspace(0, count, cut + 1).astype(np.int64) for count, cut in zip(counts, cuts, strict=True))
     sizes = np.concatenate([np.diff(ends) for ends in parts])
-    whole = np.empty(X.shape, np.float32)
+    whole, rank = np.empty(X.shape, np.float32), np.empty(rows, np.int64)
+    rank[order] = np.arange(rows)
     for start, stop in _pieces(rows):
-        whole[start:stop] = take(order[start:stop])
+        whole[rank[start:stop]] = take(slice(start, stop))
     lists = Lists(whole, _squares(whole, metric), np.concatenate([[0], np.cumsum(sizes)]), order)
     sample = np.sort(draw.choice(rows, SAMPLE, replace=False))
     true = lists.search_all(sample, k - 1)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from gpuvis.backends.compiled import inlined, kernel, prange
+from gpuvis.backends.order import along, permuted
 from gpuvis.backends.pairs import fetched, summed
 from gpuvis.backends.tsne_repulsion import BLOCKS, Repulsion
 from gpuvis.backends.weights import Weights
@@ -66,8 +67,8 @@ def _descended(graph: Graph, points: Array, repulsion: Repulsion) -> tuple[Array
     corners = np.stack([points.min(0), points.max(0)])
     for iteration in range(EARLY + LATE):
         if iteration == SORTED_AT and repulsion.by_grid:
-            order = np.argsort(_morton(points, corners), kind="stable")
-            graph, points, update, gain = _permuted(*graph, order), points[order], update[order], gain[order]
+            order = along(points)
+            graph, points, update, gain = permuted(graph, order), points[order], update[order], gain[order]
         if iteration == EARLY:
             update[:], gain[:] = 0, 1
         exaggeration, momentum = (EXAGGERATION, 0.5) if iteration < EARLY else (1.0, 0.8)
@@ -149,31 +150,3 @@ def _cross_entropy(graph: Any, points: Array) -> Array:
                     dy = points[i, 1] - points[indices[t], 1]
                     sums[block] += p[t] * np.log(p[t] * (F(1) + dx * dx + dy * dy))
     return sums
-
-
-def _morton(points: Array, corners: Array) -> Array:
-    """Return numbers by which points that lie near each other stand near each other: bits of x and y in turn."""
-    width = max(float((corners[1] - corners[0]).max()), TINY)
-    bits = ((points - corners[0]) * F(65535 / width)).astype(np.uint32)
-    for shift, mask in ((8, 0x00FF00FF), (4, 0x0F0F0F0F), (2, 0x33333333), (1, 0x55555555)):
-        bits = (bits | bits << np.uint32(shift)) & np.uint32(mask)
-    return bits[:, 0] << np.uint32(1) | bits[:, 1]
-
-
-@kernel
-def _permuted(indptr: Array, indices: Array, p: Array, order: Array) -> Any:
-    """Return the graph whose vertex i is vertex order[i] of this one."""
-    n = len(order)
-    rank = np.empty(n, np.uint32)
-    starts = np.zeros(n + 1, np.int64)
-    for i in range(n):
-        rank[order[i]] = i
-        starts[i + 1] = starts[i] + indptr[order[i] + 1] - indptr[order[i]]
-    columns, weights = np.empty_like(indices), np.empty_like(p)
-    for block in prange(BLOCKS):
-        for i in range(block * n // BLOCKS, (block + 1) * n // BLOCKS):
-            shift = indptr[order[i]] - starts[i]
-            for t in range(starts[i], starts[i + 1]):
-                columns[t] = rank[indices[t + shift]]
-                weights[t] = p[t + shift]
-    return starts, columns, weights

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from gpuvis.backends.compiled import bits, blocks, from_bits, inlined, kernel, prange
+from gpuvis.backends.order import along, permuted
 from gpuvis.backends.pairs import fetched, summed
 from gpuvis.backends.weights import Weights
 
@@ -27,6 +28,7 @@ F = np.float32
 FEW_ROWS = 10_000  # up to which there are more epochs, as in umap-learn
 EPOCHS, EPOCHS_OF_FEW = 200, 300
 LEAST, LEAST_OF_FEW = 1 / 200, 1 / 500  # weights below it are left out, as in umap-learn's epochs
+SORTED_AT = 20  # the epoch by which neighbours lie together
 WIDTH = F(15)  # of the start, from the middle
 NOISE = 1e-4  # of the start, so that equal rows can part
 BLOCK = 256  # vertices
@@ -189,17 +191,24 @@ def layout(weights: Weights, start: np.ndarray, min_dist: float, seed: int) -> n
     Y = start * (WIDTH / (np.abs(start).max() or 1)) + draw.normal(0, NOISE, start.shape)
     Y = np.ascontiguousarray(Y, np.float32)
     state = [Y, np.empty_like(Y), np.zeros_like(Y), np.zeros_like(Y)]
-    order = draw.permutation(rows)
-    order = np.resize(order, rows + LANES)  # the first ones again, after the last
-    shuffled = np.empty((2, len(order)), np.float32)
+    mixed = draw.permutation(rows)
+    mixed = np.resize(mixed, rows + LANES)  # the first ones again, after the last
+    shuffled = np.empty((2, len(mixed)), np.float32)
     degrees = np.bincount(np.repeat(np.arange(rows), np.diff(weights.indptr)), weights.values, rows).astype(np.float32)
-    graph = weights.indptr, weights.indices, weights.values, degrees
+    graph = weights.indptr, weights.indices.view(np.uint32), weights.values
     (a, b), n_epochs = map(F, curve(min_dist)), epochs_of(rows)
-    bounds, all_bounds = blocks(rows, BLOCK), blocks(len(order), 1 << 14)
+    bounds, all_bounds = blocks(rows, BLOCK), blocks(len(mixed), 1 << 14)
+    order = None
     for epoch in range(n_epochs):
-        _shuffle(state[0], order, shuffled, all_bounds)
+        if epoch == SORTED_AT and rows > FEW_ROWS:
+            order = along(state[0])
+            graph, degrees, state = permuted(graph, order), degrees[order], [one[order] for one in state]
+        _shuffle(state[0], mixed, shuffled, all_bounds)
         unbiased, root = 1 / (1 - MEAN ** (epoch + 1)), (1 - SQUARE ** (epoch + 1)) ** -0.5
         rates = F(RATE * (1 - epoch / n_epochs) ** FALL), F(unbiased), F(root)
-        _epoch(graph, tuple(state), shuffled, a, b, np.uint64(draw.integers(1 << 63)), rates, bounds)
+        _epoch((*graph, degrees), tuple(state), shuffled, a, b, np.uint64(draw.integers(1 << 63)), rates, bounds)
         state[:2] = state[1::-1]
-    return state[0]
+    Y, there = state[:2]
+    if order is not None:
+        there[order] = Y
+    return Y if order is None else there

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gpuvis.backends import cpu
-from gpuvis.backends.base import Device
+from gpuvis.backends.base import Device, Layout
 from gpuvis.backends.cpu_plan import CpuPlan
 from gpuvis.batch import Report
 from gpuvis.job import Decided
@@ -50,13 +50,20 @@ class FirstColumns:
         self.calls.append("pca")
         return cpu.as_array(X)[:, :n_components], 0.5
 
-    def umap(self, X: np.ndarray, graph: None, settings: Umap, seed: int) -> tuple[np.ndarray, list[str]]:
+    def umap(self, X: np.ndarray, graph: None, settings: Umap, seed: int) -> Layout:
         self.calls.append("umap")
-        return X[:, :2], []
+        return Layout(X[:, :2], [])
 
-    def tsne(self, X: np.ndarray, graph: None, settings: Tsne, seed: int) -> tuple[np.ndarray, list[str]]:
+    def tsne(self, X: np.ndarray, graph: None, settings: Tsne, seed: int) -> Layout:
         self.calls.append("tsne")
-        return X[:, 1::-1], ["for the test"]
+        return Layout(X[:, 1::-1], ["for the test"])
+
+
+class Scaled(FirstColumns):
+    """Every seed has its own map."""
+
+    def umap(self, X: np.ndarray, graph: None, settings: Umap, seed: int) -> Layout:
+        return Layout(X[:, :2] * seed, [])
 
 
 class Log:

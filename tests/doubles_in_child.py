@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from doubles import FirstColumns
 
-from gpuvis.backends.base import Backend, Device
+from gpuvis.backends.base import Backend, Device, Layout
 from gpuvis.errors import NoGpuError
 from gpuvis.outputs import Outputs
 from gpuvis.settings import Tsne, Umap
@@ -59,11 +59,11 @@ class Troubled(FirstColumns):
         self._meet(X, "pca ")
         return super().pca(X, n_components, *how)
 
-    def umap(self, X: np.ndarray, graph: None, settings: Umap, seed: int) -> tuple[np.ndarray, list[str]]:
+    def umap(self, X: np.ndarray, graph: None, settings: Umap, seed: int) -> Layout:
         self._meet(X, "")
         return super().umap(X, graph, settings, seed)
 
-    def tsne(self, X: np.ndarray, graph: None, settings: Tsne, seed: int) -> tuple[np.ndarray, list[str]]:
+    def tsne(self, X: np.ndarray, graph: None, settings: Tsne, seed: int) -> Layout:
         self._meet(X, "tsne ")
         return super().tsne(X, graph, settings, seed)
 

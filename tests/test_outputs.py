@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from doubles import FirstColumns
+from doubles import FirstColumns, Scaled
 from examples import content, table_of
 from process import as_nobody
 
 from gpuvis import atomic, cache, fingerprint, job, place, stages
+from gpuvis.backends.base import Layout
 from gpuvis.errors import OutputError, OutputExistsError
 from gpuvis.job import Job
 from gpuvis.settings import Page, Settings, Tsne, Umap
@@ -256,18 +257,11 @@ def test_a_map_that_is_not_whole_is_not_saved(asked) -> None:
         def umap(self, X, *args):
             Y = X[:, :2].copy()
             Y[3] = np.nan
-            return Y, []
+            return Layout(Y, [])
 
     (said, _), _ = failures(asked, Exploding())
     assert said.startswith("umap gave coordinates that are not finite (rows: 1)")
     assert not list(asked.out.glob("vis_umap*"))
-
-
-class Scaled(FirstColumns):
-    """Every seed has its own map."""
-
-    def umap(self, X, graph, settings, seed):
-        return X[:, :2] * seed, []
 
 
 def test_an_interrupt_never_splits_coordinates_from_their_record(asked, monkeypatch) -> None:

@@ -89,10 +89,11 @@ def search(X: np.ndarray, k: int, metric: str, seed: int) -> Graph:
         ids, told = lists.search_all(np.arange(len(whole)), k - 1), {"engine": "exact", "recall": 1.0}
     else:
         lists, probes = _clustered(X, take, metric, k, seed)
+        told = {"engine": f"lists: {probes.shape[1]} of {len(lists.starts) - 1} searched"}
         ids = lists.search(lists.X, np.arange(len(X)), probes, k - 1)
+        del probes  # as large as the graph
         lacking = np.flatnonzero(ids[:, -1] < 0)  # where the lists that were searched hold fewer rows
         ids[lacking] = lists.search_all(lacking, k - 1)
-        told = {"engine": f"lists: {probes.shape[1]} of {len(lists.starts) - 1} searched"}
         told["recall"] = _recall(lists, ids, np.random.default_rng(seed + 1))
     return _graph(lists, ids, metric, told)
 

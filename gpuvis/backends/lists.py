@@ -12,7 +12,7 @@ from gpuvis.backends.compiled import blocks, kernel, part, prange
 
 QUERIES, CHUNK = 512, 2048  # rows of the two sides of a matrix product, at most
 STRETCH = 400_000  # rows whose search is one call, so that an interrupt is heard within seconds
-LANES = 16
+LANES = 32  # rows that are looked at together
 ROUNDS, SAMPLED = 5, 40  # of k-means, and of how many rows for each centre
 
 
@@ -27,21 +27,24 @@ def insert(value: Any, j: int, far: Any, ids: Any) -> None:
 
 
 @part
+def _any_below(limit: Any, products: Any, squares: Any) -> Any:
+    count = np.int32(0)  # of the width of a float32, which the vector units can follow
+    for j in range(len(products)):
+        count += np.int32(squares[j] - np.float32(2) * products[j] < limit)
+    return count > 0
+
+
+@part
 def _offer(products: Any, squares: Any, base: int, own: int, far: Any, ids: Any) -> None:
     """Take what is nearer than the farthest of the nearest so far, by squared distance less the query's own square."""
-    last, start, count = len(far) - 1, 0, len(products)
-    while start < count:
-        end, near = min(start + LANES, count), 1
-        if end - start == LANES:  # few rows are near, so they are first looked at by the vector
-            near = 0
-            for u in range(LANES):
-                near |= squares[start + u] - np.float32(2) * products[start + u] < far[last]
-        if near:
-            for j in range(start, end):
-                value = squares[j] - np.float32(2) * products[j]
-                if value < far[last] and base + j != own:
-                    insert(value, base + j, far, ids)
-        start = end
+    last = len(far) - 1
+    for start in range(0, len(products), LANES):
+        some, their = products[start : start + LANES], squares[start : start + LANES]
+        if _any_below(far[last], some, their):  # else they are passed over
+            for j in range(len(some)):
+                value, row = their[j] - np.float32(2) * some[j], base + start + j
+                if value < far[last] and row != own:
+                    insert(value, row, far, ids)
 
 
 @kernel
@@ -72,7 +75,9 @@ def _search(Q: Any, own: Any, bounds: Any, probes: Any, X: Any, squares: Any, st
                 fill[probes[q, p]] += 1
         far = np.full((count, ids.shape[1]), np.float32(np.inf))
         side, space = np.empty((count, X.shape[1]), np.float32), np.empty(count * CHUNK, np.float32)
-        for one in range(len(starts) - 1):
+        nearest = probes[first, 0]  # to many queries of the block: seen first, it leaves less to take from others
+        for turn in range(len(starts) - 1):
+            one = (nearest + turn) % (len(starts) - 1)
             asking = members[ends[one] : ends[one + 1]]
             if len(asking) == 0:
                 continue

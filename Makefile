@@ -40,7 +40,7 @@ DOCKER := docker build $(if $(filter file,$(origin TORCH_INDEX)),,--build-arg TO
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev torch ready ready-dev demo reduce reduce-umap reduce-tsne test lint format types bench \
-  bench-steps bench-neighbors test-gpu test-gpu-core bench-gpu test-rapids rapids-signatures in-rapids docker docker-test docker-gpu clean
+  bench-steps bench-neighbors bench-others test-gpu test-gpu-core bench-gpu test-rapids rapids-signatures in-rapids docker docker-test docker-gpu clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -98,6 +98,9 @@ bench-steps: $(DEV)  ## time single steps, and fail where one has become slow (A
 
 bench-neighbors: $(READY)  ## time programs that find neighbours on CACHE_DIR, or on made-up data (ARGS=)
 	$(PY) tests/benchmarks/neighbors.py $(if $(CACHE_DIR),"$$CACHE_DIR") $(ARGS)
+
+bench-others: $(READY)  ## time other programs that draw such maps on CACHE_DIR, and judge their maps (ARGS=)
+	$(PY) tests/benchmarks/others.py "$$CACHE_DIR" $(ARGS)
 
 test-gpu: $(DEV)  ## on a machine with a GPU: run what has to be shown there (make install EXTRAS=cu13 first; ARGS=)
 	$(PY) -m pytest -m gpu tests/gpu $(ARGS)

@@ -12,7 +12,9 @@ import bench
 import data
 import jobs
 import measures
+import neighbors
 import numpy as np
+import others
 import pytest
 import report
 import timing
@@ -259,3 +261,26 @@ def test_coordinates_that_are_wrong_are_not_judged(tmp_path) -> None:
     assert not np.isfinite(nan["largest"])
     assert short["shape"] == [39, 2]
     assert "recall" not in json.dumps([nan, short])
+
+
+def test_programs_are_compared(tmp_path, capsys, monkeypatch) -> None:
+    """Of each a row; what is not installed, or fails, is told."""
+    monkeypatch.setitem(others.PROGRAMS, "missing", others.Program(others.gpuvis_tsne, "no_such_module"))
+    folder = data.made(tmp_path, data.Shape(300, 8))
+    names = ["gpuvis, t-SNE", "missing"]
+    monkeypatch.setattr(sys, "argv", ["others.py", str(folder), "--pca_dim", "4", "--programs", *names])
+    others.main()
+    _, _, drawn, missing = capsys.readouterr().out.splitlines()
+    assert missing == "| missing | not installed | | | | |"
+    name, *numbers = drawn.strip("| ").split(" | ")
+    assert name == "gpuvis, t-SNE"
+    assert all(float(number) > 0.05 for number in numbers[1:])
+
+
+def test_programs_that_find_neighbours_are_compared(tmp_path, capsys, monkeypatch) -> None:
+    X = np.random.default_rng(0).standard_normal((1200, 8)).astype(np.float32)
+    np.save(tmp_path / "X.npy", X)
+    engine = "scikit-learn, brute force"
+    monkeypatch.setattr(sys, "argv", ["neighbors.py", str(tmp_path / "X.npy"), "--k", "5", "--engines", engine])
+    neighbors.main()
+    assert f"| {engine} | 1.0000 | " in capsys.readouterr().out

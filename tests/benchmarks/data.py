@@ -10,13 +10,14 @@ import argparse
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from gpuvis import cache
+from gpuvis import cache, matrix, pca
 
 BLOCK = 20_000  # rows that are made at a time
 SPREAD = 24  # directions along which a class spreads
@@ -40,6 +41,18 @@ class Shape:
     @property
     def bytes(self) -> int:
         return self.rows * self.columns * getattr(torch, self.dtype).itemsize
+
+
+def components(folder: Path, count: int) -> np.ndarray:
+    """Return the principal components of a cache, so many or as many as it has columns: float32."""
+    X = cache.read(folder).embeddings
+
+    def parts() -> Iterator[np.ndarray]:
+        return (block.float().numpy() for _, block in matrix.blocks(X))
+
+    scores = np.empty((len(X), min(count, X.shape[1])), np.float32)
+    pca.fit(parts(), scores.shape[1], np).fill(scores, parts())
+    return scores
 
 
 def labels_of(shape: Shape, rng: np.random.Generator) -> np.ndarray:

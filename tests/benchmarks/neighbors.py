@@ -13,7 +13,7 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -163,18 +163,9 @@ def matrix_of(path: Path | None) -> np.ndarray:
     """Return the matrix of a file, or the principal components of a cache."""
     if path and path.suffix == ".npy":
         return np.load(path).astype(np.float32, order="C")
-    from data import Shape, made
+    from data import Shape, components, made
 
-    from gpuvis import cache, matrix, pca
-
-    X = cache.read(path or made(Path(tempfile.gettempdir()) / "gpuvis-bench", Shape(70_000, 512))).embeddings
-
-    def parts() -> Iterator[np.ndarray]:
-        return (block.float().numpy() for _, block in matrix.blocks(X))
-
-    scores = np.empty((len(X), min(PCA_DIM, X.shape[1])), np.float32)
-    pca.fit(parts(), scores.shape[1], np).fill(scores, parts())
-    return scores
+    return components(path or made(Path(tempfile.gettempdir()) / "gpuvis-bench", Shape(70_000, 512)), PCA_DIM)
 
 
 def main() -> None:

@@ -156,11 +156,14 @@ def _why_not_loaded(error: Exception) -> str:
 def let_go(X: Any) -> None:
     """Let the system take back the memory of a mapped file that was read so far; it is read again where it is needed.
 
-    Else all of the file would count as the process's memory in the end.
+    Else all of the file would count as the process's memory in the end. Only of a map that nobody can write into: in
+    others there may be changes that the file does not have.
     """
+    read_only = False
     while isinstance(X, np.ndarray):
+        read_only |= isinstance(X, np.memmap) and X.mode == "r"
         X = X.base
-    if isinstance(X, mmap.mmap):
+    if read_only and isinstance(X, mmap.mmap):
         X.madvise(mmap.MADV_DONTNEED)
 
 

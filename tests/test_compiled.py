@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gpuvis import place
-from gpuvis.backends import compiled
+from gpuvis import machine, place
+from gpuvis.backends import compiled, cpu
+from gpuvis.backends.cpu_plan import CpuPlan
 
 # On data too many for an exact graph, so that every kernel has several blocks.
 MAPS = """
@@ -20,8 +21,10 @@ import hashlib, sys
 import numpy as np
 import gpuvis
 from gpuvis import Settings, Tsne, Umap
-from gpuvis.backends import cpu_neighbors
-cpu_neighbors.EXACT_ROWS = 2000
+from gpuvis.backends import compiled, cpu, cpu_neighbors, umap_layout
+cpu_neighbors.EXACT_ROWS, umap_layout.FEW_ROWS = 2000, 5000
+with cpu.working(cpu.plan(5, 2, 4, Settings(threads=int(sys.argv[1])))):
+    assert compiled.current_threads() == int(sys.argv[1])
 rng = np.random.default_rng(0)
 X = rng.standard_normal((40, 60))[rng.integers(0, 40, 9000)] + 0.6 * rng.standard_normal((9000, 60))
 X = X.astype(np.float32)
@@ -36,7 +39,7 @@ for rows, pca_dim in ((9000, None), (9000, 20), (700, 20)):
 def maps(threads: int, kept: Path) -> str:
     """Draw maps in a process of its own; `kept`: where compiled code is."""
     command = [sys.executable, "-c", MAPS, str(threads)]
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(kept)}
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(kept), "NUMBA_NUM_THREADS": "16"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert len(done.stdout.splitlines()) == 6
     return done.stdout
@@ -58,6 +61,13 @@ def test_threads_are_used_in_the_block_only(count) -> None:
     with compiled.threads(count):
         assert get_num_threads() == min(count, compiled.numba.config.NUMBA_NUM_THREADS)
     assert get_num_threads() == before
+
+
+def test_more_threads_than_there_are_do_no_harm_once_numba_is_there(monkeypatch) -> None:
+    """It refuses to compile when the variable differs from what it saw as it was imported."""
+    monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)
+    with cpu.working(CpuPlan(machine.cpu_threads() + 3, {}, {}, {})):
+        assert "NUMBA_NUM_THREADS" not in os.environ
 
 
 def test_results_come_in_order_and_few_items_are_taken_ahead() -> None:

@@ -72,6 +72,13 @@ def test_a_row_of_zeros_has_a_cosine_distance_of_1() -> None:
     np.testing.assert_allclose(graph.distances[2:], told[2:], atol=1e-5)
 
 
+def test_constant_rows_have_a_correlation_distance_of_1() -> None:
+    X = np.random.default_rng(0).standard_normal((50, 100)).astype(np.float32)
+    X[:3] = np.float32([[0.1], [0.1], [0.7]])
+    graph = cpu_neighbors.search(X, 50, "correlation", 1)
+    assert (graph.distances[:3, 1:] == 1).all()
+
+
 def test_most_rows_in_one_place_do_not_hide_the_others(monkeypatch) -> None:
     """They would all fall into one list."""
     monkeypatch.setattr(cpu_neighbors, "EXACT_ROWS", 1000)

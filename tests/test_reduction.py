@@ -114,6 +114,18 @@ def test_a_scale_changes_no_digit() -> None:
         np.testing.assert_array_equal(one[method].coords, two[method].coords)
 
 
+@pytest.mark.parametrize("pca_dim", [None, 8])
+def test_changes_to_a_mapped_file_in_memory_are_kept(tmp_path, pca_dim) -> None:
+    np.save(tmp_path / "X.npy", X[:60])
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="c")
+    mapped[:] = mapped[:, ::-1] + 3
+    changed = np.array(mapped)
+    asked = gpuvis.Settings(umap=gpuvis.Umap(n_neighbors=8), pca_dim=pca_dim)
+    maps = [gpuvis.reduce(one, asked, backend="cpu")["umap"].coords for one in (mapped, changed)]
+    np.testing.assert_array_equal(mapped, changed)
+    np.testing.assert_array_equal(*maps)
+
+
 @pytest.mark.parametrize(
     "bad", [np.array([["a", "b"]] * 9), X[:9] + 1j, torch.ones(9, 3, dtype=torch.complex64), X > 3]
 )

@@ -85,6 +85,13 @@ def threads(count: int) -> Iterator[None]:
         numba.set_num_threads(before)
 
 
+@contextmanager
+def openmp_limited() -> Iterator[None]:
+    """Let libraries that are loaded by now use as many threads of OpenMP as kernels run on."""
+    with threadpool_limits(current_threads(), user_api="openmp"):
+        yield
+
+
 def current_threads() -> int:
     """Return how many threads kernels run on now."""
     return int(numba.get_num_threads())

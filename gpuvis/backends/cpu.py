@@ -7,6 +7,7 @@ maps should not pay for the other.
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
@@ -26,7 +27,8 @@ SAFE = (1e-12, 1e12)  # 10^8 squares of such values, summed, neither overflow no
 read_table, read_tensor = table.read, tensors.read
 WIDEST = 8192  # columns up to which the covariance is formed
 BLOCK_BYTES = 16 << 20  # of rows as float32, whose products are taken together
-LOW_RECALL = 0.95  # of which a note is made
+MOMENTS_BYTES = 1 << 30  # of products of columns that wait to be summed
+LOW_RECALL = 0.98  # below which a note is made
 
 
 def describe() -> Device:
@@ -50,7 +52,8 @@ def promise(method: Method, plan: CpuPlan) -> str:
 
 def working(plan: CpuPlan) -> AbstractContextManager[None]:
     """Use the planned threads in the block."""
-    if plan.threads > machine.cpu_threads():  # numba allows as many as there are, or this; it looks when it is imported
+    more = plan.threads > machine.cpu_threads()  # numba allows as many as there are, or what it is told first
+    if more and "numba" not in sys.modules:
         os.environ.setdefault("NUMBA_NUM_THREADS", str(plan.threads))
     from gpuvis.backends import compiled
 
@@ -98,6 +101,7 @@ def _components(X: Any, n_components: int, seed: int, scale: float, threads: int
     pieces = [slice(start, start + step) for start in range(0, rows, step)]
     shift = principal.middle(as_array(X[pieces[0]], scale), np)
     scores = np.empty((rows, n_components), np.float32)
+    abreast = max(1, min(threads, MOMENTS_BYTES // (12 * columns**2)))  # as float32 and float64
 
     def moments(piece: slice) -> Any:
         found = principal.moments(as_array(X[piece], scale), shift, np)
@@ -108,7 +112,7 @@ def _components(X: Any, n_components: int, seed: int, scale: float, threads: int
         scores[piece] = model.transform(as_array(X[piece], scale))
         tensors.let_go(X)
 
-    model = principal.solve(in_order(moments, pieces, threads), shift, n_components, np, _largest(n_components))
+    model = principal.solve(in_order(moments, pieces, abreast), shift, n_components, np, _largest(n_components))
     for _ in in_order(project, pieces, threads):
         pass
     return scores, model.variance_kept
@@ -123,9 +127,9 @@ def _largest(count: int) -> Any:
 
 def neighbors(X: np.ndarray, plan: Search) -> Graph:
     """Return the neighbour graph of a matrix."""
-    from gpuvis.backends import cpu_neighbors
+    if plan.metric in cpu_plan.SEARCHED:
+        from gpuvis.backends import cpu_neighbors
 
-    if plan.metric in cpu_neighbors.METRICS:
         return cpu_neighbors.search(X, plan.k, plan.metric, plan.seed)
     from gpuvis.backends import cpu_libraries
 
@@ -137,6 +141,8 @@ def start(X: np.ndarray, asked: Umap | Tsne) -> np.ndarray:
     if isinstance(asked, Umap) and asked.library:
         return as_array(X)
     rows, columns = X.shape
+    if columns == 1 and isinstance(asked, Umap):
+        return np.hstack([as_array(X - X.mean(dtype=np.float64)), np.zeros((rows, 1), np.float32)])
     if columns < 2 or (isinstance(asked, Tsne) and asked.init != "pca"):
         return np.zeros((rows, 2), np.float32)
     return _components(X, 2, 0, 1.0, 1)[0]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gpuvis.backends.base import Layout
-from gpuvis.backends.compiled import keep_compiled
+from gpuvis.backends.compiled import keep_compiled, openmp_limited
 from gpuvis.backends.graph import Graph, repaired
 from gpuvis.backends.noted import warnings_noted
 from gpuvis.settings import Tsne, Umap
@@ -50,7 +50,8 @@ def _exact(X: np.ndarray, Q: np.ndarray, k: int, metric: str) -> tuple[np.ndarra
     from sklearn.neighbors import NearestNeighbors
 
     model = NearestNeighbors(n_neighbors=k, algorithm="brute", metric=metric).fit(X)
-    distances, indices = model.kneighbors(Q)
+    with openmp_limited():
+        distances, indices = model.kneighbors(Q)
     return indices, distances
 
 
@@ -89,5 +90,6 @@ def tsne(X: np.ndarray, start: np.ndarray, settings: Tsne, seed: int) -> Layout:
             init=start,
             random_state=seed,
         )
-        coords = model.fit_transform(X)
+        with openmp_limited():
+            coords = model.fit_transform(X)
     return Layout(coords, notes, {"iterations": int(model.n_iter_), "kl": float(model.kl_divergence_)})

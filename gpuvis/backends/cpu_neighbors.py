@@ -25,7 +25,6 @@ SAMPLE = 256  # rows whose neighbours are found exactly
 AIM = 0.99  # recall on the sample, in choosing how many lists are searched
 MOST_COMPARED = 65_536  # rows that one row is compared with, on average
 SCALED = {"cosine", "correlation"}  # of rows brought to length 1
-METRICS = {"euclidean", *SCALED}
 
 
 @inlined
@@ -111,14 +110,17 @@ def _taker(X: np.ndarray, metric: str) -> Callable[[Any], np.ndarray]:
     """Return what takes some of the rows as float32, such that euclidean distances order them as the metric does."""
     means = np.zeros(X.shape[1], np.float32)
     if metric == "euclidean":  # a mean far from zero would cost digits
-        sums = [np.asarray(X[start:stop], np.float32).sum(0, dtype=np.float64) for start, stop in _pieces(len(X))]
-        means = (np.sum(sums, 0) / len(X)).astype(np.float32)
+        total = np.zeros(X.shape[1])
+        for start, stop in _pieces(len(X)):
+            total += np.asarray(X[start:stop], np.float32).sum(0, dtype=np.float64)
+            tensors.let_go(X)
+        means = (total / len(X)).astype(np.float32)
 
     def take(some: Any) -> np.ndarray:
         rows = np.asarray(X[some], np.float32) - means
         tensors.let_go(X)
         if metric == "correlation":
-            rows -= rows.mean(1, keepdims=True)
+            rows -= rows.mean(1, keepdims=True, dtype=np.float64)  # exact where a row is constant
         if metric in SCALED:
             lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))[:, None]
             rows /= np.where(lengths > 0, lengths, 1)

@@ -12,6 +12,7 @@ from gpuvis.settings import Method, Settings
 SAME = "identical coordinates on the same machine with the same library versions, on any number of threads"
 SAME_THREADS = "identical coordinates on the same machine with the same library versions and number of threads"
 OURS: dict[Method, str] = {"umap": "gathered gradients, Adam", "tsne": "gathered gradients, FFT or all pairs"}
+SEARCHED = {"euclidean", "cosine", "correlation"}  # metrics of our own search; for others libraries do it
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def plan(rows: int, settings: Settings) -> CpuPlan:
     for method in settings.methods:
         asked = getattr(settings, method)
         layouts[method] = asked.library or OURS[method]
-        repeatable[method] = SAME_THREADS if asked.library else SAME
+        repeatable[method] = SAME if asked.metric in SEARCHED and not asked.library else SAME_THREADS
         if method == "umap" or not asked.library:
             graphs[method] = Search(asked.metric, neighbors_of(asked, rows), settings.random_state)
     return CpuPlan(settings.threads or machine.cpu_threads(), layouts, graphs, repeatable)

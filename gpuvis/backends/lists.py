@@ -11,7 +11,7 @@ import numpy as np
 from gpuvis.backends.compiled import blocks, kernel, part, prange
 
 QUERIES, CHUNK = 512, 2048  # rows of the two sides of a matrix product, at most
-STRETCH = 400_000  # rows whose search is one call, so that an interrupt is heard within seconds
+WORK, LEAST = 200e9, 32 * QUERIES  # multiply-adds of one call, so that an interrupt is heard soon, and its fewest rows
 LANES = 32  # rows that are looked at together
 ROUNDS, SAMPLED = 5, 40  # of k-means, and of how many rows for each centre
 
@@ -114,8 +114,10 @@ class Lists:
     def search(self, Q: np.ndarray, own: np.ndarray, probes: np.ndarray, k: int) -> np.ndarray:
         """Return the k nearest rows of each query, int32."""
         ids = np.full((len(Q), k), -1, np.int32)
-        for start in range(0, len(Q), STRETCH):
-            of = slice(start, start + STRETCH)
+        compared = probes.shape[1] / (len(self.starts) - 1) * self.X.size  # values that a query meets, on average
+        stretch = LEAST * max(1, int(WORK / (compared * LEAST)))
+        for start in range(0, len(Q), stretch):
+            of = slice(start, start + stretch)
             bounds = blocks(len(Q[of]), QUERIES if len(Q) > 8 * QUERIES else 64)
             _search(Q[of], own[of], bounds, probes[of], self.X, self.squares, self.starts, ids[of])
         return ids

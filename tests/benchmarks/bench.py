@@ -82,7 +82,7 @@ class Bench:
             for side in sides:
                 self.warm_up(side, job)
             for seed in range(1, runs + 1):
-                for side in sides:
+                for side in sides if seed % 2 else sides[::-1]:
                     self.run(side, result, caches, seed)
             self.judge(result, caches)
         except timing.FailedError as error:

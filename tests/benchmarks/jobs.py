@@ -56,7 +56,7 @@ JOBS = [
     Job("umap-folder", "UMAP, one folder of 1,400 × 1152", "umap", STUDY, 0, 1, Bar(2.5), Bar(4)),
     Job("tsne-folder", "t-SNE, one folder of 1,400 × 1152", "tsne", STUDY, 0, 1, Bar(1.5), Bar(2.5)),
     Job("umap-few", f"UMAP, {QUICK_FOLDERS} such folders in one command", "umap", STUDY, 0, QUICK_FOLDERS),
-    Job("umap-study", "UMAP, 24 such folders in one command", "umap", STUDY, 0, 24, Bar(15), Bar(25)),
+    Job("umap-study", "UMAP, 24 such folders: one command, 24 plain runs", "umap", STUDY, 0, 24, Bar(15), Bar(25)),
     Job("umap-mnist", "UMAP, MNIST 70,000 × 784, `--pca_dim 50`", "umap", MNIST, 50, 1, Bar(5), Bar(10)),
     Job("tsne-mnist", "t-SNE, MNIST 70,000 × 784, `--pca_dim 50`", "tsne", MNIST, 50, 1, Bar(4.5), Bar(8)),
     Job(

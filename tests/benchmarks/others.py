@@ -2,9 +2,10 @@
 
 python tests/benchmarks/others.py CACHE_DIR [--pca_dim 50] [--programs NAME …]
 
-All start from the same principal components, with 30 neighbours or perplexity 30, euclidean, seed 1, on all cores.
-Each is a process of its own. "Seconds" are those of neighbours and layout, without start-up, and the second time in the
-process where the first one compiles. Quality is as in bench.py: against the original columns of the cache.
+All start from the same principal components, with 30 neighbours (PaCMAP: its own choice) or perplexity 30, euclidean,
+on all cores; umap-learn without a seed, since it would keep to one thread otherwise. Each is a process of its own.
+"Seconds" are those of neighbours and layout, without start-up, and the second time where the first one compiles.
+Quality is as in bench.py: against the original columns of the cache.
 
 Programs that are not installed are left out (none of them but umap-learn and scikit-learn is needed by gpuvis):
 pip install openTSNE pacmap scranpy umapers manifolds-rs
@@ -33,7 +34,7 @@ def gpuvis_umap(X: np.ndarray) -> np.ndarray:
 def umap_learn(X: np.ndarray) -> np.ndarray:
     from umap import UMAP
 
-    return UMAP(n_neighbors=30, min_dist=0.1).fit_transform(X)  # without a seed: on one thread it is slower
+    return UMAP(n_neighbors=30, min_dist=0.1).fit_transform(X)
 
 
 def scranpy_umap(X: np.ndarray) -> np.ndarray:

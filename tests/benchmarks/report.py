@@ -57,7 +57,9 @@ def unsound(told: dict[str, Any], farthest: float) -> str | None:
 def shortfalls(result: Result, smaller: Result | None) -> Iterator[str]:
     """Say where the quality falls short."""
     if result.job.smaller:
-        if smaller and smaller.quality:
+        if not smaller or not smaller.quality:
+            yield f"its quality is held against that of {result.job.smaller}, which was not measured"
+        else:
             found, other = result.mean("ours", "trust"), smaller.mean("ours", "trust")
             if found < other - NEAR_SMALLER:
                 yield f"trust {found:.4f} is more than {NEAR_SMALLER} below {other:.4f}, that of {smaller.job.name}"

@@ -114,6 +114,19 @@ def test_compiled_code_goes_where_it_may_be_written(monkeypatch, tmp_path) -> No
     assert not compiled._keep()
 
 
+def test_what_was_compiled_before_the_last_change_is_forgotten(monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(compiled, "HERE", tmp_path)
+    (tmp_path / "__pycache__").mkdir()
+    for name, written in (("one.py", 100), ("other.py", 300)):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (written, written))
+    for name, written in (("old.nbi", 200), ("new.nbi", 400)):
+        (tmp_path / "__pycache__" / name).touch()
+        os.utime(tmp_path / "__pycache__" / name, (written, written))
+    compiled._forget()
+    assert [path.name for path in (tmp_path / "__pycache__").iterdir()] == ["new.nbi"]
+
+
 def test_nothing_is_compiled_twice(tmp_path) -> None:
     """The second process finds all that the first one compiled."""
     code = "import numpy as np, gpuvis; gpuvis.reduce(np.eye(40, 9, dtype=np.float32), backend='cpu')"

@@ -13,7 +13,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -48,8 +48,21 @@ def _place() -> Path | None:
     raise PermissionError(f"none of {', '.join(map(str, usual))} can be written, nor the system's temporary folders")
 
 
+def _forget() -> None:
+    """Remove what was kept beside our sources before the last of them was written.
+
+    numba looks at the file of a kernel only, but has compiled parts of others with it.
+    """
+    newest = max(path.stat().st_mtime for path in HERE.glob("*.py"))
+    for index in (HERE / "__pycache__").glob("*.nbi"):
+        with suppress(OSError):  # another process was quicker, or it may not be removed
+            if index.stat().st_mtime < newest:
+                index.unlink()
+
+
 def _keep() -> bool:
     """Let numba keep what it compiles, if there is a place; it is read as numba is imported."""
+    _forget()
     try:
         other = _place()
     except PermissionError:

@@ -93,7 +93,7 @@ def scranpy_tsne(X: np.ndarray) -> np.ndarray:
 def manifolds_tsne(X: np.ndarray) -> np.ndarray:
     from manifolds_rs.embeddings import TSNE
 
-    return TSNE(perplexity=30, approx="fft", seed=1).fit_transform(X)
+    return TSNE(perplexity=30.0, approx="fft", seed=1).fit_transform(X)
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ PROGRAMS = {
     "manifolds-rs, UMAP (SGD)": Program(manifolds_sgd, "manifolds_rs"),
     "PaCMAP, another method": Program(pacmap, "pacmap", compiles=True),
     "gpuvis, t-SNE": Program(gpuvis_tsne, "gpuvis", compiles=True),
-    "openTSNE": Program(open_tsne, "openTSNE", compiles=True),
+    "openTSNE": Program(open_tsne, "openTSNE"),
     "scranpy, t-SNE": Program(scranpy_tsne, "scranpy"),
     "manifolds-rs, t-SNE (FFT)": Program(manifolds_tsne, "manifolds_rs"),
     "scikit-learn, t-SNE": Program(scikit_learn, "sklearn"),

@@ -51,6 +51,8 @@ class Request:
         Longest that one step of a map may take, in seconds; None: there is no limit.
     gpu_memory_limit : int or None
         The most bytes of the GPU's memory to use; None: what is free.
+    only_draw : bool, default=False
+        Draw from saved coordinates, and compute nothing.
     """
 
     roots: tuple[Path, ...]
@@ -62,6 +64,7 @@ class Request:
     backend: str = "auto"
     timeout: float | None = None
     gpu_memory_limit: int | None = None
+    only_draw: bool = False
 
     def __post_init__(self) -> None:
         if self.timeout is not None and not 0 < self.timeout < inf:
@@ -80,9 +83,16 @@ class Request:
                 self.page,
                 self.prefix,
                 self.overwrite,
+                self.only_draw,
+                self.root,
             )
             for folder in find(self.roots)
         ]
+
+    @property
+    def root(self) -> Path:
+        """Where the files lie that the pages share, and the front page."""
+        return self.out_dir or Path(os.path.commonpath([os.path.abspath(root) for root in self.roots]))
 
 
 @dataclass

@@ -15,8 +15,8 @@ import click
 from gpuvis import __version__
 from gpuvis.errors import DataError, GpuvisError
 from gpuvis.interrupts import STOPS, Stopped, stop
-from gpuvis.options import COUNT, PATH, SIZE, columns, of_settings, option, settings_of
-from gpuvis.settings import MIN_ROWS, Page
+from gpuvis.options import COUNT, PATH, SIZE, of_page, of_settings, option, page_of, settings_of
+from gpuvis.settings import MIN_ROWS, Settings, Tsne, Umap
 
 
 def _ignore_stops() -> None:
@@ -58,11 +58,11 @@ def main() -> None:
     gpuvis demo demo_cache                      write a small real cache to try things on
     gpuvis reduce demo_cache                    draw its UMAP map
     gpuvis reduce feat_cache_vis --umap --tsne  draw two maps of every cache below a folder
+    gpuvis plot demo_cache --color_by file_name draw the page again, without reducing
     gpuvis plan --rows 5e6 --dim 1152 --gpu-memory 80GiB   say whether a job fits a GPU, and how it would be done
     """
 
 
-_page = Page()
 ITEMSIZES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
 
 
@@ -74,9 +74,7 @@ ITEMSIZES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
 @option("out_prefix", default="vis", show_default=True, help="Start of the outputs' names.")
 @option("out_dir", type=PATH, help="Write the outputs here, under the same relative paths.  [default: beside the cache]")
 @click.option("--overwrite", is_flag=True, help="Compute again, whatever is there.")
-@option("color_by", default=_page.color_by, show_default=True, help="Column of metadata.csv that colours the points.")
-@option("hover", default=",".join(_page.hover), show_default=True, callback=columns,
-         help="Columns shown at the pointer, separated by commas.")
+@of_page
 @option("no_html", is_flag=True, help="Save coordinates only.")
 @click.option("--backend", type=click.Choice(["auto", "gpu", "cpu"]), default="auto", show_default=True,
               help="Where to work.")
@@ -100,12 +98,12 @@ def reduce(folders: tuple[Path, ...], cache_dirs: tuple[Path, ...], quiet: bool,
     if not (folders or cache_dirs):
         raise click.UsageError("name a cache folder, or a folder with cache folders below it")
     from gpuvis import batch  # click answers --help at once; this takes longer
-    from gpuvis.console import Display
 
+    page = page_of(flags)
     request = batch.Request(
         roots=(*folders, *cache_dirs),
         settings=settings_of(flags),
-        page=None if flags["no_html"] else Page(color_by=flags["color_by"], hover=flags["hover"]),
+        page=None if flags["no_html"] else page,
         prefix=flags["out_prefix"],
         overwrite=flags["overwrite"],
         out_dir=flags["out_dir"],
@@ -113,6 +111,50 @@ def reduce(folders: tuple[Path, ...], cache_dirs: tuple[Path, ...], quiet: bool,
         timeout=flags["timeout"],
         gpu_memory_limit=flags["gpu_memory_limit"],
     )
+    _run(request, quiet, verbose)
+
+
+@main.command()
+@click.argument("folders", metavar="[FOLDER]...", nargs=-1, type=PATH)
+@click.option("--cache_dir", "--cache-dir", "cache_dirs", multiple=True, type=PATH,
+              help="The same as FOLDER; may be repeated.")
+@click.option("--umap", is_flag=True, help="Draw the UMAP map only.")
+@click.option("--tsne", is_flag=True, help="Draw the t-SNE map only.")
+@option("out_prefix", default="vis", show_default=True, help="Start of the outputs' names.")
+@option("out_dir", type=PATH, help="The coordinates lie here, under the same relative paths.  [default: beside the cache]")
+@click.option("--overwrite", is_flag=True, help="Replace a page that something else has made.")
+@of_page
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+@click.option("-v", "--verbose", is_flag=True, help="Say what is done, step by step.")
+def plot(folders: tuple[Path, ...], cache_dirs: tuple[Path, ...], quiet: bool, verbose: bool, **flags: Any) -> None:
+    """Draw pages again from saved coordinates, with no reduction.
+
+    FOLDER is a cache folder with coordinates, or a folder with such folders anywhere below it. Any number of rows
+    will do, and the embeddings need not be there: only the nearest neighbours of points are taken from them.
+    """  # fmt: skip
+    if not (folders or cache_dirs):
+        raise click.UsageError("name a cache folder with coordinates, or a folder with such folders below it")
+    from gpuvis import batch
+
+    both = flags["umap"] == flags["tsne"]
+    request = batch.Request(
+        roots=(*folders, *cache_dirs),
+        settings=Settings(umap=Umap() if both or flags["umap"] else None, tsne=Tsne() if both or flags["tsne"] else None),
+        page=page_of(flags),
+        prefix=flags["out_prefix"],
+        overwrite=flags["overwrite"],
+        out_dir=flags["out_dir"],
+        backend="cpu",
+        only_draw=True,
+    )
+    _run(request, quiet, verbose)
+
+
+def _run(request: Any, quiet: bool, verbose: bool) -> None:
+    """Run a batch, show how it goes, and exit with its code."""
+    from gpuvis import batch
+    from gpuvis.console import Display
+
     paths = _Paths()
     with Display(int(verbose) - int(quiet), paths.add) as display:
         report = batch.run(request, display)

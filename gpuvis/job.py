@@ -7,7 +7,7 @@ from functools import cache as once
 from pathlib import Path
 
 from gpuvis import cache, fingerprint, place, tensors
-from gpuvis.errors import GpuvisError
+from gpuvis.errors import CacheError, GpuvisError
 from gpuvis.outcome import Outcome
 from gpuvis.outputs import Action, Outputs
 from gpuvis.settings import Method, Page, Settings
@@ -33,6 +33,10 @@ class Job:
         Start of the outputs' names.
     overwrite : bool
         Compute again whatever is there.
+    only_draw : bool
+        Draw from saved coordinates, whatever they were made of, and compute nothing.
+    root : Path or None
+        Where files lie that pages share; None: beside the page.
     """
 
     folder: Path
@@ -41,6 +45,8 @@ class Job:
     page: Page | None = field(default_factory=Page)
     prefix: str = "vis"
     overwrite: bool = False
+    only_draw: bool = False
+    root: Path | None = None
 
     def outputs(self, method: Method) -> Outputs:
         """Return the files of one map."""
@@ -58,6 +64,8 @@ class Decided:
 
 def decide(job: Job) -> Decided:
     """Look at what is there: maps that are up to date and maps that are refused are settled, others have an action."""
+    if job.only_draw:
+        return _drawn(job)
     actions: dict[Method, Action] = {}
     settled = []
     content = once(lambda: fingerprint.of_cache(job.folder))
@@ -74,6 +82,25 @@ def decide(job: Job) -> Decided:
             settled.append(Outcome(job.folder, "up to date", method, told["rows"], told["columns"]))
         else:
             actions[method] = action
+    return Decided(job, actions, tuple(settled))
+
+
+def _drawn(job: Job) -> Decided:
+    """Have every map drawn whose coordinates are there, unless something else lies in the place of its page."""
+    actions: dict[Method, Action] = {}
+    settled = []
+    for method in job.settings.methods:
+        files = job.outputs(method)
+        try:
+            if files.coords.exists():
+                if not job.overwrite:
+                    files.check_ours(job.page)
+                actions[method] = Action.DRAW
+        except GpuvisError as error:
+            settled.append(Outcome(job.folder, "refused", method, error=error))
+    if not actions and not settled:
+        missing = " or ".join(job.outputs(method).coords.name for method in job.settings.methods)
+        raise CacheError(f"{job.out} has no {missing} to draw; make the map with gpuvis reduce")
     return Decided(job, actions, tuple(settled))
 
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import click
 
-from gpuvis.settings import INITS, OPTIMIZERS, TSNE_METHODS, Settings, Tsne, Umap
+from gpuvis.settings import INITS, OPTIMIZERS, PLOTLYJS, STATIC, THEMES, TSNE_METHODS, Page, Settings, Tsne, Umap
 
 UNITS = {f"{letter}{kind}": base ** (2 + power) for power, letter in enumerate("mgt")
          for kind, base in (("", 1024), ("b", 1000), ("ib", 1024))}  # fmt: skip
-_umap, _tsne = Umap(), Tsne()
+_umap, _tsne, _page = Umap(), Tsne(), Page()
 
 
 def option(name: str, **kwargs: Any) -> Callable[..., Any]:
@@ -102,9 +102,43 @@ _OF_SETTINGS = (
 )
 
 
+_OF_PAGE = (
+    option("color_by", default=_page.color_by, show_default=True, help="Column of metadata.csv that colours the points."),
+    option("hover", default=",".join(_page.hover), show_default=True, callback=columns,
+           help="Columns told first of a point, separated by commas."),
+    option("image_root", metavar="DIR_OR_URL",
+           help="Where the images are that file_name names.  [default: images beside metadata.csv, if they are there]"),
+    click.option("--thumbnails", is_flag=True, help="Put small images into the page, so that it can be sent."),
+    click.option("--neighbors/--no-neighbors", default=None,
+                 help="Show the true nearest neighbours of each point.  [default: up to 10,000 rows]"),
+    click.option("--theme", type=click.Choice(THEMES), default=_page.theme, show_default=True, help="Colours of the page."),
+    click.option("--plotlyjs", type=click.Choice(PLOTLYJS), default=_page.plotlyjs, show_default=True,
+                 help="plotly.js: in each page, one copy at the root of the batch, or from cdn.plot.ly."),
+    click.option("--static", type=click.Choice(STATIC), multiple=True,
+                 help="Draw a picture for papers as well; may be repeated."),
+)  # fmt: skip
+
+
 def of_settings(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options that say what is to be computed."""
     return reduce(lambda made, add: add(made), reversed(_OF_SETTINGS), command)
+
+
+def of_page(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options that say what the page shows."""
+    return reduce(lambda made, add: add(made), reversed(_OF_PAGE), command)
+
+
+def page_of(flags: dict[str, Any]) -> Page:
+    """Return what those options say.
+
+    Raises
+    ------
+    SettingsError
+    """
+    names = ("color_by", "hover", "image_root", "thumbnails", "neighbors", "theme", "plotlyjs")
+    static = tuple(kind for kind in STATIC if kind in flags["static"])
+    return Page(**{name: flags[name] for name in names}, static=static)
 
 
 def settings_of(flags: dict[str, Any]) -> Settings:

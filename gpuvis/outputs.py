@@ -61,6 +61,14 @@ class Outputs:
         """The run record, written last."""
         return self._path("_run.json")
 
+    def static(self, kind: str) -> Path:
+        """Return the path of a picture that is drawn besides the page."""
+        return self._path(f".{kind}")
+
+    def drawn(self, page: Page | None) -> list[Path]:
+        """Return what is drawn for a page: itself, and pictures."""
+        return [self.page, *map(self.static, page.static)] if page else []
+
     def check_free(self) -> None:
         """Check that no folder stands in the place of a file.
 
@@ -110,7 +118,7 @@ class Outputs:
         OutputExistsError
             There are outputs that are not what would be made now.
         """
-        written = (self.coords, self.record, *([self.page] if page else []))
+        written = (self.coords, self.record, *self.drawn(page))
         there = [path for path in written if os.path.exists(path)]  # noqa: PTH110  Path.exists may raise
         if not there:
             return Action.COMPUTE
@@ -122,8 +130,23 @@ class Outputs:
                 f"{there[0]} is there already and {reason}; "
                 "use --overwrite to replace it, or another --out_prefix to keep both"
             )
-        drawn = self.page.exists() and record["outputs"].get(self.page.name) and record["page"] == plain(page)
-        return Action.NOTHING if page is None or drawn else Action.DRAW
+        whole = all(path.exists() and record["outputs"].get(path.name) for path in self.drawn(page))
+        return Action.NOTHING if page is None or (whole and record["page"] == plain(page)) else Action.DRAW
+
+    def check_ours(self, page: Page | None) -> None:
+        """Check that what is to be drawn replaces nothing that was made by something else.
+
+        Raises
+        ------
+        OutputExistsError
+        """
+        sums = (self.read_record() or {}).get("outputs", {})
+        for path in self.drawn(page):
+            if path.exists() and path.name not in sums:
+                raise OutputExistsError(
+                    f"{path} is there already and was made by something else; "
+                    "use --overwrite to replace it, or another --out_prefix to keep both"
+                )
 
     def _stale(
         self, record: dict[str, Any], cache: Path, settings: Settings, content: Callable[[], dict[str, Any]]
@@ -152,9 +175,7 @@ class Outputs:
         sums = record.get("outputs", {})
         if not self.coords.exists():
             return f"{self.coords.name} is missing"
-        for path in (self.coords, self.page):
-            if page is None and path == self.page:
-                continue
+        for path in (self.coords, *self.drawn(page)):
             if path.exists() and path.name not in sums:
                 return f"{path.name} was made by something else"
             if path.exists() and sums[path.name] and fingerprint.of_file(path) != sums[path.name]:
@@ -173,10 +194,9 @@ class Outputs:
         coords: np.ndarray = np.load(self.coords, allow_pickle=False)
         return coords
 
-    def save_page(self, html: str) -> str:
-        """Save the page, and return its SHA-256."""
-        content = html.encode("utf-8")
-        with _saving(self.page) as temporary:
+    def save_drawn(self, path: Path, content: bytes) -> str:
+        """Save the page or a picture, and return its SHA-256."""
+        with _saving(path) as temporary:
             temporary.write_bytes(content)
         return hashlib.sha256(content).hexdigest()
 
@@ -193,7 +213,7 @@ def _shown(value: object) -> object:
 
 def plain(page: Page | None) -> dict[str, Any] | None:
     """Return what a page shows, ready for JSON."""
-    return {**asdict(page), "hover": list(page.hover)} if page else None
+    return {**asdict(page), "hover": list(page.hover), "static": list(page.static)} if page else None
 
 
 @contextmanager

@@ -58,5 +58,7 @@ def caption(record: dict[str, Any]) -> str:
     settings = {key: value for key, value in record["effective"].items() if value is not None}
     title = TITLES[settings.pop("method")]
     size = f"{record['input']['rows']:,} × {record['input']['columns']:,}"
-    told = (f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}" for key, value in settings.items())
-    return " · ".join((title, size, *told, record["backend"]["name"].upper()))
+    told = [f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}" for key, value in settings.items()]
+    cached = record["input"].get("info", {}).get("timestamp")
+    dated = [f"cache of {cached}"] if cached else []
+    return " · ".join((title, size, *told, record["backend"]["name"].upper(), *dated))

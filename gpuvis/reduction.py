@@ -176,6 +176,29 @@ def embed(prepared: Prepared, method: Method, backend: Backend, steps: Steps) ->
     return Reduction(method, coords, done, (*notes, *drawn.notes), prepared.variance_kept, *how)
 
 
+def nearest(X: Any, metric: str, count: int, backend: Backend, known: tuple[Plan, float]) -> np.ndarray:
+    """Return the rows nearest to each row in the original space, exactly, the nearest first.
+
+    Parameters
+    ----------
+    X : torch.Tensor or array of shape (N, D)
+    metric : str
+    count : int
+        How many for each row; less than N.
+    backend : Backend
+    known : tuple
+        What `plan` gave, and the largest value in size.
+
+    Returns
+    -------
+    ndarray of shape (N, count), integer
+    """
+    planned, largest = known
+    with _memory_reported("neighbours in the original space", tuple(X.shape), planned), backend.working(planned):
+        whole = backend.as_array(X, matrix.scale(largest, backend.SAFE))
+        return backend.nearest(whole, metric, count + 1)[:, 1:]
+
+
 def _take(prepared: Prepared, method: Method, backend: Backend, steps: Steps) -> tuple[Array, Any]:
     """Return what the layout of one map starts from; graphs and the matrix go with the last map that needs them."""
     planned = prepared.plan.graphs

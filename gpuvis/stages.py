@@ -5,33 +5,32 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, nullcontext, suppress
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpuvis import cache as caches
-from gpuvis import fingerprint, place, record
+from gpuvis import drawing, fingerprint, place, record
 from gpuvis.backends.base import Backend
-from gpuvis.errors import CacheError
-from gpuvis.folders import TABLE
+from gpuvis.errors import CacheError, GpuvisError
 from gpuvis.interrupts import held_back
 from gpuvis.job import Decided, Job, decide
 from gpuvis.outcome import Outcome, failure
-from gpuvis.outputs import Action, plain
-from gpuvis.settings import Method, Page, Settings
+from gpuvis.outputs import Action
+from gpuvis.settings import Method, Settings
 from gpuvis.steps import Steps
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas as pd
 
     from gpuvis.backends.base import Plan
     from gpuvis.cache import Cache
     from gpuvis.reduction import Reduction
 
 logger = logging.getLogger(__name__)
+NEAREST = 10  # rows of the original space that the page tells of each point
 
 Chosen = tuple[Backend, str]  # and the reason for it
 Saving = AbstractContextManager[None]  # within which a page is written
@@ -129,7 +128,7 @@ def maps(job: Job, found: Found, chosen: Chosen, steps: Steps) -> Generator[Fini
     yield from map(settled, found.decided.settled)
     for method, action in found.decided.actions.items():
         if action is Action.DRAW:
-            yield partial(_draw_again, job, method, steps.apart("draw"))
+            yield _again(job, method, chosen[0], steps)
     if isinstance(found.source, Exception):
         raise found.source
     if found.source:
@@ -160,7 +159,7 @@ def _compute(job: Job, source: Source, chosen: Chosen, steps: Steps) -> Iterator
             raise CacheError(f"{job.folder}: the cache was written again while it was read; run again")
         run = record.of_run(source.told, settings, done, *chosen)
         run["steps"] = {**source.steps, **done.steps}
-        return _save(job, source.cache.table, run, done, (start, steps))
+        return _save(job, source, run, done, (start, steps), chosen[0])
 
     for method in settings.methods:
         try:
@@ -171,68 +170,98 @@ def _compute(job: Job, source: Source, chosen: Chosen, steps: Steps) -> Iterator
         start = time.perf_counter()
 
 
-def _save(job: Job, table: pd.DataFrame, run: dict[str, Any], done: Reduction, clock: tuple[float, Steps]) -> Finish:
+def _save(
+    job: Job, source: Source, run: dict[str, Any], done: Reduction, clock: tuple[float, Steps], backend: Backend
+) -> Finish:
     """Save the coordinates first: they are safe whatever becomes of the page."""
     files, (start, steps) = job.outputs(done.method), clock
     with steps("save"), held_back():  # coordinates without their record would be refused by the next run
         run["outputs"] = {files.coords.name: files.save_coords(done.coords)}
         if job.page:
-            run["outputs"][files.page.name] = None  # it may be replaced, and is not drawn yet
+            run["outputs"] |= {path.name: None for path in files.drawn(job.page)}  # not drawn yet, and may be replaced
         elif files.page.exists() and job.overwrite:
             files.page.unlink()
             logger.warning("%s: %s showed an earlier map and was removed", job.folder, files.page.name)
         files.save_record(run)
     run["steps"] |= steps.of("save")
     rows, columns = run["input"]["rows"], run["input"]["columns"]
-    seconds, paths = time.perf_counter() - start, (files.coords, files.record)
-    saved = Outcome(job.folder, "written", done.method, rows, columns, seconds, paths)
+    paths = (files.coords, files.record)
     if not job.page:
-        return settled(saved)
-    draw = partial(_draw, job, done.method, (done.coords, table), run, steps.apart("draw"))
-    return partial(_finish, saved, draw)
+        return settled(Outcome(job.folder, "written", done.method, rows, columns, time.perf_counter() - start, paths))
+    near = _nearest(job, source.cache.embeddings, done.effective["metric"], (backend, source.known), steps)
+    run["steps"] |= steps.of("nearest")
+    saved = Outcome(job.folder, "written", done.method, rows, columns, time.perf_counter() - start, paths)
+    shown = drawing.Shown(done.coords, source.cache.table, near)
+    return partial(_finish, saved, partial(drawing.draw, job, done.method, shown, run, steps.apart("draw")))
 
 
-def _finish(saved: Outcome, draw: Callable[[Saving], Path], saving: Saving) -> Outcome:
+def _finish(saved: Outcome, draw: Callable[[Saving], tuple[Path, ...]], saving: Saving) -> Outcome:
     start = time.perf_counter()
     try:
         coords, record = saved.paths
-        told = replace(saved, paths=(coords, draw(saving), record))
+        told = replace(saved, paths=(coords, *draw(saving), record))
     except Exception as error:  # noqa: BLE001
         told = replace(saved, result="not drawn", error=failure(saved.folder, error).error)
     return replace(told, seconds=(saved.seconds or 0) + time.perf_counter() - start)
 
 
-def _draw_again(job: Job, method: Method, steps: Steps, saving: Saving) -> Outcome:
-    from gpuvis import table
-
-    files, start = job.outputs(method), time.perf_counter()
+def _again(job: Job, method: Method, backend: Backend, steps: Steps) -> Finish:
+    """Draw a map from its saved coordinates."""
+    start = time.perf_counter()
     try:
-        told = files.read_record() or {}
-        _draw(job, method, (files.load_coords(), table.read(job.folder / TABLE)), told, steps, saving)
+        found = drawing.saved(job, method)
+        near = None
+        if job.page and job.page.wants_neighbors(len(found.coords)):
+            near = _nearest_again(job, method, len(found.coords), backend, steps)
     except Exception as error:  # noqa: BLE001
-        return failure(job.folder, error, method)
-    rows, columns = (told["input"][key] for key in ("rows", "columns"))
-    seconds = time.perf_counter() - start
-    return Outcome(job.folder, "drawn again", method, rows, columns, seconds, (files.page, files.record))
+        return settled(failure(job.folder, error, method))
+    run = job.outputs(method).read_record()
+    if run:
+        run["steps"] |= steps.of("nearest")
+    draw = partial(drawing.draw, job, method, replace(found, neighbors=near), run, steps.apart("draw"))
+
+    def finish(saving: Saving) -> Outcome:
+        try:
+            paths = draw(saving)
+        except Exception as error:  # noqa: BLE001
+            return failure(job.folder, error, method)
+        record = (job.outputs(method).record,) if run else ()
+        columns = run["input"]["columns"] if run else None
+        seconds = time.perf_counter() - start
+        return Outcome(job.folder, "drawn again", method, len(found.coords), columns, seconds, (*paths, *record))
+
+    return finish
 
 
-def _draw(
-    job: Job,
-    method: Method,
-    shown: tuple[np.ndarray, pd.DataFrame],
-    run: dict[str, Any],
-    steps: Steps,
-    saving: Saving,
-) -> Path:
-    from gpuvis.page import figure
+def _nearest_again(job: Job, method: Method, rows: int, backend: Backend, steps: Steps) -> np.ndarray | None:
+    """Return the neighbours for a map that is drawn again; None, with a note, if the cache is not there any more."""
+    from gpuvis import reduction
 
-    files, page = job.outputs(method), job.page or Page()
-    with ExitStack() as until_saved:
-        with steps("draw"):
-            html, notes = figure.draw(*shown, page, record.caption(run))
-            until_saved.enter_context(saving)
-            run["outputs"][files.page.name] = files.save_page(html)
-        files.save_record({**run, "page": plain(page), "steps": {**run["steps"], **steps.of("draw")}})
-    for note in notes:
-        logger.warning("%s: %s", job.folder, note)
-    return files.page
+    try:
+        cache = caches.read(job.folder, backend.read_table, backend.read_tensor)
+        if len(cache.embeddings) != rows:
+            raise CacheError(f"it has {len(cache.embeddings)} rows, and the map {rows}")
+        settings = job.settings.only(method)
+        largest = cache.verify()
+        known = reduction.plan(cache.embeddings, settings, backend, largest), largest
+    except GpuvisError as error:
+        level = logging.WARNING if job.page and job.page.neighbors else logging.INFO
+        logger.log(level, "%s: no neighbours: %s", job.folder, error)
+        return None
+    told = job.outputs(method).read_record() or {}
+    metric = told.get("effective", {}).get("metric") or getattr(settings, method).metric
+    return _nearest(job, cache.embeddings, metric, (backend, known), steps)
+
+
+def _nearest(job: Job, X: Any, metric: str, how: tuple[Backend, tuple[Plan, float]], steps: Steps) -> np.ndarray | None:
+    """Return the rows nearest to each in the original space, if the page is to show them and they can be found."""
+    from gpuvis import reduction
+
+    if job.page is None or not job.page.wants_neighbors(len(X)) or len(X) < 2:
+        return None
+    try:
+        with steps("nearest"):
+            return reduction.nearest(X, metric, min(NEAREST, len(X) - 1), *how)
+    except Exception as error:  # noqa: BLE001  the map is whole without them
+        logger.warning("%s: no neighbours: %s", job.folder, failure(job.folder, error).error)
+        return None

@@ -127,6 +127,9 @@ class Backend(Protocol):
     def neighbors(self, X: Array, plan: Any) -> Graph:
         """Return the neighbour graph."""
 
+    def nearest(self, X: Array, metric: str, k: int) -> np.ndarray:
+        """Return the k rows nearest to each row of what `as_array` gave, exactly, the row itself first."""
+
     def start(self, X: Array, asked: Umap | Tsne) -> Array:
         """Return what a layout needs of a matrix besides its graph."""
 

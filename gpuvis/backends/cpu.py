@@ -136,6 +136,20 @@ def neighbors(X: np.ndarray, plan: Search) -> Graph:
     return cpu_libraries.neighbors(as_array(X), plan.k, plan.metric, plan.seed)
 
 
+def nearest(X: np.ndarray, metric: str, k: int) -> np.ndarray:
+    """Return the k rows nearest to each row, exactly, the row itself first."""
+    if metric in cpu_plan.SEARCHED:
+        from gpuvis.backends import cpu_neighbors
+
+        graph = cpu_neighbors.search(X, k, metric, 0, exact=True)
+    else:
+        from gpuvis.backends import cpu_libraries
+
+        graph = cpu_libraries.nearest(X, k, metric)
+    found: np.ndarray = graph.indices
+    return found
+
+
 def start(X: np.ndarray, asked: Umap | Tsne) -> np.ndarray:
     """Return what a layout needs of a matrix besides its graph: its first two principal components."""
     if isinstance(asked, Umap) and asked.library:

@@ -63,7 +63,7 @@ def _measure(X: Any, real: Any, scaled: bool, order: Any, ids: Any, graph: Any, 
                 insert(distance, order[j], far[1 : t + 2], near[1 : t + 2])
 
 
-def search(X: np.ndarray, k: int, metric: str, seed: int) -> Graph:
+def search(X: np.ndarray, k: int, metric: str, seed: int, exact: bool = False) -> Graph:
     """Find the nearest neighbours of every row.
 
     Parameters
@@ -74,6 +74,8 @@ def search(X: np.ndarray, k: int, metric: str, seed: int) -> Graph:
     metric : {"euclidean", "cosine", "correlation"}
     seed : int
         Of the clustering.
+    exact : bool, default=False
+        Compare every pair, however many there are.
 
     Returns
     -------
@@ -82,7 +84,7 @@ def search(X: np.ndarray, k: int, metric: str, seed: int) -> Graph:
         found, on a sample.
     """
     take = _taker(X, metric)
-    if len(X) <= EXACT_ROWS:
+    if exact or len(X) <= EXACT_ROWS:
         whole = take(slice(None))
         lists = Lists(whole, _squares(whole, metric), blocks(len(whole), CHUNK))
         ids, told = lists.search_all(np.arange(len(whole)), k - 1), {"engine": "exact", "recall": 1.0}

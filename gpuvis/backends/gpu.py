@@ -167,6 +167,12 @@ def neighbors(X: Any, plan: GraphPlan) -> Graph:
     return gpu_graph.build(X, plan)
 
 
+def nearest(X: cupy.ndarray, metric: str, k: int) -> np.ndarray:
+    """Return the k rows nearest to each row, exactly, the row itself first."""
+    found: np.ndarray = cupy.asnumpy(gpu_graph.build(X, GraphPlan(metric, k, "exact")).indices)
+    return found
+
+
 def start(X: Any, asked: Umap | Tsne) -> cupy.ndarray:
     """Return what a layout needs of a matrix besides its graph, so that the matrix can go.
 

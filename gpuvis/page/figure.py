@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import html
 import re
 from functools import cache as once
@@ -10,46 +11,50 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import plotly.graph_objects as go
-from plotly.io import to_html
-from plotly.offline import get_plotlyjs
+from plotly.offline import get_plotlyjs, get_plotlyjs_version
 
-from gpuvis.folders import COLUMNS
-from gpuvis.page import palette
+from gpuvis.page import columns, painting, picture, sample
+from gpuvis.page.columns import Column
+from gpuvis.page.images import Images
+from gpuvis.page.pack import Pack, compressed
 from gpuvis.settings import Page
 
 if TYPE_CHECKING:
     import pandas as pd
 
-LABELS = ("ground_truth_word_label", "ground_truth_num_label")
-BLANK, GREY = "(blank)", "#bbbbbb"
-MOST_POINTS = 1_000_000  # a browser draws no more of them in reasonable time
-SVG_POINTS = 10_000  # up to here vector graphics are quick, and need no WebGL
-LEGEND_CLASSES = 200  # above this, a trace for each class is slow and a legend of them unreadable
-SCALE_VALUES = 256  # a column with more different numbers is drawn on a scale, not as classes
-
-Trace = dict[str, Any]  # as plotly.js takes it
-CONFIG = {
-    "displaylogo": False,
-    "responsive": True,
-    "scrollZoom": True,
-    "showSendToCloud": False,  # Plotly 7 shows that button unless told not to
-    "modeBarButtons": [["toImage"], ["pan2d", "zoom2d", "select2d", "lasso2d"], ["resetScale2d"]],
-}
+WHOLE_ROWS = 250_000  # up to which coordinates are sent as they are; above, in 65,536 steps along each axis
+STEPS = (1 << 16) - 1
+NEIGHBORS_BYTES = 48 << 20  # of their numbers before compression; above, they are left out
+SCRIPTS = ("data", "map", "overlay", "panel", "legend", "find", "select", "main")
+CDN_HOST = "https://cdn.plot.ly"
 
 
-def draw(coords: np.ndarray, table: pd.DataFrame, page: Page, caption: str) -> tuple[str, list[str]]:
+def draw(
+    coords: np.ndarray,
+    table: pd.DataFrame,
+    page: Page,
+    caption: str,
+    neighbors: np.ndarray | None = None,
+    images: Images | None = None,
+    plotly_js: str | None = None,
+) -> tuple[str, list[str]]:
     """Draw a map.
 
     Parameters
     ----------
-    coords : ndarray of shape (N, 2)
+    coords : ndarray of shape (N, 2), float32
     table : pandas.DataFrame with N rows
         All strings; row i describes point i.
     page : Page
         What to show.
     caption : str
         One line that says what the map is.
+    neighbors : ndarray of shape (N, k), optional
+        The rows nearest to each in the original space, nearest first.
+    images : Images, optional
+        Where the images are.
+    plotly_js : str, optional
+        The address of plotly.js as the page is to load it; None: the page holds it.
 
     Returns
     -------
@@ -58,172 +63,122 @@ def draw(coords: np.ndarray, table: pd.DataFrame, page: Page, caption: str) -> t
     notes : list of str
         Where the page differs from what was asked.
     """
-    coords, table, caption = _sample(coords, table, caption)
-    hover = [name for name in page.hover if name in table]
     notes = [f"--hover column {name!r} is not in metadata.csv" for name in page.hover if name not in table]
-    column, more = _color_column(table, page.color_by)
-    plot = to_html(
-        {"data": _traces(coords, table, hover, column), "layout": _layout(column)},
-        config=CONFIG,
-        include_plotlyjs=False,
-        full_html=False,
-        div_id="gpuvis-map",
-        default_height="100%",
-        validate=False,  # it takes longer than all the rest
-    )
-    template, plotly_js = _surroundings()
-    parts = {"caption": html.escape(caption), "plotly.js": plotly_js, "plot": plot}
-    return re.sub(r"\{\{(.+?)\}\}", lambda mark: parts[mark[1]], template), notes + more
-
-
-@once
-def _surroundings() -> tuple[str, str]:
-    """Return what surrounds the figure, and plotly.js, which are the same for every page."""
-    return resources.files("gpuvis.page").joinpath("page.html").read_text(encoding="utf-8"), get_plotlyjs()
-
-
-def _sample(coords: np.ndarray, table: pd.DataFrame, caption: str) -> tuple[np.ndarray, pd.DataFrame, str]:
-    """Return as many points as can be drawn; the table's index tells their rows."""
-    table = table.reset_index(drop=True)
-    if len(coords) <= MOST_POINTS:
-        return coords, table, caption
-    keep = np.sort(np.random.default_rng(0).choice(len(coords), MOST_POINTS, replace=False))
-    return coords[keep], table.iloc[keep], f"{caption} · {MOST_POINTS:,} of {len(coords):,} points shown"
-
-
-def _color_column(table: pd.DataFrame, asked: str) -> tuple[str | None, list[str]]:
-    """Find the column to colour by: the one asked for, or else the labels."""
-    for name in (asked, *LABELS):
-        if name in table and bool((table[name] != "").any()):
-            return name, [] if name == asked else [f"--color_by column {asked!r} {_lack(table, asked)}: {name} is used"]
-    return None, [f"--color_by column {asked!r} {_lack(table, asked)}, and there are no labels: one colour is used"]
-
-
-def _lack(table: pd.DataFrame, column: str) -> str:
-    return "is blank in every row" if column in table else "is not in metadata.csv"
-
-
-def _traces(coords: np.ndarray, table: pd.DataFrame, hover: list[str], column: str | None) -> list[Trace]:
-    if column is None:
-        return [_trace(coords, table, hover, np.arange(len(coords)), palette.colors(1)[0])]
-    values = table[column].to_numpy(object)
-    # The usual columns name classes and files, however many numbers they hold.
-    numbers = None if column in COLUMNS else _scale(values)
-    if numbers is not None:
-        return _measured(coords, table, list(dict.fromkeys((column, *hover))), numbers)
-    order = _order(table, column)
-    codes = np.array([order[value] for value in values.tolist()])
-    colors = np.array(palette.colors(max(order.values()) + 1))
-    if len(order) > LEGEND_CLASSES:
-        shown = list(dict.fromkeys((column, *hover)))
-        return [_trace(coords, table, shown, np.arange(len(coords)), colors[codes].tolist())]
-    return [
-        _trace(coords, table, hover, rows, colors[k], f"{_text(name or BLANK)} ({len(rows):,})")
-        for name, k in order.items()
-        for rows in [np.flatnonzero(codes == k)]
-    ]
-
-
-def _order(table: pd.DataFrame, column: str) -> dict[str, int]:
-    """Give each class its number, in the order of the legend.
-
-    A class keeps its own number where it has one, and with it its colour, also where other classes are missing.
-    """
-    names = table[column]
-    told = "ground_truth_num_label" if column == "ground_truth_word_label" else column
-    if told in table:
-        pairs = set(zip(names.tolist(), table[told].tolist(), strict=True))
-        numbers = {name: int(number) for name, number in pairs if number.isdecimal() and len(number) < 5}
-        if len(pairs) == len(numbers) == len(set(numbers.values())) and max(numbers.values()) < palette.MOST:
-            return dict(sorted(numbers.items(), key=lambda item: item[1]))
-    return {name: k for k, name in enumerate(palette.in_order(names))}
-
-
-def _scale(values: np.ndarray) -> np.ndarray | None:
-    """Return the values as numbers, blanks as NaN, if they are measurements rather than the names of classes."""
-    told = values != ""
-    try:
-        numbers = np.where(told, values, "nan").astype(np.float64)
-    except ValueError:
-        return None
-    if not np.isfinite(numbers[told]).all():
-        return None
-    return numbers if np.any(numbers[told] % 1) or len(np.unique(numbers[told])) > SCALE_VALUES else None
-
-
-def _measured(coords: np.ndarray, table: pd.DataFrame, shown: list[str], numbers: np.ndarray) -> list[Trace]:
-    """Return the points on a scale, and those without a number in grey beneath them."""
-    told, blank = np.flatnonzero(np.isfinite(numbers)), np.flatnonzero(np.isnan(numbers))
-    trace = _trace(coords, table, shown, told, _packed(numbers[told]))
-    bar = {"title": {"text": _text(shown[0])}}
-    scale = {"colorbar": bar, **go.scatter.Marker(colorscale="Viridis", showscale=True).to_plotly_json()}
-    trace["marker"] = dict(sorted({**trace["marker"], **scale}.items()))
-    beneath = [_trace(coords, table, shown, blank, GREY, f"{BLANK} ({len(blank):,})")] if len(blank) else []
-    return [*beneath, trace]
-
-
-def _trace(
-    coords: np.ndarray, table: pd.DataFrame, hover: list[str], rows: np.ndarray, color: Any, name: str | None = None
-) -> Trace:
-    size, opacity = _marker(len(coords))
-    template, fields = _hover(table, hover, rows)
-    return {
-        "customdata": fields,
-        "hovertemplate": template,
-        "marker": {"color": color, "line": {"width": 0}, "opacity": opacity, "size": size},
-        "mode": "markers",
-        "name": name or "",
-        "showlegend": name is not None,
-        "x": _packed(coords[rows, 0]),
-        "y": _packed(coords[rows, 1]),
-        "type": "scatter" if len(coords) <= SVG_POINTS else "scattergl",
+    wanted, more = painting.chosen(table, page.color_by)
+    made = columns.of_table(table, wanted)
+    painted = painting.of_column(coords, next((column for column in made if column.name == wanted), None))
+    pack, rows = Pack(), sample.rows(coords, painted.column.codes if painted.column else np.empty(0, np.uint8))
+    header = {
+        "caption": caption,
+        "total": len(coords),
+        "shown": len(coords) if rows is None else len(rows),
+        "rows": None if rows is None else pack.numbers(rows.astype(np.uint32)),
+        "coords": _coords(pack, coords if rows is None else coords[rows]),
+        "columns": _columns(pack, made, rows),
+        "colorBy": wanted,
+        "hover": [name for name in page.hover if name in table],
+        "scale": painting.scale(),
+        "theme": page.theme,
+        "imageRoot": images.link if images else None,
     }
+    if neighbors is not None and rows is None and neighbors.size * 4 <= NEIGHBORS_BYTES:
+        kind = np.uint16 if len(coords) <= 1 << 16 else np.uint32
+        header["neighbors"] = {"k": neighbors.shape[1], "ids": pack.numbers(neighbors.astype(kind).T.ravel())}
+    elif neighbors is not None:
+        notes.append(f"the nearest neighbours of {len(coords):,} rows are too large for the page and were left out")
+    sheets = images.sheets if images else None
+    if sheets:
+        header["thumbnails"] = {
+            "across": sheets.across,
+            "places": pack.numbers((sheets.places if rows is None else sheets.places[rows]).astype(np.uint32)),
+        }
+    parts = {
+        "policy": _policy(plotly_js),
+        "title": html.escape(caption),
+        "icon": picture.small(coords[painted.order], painted.rgb[painted.order]),
+        "style": _surroundings()["page.css"],
+        "data": pack.sealed(header),
+        "thumbnails": "".join(_held(f"thumbnails-{k}", file) for k, file in enumerate(sheets.files if sheets else [])),
+        "plotly.js": _plotly(plotly_js),
+        "script": _surroundings()["script"],
+    }
+    return re.sub(r"\{\{(.+?)\}\}", lambda mark: parts[mark[1]], _surroundings()["page.html"]), notes + more
 
 
-def _packed(numbers: np.ndarray) -> dict[str, str]:
-    """Return floating-point numbers as plotly.js reads them at once."""
-    return {"dtype": f"f{numbers.itemsize}", "bdata": base64.b64encode(numbers.tobytes()).decode("ascii")}
+def _coords(pack: Pack, coords: np.ndarray) -> list[dict[str, Any]]:
+    if len(coords) <= WHOLE_ROWS:
+        return [pack.numbers(axis.astype(np.float32)) for axis in coords.T]
+    found = []
+    for axis in coords.T.astype(np.float64):
+        low, step = float(axis.min()), float(np.ptp(axis)) / STEPS or 1.0
+        found.append({**pack.numbers(np.round((axis - low) / step).astype(np.uint16)), "low": low, "step": step})
+    return found
 
 
-def _hover(table: pd.DataFrame, hover: list[str], rows: np.ndarray) -> tuple[str, list[tuple[Any, ...]]]:
-    """Return the text shown over a point. What is the same for all of them is written into it only once."""
-    lines, fields = ["row: %{customdata[0]}"], [table.index[rows].tolist()]
-    for name in hover:
-        values = table[name].iloc[rows].tolist()
-        if len(set(values)) == 1:
-            value = _text(values[0]).replace("{", "&#123;")
+def _columns(pack: Pack, made: list[Column], rows: np.ndarray | None) -> list[dict[str, Any]]:
+    """Return what the browser is told of each column. Codes that follow from those of another are not sent."""
+    found: list[dict[str, Any]] = []
+    for number, column in enumerate(made):
+        told: dict[str, Any] = {"name": column.name, "scale": column.is_scale}
+        if not column.values:
+            texts = column.texts if rows is None else column.texts.iloc[rows]
+            found.append({**told, "texts": pack.texts(texts.tolist())})
+            continue
+        told |= {"values": column.values, "colors": column.colors, "families": column.families}
+        for other, leader in enumerate(made[:number]):
+            which = columns.follows(column, leader) if leader.values and "codes" in found[other] else None
+            if which is not None:
+                told |= {"leader": other, "which": which.tolist()}
+                break
         else:
-            value = f"%{{customdata[{len(fields)}]}}"
-            fields.append([_text(v) for v in values])
-        lines.append(f"{_text(name).replace('{', '&#123;')}: {value}")
-    return "<br>".join(lines) + "<extra></extra>", list(zip(*fields, strict=True))
+            told["codes"] = pack.numbers(column.codes if rows is None else column.codes[rows])
+        found.append(told)
+    return found
 
 
-def _text(value: str) -> str:
-    """Escape a value: Plotly reads a small subset of HTML in names and hover texts."""
-    return html.escape(value, quote=False)
+def _policy(plotly_js: str | None) -> str:
+    """Return what the page may load: images, and plotly.js if it is elsewhere; it can send nothing anywhere."""
+    scripts = "" if plotly_js is None else f" {CDN_HOST}" if plotly_js.startswith("https:") else " 'self' file:"
+    return (
+        f"default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'{scripts}; style-src 'unsafe-inline'; "
+        "img-src data: blob: file: http: https:; worker-src blob:"
+    )
 
 
-def _marker(points: int) -> tuple[float, float]:
-    for most, size, opacity in ((500, 9, 0.9), (5_000, 6, 0.85), (20_000, 4, 0.8), (100_000, 3, 0.7)):
-        if points <= most:
-            return size, opacity
-    return 2, 0.5
+def _plotly(address: str | None) -> str:
+    """Return what gives the page plotly.js."""
+    if address is None:
+        return _held("plotly", _plotly_packed())
+    check = ""
+    if address.startswith("https:"):
+        digest = base64.b64encode(hashlib.sha256(get_plotlyjs().encode()).digest()).decode()
+        check = f' integrity="sha256-{digest}" crossorigin="anonymous"'
+    return f'<script src="{html.escape(address)}"{check}></script>'
+
+
+def _held(name: str, content: str) -> str:
+    return f'<script type="application/octet-stream" id="{name}">{content}</script>'
 
 
 @once
-def _layout(column: str | None) -> dict[str, Any]:
-    """Return the layout with Plotly's template "none" filled in."""
-    axis = {"visible": False, "showgrid": False, "zeroline": False}
-    asked = {
-        "template": "none",
-        "xaxis": axis,
-        "yaxis": {**axis, "scaleanchor": "x"},
-        "hovermode": "closest",
-        "dragmode": "pan",
-        "margin": {"l": 8, "r": 8, "t": 36, "b": 8},
-        "legend": {"title": {"text": _text(column or "")}, "itemsizing": "constant"},
-        "hoverlabel": {"align": "left", "bgcolor": "white", "font": {"color": "#222"}},
-    }
-    layout: dict[str, Any] = go.Figure(layout=asked).to_dict()["layout"]
-    return layout
+def _plotly_packed() -> str:
+    return compressed(get_plotlyjs().encode())
+
+
+@once
+def _surroundings() -> dict[str, str]:
+    """Return what surrounds the figure, which is the same for every page."""
+    folder = resources.files("gpuvis.page")
+    read = {name: folder.joinpath(name).read_text(encoding="utf-8") for name in ("page.html", "page.css")}
+    scripts = [folder.joinpath(f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS]
+    return {**read, "script": "\n".join(scripts)}
+
+
+def plotly_file() -> tuple[str, str]:
+    """Return the name and the content of plotly.js, for pages that share it."""
+    return f"plotly-{get_plotlyjs_version()}.min.js", get_plotlyjs()
+
+
+def plotly_cdn() -> str:
+    """Return where plotly's makers keep this version of it."""
+    return f"{CDN_HOST}/{plotly_file()[0]}"

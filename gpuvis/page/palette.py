@@ -8,7 +8,7 @@ Oklab (Ottosson 2020), where equal distances look about equal. So colour k never
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy as np
 OKABE_ITO = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#999999")
 GRID_STEPS = 17  # per channel: 4,913 colours, of which those neither too light nor too dark are used
 MOST = 4_000  # so many are different at least
+GOLDEN = (5**0.5 - 1) / 2
 LIGHTNESS = (0.40, 0.88)  # Oklab L; readable on white
 
 
@@ -23,6 +24,19 @@ def colors(count: int) -> list[str]:
     """Return `count` colours as hexadecimal strings, all different up to `MOST`, then from the start again."""
     order = _order(count)
     return [order[k % len(order)] for k in range(count)]
+
+
+def families(parents: Sequence[int], members: Sequence[int]) -> list[str]:
+    """Return a colour for each class: one hue for each parent, shades of it for its members.
+
+    Both are numbers, and the colour depends on them alone: hues and shades follow the golden section, by which any
+    few numbers in a row lie well apart (Knuth, The Art of Computer Programming 3, 6.4).
+    """
+    hue = 2 * np.pi * (np.asarray(parents) * GOLDEN % 1)
+    shade = np.asarray(members) * GOLDEN % 1
+    lightness, chroma = 0.45 + 0.4 * shade, 0.17 - 0.08 * (np.asarray(members) * GOLDEN**2 % 1)
+    lab = np.stack([lightness, chroma * np.cos(hue), chroma * np.sin(hue)], -1)
+    return ["#{:02x}{:02x}{:02x}".format(*rgb) for rgb in _srgb(lab)]
 
 
 def in_order(names: Iterable[str]) -> list[str]:
@@ -54,13 +68,24 @@ def _grid() -> np.ndarray:
     return grid[(light > LIGHTNESS[0]) & (light < LIGHTNESS[1])]
 
 
+# Linear sRGB to cone responses, and their cube roots to Oklab (bottosson.github.io/posts/oklab).
+TO_LMS = np.array([[0.4122214708, 0.5363325363, 0.0514459929], [0.2119034982, 0.6806995451, 0.1073969566],
+                   [0.0883024619, 0.2817188376, 0.6299787005]])  # fmt: skip
+TO_LAB = np.array([[0.2104542553, 0.7936177850, -0.0040720468], [1.9779984951, -2.4285922050, 0.4505937099],
+                   [0.0259040371, 0.7827717662, -0.8086757660]])  # fmt: skip
+
+
 def _oklab(rgb: np.ndarray) -> np.ndarray:
-    """Turn sRGB of shape (n, 3), 0 to 255, into Oklab (matrices of bottosson.github.io/posts/oklab)."""
+    """Turn sRGB of shape (n, 3), 0 to 255, into Oklab."""
     c = rgb / 255
     linear = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
-    to_lms = [[0.4122214708, 0.5363325363, 0.0514459929], [0.2119034982, 0.6806995451, 0.1073969566],
-              [0.0883024619, 0.2817188376, 0.6299787005]]  # fmt: skip
-    to_lab = [[0.2104542553, 0.7936177850, -0.0040720468], [1.9779984951, -2.4285922050, 0.4505937099],
-              [0.0259040371, 0.7827717662, -0.8086757660]]  # fmt: skip
-    lab: np.ndarray = np.cbrt(linear @ np.transpose(to_lms)) @ np.transpose(to_lab)
+    lab: np.ndarray = np.cbrt(linear @ TO_LMS.T) @ TO_LAB.T
     return lab
+
+
+def _srgb(lab: np.ndarray) -> np.ndarray:
+    """Turn Oklab into sRGB, whole numbers from 0 to 255; what has no such colour gets the nearest on each channel."""
+    linear = np.clip((lab @ np.linalg.inv(TO_LAB).T) ** 3 @ np.linalg.inv(TO_LMS).T, 0, 1)
+    c = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
+    rgb: np.ndarray = np.round(c * 255).astype(np.int64)
+    return rgb

@@ -87,7 +87,9 @@ def pynndescent(X: np.ndarray, k: int) -> np.ndarray:
 
 
 def ours(X: np.ndarray, k: int) -> np.ndarray:
-    return import_module(OURS).search(X, k, "euclidean", 1).indices
+    threads = import_module("gpuvis.machine").cpu_threads()
+    with import_module("gpuvis.backends.compiled").threads(threads):  # as in a run: else BLAS has threads of its own
+        return import_module(OURS).search(X, k, "euclidean", 1).indices
 
 
 OURS = "gpuvis.backends.cpu_neighbors"

@@ -1,0 +1,156 @@
+"""A map whose coordinates are saved becomes a page, and pictures."""
+
+from __future__ import annotations
+
+import logging
+import os
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gpuvis import atomic, record
+from gpuvis.errors import CacheError, OutputError
+from gpuvis.folders import TABLE
+from gpuvis.job import Job
+from gpuvis.outputs import plain
+from gpuvis.settings import URLS, Method, Page
+from gpuvis.steps import Steps
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from gpuvis.page.images import Images
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """What a page shows.
+
+    Attributes
+    ----------
+    coords : ndarray of shape (N, 2)
+    table : pandas.DataFrame with N rows
+    neighbors : ndarray of shape (N, k) or None
+        The rows nearest to each in the original space.
+    """
+
+    coords: np.ndarray
+    table: pd.DataFrame
+    neighbors: np.ndarray | None = None
+
+
+def saved(job: Job, method: Method) -> Shown:
+    """Return saved coordinates and their table.
+
+    Raises
+    ------
+    CacheError
+        They cannot be read, or do not fit together.
+    """
+    from gpuvis import table
+
+    files = job.outputs(method)
+    try:
+        coords = files.load_coords()
+    except (OSError, ValueError, EOFError) as error:
+        raise CacheError(f"{files.coords} cannot be read: {error}; make the map again with gpuvis reduce") from None
+    if coords.ndim != 2 or coords.shape[1] < 2 or coords.dtype.kind not in "fiu" or len(coords) == 0:
+        found = f"{coords.dtype} of shape {coords.shape}"
+        raise CacheError(f"{files.coords} holds {found}; expected two columns of numbers, and a row or more")
+    if not np.isfinite(coords[:, :2]).all():
+        raise CacheError(f"{files.coords} holds NaN or Inf; make the map again with gpuvis reduce")
+    rows = table.read(job.folder / TABLE)
+    if len(rows) != len(coords):
+        told = f"{files.coords} has {len(coords)} rows but {job.folder / TABLE} has {len(rows)}"
+        raise CacheError(f"{told}; they are paired row by row, so make the map again with gpuvis reduce")
+    return Shown(coords[:, :2].astype(np.float32), rows)
+
+
+def draw(
+    job: Job,
+    method: Method,
+    shown: Shown,
+    run: dict[str, Any] | None,
+    steps: Steps,
+    saving: AbstractContextManager[None],
+) -> tuple[Path, ...]:
+    """Draw the page of a map and its pictures, within `saving` write them, and have its record vouch for them.
+
+    Parameters
+    ----------
+    run : dict or None
+        The record of the map; None: it has none.
+
+    Returns
+    -------
+    tuple of Path
+        What was written besides the record.
+    """
+    files, page = job.outputs(method), job.page or Page()
+    caption = record.caption(run) if run else f"{record.TITLES[method]} · {len(shown.coords):,} rows"
+    with ExitStack() as until_saved:
+        with steps("draw"):
+            drawn, notes = _drawn(job, shown, caption, files.page)
+            until_saved.enter_context(saving)
+            written = zip(files.drawn(page), drawn, strict=True)
+            sums = {path.name: files.save_drawn(path, content) for path, content in written}
+        if run:
+            outputs, taken = {**run["outputs"], **sums}, {**run["steps"], **steps.of("draw")}
+            files.save_record({**run, "outputs": outputs, "page": plain(page), "steps": taken})
+    for note in notes:
+        logger.warning("%s: %s", job.folder, note)
+    return tuple(files.drawn(page))
+
+
+def _drawn(job: Job, shown: Shown, caption: str, path: Path) -> tuple[list[bytes], list[str]]:
+    from gpuvis.page import figure
+
+    page = job.page or Page()
+    images, notes = _images(job, page, shown.table, path)
+    html, more = figure.draw(shown.coords, shown.table, page, caption, shown.neighbors, images, _plotly(job, page))
+    drawn = [html.encode("utf-8", "backslashreplace")]
+    if page.static:
+        from gpuvis.page import static
+
+        drawn += [static.draw(shown.coords, shown.table, page, caption, kind) for kind in page.static]
+    return drawn, notes + more
+
+
+def _images(job: Job, page: Page, table: pd.DataFrame, path: Path) -> tuple[Images | None, list[str]]:
+    from gpuvis.page import images, thumbnails
+
+    names = table["file_name"].tolist() if "file_name" in table else []
+    root = images.folder_of(page.image_root, job.folder, names)
+    if root is None:
+        return None, [
+            "no images are known to make thumbnails of; name their folder with --image_root"
+        ] * page.thumbnails
+    link = images.link(root, path)
+    if not page.thumbnails or root.startswith(URLS):
+        return images.Images(link), []
+    sheets = thumbnails.sheets([images.path_of(root, name) if name else None for name in names])
+    return images.Images(link, sheets), sheets.notes
+
+
+def _plotly(job: Job, page: Page) -> str | None:
+    """Return the address of plotly.js; None: the page is to hold it."""
+    from gpuvis.page import figure
+
+    if page.plotlyjs == "inline":
+        return None
+    if page.plotlyjs == "cdn":
+        return figure.plotly_cdn()
+    name, content = figure.plotly_file()
+    path = (job.root or job.out) / name
+    try:
+        if not path.exists():
+            with atomic.replacing(path) as temporary:
+                temporary.write_text(content, encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{path} could not be written: {error.strerror or error}; use --plotlyjs inline") from None
+    return Path(os.path.relpath(path, job.out)).as_posix()

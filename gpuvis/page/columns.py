@@ -1,0 +1,136 @@
+"""The table of a map as columns for a browser: values that recur by number, others as they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpuvis.folders import COLUMNS
+from gpuvis.page import palette
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NAME, NUMBER, WORD, PARENT = COLUMNS
+SCALE_VALUES = 256  # a column with more different numbers is drawn on a scale, not as classes
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """One column of the table.
+
+    Attributes
+    ----------
+    name : str
+    texts : pandas.Series of str
+        The value of each row; blank where there is none.
+    values : list of str
+        The different values in the order of a legend; empty if nearly all differ.
+    codes : ndarray of shape (N,), unsigned
+        Which of them each row has; of length 0 if there are none.
+    colors : list of str
+        The colour of each value.
+    families : list of str
+        The same by its parent class: shades of one hue for each; empty where there are no parents.
+    is_scale : bool
+        The values are measurements rather than the names of classes.
+    """
+
+    name: str
+    texts: pd.Series
+    values: list[str]
+    codes: np.ndarray
+    colors: list[str]
+    families: list[str]
+    is_scale: bool
+
+
+def of_table(table: pd.DataFrame, wanted: str | None) -> list[Column]:
+    """Return the columns of a table of strings; that which is wanted for its colours has classes, or a scale."""
+    columns = [_column(table[name], name == wanted) for name in table.columns]
+    named = {column.name: column for column in columns}
+    return [_colored(column, named) for column in columns]
+
+
+def _column(texts: pd.Series, wanted: bool) -> Column:
+    name = str(texts.name)
+    codes, uniques = texts.factorize()
+    found = [str(value) for value in uniques.tolist()]
+    recurring = len(found) <= max(SCALE_VALUES, len(codes) // 2)
+    # The usual columns name classes and files, however many numbers they hold.
+    is_scale = name not in COLUMNS and _is_scale(found)
+    if (name == NAME or is_scale or not recurring) and not (wanted and not is_scale):
+        found, codes = [], codes[:0]
+    return Column(name, texts, found, codes, [], [], is_scale)
+
+
+def _is_scale(values: list[str]) -> bool:
+    told = [value for value in values if value]
+    try:
+        numbers = np.array(told, np.float64)
+    except ValueError:
+        return False
+    return bool(np.isfinite(numbers).all() and (np.any(numbers % 1) or len(told) > SCALE_VALUES))
+
+
+def _colored(column: Column, named: dict[str, Column]) -> Column:
+    """Put the values of a column in order, and give each its colour.
+
+    A class keeps its own number where it has one, and with it its colour, also where other classes are missing.
+    """
+    if not column.values:
+        return column
+    numbers = _numbers(column, named)
+    if numbers is None:
+        rank = {value: k for k, value in enumerate(palette.in_order(column.values))}
+        numbers = [rank[value] for value in column.values]
+    order = np.argsort(numbers, kind="stable")
+    place = np.empty(
+        len(order), np.uint8 if len(order) <= 1 << 8 else np.uint16 if len(order) <= 1 << 16 else np.uint32
+    )
+    place[order] = np.arange(len(order))
+    shades = palette.colors(max(numbers) + 1)
+    families = _families(column, named, numbers)
+    return replace(
+        column,
+        values=[column.values[k] for k in order],
+        codes=place[column.codes],
+        colors=[shades[numbers[k]] for k in order],
+        families=[families[k] for k in order] if families else [],
+    )
+
+
+def _numbers(column: Column, named: dict[str, Column]) -> list[int] | None:
+    """Return the class number of each value; None if they have none, or two have the same."""
+    told = named.get(NUMBER) if column.name == WORD else column
+    which = follows(told, column) if told and told.values else None
+    if told is None or which is None:
+        return None
+    texts = [told.values[k] for k in which]
+    if not all(text.isdecimal() and len(text) < 5 for text in texts):
+        return None
+    numbers = [int(text) for text in texts]
+    return numbers if len(set(numbers)) == len(numbers) and max(numbers) < palette.MOST else None
+
+
+def _families(column: Column, named: dict[str, Column], numbers: list[int]) -> list[str]:
+    parent = named.get(PARENT)
+    if column.name not in {WORD, NUMBER} or parent is None or not 1 < len(parent.values) < len(column.values):
+        return []
+    which = follows(parent, column)
+    if which is None:
+        return []
+    rank = {value: k for k, value in enumerate(palette.in_order(parent.values))}
+    parents = [rank[parent.values[k]] for k in which]
+    if all(value.isdecimal() for value in parent.values):  # its own number, whatever others are on the page
+        parents = [int(parent.values[k]) for k in which]
+    return palette.families(parents, numbers)
+
+
+def follows(column: Column, leader: Column) -> np.ndarray | None:
+    """Return the code in one column that goes with each code in another; None if that does not tell it."""
+    which = np.zeros(len(leader.values), column.codes.dtype)
+    which[leader.codes] = column.codes
+    return which if np.array_equal(which[leader.codes], column.codes) else None

@@ -1,0 +1,119 @@
+/* What the page holds, unpacked: coordinates, columns, neighbours, images. A point is known by its place among them. */
+
+const TYPES = { u1: Uint8Array, u2: Uint16Array, u4: Uint32Array, f4: Float32Array };
+const BLANK = "(blank)";
+
+function bytesOf(id) {
+  const text = atob(document.getElementById(id).textContent);
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = text.charCodeAt(i);
+  return bytes;
+}
+
+async function unpacked(id) {
+  const stream = new Blob([bytesOf(id)]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+/* Sections of numbers hold all first bytes, then all second ones, and so on. */
+function numbersOf(bytes, { at, count, type, low, step }) {
+  const size = Number(type[1]);
+  const mixed = new Uint8Array(count * size);
+  for (let place = 0; place < size; place++) {
+    const plane = at + place * count;
+    for (let i = 0; i < count; i++) mixed[i * size + place] = bytes[plane + i];
+  }
+  const found = new TYPES[type](mixed.buffer);
+  return step === undefined ? found : Float32Array.from(found, (value) => low + step * value);
+}
+
+function textsOf(bytes, told, count) {
+  const whole = new TextDecoder().decode(bytes.subarray(told.at, told.at + told.bytes));
+  const ends = new Uint32Array(count + 1);
+  const lengths = told.lengths ? numbersOf(bytes, told.lengths) : null;
+  for (let i = 0; i < count; i++) ends[i + 1] = ends[i] + (lengths ? lengths[i] : told.length);
+  return { whole, ends };
+}
+
+class Column {
+  constructor(told, number) {
+    Object.assign(this, told); // name, values, colors, families
+    this.number = number;
+    this.isScale = told.scale;
+  }
+
+  text(i) {
+    return this.values ? this.values[this.codes[i]] : this.whole.slice(this.ends[i], this.ends[i + 1]);
+  }
+
+  /* The points of each class: those of class k are members[starts[k]] to members[starts[k + 1] - 1]. */
+  get classes() {
+    if (!this.sorted) {
+      const starts = new Uint32Array(this.values.length + 1);
+      for (const code of this.codes) starts[code + 1]++;
+      for (let k = 0; k < this.values.length; k++) starts[k + 1] += starts[k];
+      const fill = starts.slice();
+      const members = new Uint32Array(this.codes.length);
+      for (let i = 0; i < members.length; i++) members[fill[this.codes[i]]++] = i;
+      this.sorted = { starts, members };
+    }
+    return this.sorted;
+  }
+
+  countOf(k) {
+    return this.classes.starts[k + 1] - this.classes.starts[k];
+  }
+
+  membersOf(k) {
+    return this.classes.members.subarray(this.classes.starts[k], this.classes.starts[k + 1]);
+  }
+
+  /* The values as numbers, and where they begin and end; NaN where there is none. */
+  measured(count) {
+    if (!this.measures) {
+      const values = Float64Array.from({ length: count }, (_, i) => Number(this.text(i) || NaN));
+      let [low, high, blank] = [Infinity, -Infinity, 0];
+      for (const value of values) {
+        if (value < low) low = value;
+        if (value > high) high = value;
+        if (Number.isNaN(value)) blank++;
+      }
+      this.measures = { values, low, high, blank };
+    }
+    return this.measures;
+  }
+}
+
+async function readData() {
+  const all = await unpacked("data");
+  const length = new DataView(all.buffer).getUint32(0, true);
+  const told = JSON.parse(new TextDecoder().decode(all.subarray(4, 4 + length)));
+  const bytes = all.subarray(4 + length);
+  const [x, y] = told.coords.map((axis) => numbersOf(bytes, axis));
+  const columns = [];
+  for (const one of told.columns) {
+    const column = new Column(one, columns.length);
+    if (one.codes) column.codes = numbersOf(bytes, one.codes);
+    else if (one.which) column.codes = Uint32Array.from(columns[one.leader].codes, (code) => one.which[code]);
+    else Object.assign(column, textsOf(bytes, one.texts, told.shown));
+    columns.push(column);
+  }
+  const rows = told.rows && numbersOf(bytes, told.rows);
+  const ids = told.neighbors && numbersOf(bytes, told.neighbors.ids);
+  const places = told.thumbnails && numbersOf(bytes, told.thumbnails.places);
+  return {
+    ...told,
+    x,
+    y,
+    columns,
+    places,
+    count: told.shown,
+    column: (name) => columns.find((column) => column.name === name),
+    rowOf: (i) => (rows ? rows[i] : i),
+    pointOf: (row) => (rows ? rows.indexOf(row) : row < told.shown ? row : -1),
+    fileOf: (i) => columns.find((column) => column.name === "file_name")?.text(i) ?? "",
+    /* The points nearest to one in the original space, the nearest first. */
+    nearestTo: (i) =>
+      ids ? Array.from({ length: told.neighbors.k }, (_, place) => ids[place * told.shown + i]) : [],
+  };
+}

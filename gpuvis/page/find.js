@@ -1,0 +1,89 @@
+/* Finding points by what their fields hold. */
+
+const PAUSE = 150; // milliseconds without typing after which a search starts
+
+class Find {
+  constructor(page) {
+    this.page = page;
+    this.data = page.data;
+    this.input = document.getElementById("find-text");
+    this.count = document.getElementById("find-count");
+    this.hits = [];
+    this.at = -1;
+    const form = document.getElementById("find");
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.step(1);
+    });
+    document.getElementById("find-back").addEventListener("click", () => this.step(-1));
+    this.input.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && event.shiftKey) {
+        event.preventDefault();
+        this.step(-1);
+      }
+    });
+    this.input.addEventListener("input", () => {
+      clearTimeout(this.timer);
+      this.timer = setTimeout(() => this.search(), PAUSE);
+    });
+  }
+
+  search() {
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    const query = this.input.value.trim().toLowerCase();
+    this.asked = this.input.value;
+    this.hits = query ? this.found(query) : [];
+    this.at = -1;
+    this.tell();
+    this.page.showHits(this.hits);
+  }
+
+  found(query) {
+    const matches = new Uint8Array(this.data.count);
+    for (const column of this.data.columns) {
+      if (column.values) {
+        const right = column.values.map((value) => value.toLowerCase().includes(query));
+        if (right.includes(true)) column.codes.forEach((code, i) => right[code] && (matches[i] = 1));
+      } else this.inTexts(column, query, matches);
+    }
+    const row = /^(?:row[ :=]*|#)(\d+)$/.exec(query);
+    const point = row ? this.data.pointOf(Number(row[1])) : -1;
+    if (point >= 0) matches[point] = 1;
+    const hits = [];
+    for (let i = 0; i < matches.length; i++) if (matches[i] && this.page.map.visible[i]) hits.push(i);
+    return hits;
+  }
+
+  /* Search all values of a column as one text; a match that goes over an end is none. */
+  inTexts(column, query, matches) {
+    column.lower ??= column.whole.toLowerCase();
+    if (column.lower.length !== column.whole.length) {
+      // a few letters get longer as they get small
+      for (let i = 0; i < this.data.count; i++) if (column.text(i).toLowerCase().includes(query)) matches[i] = 1;
+      return;
+    }
+    let i = 0;
+    for (let at = column.lower.indexOf(query); at >= 0; at = column.lower.indexOf(query, at)) {
+      while (column.ends[i + 1] <= at) i++;
+      const whole = at + query.length <= column.ends[i + 1];
+      if (whole) matches[i] = 1;
+      at = whole ? column.ends[i + 1] : at + 1;
+    }
+  }
+
+  step(by) {
+    if (this.timer || this.asked !== this.input.value) this.search();
+    if (!this.hits.length) return;
+    this.at = (this.at + by + this.hits.length + (this.at < 0 && by < 0 ? 1 : 0)) % this.hits.length;
+    this.tell();
+    this.page.visit(this.hits[this.at]);
+  }
+
+  tell() {
+    const total = this.hits.length.toLocaleString("en");
+    if (!this.input.value.trim()) this.count.textContent = "";
+    else if (this.at >= 0) this.count.textContent = `${(this.at + 1).toLocaleString("en")} of ${total}`;
+    else this.count.textContent = this.hits.length === 1 ? "1 hit" : `${total} hits`;
+  }
+}

@@ -1,0 +1,206 @@
+/* What the colours mean, and which classes are shown. */
+
+const GREY = "#9a9a9a";
+const MOST_LISTED = 1000;
+const PATIENCE = 220; // milliseconds in which a second click may follow
+const by = new Intl.Collator(undefined, { numeric: true });
+
+/* A colour between those of a scale; `at` goes from 0 to 1. */
+function between(scale, at) {
+  const place = clamp(at, 0, 1) * (scale.length - 1);
+  const [low, part] = [Math.min(Math.floor(place), scale.length - 2), place - Math.min(Math.floor(place), scale.length - 2)];
+  const channel = (color, k) => Number.parseInt(color.slice(k, k + 2), 16);
+  const mixed = [1, 3, 5].map((k) => Math.round(channel(scale[low], k) * (1 - part) + channel(scale[low + 1], k) * part));
+  return `#${mixed.map((value) => value.toString(16).padStart(2, "0")).join("")}`;
+}
+
+class Legend {
+  constructor(page) {
+    this.page = page;
+    this.data = page.data;
+    this.place = document.getElementById("legend");
+    this.hidden = new Uint8Array(0);
+    this.bySize = true;
+    this.build();
+    this.choose(this.data.column(this.data.colorBy), false);
+  }
+
+  build() {
+    const options = [];
+    for (const column of this.data.columns) {
+      if (!column.values && !column.isScale) continue;
+      options.push(element("option", { value: `${column.number}`, textContent: column.name }));
+      if (column.families?.length) {
+        options.push(element("option", { value: `${column.number} families`, textContent: `${column.name}, by parent` }));
+      }
+    }
+    options.push(element("option", { value: "", textContent: "nothing" }));
+    this.select = element("select", { id: "color-by" }, ...options);
+    this.select.addEventListener("change", () => {
+      const [number, families] = this.select.value.split(" ");
+      this.choose(number === "" ? undefined : this.data.columns[Number(number)], Boolean(families));
+      this.page.recolor();
+    });
+    this.filter = element("input", { type: "search", id: "legend-find", placeholder: "Find a class", ariaLabel: "Find a class" });
+    this.filter.addEventListener("input", () => this.list());
+    this.sorter = this.button("by size", "Sort by size or by name", () => {
+      this.bySize = !this.bySize;
+      this.list();
+    });
+    const all = this.button("all", "Show all classes", () => this.set(0));
+    const none = this.button("none", "Hide all classes", () => this.set(1));
+    this.controls = element("div", { className: "controls" }, this.filter, this.sorter, all, none);
+    this.items = element("ul", { id: "classes" });
+    this.listen();
+    const label = element("label", { className: "color" }, "Colour ", this.select);
+    this.place.replaceChildren(label, this.controls, this.items);
+  }
+
+  button(text, title, run) {
+    const made = element("button", { type: "button", textContent: text, title });
+    made.addEventListener("click", run);
+    return made;
+  }
+
+  listen() {
+    const classOf = (event) => Number(event.target.closest("li")?.dataset.class ?? -1);
+    this.items.addEventListener("click", (event) => {
+      const k = classOf(event);
+      if (k < 0) return;
+      if (event.target.className === "only") this.isolate(k);
+      else if (event.detail === 2) this.isolate(k, this.before);
+      else if (event.detail < 2) this.toggle(k);
+    });
+    this.items.addEventListener("pointerover", (event) => this.page.ringClass(classOf(event)));
+    this.items.addEventListener("pointerleave", () => this.page.ringClass(-1));
+  }
+
+  choose(column, families) {
+    this.column = column;
+    this.palette = families ? column.families : column?.colors;
+    this.hidden = new Uint8Array(column?.values?.length ?? 0);
+    this.select.value = column ? `${column.number}${families ? " families" : ""}` : "";
+    this.filter.value = "";
+    this.list();
+  }
+
+  /* The colour of each point. */
+  colors() {
+    const { count, scale } = this.data;
+    if (this.column?.values) return Array.from(this.column.codes, (code) => this.palette[code]);
+    if (!this.column) return new Array(count).fill("#0072b2");
+    const { values, low, high } = this.column.measured(count);
+    const ramp = Array.from({ length: 256 }, (_, k) => between(scale, k / 255));
+    const width = high > low ? high - low : 1;
+    return Array.from(values, (value) => (Number.isNaN(value) ? GREY : ramp[Math.round(((value - low) / width) * 255)]));
+  }
+
+  /* The points that are shown, in the order of drawing: rarer classes over classes at least twice as common. */
+  order() {
+    const { count } = this.data;
+    if (!this.column?.values) return Uint32Array.from({ length: count }, (_, i) => i);
+    const tiers = Uint8Array.from(this.hidden, (hidden, k) => (hidden ? 0 : 1 + Math.log2(this.column.countOf(k) || 1)));
+    const starts = new Uint32Array(34);
+    for (const code of this.column.codes) starts[33 - tiers[code]]++;
+    const shown = count - starts[33];
+    for (let tier = 33, end = shown; tier > 0; tier--) {
+      end -= starts[tier - 1];
+      starts[tier - 1] = end;
+    }
+    const order = new Uint32Array(shown);
+    for (let i = 0; i < count; i++) {
+      const tier = tiers[this.column.codes[i]];
+      if (tier) order[starts[33 - tier]++] = i;
+    }
+    return order;
+  }
+
+  list() {
+    const { column } = this;
+    this.controls.hidden = !column?.values;
+    this.items.hidden = !column;
+    if (!column) return;
+    if (!column.values) {
+      this.bar();
+      return;
+    }
+    this.sorter.textContent = this.bySize ? "by size" : "by name";
+    const query = this.filter.value.trim().toLowerCase();
+    let classes = column.values.map((_, k) => k).filter((k) => (column.values[k] || BLANK).toLowerCase().includes(query));
+    if (this.bySize) classes = classes.sort((a, b) => column.countOf(b) - column.countOf(a) || a - b);
+    const items = classes.slice(0, MOST_LISTED).map((k) => this.item(k));
+    const more = classes.length - items.length;
+    if (more) items.push(element("li", { className: "hint", textContent: `${more} more: find them by name` }));
+    if (!classes.length) items.push(element("li", { className: "hint", textContent: "no such class" }));
+    this.items.replaceChildren(...items);
+  }
+
+  item(k) {
+    const name = this.column.values[k] || BLANK;
+    const entry = element(
+      "button",
+      { type: "button", className: "class", title: `${name}: click shows or hides it, a double click shows it alone` },
+      swatch(this.palette[k]),
+      element("span", { className: "name", textContent: name }),
+      element("span", { className: "count", textContent: this.column.countOf(k).toLocaleString("en") }),
+    );
+    entry.ariaPressed = String(!this.hidden[k]);
+    const only = element("button", { type: "button", className: "only", textContent: "only", title: `Show ${name} alone` });
+    return element("li", { dataset: { class: k } }, entry, only);
+  }
+
+  /* The scale of a column of numbers. */
+  bar() {
+    const { low, high, blank } = this.column.measured(this.data.count);
+    const ramp = element("div", { className: "ramp" });
+    ramp.style.background = `linear-gradient(to right, ${this.data.scale.join(", ")})`;
+    const ends = element("div", { className: "ends" }, element("span", { textContent: format(low) }), element("span", { textContent: format(high) }));
+    const rows = [element("li", {}, ramp, ends)];
+    if (blank) rows.push(element("li", {}, swatch(GREY), ` ${BLANK} ${blank.toLocaleString("en")}`));
+    this.items.replaceChildren(...rows);
+  }
+
+  toggle(k) {
+    this.before = this.hidden.slice();
+    this.hidden[k] = 1 - this.hidden[k];
+    this.changed(PATIENCE);
+  }
+
+  /* Show one class alone; if it is alone already, show all. */
+  isolate(k, before = this.hidden) {
+    const alone = before.every((hidden, other) => Boolean(hidden) !== (other === k));
+    this.hidden.fill(alone ? 0 : 1);
+    this.hidden[k] = 0;
+    this.changed(0);
+  }
+
+  set(hidden) {
+    this.hidden.fill(hidden);
+    this.changed(0);
+  }
+
+  changed(patience) {
+    for (const item of this.items.querySelectorAll("li[data-class]")) {
+      item.firstChild.ariaPressed = String(!this.hidden[Number(item.dataset.class)]);
+    }
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.page.repaint(), patience);
+  }
+
+  /* Each shown class with the middle of its points, the largest first. */
+  names() {
+    if (!this.column?.values) return [];
+    const classes = this.column.values.map((_, k) => k).filter((k) => !this.hidden[k] && this.column.countOf(k));
+    const middle = (points, values) => {
+      const sorted = Float32Array.from(points, (i) => values[i]).sort();
+      return sorted[sorted.length >> 1];
+    };
+    return classes
+      .sort((a, b) => this.column.countOf(b) - this.column.countOf(a))
+      .slice(0, MOST_NAMES)
+      .map((k) => {
+        const points = this.column.membersOf(k);
+        return { text: this.column.values[k] || BLANK, x: middle(points, this.data.x), y: middle(points, this.data.y) };
+      });
+  }
+}

@@ -1,0 +1,210 @@
+/* The points on the map. Plotly draws them and moves the map; which point lies where is found in a grid of our own. */
+
+const SVG_POINTS = 3000; // up to here vector graphics are quick
+const FEW_POINTS = 10000; // as many are drawn where there is no WebGL
+const GRID = 512;
+const REACH = 12; // pixels around the pointer in which a point is found
+const MARGIN = 0.04;
+
+function hasWebGL() {
+  try {
+    const canvas = document.createElement("canvas");
+    const context = canvas.getContext("webgl") ?? canvas.getContext("experimental-webgl");
+    context?.getExtension("WEBGL_lose_context")?.loseContext(); // browsers allow few of them at a time
+    return Boolean(context);
+  } catch {
+    return false;
+  }
+}
+
+const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
+
+function extentOf(values) {
+  let [low, high] = [Infinity, -Infinity];
+  for (const value of values) {
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  const pad = (high - low) * MARGIN || 1;
+  return [low - pad, high + pad];
+}
+
+class PointMap {
+  constructor(data, element) {
+    this.data = data;
+    this.element = element;
+    this.webgl = hasWebGL();
+    this.extent = { x: extentOf(data.x), y: extentOf(data.y) };
+    this.visible = new Uint8Array(data.count);
+    this.drawn = 0;
+    this.onView = () => {};
+    this.index();
+  }
+
+  /* Sort the points into the cells of a grid. */
+  index() {
+    const { x, y, count } = this.data;
+    this.cells = new Uint32Array(count);
+    this.starts = new Uint32Array(GRID * GRID + 1);
+    for (let i = 0; i < count; i++) {
+      this.cells[i] = this.cell(y[i], this.extent.y) * GRID + this.cell(x[i], this.extent.x);
+      this.starts[this.cells[i] + 1]++;
+    }
+    for (let k = 0; k < GRID * GRID; k++) this.starts[k + 1] += this.starts[k];
+    const fill = this.starts.slice();
+    this.members = new Uint32Array(count);
+    for (let i = 0; i < count; i++) this.members[fill[this.cells[i]]++] = i;
+  }
+
+  cell(value, [low, high]) {
+    return clamp(Math.floor(((value - low) / (high - low)) * GRID), 0, GRID - 1);
+  }
+
+  /* Give each visible point within a rectangle of the map. */
+  *within([left, right], [bottom, top]) {
+    const [first, last] = [this.cell(left, this.extent.x), this.cell(right, this.extent.x)];
+    for (let row = this.cell(bottom, this.extent.y); row <= this.cell(top, this.extent.y); row++) {
+      const stop = this.starts[row * GRID + last + 1];
+      for (let at = this.starts[row * GRID + first]; at < stop; at++) {
+        const i = this.members[at];
+        if (!this.visible[i]) continue;
+        if (this.data.x[i] >= left && this.data.x[i] <= right && this.data.y[i] >= bottom && this.data.y[i] <= top) {
+          yield i;
+        }
+      }
+    }
+  }
+
+  /* Size and opacity follow how many points share how much room. */
+  usual() {
+    const room = this.element.clientWidth * this.element.clientHeight;
+    const count = this.data.count;
+    return {
+      size: Math.round(clamp(Math.sqrt((room * 0.12) / count), count > 200000 ? 1.5 : 2.5, 12) * 2) / 2,
+      opacity: Math.round(clamp(1.2 - 0.14 * Math.log10(count), 0.3, 0.9) * 20) / 20,
+    };
+  }
+
+  /* Draw points in the order given, each in its colour. Without WebGL, of many an even part. */
+  async paint(order, colors, marker) {
+    const few = this.webgl ? order.length : FEW_POINTS;
+    const step = Math.max(1, Math.ceil(order.length / few));
+    const count = Math.ceil(order.length / step);
+    const [x, y, color] = [new Float32Array(count), new Float32Array(count), new Array(count)];
+    this.visible.fill(0);
+    for (let at = 0; at < count; at++) {
+      const i = order[at * step];
+      x[at] = this.data.x[i];
+      y[at] = this.data.y[i];
+      color[at] = colors[i];
+      this.visible[i] = 1;
+    }
+    this.drawn = count;
+    if (this.ready) {
+      await Plotly.restyle(this.element, { x: [x], y: [y], "marker.color": [color] }, [0]);
+      return;
+    }
+    const type = this.webgl && this.data.count > SVG_POINTS ? "scattergl" : "scatter";
+    const trace = { type, mode: "markers", x, y, hoverinfo: "skip", marker: { ...marker, color, line: { width: 0 } } };
+    await Plotly.newPlot(this.element, [trace], this.layout(), {
+      displayModeBar: false,
+      doubleClick: false,
+      responsive: false,
+      scrollZoom: true,
+      showSendToCloud: false,
+    });
+    this.ready = true;
+    this.element.on("plotly_relayouting", () => this.onView());
+    this.element.on("plotly_relayout", () => this.onView());
+  }
+
+  layout() {
+    const axis = { visible: false, showgrid: false, zeroline: false, autorange: false };
+    return {
+      autosize: true,
+      dragmode: "pan",
+      hovermode: false,
+      margin: { l: 0, r: 0, t: 0, b: 0 },
+      paper_bgcolor: "rgba(0,0,0,0)",
+      plot_bgcolor: "rgba(0,0,0,0)",
+      showlegend: false,
+      uirevision: "map",
+      xaxis: { ...axis, range: this.extent.x },
+      yaxis: { ...axis, range: this.extent.y, scaleanchor: "x" },
+    };
+  }
+
+  restyle(marker) {
+    return Plotly.restyle(this.element, { "marker.size": marker.size, "marker.opacity": marker.opacity }, [0]);
+  }
+
+  /* What is to be seen now: on each axis the values at both ends, and how many pixels lie between them. */
+  get window() {
+    const { xaxis, yaxis } = this.element._fullLayout;
+    return { x: xaxis.range, y: yaxis.range, width: xaxis._length, height: yaxis._length };
+  }
+
+  pixelOf(x, y, seen = this.window) {
+    return [
+      ((x - seen.x[0]) / (seen.x[1] - seen.x[0])) * seen.width,
+      (1 - (y - seen.y[0]) / (seen.y[1] - seen.y[0])) * seen.height,
+    ];
+  }
+
+  placeOf(left, top, seen = this.window) {
+    return [
+      seen.x[0] + (left / seen.width) * (seen.x[1] - seen.x[0]),
+      seen.y[0] + (1 - top / seen.height) * (seen.y[1] - seen.y[0]),
+    ];
+  }
+
+  /* The visible point nearest to a pixel; -1 where there is none. */
+  pointAt(left, top) {
+    const seen = this.window;
+    const [x, y] = this.placeOf(left, top, seen);
+    const scale = (seen.x[1] - seen.x[0]) / seen.width;
+    const reach = REACH * scale;
+    let [best, least] = [-1, reach * reach];
+    for (const i of this.within([x - reach, x + reach], [y - reach, y + reach])) {
+      const apart = (this.data.x[i] - x) ** 2 + (this.data.y[i] - y) ** 2;
+      if (apart <= least) [best, least] = [i, apart];
+    }
+    return best;
+  }
+
+  show(x, y) {
+    return Plotly.relayout(this.element, { "xaxis.range": x, "yaxis.range": y });
+  }
+
+  fit() {
+    return this.show([...this.extent.x], [...this.extent.y]);
+  }
+
+  zoom(factor, [x, y] = this.middle()) {
+    const seen = this.window;
+    const around = ([low, high], at) => [at - (at - low) / factor, at + (high - at) / factor];
+    return this.show(around(seen.x, x), around(seen.y, y));
+  }
+
+  middle() {
+    const { x, y } = this.window;
+    return [(x[0] + x[1]) / 2, (y[0] + y[1]) / 2];
+  }
+
+  /* Move by parts of what is seen. */
+  move(right, up) {
+    const { x, y } = this.window;
+    const [dx, dy] = [(x[1] - x[0]) * right, (y[1] - y[0]) * up];
+    return this.show([x[0] + dx, x[1] + dx], [y[0] + dy, y[1] + dy]);
+  }
+
+  /* Bring a point to the middle, and near if the whole map is seen. */
+  center(i) {
+    const seen = this.window;
+    const whole = this.extent.x[1] - this.extent.x[0];
+    const width = Math.min(seen.x[1] - seen.x[0], whole / 3);
+    const height = (width * seen.height) / seen.width;
+    const [x, y] = [this.data.x[i], this.data.y[i]];
+    return this.show([x - width / 2, x + width / 2], [y - height / 2, y + height / 2]);
+  }
+}

@@ -1,0 +1,136 @@
+/* What is drawn over the points: rings, lines to neighbours, class names, outlines, and points that stand out. */
+
+const MOST_RINGS = 1000;
+const MOST_NAMES = 400;
+
+class Overlay {
+  constructor(data, map, canvas) {
+    Object.assign(this, { data, map, canvas });
+    this.hovered = -1;
+    this.pins = [];
+    this.hits = [];
+    this.lines = null; // { from, to: [points] }
+    this.emphasis = null; // points that stand out; the others fade
+    this.ringed = []; // of a class that is pointed at in the legend
+    this.names = []; // { text, x, y, color }, the largest class first
+    this.outlines = []; // of the selection, in the map's coordinates
+    this.drawing = null; // the outline that is being drawn, in pixels
+    this.colors = [];
+    this.size = 6;
+  }
+
+  /* Draw, once before the next frame. */
+  draw() {
+    this.waiting ??= requestAnimationFrame(() => {
+      this.waiting = undefined;
+      this.render(this.sized(), window.devicePixelRatio || 1);
+    });
+  }
+
+  sized() {
+    const ratio = window.devicePixelRatio || 1;
+    const { clientWidth, clientHeight } = this.map.element;
+    const [width, height] = [Math.round(clientWidth * ratio), Math.round(clientHeight * ratio)];
+    if (this.canvas.width !== width || this.canvas.height !== height) Object.assign(this.canvas, { width, height });
+    return this.canvas.getContext("2d");
+  }
+
+  render(context, ratio) {
+    this.context = context;
+    this.seen = this.map.window;
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.clearRect(0, 0, context.canvas.width, context.canvas.height);
+    const style = getComputedStyle(document.body);
+    this.ink = style.getPropertyValue("--ink");
+    this.paper = style.getPropertyValue("--paper");
+    this.accent = style.getPropertyValue("--accent");
+    this.map.element.classList.toggle("faded", Boolean(this.emphasis));
+    if (this.emphasis) this.dots(this.emphasis);
+    if (this.lines) this.spokes(this.lines);
+    for (const i of this.ringed) this.ring(i, this.size / 2 + 2, this.ink, 1);
+    for (const i of this.hits.slice(0, MOST_RINGS)) this.ring(i, this.size / 2 + 3, this.accent, 2);
+    for (const i of this.pins) this.ring(i, this.size / 2 + 4, this.ink, 2.5);
+    if (this.hovered >= 0) this.ring(this.hovered, this.size / 2 + 5, this.ink, 2);
+    for (const outline of this.outlines) this.outline(outline.map(([x, y]) => this.map.pixelOf(x, y, this.seen)));
+    if (this.drawing) this.outline(this.drawing);
+    this.labels();
+  }
+
+  at(i) {
+    return this.map.pixelOf(this.data.x[i], this.data.y[i], this.seen);
+  }
+
+  dots(points) {
+    const radius = Math.max(1, this.size / 2);
+    for (const i of points) {
+      const [left, top] = this.at(i);
+      this.context.fillStyle = this.colors[i];
+      if (radius < 2) {
+        this.context.fillRect(left - radius, top - radius, 2 * radius, 2 * radius);
+        continue;
+      }
+      this.context.beginPath();
+      this.context.arc(left, top, radius, 0, 7);
+      this.context.fill();
+    }
+  }
+
+  ring(i, radius, color, width) {
+    const [left, top] = this.at(i);
+    for (const [style, extra] of [
+      [this.paper, 2],
+      [color, 0],
+    ]) {
+      this.context.strokeStyle = style;
+      this.context.lineWidth = width + extra;
+      this.context.beginPath();
+      this.context.arc(left, top, radius, 0, 7);
+      this.context.stroke();
+    }
+  }
+
+  spokes({ from, to }) {
+    const [left, top] = this.at(from);
+    this.context.strokeStyle = this.ink;
+    this.context.lineWidth = 1.2;
+    for (const i of to) {
+      this.context.beginPath();
+      this.context.moveTo(left, top);
+      this.context.lineTo(...this.at(i));
+      this.context.stroke();
+      this.ring(i, this.size / 2 + 2, this.colors[i] ?? this.ink, 2);
+    }
+  }
+
+  outline(corners) {
+    this.context.strokeStyle = this.ink;
+    this.context.lineWidth = 1;
+    this.context.setLineDash([5, 3]);
+    this.context.beginPath();
+    for (const corner of corners) this.context.lineTo(...corner);
+    this.context.closePath();
+    this.context.stroke();
+    this.context.setLineDash([]);
+  }
+
+  /* Names at their centres; one that would cover a larger class's is left out. */
+  labels() {
+    const taken = [];
+    this.context.font = "600 13px system-ui, sans-serif";
+    this.context.textAlign = "center";
+    this.context.textBaseline = "middle";
+    this.context.lineJoin = "round";
+    for (const { text, x, y } of this.names.slice(0, MOST_NAMES)) {
+      const [left, top] = this.map.pixelOf(x, y, this.seen);
+      const half = this.context.measureText(text).width / 2 + 4;
+      const box = [left - half, top - 9, left + half, top + 9];
+      if (taken.some((other) => box[0] < other[2] && other[0] < box[2] && box[1] < other[3] && other[1] < box[3])) continue;
+      taken.push(box);
+      this.context.strokeStyle = this.paper;
+      this.context.lineWidth = 4;
+      this.context.strokeText(text, left, top);
+      this.context.fillStyle = this.ink;
+      this.context.fillText(text, left, top);
+    }
+  }
+}

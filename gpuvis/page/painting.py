@@ -1,0 +1,102 @@
+"""Which colour each point has, and in which order they are drawn."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from plotly.colors import sequential
+
+from gpuvis.page import columns, palette
+from gpuvis.page.columns import Column
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LABELS = (columns.WORD, columns.NUMBER)
+GREY = "#9a9a9a"
+
+
+@dataclass(frozen=True, eq=False)
+class Painted:
+    """Points and their colours.
+
+    Attributes
+    ----------
+    column : Column or None
+        That gives the colours; None: all have the same.
+    rgb : ndarray of shape (N, 3), uint8
+    order : ndarray of shape (N,), integer
+        In which points are drawn: rarer classes over classes at least twice as common.
+    """
+
+    column: Column | None
+    rgb: np.ndarray
+    order: np.ndarray
+
+
+def of_table(coords: np.ndarray, table: pd.DataFrame, asked: str) -> Painted:
+    """Colour the points of a table by a column, or by the labels if there is none of that name."""
+    name, _ = chosen(table, asked)
+    return of_column(coords, next((c for c in columns.of_table(table, name) if c.name == name), None))
+
+
+def of_column(coords: np.ndarray, column: Column | None) -> Painted:
+    """Colour points by a column."""
+    order = np.arange(len(coords))
+    if column is None:
+        return Painted(None, _rgb(palette.colors(1))[np.zeros(len(coords), int)], order)
+    if column.is_scale:
+        low, high = ends(column)
+        share = (_numbers(column) - low) / (high - low if high > low else 1.0)
+        at = np.where(np.isfinite(share), np.round(np.nan_to_num(share) * 255), 256).astype(int)
+        return Painted(column, _rgb([*ramp(256), GREY])[at], order)
+    counts = np.bincount(column.codes, minlength=len(column.values))
+    tiers = np.log2(np.maximum(counts, 1)).astype(np.int8)
+    return Painted(column, _rgb(column.colors)[column.codes], np.argsort(-tiers[column.codes], kind="stable"))
+
+
+def chosen(table: pd.DataFrame, asked: str) -> tuple[str | None, list[str]]:
+    """Find the column to colour by: the one asked for, or else the labels; and say so."""
+    for name in (asked, *LABELS):
+        if name in table and bool((table[name] != "").any()):
+            return name, [] if name == asked else [f"--color_by column {asked!r} {_lack(table, asked)}: {name} is used"]
+    return None, [f"--color_by column {asked!r} {_lack(table, asked)}, and there are no labels: one colour is used"]
+
+
+def _lack(table: pd.DataFrame, column: str) -> str:
+    return "is blank in every row" if column in table else "is not in metadata.csv"
+
+
+def ends(column: Column) -> tuple[float, float]:
+    """Return the least and the largest number of a column."""
+    numbers = _numbers(column)
+    return float(np.nanmin(numbers)), float(np.nanmax(numbers))
+
+
+def _numbers(column: Column) -> np.ndarray:
+    return np.where(column.texts == "", "nan", column.texts).astype(np.float64)
+
+
+def scale() -> list[str]:
+    """Return the colours that the scale for numbers goes through, as #rrggbb: viridis (Smith, van der Walt 2015)."""
+    return [_hex(color) for color in sequential.Viridis]
+
+
+def ramp(count: int) -> list[str]:
+    """Return so many colours of the scale for numbers, from low to high."""
+    known = _rgb(scale()).astype(float)
+    at, places = np.linspace(0, len(known) - 1, count), np.arange(len(known))
+    rgb = np.stack([np.interp(at, places, channel) for channel in known.T], -1).round().astype(int)
+    return ["#{:02x}{:02x}{:02x}".format(*color) for color in rgb]
+
+
+def _rgb(colors: list[str]) -> np.ndarray:
+    return np.array([list(bytes.fromhex(color[1:])) for color in colors], np.uint8)
+
+
+def _hex(color: str) -> str:
+    """Return one of plotly's colours, which may be written rgb(…), as #rrggbb."""
+    return color if color.startswith("#") else "#{:02x}{:02x}{:02x}".format(*map(int, re.findall(r"\d+", color)))

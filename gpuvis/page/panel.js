@@ -1,0 +1,206 @@
+/* One point told in full: its image, its fields, its neighbours. The card under the pointer, and those that are pinned. */
+
+const SAFE_SCHEMES = ["http:", "https:", "file:", "blob:", "data:"];
+
+function element(tag, properties = {}, ...children) {
+  const { dataset, ...rest } = properties;
+  const made = Object.assign(document.createElement(tag), rest);
+  Object.assign(made.dataset, dataset);
+  made.append(...children);
+  return made;
+}
+
+const stored = {
+  get(key) {
+    try {
+      return localStorage.getItem(key);
+    } catch {
+      return null; // storage may be forbidden
+    }
+  },
+  set(key, value) {
+    try {
+      localStorage.setItem(key, value);
+    } catch {
+      /* then it lasts as long as the page */
+    }
+  },
+};
+
+class Images {
+  constructor(data) {
+    this.data = data;
+    this.key = `gpuvis images ${data.imageRoot ?? location.pathname}`;
+    this.root = stored.get(this.key) ?? data.imageRoot;
+    this.sheets = [];
+  }
+
+  setRoot(root) {
+    const trimmed = root.trim();
+    this.root = trimmed ? trimmed.replace(/\/*$/, "/") : this.data.imageRoot;
+    stored.set(this.key, this.root ?? "");
+  }
+
+  /* The address of the original; null where none is known. */
+  addressOf(i) {
+    const name = this.data.fileOf(i);
+    if (!this.root || !name) return null;
+    const path = name.replace(/^[/\\]+/, "").split("/").map(encodeURIComponent).join("/");
+    try {
+      const address = new URL(this.root + path, location.href);
+      return SAFE_SCHEMES.includes(address.protocol) ? address.href : null;
+    } catch {
+      return null;
+    }
+  }
+
+  sheet(number) {
+    this.sheets[number] ??= URL.createObjectURL(new Blob([bytesOf(`thumbnails-${number}`)], { type: "image/webp" }));
+    return this.sheets[number];
+  }
+
+  /* A piece of a sheet as large as the style sheet says; null where a point has none. */
+  thumbnail(i) {
+    const place = this.data.places?.[i];
+    if (!place) return null;
+    const { across } = this.data.thumbnails;
+    const at = (place - 1) % (across * across);
+    const made = element("div", { className: "thumbnail", role: "img", ariaLabel: this.data.fileOf(i) });
+    made.style.setProperty("--sheet", `url("${this.sheet(Math.floor((place - 1) / (across * across)))}")`);
+    made.style.setProperty("--across", across);
+    made.style.setProperty("--column", at % across);
+    made.style.setProperty("--row", Math.floor(at / across));
+    return made;
+  }
+
+  missing(i) {
+    const name = this.data.fileOf(i);
+    const told = name ? `no image: ${this.addressOf(i) ? decodeURI(this.addressOf(i)) : name}` : "no file name";
+    return element("div", { className: "missing", textContent: told });
+  }
+
+  /* The image of a point: small if that is enough and there is a small one, else the original. */
+  of(i, small) {
+    const address = this.addressOf(i);
+    const thumbnail = small || !address ? this.thumbnail(i) : null;
+    if (thumbnail) return thumbnail;
+    if (!address) return this.missing(i);
+    const image = element("img", { alt: this.data.fileOf(i), decoding: "async", draggable: false });
+    image.addEventListener("error", () => image.replaceWith(this.thumbnail(i) ?? this.missing(i)));
+    image.src = address;
+    if (small) return image;
+    return element("a", { href: address, target: "_blank", rel: "noopener", title: "Open the image" }, image);
+  }
+}
+
+class Panel {
+  constructor(page) {
+    this.page = page;
+    this.data = page.data;
+    this.images = new Images(page.data);
+    this.place = document.getElementById("point");
+    this.hover(-1);
+  }
+
+  /* Show the point under the pointer; what was seen last stays. */
+  hover(i) {
+    if (i >= 0) this.place.replaceChildren(this.card(i, true), this.rootForm());
+    else if (!this.place.firstChild) {
+      const told = "Point at the map to see an image; click to pin it, with its neighbours.";
+      this.place.replaceChildren(element("p", { className: "hint", textContent: told }), this.rootForm());
+    }
+  }
+
+  card(i, small) {
+    const figure = element("figure", {}, this.images.of(i, small));
+    return element("article", { className: "card", dataset: { row: this.data.rowOf(i) } }, figure, this.fields(i));
+  }
+
+  /* The columns that were asked for, then the others. */
+  fields(i) {
+    const list = element("dl");
+    const first = this.data.hover.map((name) => this.data.column(name));
+    const add = (name, value, color) => {
+      const told = element("dd", { textContent: value || BLANK, title: value });
+      if (color) told.prepend(swatch(color));
+      list.append(element("dt", { textContent: name, title: name }), told);
+    };
+    for (const column of new Set([...first, ...this.data.columns])) {
+      const shown = column === this.page.legend.column;
+      add(column.name, column.text(i), shown ? this.page.colors[i] : null);
+    }
+    add("row", String(this.data.rowOf(i)));
+    add("x, y", `${format(this.data.x[i])}, ${format(this.data.y[i])}`);
+    return list;
+  }
+
+  pinned(i) {
+    const card = this.card(i, false);
+    const button = (text, title, run) => {
+      const made = element("button", { type: "button", textContent: text, title });
+      made.addEventListener("click", run);
+      return made;
+    };
+    const copy = button("Copy link", "Copy a link to this point", () => {
+      this.page.copy(`${location.href.split("#")[0]}#row=${this.data.rowOf(i)}`);
+    });
+    const go = button("Centre", "Bring the point to the middle of the map", () => this.page.map.center(i));
+    const close = button("×", "Unpin", () => this.page.unpin(i));
+    close.className = "close";
+    close.ariaLabel = "Unpin";
+    card.append(element("div", { className: "buttons" }, go, copy), close);
+    const near = this.data.nearestTo(i);
+    if (near.length) card.append(this.neighbors(i, near));
+    return card;
+  }
+
+  neighbors(i, near) {
+    const column = this.page.legend.column;
+    const same = near.filter((other) => column?.values && column.codes[other] === column.codes[i]).length;
+    const told = `${near.length} nearest in the original space${column?.values ? `, ${same} of the same class` : ""}`;
+    const strip = element("div", { className: "strip" }, ...near.map((other) => this.small(other, i)));
+    return element("section", { className: "neighbors" }, element("h3", { textContent: told }), strip);
+  }
+
+  /* A small image with its class, which pins its point. */
+  small(i, beside = -1) {
+    const column = this.page.legend.column;
+    const label = column ? column.text(i) || BLANK : this.data.fileOf(i) || `row ${this.data.rowOf(i)}`;
+    const made = element(
+      "button",
+      { className: "small", type: "button", title: `${this.data.fileOf(i)}\n${label}\nrow ${this.data.rowOf(i)}` },
+      this.images.of(i, true),
+      element("span", { textContent: label }),
+    );
+    made.style.setProperty("--color", this.page.colors[i]);
+    const differs = beside >= 0 && column?.values && column.codes[i] !== column.codes[beside];
+    made.classList.toggle("differs", Boolean(differs));
+    made.addEventListener("click", () => this.page.pin(i));
+    made.addEventListener("pointerenter", () => this.page.point(i));
+    made.addEventListener("pointerleave", () => this.page.point(-1));
+    return made;
+  }
+
+  rootForm() {
+    if (this.form) return this.form;
+    const input = element("input", { type: "text", id: "image-root", value: this.images.root ?? "", spellcheck: false });
+    input.placeholder = "folder or address";
+    const form = element("form", {}, input, element("button", { textContent: "Use" }));
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.images.setRoot(input.value);
+      input.value = this.images.root ?? "";
+      this.page.renew();
+    });
+    this.form = element("details", { className: "root" }, element("summary", { textContent: "Where the images are" }), form);
+    return this.form;
+  }
+}
+
+const swatch = (color) => {
+  const made = element("i", { className: "swatch" });
+  made.style.background = color;
+  return made;
+};
+
+const format = (value) => String(Number(value.toPrecision(6)));

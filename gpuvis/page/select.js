@@ -1,0 +1,170 @@
+/* Selecting points with a lasso or a box; what is selected as a list, and as CSV. */
+
+const LISTED = 120; // points that are shown at a time
+const LEAST = 4; // pixels that a lasso goes before it notes another corner
+
+function isInside(corners, x, y) {
+  let inside = false;
+  for (let k = 0, last = corners.length - 1; k < corners.length; last = k++) {
+    const [ax, ay] = corners[k];
+    const [bx, by] = corners[last];
+    if (ay > y !== by > y && x < ((bx - ax) * (y - ay)) / (by - ay) + ax) inside = !inside;
+  }
+  return inside;
+}
+
+/* A field of CSV. A spreadsheet would run what begins like a formula; numbers are what they are. */
+function csvField(value) {
+  const text = String(value);
+  const safe = /^[=+\-@\t\r]/.test(text) && !/^[+-]?\d+(\.\d+)?(e[+-]?\d+)?$/i.test(text) ? `'${text}` : text;
+  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+}
+
+class Selection {
+  constructor(page, canvas) {
+    this.page = page;
+    this.data = page.data;
+    this.canvas = canvas;
+    this.points = new Set();
+    this.mode = "pan";
+    canvas.addEventListener("pointerdown", (event) => this.begin(event));
+    canvas.addEventListener("pointermove", (event) => this.extend(event));
+    canvas.addEventListener("pointerup", (event) => this.end(event));
+    canvas.addEventListener("pointercancel", () => this.drop());
+    canvas.addEventListener("wheel", (event) => {
+      event.preventDefault();
+      this.page.map.zoom(Math.exp(-event.deltaY / 400), this.page.map.placeOf(event.offsetX, event.offsetY));
+    });
+  }
+
+  setMode(mode) {
+    this.mode = mode;
+    this.canvas.classList.toggle("drawing", mode !== "pan");
+  }
+
+  begin(event) {
+    if (event.button !== 0) return;
+    this.canvas.setPointerCapture(event.pointerId);
+    this.corners = [[event.offsetX, event.offsetY]];
+  }
+
+  extend(event) {
+    if (!this.corners) return;
+    const here = [event.offsetX, event.offsetY];
+    const [start, last] = [this.corners[0], this.corners.at(-1)];
+    if (this.mode === "box") this.corners = [start, [here[0], start[1]], here, [start[0], here[1]]];
+    else if (Math.hypot(here[0] - last[0], here[1] - last[1]) >= LEAST) this.corners.push(here);
+    this.page.overlay.drawing = this.corners;
+    this.page.overlay.draw();
+  }
+
+  end(event) {
+    const corners = this.corners;
+    this.drop();
+    if (!corners) return;
+    if (corners.length < 3) {
+      const i = this.page.map.pointAt(event.offsetX, event.offsetY);
+      if (i >= 0) this.page.pin(i);
+      return;
+    }
+    const outline = corners.map(([left, top]) => this.page.map.placeOf(left, top));
+    const keep = event.shiftKey || event.altKey;
+    const chosen = new Set(keep ? this.points : []);
+    for (const i of this.inside(outline)) {
+      if (event.altKey) chosen.delete(i);
+      else chosen.add(i);
+    }
+    this.page.overlay.outlines = keep ? [...this.page.overlay.outlines, outline] : [outline];
+    this.set(chosen);
+  }
+
+  drop() {
+    this.corners = null;
+    this.page.overlay.drawing = null;
+    this.page.overlay.draw();
+  }
+
+  *inside(outline) {
+    const ends = (values) => [Math.min(...values), Math.max(...values)];
+    const [across, up] = [ends(outline.map(([x]) => x)), ends(outline.map(([, y]) => y))];
+    for (const i of this.page.map.within(across, up)) if (isInside(outline, this.data.x[i], this.data.y[i])) yield i;
+  }
+
+  set(points) {
+    this.points = points;
+    this.listed = LISTED;
+    if (!points.size) this.page.overlay.outlines = [];
+    this.page.showSelection();
+  }
+
+  get rising() {
+    return Uint32Array.from(this.points).sort();
+  }
+
+  /* What the tray shows of it. */
+  view() {
+    const points = this.rising;
+    const count = points.length === 1 ? "1 point" : `${points.length.toLocaleString("en")} points`;
+    const bar = element("div", { className: "buttons" });
+    bar.append(element("strong", { textContent: `${count} selected` }));
+    for (const [text, run] of [
+      ["Save CSV", () => this.save()],
+      ["Copy file names", () => this.copyNames()],
+      ["Clear", () => this.set(new Set())],
+    ]) {
+      const button = element("button", { type: "button", textContent: text });
+      button.addEventListener("click", run);
+      bar.append(button);
+    }
+    const strip = element("div", { className: "strip wrap" });
+    const more = element("button", { type: "button", className: "more" });
+    const fill = (from) => {
+      for (const i of points.subarray(from, this.listed)) strip.insertBefore(this.page.panel.small(i), more);
+      more.textContent = `${(points.length - this.listed).toLocaleString("en")} more`;
+      more.hidden = this.listed >= points.length;
+    };
+    more.addEventListener("click", () => {
+      const from = this.listed;
+      this.listed += LISTED;
+      fill(from);
+    });
+    strip.append(more);
+    fill(0);
+    return element("section", { id: "selection" }, bar, this.shares(points), strip);
+  }
+
+  /* How many of each class are selected, the most first. */
+  shares(points) {
+    const { column, palette } = this.page.legend;
+    const list = element("p", { className: "shares" });
+    if (!column?.values) return list;
+    const counts = new Map();
+    for (const i of points) counts.set(column.codes[i], (counts.get(column.codes[i]) ?? 0) + 1);
+    const most = [...counts].sort((a, b) => b[1] - a[1]);
+    for (const [k, count] of most.slice(0, 12)) {
+      list.append(element("span", {}, swatch(palette[k]), `${column.values[k] || BLANK} ${count.toLocaleString("en")}`));
+    }
+    if (most.length > 12) list.append(`${most.length - 12} more classes`);
+    return list;
+  }
+
+  csv() {
+    const columns = this.data.columns;
+    const lines = [["row", ...columns.map((column) => column.name), "x", "y"]];
+    for (const i of this.rising) {
+      const place = [format(this.data.x[i]), format(this.data.y[i])];
+      lines.push([this.data.rowOf(i), ...columns.map((column) => column.text(i)), ...place]);
+    }
+    return lines.map((line) => `${line.map(csvField).join(",")}\r\n`).join("");
+  }
+
+  save() {
+    this.page.download(new Blob(["\ufeff", this.csv()], { type: "text/csv" }), "selection.csv");
+  }
+
+  copyNames() {
+    const named = [...this.rising].map((i) => this.data.fileOf(i)).filter(Boolean);
+    const what = named.length ? named : [...this.rising].map((i) => String(this.data.rowOf(i)));
+    this.page.copy(what.join("\n"), named.length ? `${named.length} file names` : `${what.length} row numbers (there are no file names)`);
+  }
+}

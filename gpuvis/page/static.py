@@ -1,0 +1,95 @@
+"""The map as a picture for papers: PNG, SVG or PDF. Points are rasterised in vector files, text is text."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from gpuvis.page import painting
+from gpuvis.settings import Page
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+INCHES, DPI = (7.0, 5.6), 300
+MOST_NAMED = 40  # classes in the legend, the largest
+COLUMN_ROWS = 20  # of them below each other
+LONGEST = 32  # letters of a name
+STEADY = {"svg": {"Date": None}, "pdf": {"CreationDate": None, "ModDate": None}, "png": {"Software": None}}
+STYLE: Any = {
+    "svg.hashsalt": "gpuvis",  # equal input gives equal bytes
+    "svg.fonttype": "none",
+    "pdf.fonttype": 42,
+    "font.size": 8,
+    "text.parse_math": False,  # names are text
+}
+
+
+def draw(coords: np.ndarray, table: pd.DataFrame, page: Page, caption: str, kind: str) -> bytes:
+    """Draw a map as a picture.
+
+    Parameters
+    ----------
+    coords : ndarray of shape (N, 2)
+    table : pandas.DataFrame with N rows
+        All strings.
+    page : Page
+        By which column to colour.
+    caption : str
+        Stands below the map.
+    kind : {"png", "svg", "pdf"}
+
+    Returns
+    -------
+    bytes
+        The file's content; equal input gives equal bytes.
+    """
+    painted = painting.of_table(coords, table, page.color_by)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=INCHES, layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.add_subplot()
+        axes.set_aspect("equal", "datalim")
+        axes.set_axis_off()
+        size = float(np.clip(6000 / len(coords), 0.4, 18))
+        order = painted.order
+        x, y, colors = coords[order, 0], coords[order, 1], painted.rgb[order] / 255
+        axes.scatter(x, y, s=size, c=colors, linewidths=0, rasterized=True, alpha=0.85)
+        _legend(figure, axes, painted)
+        figure.supxlabel(caption, fontsize=6, color="0.4", wrap=True)
+        file = io.BytesIO()
+        figure.savefig(file, format=kind, dpi=DPI, metadata=STEADY[kind])
+    return file.getvalue()
+
+
+def _legend(figure: Figure, axes: Axes, painted: painting.Painted) -> None:
+    column = painted.column
+    if column is None:
+        return
+    if column.is_scale:
+        low, high = painting.ends(column)
+        scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(low, high), mpl.colors.ListedColormap(painting.ramp(256)))
+        figure.colorbar(scale, ax=axes, label=column.name, shrink=0.6)
+        return
+    counts = np.bincount(column.codes, minlength=len(column.values))
+    named = np.sort(np.argsort(-counts, kind="stable")[:MOST_NAMED])
+    marks = [mpl.lines.Line2D([], [], ls="", marker="o", ms=4, mew=0, color=column.colors[k]) for k in named]
+    names = [_short(column.values[k] or "(blank)") for k in named]
+    if len(named) < len(counts):
+        marks.append(mpl.lines.Line2D([], [], ls=""))
+        names.append(f"and {len(counts) - len(named)} more")
+    columns = -(-len(marks) // COLUMN_ROWS)
+    axes.legend(
+        marks, names, title=column.name, ncols=columns, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5)
+    )
+
+
+def _short(name: str) -> str:
+    name = " ".join(name.split())
+    return name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"

@@ -1,0 +1,117 @@
+"""Small images packed into sheets, so that a page can hold them."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+MOST_BYTES = 12 << 20  # of all sheets: a page with them can still be mailed
+SIZES = (96, 64, 48, 32, 24, 16)  # pixels along a side; the largest that fits is taken
+ACROSS = 32  # images along a side of a sheet
+SAMPLE = 256  # images that tell how large a sheet will be
+QUALITY = 75
+PAPER = (255, 255, 255)
+
+
+@dataclass(frozen=True, eq=False)
+class Sheets:
+    """Sheets of small images.
+
+    Attributes
+    ----------
+    size : int
+        Pixels along a side of an image.
+    across : int
+        Images along both sides of a sheet.
+    files : list of str
+        WebP files in base64.
+    places : ndarray of shape (N,), uint32
+        One more than the number of each row's image, counted through all sheets; 0: it has none.
+    notes : list of str
+        What could not be read, and how large all of it is.
+    """
+
+    size: int
+    across: int
+    files: list[str]
+    places: np.ndarray
+    notes: list[str]
+
+
+def sheets(paths: Sequence[str | None]) -> Sheets:
+    """Pack the images of some files, one for each row; None: a row has none.
+
+    Returns
+    -------
+    Sheets
+        At most `MOST_BYTES` in all: images are made smaller until they fit; if there are still too many, those of the
+        last rows are left out.
+    """
+    there = [row for row, path in enumerate(paths) if path]
+    with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        size, most = _fitting([str(paths[row]) for row in there], pool)
+        places, notes = np.zeros(len(paths), np.uint32), []
+        files: list[str] = []
+        bad: list[tuple[int, str]] = []
+        for start in range(0, min(len(there), most), ACROSS**2):
+            rows = there[start : min(start + ACROSS**2, most)]
+            made = list(pool.map(lambda row: _small(str(paths[row]), size), rows))
+            bad += [(row, image) for row, image in zip(rows, made, strict=True) if isinstance(image, str)]
+            good = [(row, image) for row, image in zip(rows, made, strict=True) if not isinstance(image, str)]
+            places[[row for row, _ in good]] = len(files) * ACROSS**2 + 1 + np.arange(len(good))
+            files.append(base64.b64encode(_sheet([image for _, image in good], size)).decode("ascii"))
+    if bad:
+        notes.append(
+            f"{len(bad):,} of {len(there):,} images could not be read; the first: {paths[bad[0][0]]} ({bad[0][1]})"
+        )
+    if len(there) > most:
+        notes.append(f"thumbnails of the first {most:,} of {len(there):,} images only, so that the page stays small")
+    total = sum(map(len, files)) * 3 // 4
+    notes.append(f"thumbnails: {len(there) - len(bad):,} of {size} × {size} pixels, {total / 1e6:.1f} MB")
+    return Sheets(size, ACROSS, files, places, notes)
+
+
+def _fitting(paths: list[str], pool: ThreadPoolExecutor) -> tuple[int, int]:
+    """Return the size of which all images fit, and how many images do."""
+    if not paths:
+        return SIZES[0], 0
+    some = [paths[k] for k in np.linspace(0, len(paths) - 1, min(SAMPLE, len(paths))).astype(int)]
+    size, each = SIZES[0], 0.0
+    large = [image for image in pool.map(lambda path: _small(path, SIZES[0]), some) if not isinstance(image, str)]
+    for size in SIZES:
+        shrunk = [image.resize((size, size), Image.Resampling.LANCZOS) for image in large]
+        each = len(_sheet(shrunk, size)) / max(1, len(shrunk))
+        if each * len(paths) <= MOST_BYTES:
+            return size, len(paths)
+    return size, int(MOST_BYTES / each)
+
+
+def _small(path: str, size: int) -> Image.Image | str:
+    """Return an image in a square of so many pixels, or what is wrong with its file."""
+    try:
+        with Image.open(path) as image:
+            image.draft("RGB", (size, size))
+            shown = image.convert("RGBA")
+        shown.thumbnail((size, size), Image.Resampling.LANCZOS)
+        square = Image.new("RGB", (size, size), PAPER)
+        square.paste(shown, ((size - shown.width) // 2, (size - shown.height) // 2), shown)
+    except Exception as error:  # noqa: BLE001  Pillow raises whatever its decoders do
+        return getattr(error, "strerror", None) or str(error).splitlines()[0] or type(error).__name__
+    return square
+
+
+def _sheet(images: list[Image.Image], size: int) -> bytes:
+    sheet = Image.new("RGB", (ACROSS * size, ACROSS * size), PAPER)
+    for k, image in enumerate(images):
+        sheet.paste(image, (k % ACROSS * size, k // ACROSS * size))
+    file = io.BytesIO()
+    sheet.save(file, "WEBP", quality=QUALITY, method=2)
+    return file.getvalue()

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
         OutputExistsError,
         SettingsError,
     )
+    from gpuvis.pages import Page
     from gpuvis.reduction import Reduction, reduce
-    from gpuvis.settings import Page, Settings, Tsne, Umap
+from gpuvis.settings import Settings, Tsne, Umap
 
 __version__ = "0.1.0"
 
@@ -41,7 +42,7 @@ _HOMES = {
     "OutOfMemoryError": "errors:OutOfMemoryError",
     "OutputError": "errors:OutputError",
     "OutputExistsError": "errors:OutputExistsError",
-    "Page": "settings:Page",
+    "Page": "pages:Page",
     "Reduction": "reduction:Reduction",
     "Settings": "settings:Settings",
     "SettingsError": "errors:SettingsError",

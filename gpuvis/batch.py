@@ -11,7 +11,7 @@ from functools import partial
 from math import inf
 from pathlib import Path
 
-from gpuvis import job, stages
+from gpuvis import frontpage, job, stages
 from gpuvis.backends import choose, obstacle
 from gpuvis.backends.base import Backend
 from gpuvis.child import Choice
@@ -20,8 +20,9 @@ from gpuvis.folders import find
 from gpuvis.interrupts import Stopped
 from gpuvis.job import Decided, Job
 from gpuvis.outcome import Outcome, failure
+from gpuvis.pages import Page
 from gpuvis.pipeline import Pipeline
-from gpuvis.settings import Page, Settings
+from gpuvis.settings import Settings
 from gpuvis.steps import Steps
 from gpuvis.watcher import Watcher
 from gpuvis.worker import Worker
@@ -106,11 +107,14 @@ class Report:
         Where the work was done; what was asked for, if there was none to do.
     stopped : KeyboardInterrupt or None
         What interrupted the batch.
+    index : Path or None
+        The front page of several folders.
     """
 
     outcomes: list[Outcome]
     backend: str
     stopped: KeyboardInterrupt | None = None
+    index: Path | None = None
 
     @property
     def exit_code(self) -> int:
@@ -137,8 +141,8 @@ def run(request: Request, watcher: Watcher) -> Report:
     # A child starts while the folders are checked.
     with closing(Pipeline(take)) as pipeline, closing(_worker(request)) as worker:
         try:
-            works = []
-            for asked in request.jobs():
+            works, found = [], request.jobs()
+            for asked in found:
                 decided, settled = _check(asked)
                 for outcome in settled:
                     take(outcome)
@@ -152,6 +156,7 @@ def run(request: Request, watcher: Watcher) -> Report:
                 pipeline.run(jobs, ready.chosen, watcher)
             else:
                 _one_by_one(jobs, ready, watcher, take)
+            report.index = frontpage.write(request.root, found)
         except KeyboardInterrupt as interrupt:
             report.stopped = interrupt.with_traceback(None)
             if isinstance(interrupt, Stopped):

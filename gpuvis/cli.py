@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -153,9 +152,9 @@ def plot(folders: tuple[Path, ...], cache_dirs: tuple[Path, ...], quiet: bool, v
 def _run(request: Any, quiet: bool, verbose: bool) -> None:
     """Run a batch, show how it goes, and exit with its code."""
     from gpuvis import batch
-    from gpuvis.console import Display
+    from gpuvis.console import Display, Paths
 
-    paths = _Paths()
+    paths = Paths()
     with Display(int(verbose) - int(quiet), paths.add) as display:
         report = batch.run(request, display)
     if report.stopped:  # it has been heard, and more of them shall not cost the summary
@@ -169,30 +168,6 @@ def _run(request: Any, quiet: bool, verbose: bool) -> None:
         display.say(f"stopped by {report.stopped}: {_finished(report)}{on}")
         raise report.stopped
     sys.exit(max(report.exit_code, 1 if paths.error else 0))
-
-
-class _Paths:
-    """Written paths on stdout, a line each: at once into a pipe or a file, at the end where progress is shown."""
-
-    def __init__(self) -> None:
-        self.error: OSError | None = None
-        self._waiting: list[Path] = []
-
-    def add(self, paths: Iterable[Path]) -> None:
-        self._waiting += paths
-        if not sys.stdout.isatty():
-            self.flush()
-
-    def flush(self) -> None:
-        lines = [os.fsencode(path) + b"\n" for path in self._waiting]
-        self._waiting.clear()
-        try:
-            sys.stdout.buffer.writelines(lines)  # bytes: a path need not be text
-            sys.stdout.buffer.flush()
-        except OSError as error:
-            if not isinstance(error, BrokenPipeError):  # whoever reads may stop reading
-                self.error = error
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python tries again as it ends
 
 
 def _finished(report: Any) -> str:

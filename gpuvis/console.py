@@ -1,8 +1,10 @@
-"""What a batch says on the terminal, or in a log file. All of it goes to stderr."""
+"""What a batch says on the terminal, or in a log file: talk goes to stderr, written paths to stdout."""
 
 from __future__ import annotations
 
 import logging
+import os
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Self
@@ -130,6 +132,8 @@ class Display:
         self._wide.print(table)
         counts = [f"{n} {result}" for result, n in _counts(report).items()]
         self.say(", ".join(counts))
+        if report.index:
+            self.say(f"all maps: {report.index}")
 
 
 def _cells(outcome: Outcome, backend: str) -> list[Text]:
@@ -165,3 +169,29 @@ class _LogToConsole(logging.Handler):
         self._said.add(told)
         prefix, style = ("note: ", "yellow") if record.levelno >= logging.WARNING else ("", "dim")
         self._display.say(told, style, prefix)
+
+
+class Paths:
+    """Written paths on stdout, a line each: at once into a pipe or a file, at the end where progress is shown."""
+
+    def __init__(self) -> None:
+        self.error: OSError | None = None
+        self._waiting: list[Path] = []
+
+    def add(self, paths: Iterable[Path]) -> None:
+        """Take in what was written."""
+        self._waiting += paths
+        if not sys.stdout.isatty():
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is waiting."""
+        lines = [os.fsencode(path) + b"\n" for path in self._waiting]
+        self._waiting.clear()
+        try:
+            sys.stdout.buffer.writelines(lines)  # bytes: a path need not be text
+            sys.stdout.buffer.flush()
+        except OSError as error:
+            if not isinstance(error, BrokenPipeError):  # whoever reads may stop reading
+                self.error = error
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python tries again as it ends

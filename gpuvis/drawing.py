@@ -15,8 +15,8 @@ from gpuvis import atomic, record
 from gpuvis.errors import CacheError, OutputError
 from gpuvis.folders import TABLE
 from gpuvis.job import Job
-from gpuvis.outputs import plain
-from gpuvis.settings import URLS, Method, Page
+from gpuvis.pages import URLS, Page
+from gpuvis.settings import Method
 from gpuvis.steps import Steps
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def draw(
             sums = {path.name: files.save_drawn(path, content) for path, content in written}
         if run:
             outputs, taken = {**run["outputs"], **sums}, {**run["steps"], **steps.of("draw")}
-            files.save_record({**run, "outputs": outputs, "page": plain(page), "steps": taken})
+            files.save_record({**run, "outputs": outputs, "page": page.describe(), "steps": taken})
     for note in notes:
         logger.warning("%s: %s", job.folder, note)
     return tuple(files.drawn(page))

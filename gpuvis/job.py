@@ -10,7 +10,8 @@ from gpuvis import cache, fingerprint, place, tensors
 from gpuvis.errors import CacheError, GpuvisError
 from gpuvis.outcome import Outcome
 from gpuvis.outputs import Action, Outputs
-from gpuvis.settings import Method, Page, Settings
+from gpuvis.pages import Page
+from gpuvis.settings import Method, Settings
 
 COORDS_BYTES = 8  # of a row
 PAGE_BYTES, PAGE_ROW_BYTES = 5 << 20, 100  # plotly.js, and what the page holds of a row

@@ -12,7 +12,8 @@ from typing import Any
 
 import click
 
-from gpuvis.settings import INITS, OPTIMIZERS, PLOTLYJS, STATIC, THEMES, TSNE_METHODS, Page, Settings, Tsne, Umap
+from gpuvis.pages import PLOTLYJS, STATIC, THEMES, Page
+from gpuvis.settings import INITS, OPTIMIZERS, TSNE_METHODS, Settings, Tsne, Umap
 
 UNITS = {f"{letter}{kind}": base ** (2 + power) for power, letter in enumerate("mgt")
          for kind, base in (("", 1024), ("b", 1000), ("ib", 1024))}  # fmt: skip

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ import numpy as np
 
 from gpuvis import atomic, fingerprint
 from gpuvis.errors import OutputError, OutputExistsError
-from gpuvis.settings import Method, Page, Settings
+from gpuvis.pages import Page
+from gpuvis.settings import Method, Settings
 
 
 class Action(Enum):
@@ -131,7 +132,7 @@ class Outputs:
                 "use --overwrite to replace it, or another --out_prefix to keep both"
             )
         whole = all(path.exists() and record["outputs"].get(path.name) for path in self.drawn(page))
-        return Action.NOTHING if page is None or (whole and record["page"] == plain(page)) else Action.DRAW
+        return Action.NOTHING if page is None or (whole and record["page"] == page.describe()) else Action.DRAW
 
     def check_ours(self, page: Page | None) -> None:
         """Check that what is to be drawn replaces nothing that was made by something else.
@@ -209,11 +210,6 @@ class Outputs:
 
 def _shown(value: object) -> object:
     return "none" if value is None else value
-
-
-def plain(page: Page | None) -> dict[str, Any] | None:
-    """Return what a page shows, ready for JSON."""
-    return {**asdict(page), "hover": list(page.hover), "static": list(page.static)} if page else None
 
 
 @contextmanager

@@ -6,7 +6,6 @@ and both go into the run record.
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, dataclass, field, replace
 from math import inf
 from numbers import Integral, Real
@@ -25,14 +24,9 @@ OPTIMIZERS = ("auto", "umap-learn")
 TSNE_METHODS = ("auto", "barnes_hut", "exact")
 MOST_THREADS = 1024
 
-THEMES = ("auto", "light", "dark")
-PLOTLYJS = ("inline", "shared", "cdn")
-STATIC = ("png", "svg", "pdf")
-URLS = ("http://", "https://", "file://")
-MOST_ROWS_SEARCHED = 10_000  # up to which neighbours in the original space are found without being asked for
 
-
-def _require(ok: bool, name: str, expected: str, found: object) -> None:
+def require(ok: bool, name: str, expected: str, found: object) -> None:
+    """Raise a `SettingsError` that tells what was expected of a setting and what was found, unless it is all right."""
     if not ok:
         raise SettingsError(f"{name} has to be {expected}; found {found!r}")
 
@@ -42,13 +36,13 @@ def _whole(name: str, value: Any, low: float, high: float = inf) -> int:
     limits = f"of {low} or more" if high == inf else f"from {low} to {high}"
     limits = limits if low > -inf else "of any size"
     whole = isinstance(value, Integral) and not isinstance(value, bool)
-    _require(whole and low <= int(value) <= high, name, f"a whole number {limits}", value)
+    require(whole and low <= int(value) <= high, name, f"a whole number {limits}", value)
     return int(value)
 
 
 def _number(name: str, value: Any, low: float, high: float) -> float:
     limits = f"of {low} or more" if high == inf else f"from {low} to {high}"
-    _require(isinstance(value, Real) and low <= float(value) <= min(high, 1e308), name, f"a number {limits}", value)
+    require(isinstance(value, Real) and low <= float(value) <= min(high, 1e308), name, f"a number {limits}", value)
     return float(value)
 
 
@@ -60,7 +54,7 @@ def _set(settings: object, **values: object) -> None:
 
 def _metric(name: str, value: str) -> str:
     value = ALIASES.get(value, value)
-    _require(value in METRICS, name, "one of " + ", ".join((*METRICS, *ALIASES)), value)
+    require(value in METRICS, name, "one of " + ", ".join((*METRICS, *ALIASES)), value)
     return value
 
 
@@ -89,7 +83,7 @@ class Umap:
         _set(self, n_neighbors=_whole("umap_neighbors", self.n_neighbors, 2))
         _set(self, min_dist=_number("umap_min_dist", self.min_dist, 0, 1))
         _set(self, metric=_metric("umap_metric", self.metric))
-        _require(self.optimizer in OPTIMIZERS, "umap_optimizer", "one of " + ", ".join(OPTIMIZERS), self.optimizer)
+        require(self.optimizer in OPTIMIZERS, "umap_optimizer", "one of " + ", ".join(OPTIMIZERS), self.optimizer)
 
     @property
     def library(self) -> str | None:
@@ -129,8 +123,8 @@ class Tsne:
     def __post_init__(self) -> None:
         _set(self, perplexity=_number("tsne_perplexity", self.perplexity, 1, inf))
         _set(self, metric=_metric("tsne_metric", self.metric))
-        _require(self.init in INITS, "tsne_init", "one of " + ", ".join(INITS), self.init)
-        _require(self.method in TSNE_METHODS, "tsne_method", "one of " + ", ".join(TSNE_METHODS), self.method)
+        require(self.init in INITS, "tsne_init", "one of " + ", ".join(INITS), self.init)
+        require(self.method in TSNE_METHODS, "tsne_method", "one of " + ", ".join(TSNE_METHODS), self.method)
 
     @property
     def library(self) -> str | None:
@@ -183,7 +177,7 @@ class Settings:
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        _require(bool(self.methods), "settings", "a request for at least one map (umap, tsne)", "none")
+        require(bool(self.methods), "settings", "a request for at least one map (umap, tsne)", "none")
         if self.pca_dim is not None:
             _set(self, pca_dim=_whole("pca_dim", self.pca_dim, 2))
         _set(self, seed=_whole("seed", self.seed, -inf))
@@ -238,55 +232,3 @@ class Settings:
         told = {"method": method, **chosen, "pca_dim": self.pca_dim, "seed": self.seed}
         told |= {name: value for name, value in how.items() if value != "auto"}
         return {**told, "deterministic": True} if self.deterministic else told
-
-
-@dataclass(frozen=True, kw_only=True)
-class Page:
-    """What the HTML page shows. None of this changes the map.
-
-    Attributes
-    ----------
-    color_by : str
-        Column of `metadata.csv` that colours the points.
-    hover : tuple of str
-        Columns that are told first of a point.
-    image_root : str or None
-        Folder or URL that the files' names are below; None: `images` beside `metadata.csv`, if they are there.
-    thumbnails : bool
-        The page holds small images.
-    neighbors : bool or None
-        The page holds the true nearest neighbours of each point; None: up to 10,000 rows.
-    theme : {"auto", "light", "dark"}
-        auto: as the reader's system is set.
-    plotlyjs : {"inline", "shared", "cdn"}
-        Where plotly.js is: in each page, once at the root of the batch, or at plotly's makers.
-    static : tuple of {"png", "svg", "pdf"}
-        Pictures to draw besides.
-
-    Raises
-    ------
-    SettingsError
-    """
-
-    color_by: str = "ground_truth_word_label"
-    hover: tuple[str, ...] = ("file_name", "ground_truth_word_label", "ground_truth_num_label")
-    image_root: str | None = None
-    thumbnails: bool = False
-    neighbors: bool | None = None
-    theme: str = "auto"
-    plotlyjs: str = "inline"
-    static: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        _require(self.theme in THEMES, "theme", "one of " + ", ".join(THEMES), self.theme)
-        _require(self.plotlyjs in PLOTLYJS, "plotlyjs", "one of " + ", ".join(PLOTLYJS), self.plotlyjs)
-        _require(set(self.static) <= set(STATIC), "static", "some of " + ", ".join(STATIC), self.static)
-        root = self.image_root
-        if root is not None and not root.startswith(URLS):
-            _require(os.path.isdir(root), "image_root", "a folder that is there, or a URL", root)  # noqa: PTH112
-        if self.thumbnails and root is not None:
-            _require(not root.startswith(URLS), "image_root", "a folder, if thumbnails are to be made of it", root)
-
-    def wants_neighbors(self, rows: int) -> bool:
-        """Tell whether the nearest neighbours of so many rows are to be found."""
-        return rows <= MOST_ROWS_SEARCHED if self.neighbors is None else self.neighbors

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpuvis import cache as caches
-from gpuvis import drawing, fingerprint, place, record
+from gpuvis import drawing, fingerprint, nearest, place, record
 from gpuvis.backends.base import Backend
-from gpuvis.errors import CacheError, GpuvisError
+from gpuvis.errors import CacheError
 from gpuvis.interrupts import held_back
 from gpuvis.job import Decided, Job, decide
 from gpuvis.outcome import Outcome, failure
@@ -23,14 +23,11 @@ from gpuvis.settings import Method, Settings
 from gpuvis.steps import Steps
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from gpuvis.backends.base import Plan
     from gpuvis.cache import Cache
     from gpuvis.reduction import Reduction
 
 logger = logging.getLogger(__name__)
-NEAREST = 10  # rows of the original space that the page tells of each point
 
 Chosen = tuple[Backend, str]  # and the reason for it
 Saving = AbstractContextManager[None]  # within which a page is written
@@ -188,7 +185,7 @@ def _save(
     paths = (files.coords, files.record)
     if not job.page:
         return settled(Outcome(job.folder, "written", done.method, rows, columns, time.perf_counter() - start, paths))
-    near = _nearest(job, source.cache.embeddings, done.effective["metric"], (backend, source.known), steps)
+    near = nearest.of_rows(job, source.cache.embeddings, done.effective["metric"], (backend, source.known), steps)
     run["steps"] |= steps.of("nearest")
     saved = Outcome(job.folder, "written", done.method, rows, columns, time.perf_counter() - start, paths)
     shown = drawing.Shown(done.coords, source.cache.table, near)
@@ -212,7 +209,7 @@ def _again(job: Job, method: Method, backend: Backend, steps: Steps) -> Finish:
         found = drawing.saved(job, method)
         near = None
         if job.page and job.page.wants_neighbors(len(found.coords)):
-            near = _nearest_again(job, method, len(found.coords), backend, steps)
+            near = nearest.again(job, method, len(found.coords), backend, steps)
     except Exception as error:  # noqa: BLE001
         return settled(failure(job.folder, error, method))
     run = job.outputs(method).read_record()
@@ -231,37 +228,3 @@ def _again(job: Job, method: Method, backend: Backend, steps: Steps) -> Finish:
         return Outcome(job.folder, "drawn again", method, len(found.coords), columns, seconds, (*paths, *record))
 
     return finish
-
-
-def _nearest_again(job: Job, method: Method, rows: int, backend: Backend, steps: Steps) -> np.ndarray | None:
-    """Return the neighbours for a map that is drawn again; None, with a note, if the cache is not there any more."""
-    from gpuvis import reduction
-
-    try:
-        cache = caches.read(job.folder, backend.read_table, backend.read_tensor)
-        if len(cache.embeddings) != rows:
-            raise CacheError(f"it has {len(cache.embeddings)} rows, and the map {rows}")
-        settings = job.settings.only(method)
-        largest = cache.verify()
-        known = reduction.plan(cache.embeddings, settings, backend, largest), largest
-    except GpuvisError as error:
-        level = logging.WARNING if job.page and job.page.neighbors else logging.INFO
-        logger.log(level, "%s: no neighbours: %s", job.folder, error)
-        return None
-    told = job.outputs(method).read_record() or {}
-    metric = told.get("effective", {}).get("metric") or getattr(settings, method).metric
-    return _nearest(job, cache.embeddings, metric, (backend, known), steps)
-
-
-def _nearest(job: Job, X: Any, metric: str, how: tuple[Backend, tuple[Plan, float]], steps: Steps) -> np.ndarray | None:
-    """Return the rows nearest to each in the original space, if the page is to show them and they can be found."""
-    from gpuvis import reduction
-
-    if job.page is None or not job.page.wants_neighbors(len(X)) or len(X) < 2:
-        return None
-    try:
-        with steps("nearest"):
-            return reduction.nearest(X, metric, min(NEAREST, len(X) - 1), *how)
-    except Exception as error:  # noqa: BLE001  the map is whole without them
-        logger.warning("%s: no neighbours: %s", job.folder, failure(job.folder, error).error)
-        return None

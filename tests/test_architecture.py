@@ -20,8 +20,8 @@ DOORS = {
     "numba": {"backends/compiled"},
     "threadpoolctl": {"backends/compiled"},
     "scipy": {"backends/compiled", "backends/cpu", "backends/tsne_repulsion"},
-    "plotly": {"page/figure"},
-    "PIL": {"demo"},
+    "plotly": {"page/figure", "page/painting"},
+    "PIL": {"demo", "page/picture", "page/thumbnails"},
     "click": {"cli", "options"},
     "rich": {"console"},
     "filelock": {"place"},
@@ -30,17 +30,21 @@ DOORS = {
     "cuml": {"backends/gpu"},
     "cuvs": {"backends/gpu_graph"},
     "rmm": {"backends/gpu_memory"},
-    "matplotlib": set(),
+    "matplotlib": {"page/static"},
 }
 
 # Every module stands above all that it may import of ours.
 FLOORS = [
     {"errors", "machine", "steps", "atomic", "archive", "interrupts", "pca", "__init__", "page/__init__"},
     {"threads", "backends/footprint", "backends/noted", "backends/probe"},
-    {"settings", "folders", "table", "tensors", "place", "page/palette"},
+    {"settings", "folders", "table", "tensors", "place"},
+    {"pages"},
+    {"page/palette", "page/pack", "page/sample", "page/picture", "page/thumbnails", "page/index"},
+    {"page/columns", "page/images"},
+    {"page/painting"},
     {"backends/graph", "backends/compiled", "backends/base"},
     {
-        *{"matrix", "fingerprint", "outcome", "page/figure", "options"},
+        *{"matrix", "fingerprint", "outcome", "page/figure", "page/static", "options"},
         *{
             "backends/plan",
             "backends/cpu_plan",
@@ -64,7 +68,8 @@ FLOORS = [
     {"reduction", "demo"},
     {"record"},
     {"job"},
-    {"stages", "watcher"},
+    {"drawing", "frontpage", "nearest", "watcher"},
+    {"stages"},
     {"child", "pipeline"},
     {"worker"},
     {"batch"},

@@ -20,7 +20,8 @@ from gpuvis.console import Display
 from gpuvis.job import Decided
 from gpuvis.outcome import Outcome
 from gpuvis.outputs import Action
-from gpuvis.settings import Page, Settings, Tsne, Umap
+from gpuvis.pages import Page
+from gpuvis.settings import Settings, Tsne, Umap
 
 
 def call(*args: str | Path) -> Result:

@@ -19,7 +19,8 @@ from gpuvis import atomic, cache, fingerprint, job, place, stages
 from gpuvis.backends.base import Layout
 from gpuvis.errors import OutputError, OutputExistsError
 from gpuvis.job import Job
-from gpuvis.settings import Page, Settings, Tsne, Umap
+from gpuvis.pages import Page
+from gpuvis.settings import Settings, Tsne, Umap
 from gpuvis.steps import Steps
 
 
@@ -76,7 +77,7 @@ def test_the_record_tells_what_was_asked_and_what_was_done(asked) -> None:
     assert told["backend"]["reason"] == "for the test"
     assert told["repeatable"] == "the same umap map"
     assert told["versions"]["torch"].startswith("2.")
-    assert list(told["steps"]) == ["read", "load", "umap", "save", "draw"]
+    assert list(told["steps"]) == ["read", "load", "umap", "save", "nearest", "draw"]
     assert all(step["seconds"] >= 0 and step["peak_memory_bytes"] > 1e6 for step in told["steps"].values())
     for name, digest in told["outputs"].items():
         assert digest == fingerprint.of_file(asked.out / name)

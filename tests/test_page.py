@@ -17,7 +17,7 @@ from examples import table_of
 from plotly.offline import get_plotlyjs
 
 from gpuvis.page import figure, palette
-from gpuvis.settings import Page
+from gpuvis.pages import Page
 
 NASTY = '</script><script>document.title="pwned"</script><img src=x onerror="document.title=\'pwned\'"><b>%{x}</b>&lt;'
 

@@ -18,7 +18,8 @@ from gpuvis import batch, place, table
 from gpuvis.batch import Request
 from gpuvis.errors import CacheError, OutputExistsError
 from gpuvis.page import figure
-from gpuvis.settings import Page, Settings, Tsne
+from gpuvis.pages import Page
+from gpuvis.settings import Settings, Tsne
 
 WAIT = 20  # seconds, for what comes at once if the stages overlap
 draw = figure.draw

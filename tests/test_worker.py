@@ -33,7 +33,8 @@ from gpuvis.errors import (
 )
 from gpuvis.job import Job
 from gpuvis.outcome import Outcome
-from gpuvis.settings import Page, Settings, Tsne
+from gpuvis.pages import Page
+from gpuvis.settings import Settings, Tsne
 
 BOTH = Settings(tsne=Tsne())
 

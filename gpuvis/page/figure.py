@@ -17,7 +17,7 @@ from gpuvis.page import columns, painting, picture, sample
 from gpuvis.page.columns import Column
 from gpuvis.page.images import Images
 from gpuvis.page.pack import Pack, compressed
-from gpuvis.settings import Page
+from gpuvis.pages import Page
 
 if TYPE_CHECKING:
     import pandas as pd

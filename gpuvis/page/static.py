@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from gpuvis.page import painting
-from gpuvis.settings import Page
+from gpuvis.pages import Page
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -22,7 +22,8 @@ from threadpoolctl import threadpool_limits
 from gpuvis import cache, matrix, pca, tensors
 from gpuvis.backends import cpu, cpu_neighbors, tsne_layout, umap_layout, weights
 from gpuvis.page import figure
-from gpuvis.settings import Page, Settings
+from gpuvis.pages import Page
+from gpuvis.settings import Settings
 
 ROWS, COLUMNS = 20_000, 512
 Step = Callable[[], object]

@@ -1,0 +1,53 @@
+"""The true nearest neighbours of each point: in the original space, for its page to show."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from gpuvis import cache as caches
+from gpuvis import reduction
+from gpuvis.backends.base import Backend
+from gpuvis.errors import CacheError, GpuvisError
+from gpuvis.job import Job
+from gpuvis.outcome import failure
+from gpuvis.settings import Method
+from gpuvis.steps import Steps
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from gpuvis.backends.base import Plan
+
+logger = logging.getLogger(__name__)
+COUNT = 10  # of each point
+
+
+def again(job: Job, method: Method, rows: int, backend: Backend, steps: Steps) -> np.ndarray | None:
+    """Return the neighbours for a map that is drawn again; None, with a note, if the cache is not there any more."""
+    try:
+        cache = caches.read(job.folder, backend.read_table, backend.read_tensor)
+        if len(cache.embeddings) != rows:
+            raise CacheError(f"it has {len(cache.embeddings)} rows, and the map {rows}")
+        settings = job.settings.only(method)
+        largest = cache.verify()
+        known = reduction.plan(cache.embeddings, settings, backend, largest), largest
+    except GpuvisError as error:
+        level = logging.WARNING if job.page and job.page.neighbors else logging.INFO
+        logger.log(level, "%s: no neighbours: %s", job.folder, error)
+        return None
+    told = job.outputs(method).read_record() or {}
+    metric = told.get("effective", {}).get("metric") or getattr(settings, method).metric
+    return of_rows(job, cache.embeddings, metric, (backend, known), steps)
+
+
+def of_rows(job: Job, X: Any, metric: str, how: tuple[Backend, tuple[Plan, float]], steps: Steps) -> np.ndarray | None:
+    """Return the rows nearest to each in the original space, if the page is to show them and they can be found."""
+    if job.page is None or not job.page.wants_neighbors(len(X)) or len(X) < 2:
+        return None
+    try:
+        with steps("nearest"):
+            return reduction.nearest(X, metric, min(COUNT, len(X) - 1), *how)
+    except Exception as error:  # noqa: BLE001  the map is whole without them
+        logger.warning("%s: no neighbours: %s", job.folder, failure(job.folder, error).error)
+        return None

@@ -137,7 +137,7 @@ class Display:
 
 
 def _cells(outcome: Outcome, backend: str) -> list[Text]:
-    size = "" if outcome.rows is None else f"{outcome.rows:,} × {outcome.columns:,}"
+    size = " × ".join(f"{count:,}" for count in (outcome.rows, outcome.columns) if count is not None)
     ran = outcome.seconds is not None
     return [
         Text(str(outcome.folder)),

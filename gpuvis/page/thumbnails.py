@@ -55,43 +55,40 @@ def sheets(paths: Sequence[str | None]) -> Sheets:
         At most `MOST_BYTES` in all: images are made smaller until they fit; if there are still too many, those of the
         last rows are left out.
     """
-    there = [row for row, path in enumerate(paths) if path]
+    there = [(row, path) for row, path in enumerate(paths) if path]
+    places, total = np.zeros(len(paths), np.uint32), 0
+    files: list[str] = []
+    bad: list[str] = []
     with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        size, most = _fitting([str(paths[row]) for row in there], pool)
-        places, notes = np.zeros(len(paths), np.uint32), []
-        files: list[str] = []
-        bad: list[tuple[int, str]] = []
-        for start in range(0, min(len(there), most), ACROSS**2):
-            rows = there[start : min(start + ACROSS**2, most)]
-            made = list(pool.map(lambda row: _small(str(paths[row]), size), rows))
-            bad += [(row, image) for row, image in zip(rows, made, strict=True) if isinstance(image, str)]
-            good = [(row, image) for row, image in zip(rows, made, strict=True) if not isinstance(image, str)]
+        size = _fitting([path for _, path in there], pool)
+        for start in range(0, len(there), ACROSS**2):
+            some = there[start : start + ACROSS**2]
+            made = list(pool.map(lambda one: _small(one[1], size), some))
+            bad += [f"{path} ({what})" for (_, path), what in zip(some, made, strict=True) if isinstance(what, str)]
+            good = [(row, what) for (row, _), what in zip(some, made, strict=True) if not isinstance(what, str)]
+            sheet = _sheet([image for _, image in good], size)
+            if total + len(sheet) > MOST_BYTES:
+                break
             places[[row for row, _ in good]] = len(files) * ACROSS**2 + 1 + np.arange(len(good))
-            files.append(base64.b64encode(_sheet([image for _, image in good], size)).decode("ascii"))
-    if bad:
-        notes.append(
-            f"{len(bad):,} of {len(there):,} images could not be read; the first: {paths[bad[0][0]]} ({bad[0][1]})"
-        )
-    if len(there) > most:
-        notes.append(f"thumbnails of the first {most:,} of {len(there):,} images only, so that the page stays small")
-    total = sum(map(len, files)) * 3 // 4
-    notes.append(f"thumbnails: {len(there) - len(bad):,} of {size} × {size} pixels, {total / 1e6:.1f} MB")
+            files.append(base64.b64encode(sheet).decode("ascii"))
+            total += len(sheet)
+    packed = int(np.count_nonzero(places))
+    notes = [f"{len(bad):,} of {len(there):,} images could not be read; the first: {bad[0]}"] if bad else []
+    if packed + len(bad) < len(there):
+        notes.append("there is no room for more thumbnails in a page that can be mailed: the first rows have them")
+    notes.append(f"thumbnails: {packed:,} of {size} × {size} pixels, {total / 1e6:.1f} MB")
     return Sheets(size, ACROSS, files, places, notes)
 
 
-def _fitting(paths: list[str], pool: ThreadPoolExecutor) -> tuple[int, int]:
-    """Return the size of which all images fit, and how many images do."""
-    if not paths:
-        return SIZES[0], 0
-    some = [paths[k] for k in np.linspace(0, len(paths) - 1, min(SAMPLE, len(paths))).astype(int)]
-    size, each = SIZES[0], 0.0
+def _fitting(paths: list[str], pool: ThreadPoolExecutor) -> int:
+    """Return the largest size of which all images are likely to fit."""
+    size, some = SIZES[0], [paths[k] for k in np.linspace(0, len(paths) - 1, min(SAMPLE, len(paths))).astype(int)]
     large = [image for image in pool.map(lambda path: _small(path, SIZES[0]), some) if not isinstance(image, str)]
     for size in SIZES:
         shrunk = [image.resize((size, size), Image.Resampling.LANCZOS) for image in large]
-        each = len(_sheet(shrunk, size)) / max(1, len(shrunk))
-        if each * len(paths) <= MOST_BYTES:
-            return size, len(paths)
-    return size, int(MOST_BYTES / each)
+        if not shrunk or len(_sheet(shrunk, size)) * len(paths) <= MOST_BYTES * len(shrunk):
+            break
+    return size
 
 
 def _small(path: str, size: int) -> Image.Image | str:

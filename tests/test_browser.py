@@ -1,0 +1,804 @@
+"""The page in a browser, worked by mouse and keyboard as its readers do."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+import pytest
+from examples import WORDS, table_of
+from matplotlib.path import Path as Outline
+from PIL import Image
+
+from gpuvis.page import columns, figure, painting, thumbnails
+from gpuvis.page.images import Images
+from gpuvis.pages import Page
+
+playwright = pytest.importorskip("playwright.sync_api")
+expect = playwright.expect
+
+pytestmark = pytest.mark.browser
+
+FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+WITHOUT_WEBGL = """
+const context = HTMLCanvasElement.prototype.getContext;
+HTMLCanvasElement.prototype.getContext = function (kind, ...more) {
+  return kind.includes("webgl") ? null : context.call(this, kind, ...more);
+};
+"""
+WINDOW = """() => {
+  const plot = document.getElementById("plot");
+  const {xaxis, yaxis} = plot._fullLayout, {x, y} = plot.getBoundingClientRect();
+  return {x: xaxis.range, y: yaxis.range, left: x, top: y, width: xaxis._length, height: yaxis._length};
+}"""
+DRAWN = """() => {
+  const {x, y, marker} = document.getElementById("plot").data[0];
+  return Array.from(x, (_, i) => [x[i], y[i], marker.color[i]]);
+}"""
+HOSTILE = (
+    """</script><script>document.title="pwned"</script><img src=x onerror="document.title='pwned'">""",
+    "<a href=x>link</a>",
+    "&lt;b&gt;",
+    "%{x} {{title}} $& ${1}",
+    """'single' "double" `back`""",
+    "two\nlines",
+    "שלום \u202eעולם",
+    "濕地、沼澤",
+)
+FORMULAS = ("=cmd|' /C calc'!A0", "+1+1", "@x", "-2+3", "\t=1", "-1", "+1.5e3", 'a, "b"', "two\nlines")
+
+
+@dataclass
+class Reader:
+    """One who reads a page: knows where its points must be, and has a mouse and a keyboard."""
+
+    page: Any
+    coords: np.ndarray
+
+    def __post_init__(self) -> None:
+        self.mouse, self.keyboard = self.page.mouse, self.page.keyboard
+
+    def see(self, selector: str, **more: Any) -> Any:
+        """Return what stands on the page and is found by a selector; `expect` waits for it."""
+        return self.page.locator(selector, **more)
+
+    def button(self, name: str) -> Any:
+        return self.page.get_by_role("button", name=name, exact=True)
+
+    @property
+    def window(self) -> dict[str, Any]:
+        """The part of the map that is to be seen, as soon as the map is as large as its place."""
+        self.page.wait_for_function(
+            "(plot => plot._fullLayout.height === plot.clientHeight)(document.getElementById('plot'))"
+        )
+        return self.page.evaluate(WINDOW)
+
+    @property
+    def middle(self) -> list[float]:
+        window = self.window
+        return [sum(window["x"]) / 2, sum(window["y"]) / 2]
+
+    @property
+    def spots(self) -> np.ndarray:
+        """Where on the screen each point is."""
+        seen = self.window
+        low, high = np.array([seen["x"], seen["y"]]).T
+        across, up = ((self.coords - low) / (high - low)).T
+        return np.stack([seen["left"] + across * seen["width"], seen["top"] + (1 - up) * seen["height"]], -1)
+
+    def hover(self, row: int) -> None:
+        self.mouse.move(*self.spots[row])
+
+    def pin(self, row: int) -> None:
+        self.mouse.click(*self.spots[row])
+        expect(self.see("#pins .card").first).to_have_attribute("data-row", str(row))
+
+    def draw(self, corners: Sequence[Sequence[float]], *keys: str) -> None:
+        """Draw an outline with the mouse while keys are held down."""
+        for key in keys:
+            self.keyboard.down(key)
+        self.mouse.move(*corners[0])
+        self.mouse.down()
+        for corner in corners[1:]:
+            self.mouse.move(*corner)
+        self.mouse.up()
+        for key in keys:
+            self.keyboard.up(key)
+
+    def find(self, text: str) -> None:
+        self.see("#find-text").click()
+        self.keyboard.press("Control+A")
+        self.keyboard.type(text)
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """What the panel tells of a point."""
+        names, values = (self.see(f"#point {tag}").all_text_contents() for tag in ("dt", "dd"))
+        return dict(zip(names, values, strict=True))
+
+    @property
+    def colors(self) -> dict[int, str]:
+        """The colour of each row that is drawn."""
+        row_of = {tuple(place): row for row, place in enumerate(self.coords.tolist())}
+        return {row_of[x, y]: color for x, y, color in self.page.evaluate(DRAWN)}
+
+    @property
+    def classes(self) -> list[str]:
+        return self.see("#classes .name").all_text_contents()
+
+    @property
+    def selected(self) -> list[int]:
+        titles = (small.get_attribute("title") for small in self.see("#selection .small").all())
+        return [int(title.rpartition("row ")[2]) for title in titles]
+
+    @property
+    def copied(self) -> str:
+        return self.page.evaluate("navigator.clipboard.readText()")
+
+
+Read: TypeAlias = Callable[..., Reader]
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    found = filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome")))
+    program = next(found, None)
+    if program is None:
+        absent = pytest.fail if os.environ.get("REQUIRE_BROWSER") else pytest.skip
+        absent("Chromium is not installed")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=program, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def read(chromium: Any, tmp_path: Path) -> Iterator[Read]:
+    """Draw a page and open it, where there is no network. Nothing may go wrong but what a test says is missing."""
+    asked: set[str] = set()
+    troubles: list[str] = []
+    absent: set[str] = set()
+    context = chromium.new_context(viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(10_000)
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    context.route(re.compile("^https?:"), lambda route: route.abort())
+    context.on("request", lambda request: asked.add(request.url.partition(":")[0]))
+    context.on("weberror", lambda error: troubles.append(str(error.error)))
+    context.on("dialog", lambda dialog: (troubles.append(dialog.message), dialog.dismiss()))
+
+    def hear(message: Any) -> None:
+        address = message.location["url"]
+        missed = message.text.startswith("Failed to load resource") and address.rpartition("/")[2] in absent
+        if message.type in {"error", "warning"} and not missed:
+            troubles.append(f"{message.text} {address}")
+
+    context.on("console", hear)
+
+    def opened(
+        table: pd.DataFrame,
+        coords: np.ndarray | None = None,
+        caption: str = "UMAP of a test",
+        *,
+        place: str = "",
+        missing: Sequence[str] = (),
+        webgl: bool = True,
+        dark: bool = False,
+        more: dict[str, Any] | None = None,
+        **parts: Any,
+    ) -> Reader:
+        if coords is None:
+            coords = np.random.default_rng(0).standard_normal((len(table), 2)).astype(np.float32)
+        absent.update(missing)
+        file = tmp_path / "map.html"
+        file.write_text(figure.draw(coords, table, Page(**more or {}), caption, **parts)[0], encoding="utf-8")
+        page = context.new_page()
+        page.emulate_media(color_scheme="dark" if dark else "light")
+        if not webgl:
+            page.add_init_script(WITHOUT_WEBGL)
+        page.goto(file.as_uri() + place)
+        page.wait_for_selector("html[data-drawn]")
+        return Reader(page, coords)
+
+    yield opened
+    context.close()
+    assert not troubles
+    assert asked <= {"file", "data", "blob"}
+
+
+def pictures(folder: Path, rows: int) -> list[str]:
+    """Write an image for each row, each of another colour, and return their paths."""
+    folder.mkdir()
+    paths = [str(folder / f"{row:03d}.png") for row in range(rows)]
+    for row, path in enumerate(paths):
+        Image.new("RGB", (30, 20), color_of(row)).save(path)
+    return paths
+
+
+def color_of(row: int) -> tuple[int, int, int]:
+    return row * 67 % 256, row * 131 % 256, row * 29 % 256
+
+
+def shot(place: Any) -> np.ndarray:
+    """Return a picture of what is seen."""
+    return np.asarray(Image.open(io.BytesIO(place.screenshot())).convert("RGB")).astype(int)
+
+
+def nearest(rows: int) -> np.ndarray:
+    """Return the five rows after each as its nearest, of which one in three is of the same class."""
+    return ((np.arange(rows)[:, None] + np.arange(1, 6)) % rows).astype(np.int32)
+
+
+# Images
+
+
+def test_hovering_shows_the_image_and_the_fields_of_a_point(read, tmp_path) -> None:
+    pictures(tmp_path / "images", 12)
+    table = table_of(12)
+    reader = read(table, images=Images("images/"))
+    for row in (3, 7):
+        reader.hover(row)
+        expect(reader.see("#point .card")).to_have_attribute("data-row", str(row))
+        expect(reader.see("#point img")).to_have_js_property("naturalWidth", 30)
+        fields = reader.fields
+        place = [float(part) for part in fields.pop("x, y").split(", ")]
+        assert place == pytest.approx(reader.coords[row], rel=1e-5)
+        assert fields == {**table.loc[row], "row": str(row)}
+        assert list(fields)[:3] == list(Page().hover)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("nowhere.png", r"no image: file://.*/images/nowhere\.png"),
+        ("broken.png", r"no image: file://.*/images/broken\.png"),
+        ("50% of ä #1.png", r"no image: file://.*/images/50%25 of ä %231\.png"),
+        ("", "no file name"),
+    ],
+)
+def test_a_point_without_an_image_tells_where_it_was_sought(read, tmp_path, name, told) -> None:
+    pictures(tmp_path / "images", 1)
+    (tmp_path / "images/broken.png").write_bytes(b"no image")
+    reader = read(
+        table_of(4).assign(file_name=name),
+        images=Images("images/"),
+        missing=("nowhere.png", "50%25%20of%20%C3%A4%20%231.png"),
+    )
+    reader.hover(2)
+    expect(reader.see("#point .missing")).to_have_text(re.compile(told))
+    reader.pin(2)
+    expect(reader.see("#pins .missing")).to_have_text(re.compile(told))
+    expect(reader.see("img")).to_have_count(0)
+
+
+def test_images_are_found_in_another_folder_now_and_later(read, tmp_path) -> None:
+    pictures(tmp_path / "elsewhere", 6)
+    reader = read(table_of(6))
+    reader.hover(4)
+    expect(reader.see("#point .missing")).to_have_text("no image: 004.png")
+    reader.see("summary", has_text="Where the images are").click()
+    reader.see("#image-root").click()
+    reader.keyboard.type(str(tmp_path / "elsewhere"))
+    reader.keyboard.press("Enter")
+    expect(reader.see("#point img")).to_have_js_property("naturalWidth", 30)
+    reader.page.reload()
+    reader.page.wait_for_selector("html[data-drawn]")
+    reader.hover(1)
+    expect(reader.see("#point img")).to_have_js_property("naturalWidth", 30)
+    expect(reader.see("#image-root")).to_have_value(f"{tmp_path / 'elsewhere'}/")
+
+
+def test_thumbnails_are_cut_from_their_sheet(read, tmp_path) -> None:
+    paths = pictures(tmp_path / "images", 40)
+    reader = read(table_of(41), images=Images(None, thumbnails.sheets([*paths, None])), neighbors=nearest(41))
+    for row in (0, 31, 32, 39):
+        reader.hover(row)
+        expect(reader.see("#point .card")).to_have_attribute("data-row", str(row))
+        thumbnail = reader.see("#point .thumbnail")
+        assert "blob:" in thumbnail.evaluate("thumbnail => thumbnail.style.getPropertyValue('--sheet')")
+        middle = shot(thumbnail)[65:85, 140:160].mean((0, 1))
+        assert middle == pytest.approx(color_of(row), abs=8)
+    reader.hover(40)
+    expect(reader.see("#point .missing")).to_have_text("no image: 040.png")
+    reader.pin(33)
+    small = reader.see("#pins .small .thumbnail").nth(2)
+    assert shot(small)[20:30, 23:33].mean((0, 1)) == pytest.approx(color_of(36), abs=8)
+
+
+# Pins
+
+
+def test_clicked_points_are_pinned_side_by_side(read) -> None:
+    reader = read(table_of(30))
+    reader.pin(2)
+    reader.pin(5)
+    expect(reader.see("#pins .card")).to_have_count(2)
+    left, right = (card.bounding_box() for card in reader.see("#pins .card").all())
+    assert left["y"] == right["y"]
+    assert left["x"] + left["width"] <= right["x"]
+    reader.see("[data-row='5']").get_by_role("button", name="Unpin").click()
+    expect(reader.see("#pins .card")).to_have_attribute("data-row", "2")
+    reader.button("Unpin").click()
+    expect(reader.see("#tray")).to_be_hidden()
+    assert reader.window["height"] == reader.see("#map").bounding_box()["height"]
+
+
+def test_a_pinned_point_shows_its_neighbours_which_can_be_pinned(read) -> None:
+    reader = read(table_of(30), neighbors=nearest(30))
+    reader.pin(2)
+    expect(reader.see("#pins h3")).to_have_text("5 nearest in the original space, 1 of the same class")
+    expect(reader.see("#pins .small span")).to_have_text([WORDS[row % 3] for row in range(3, 8)])
+    expect(reader.see("#pins .small.differs")).to_have_count(4)
+    reader.see("#pins .small").nth(3).click()
+    expect(reader.see("#pins .card").first).to_have_attribute("data-row", "6")
+    expect(reader.see("#pins .card")).to_have_count(2)
+
+
+def test_the_address_names_a_point_and_so_does_a_copied_link(read) -> None:
+    reader = read(table_of(30), place="#row=12")
+    expect(reader.see("#pins .card")).to_have_attribute("data-row", "12")
+    assert reader.middle == pytest.approx(reader.coords[12], abs=1e-3)
+    reader.see("#map").focus()
+    reader.keyboard.press("ArrowLeft")
+    assert reader.middle != pytest.approx(reader.coords[12], abs=1e-3)
+    reader.button("Centre").click()
+    assert reader.middle == pytest.approx(reader.coords[12], abs=1e-3)
+    reader.pin(8)
+    reader.button("Copy link").first.click()
+    expect(reader.see(".toast")).to_contain_text("copied: file:///")
+    assert reader.copied == reader.page.url.replace("#row=12", "#row=8")
+    reader.page.goto(reader.page.url.replace("#row=12", "#row=99"))
+    expect(reader.see(".toast").last).to_have_text("row 99 is not on this page")
+
+
+# Colours and legend
+
+
+def varied(rows: int) -> pd.DataFrame:
+    """Nine classes of three parents, another column of classes, and numbers of which some are missing."""
+    label = np.arange(rows) % 9
+    return table_of(rows).assign(
+        ground_truth_num_label=label.astype(str),
+        ground_truth_word_label=[f"class {k}" for k in label],
+        ground_truth_L2_num_label=(label // 3).astype(str),
+        kind=["round" if k % 4 else "" for k in range(rows)],
+        score=[f"{k / 7:.3f}" if k % 5 else "" for k in range(rows)],
+    )
+
+
+@pytest.mark.parametrize("name", ["ground_truth_word_label", "ground_truth_L2_num_label", "kind", "score"])
+def test_a_column_colours_the_points_as_in_pictures(read, name) -> None:
+    table = varied(45)
+    reader = read(table, more={"color_by": "kind" if name == "score" else "score"})
+    reader.see("#color-by").select_option(label=name)
+    painted = painting.of_table(reader.coords, table, name)
+    expected = {row: "#{:02x}{:02x}{:02x}".format(*color) for row, color in enumerate(painted.rgb)}
+    reader.page.wait_for_function(f"document.getElementById('plot').data[0].marker.color.includes('{expected[44]}')")
+    assert reader.colors == expected
+    if name == "score":
+        expect(reader.see("#classes .ends span")).to_have_text(["0.143", "6.286"])
+        assert "linear-gradient" in reader.see("#classes .ramp").evaluate("ramp => getComputedStyle(ramp).background")
+        expect(reader.see("#classes li").last).to_have_text("(blank) 9")
+    else:
+        assert reader.classes == [value or "(blank)" for value in by_size(table[name])]
+
+
+def by_size(values: pd.Series) -> list[str]:
+    return sorted(dict.fromkeys(values), key=lambda value: (-(values == value).sum(), value))
+
+
+def test_colours_follow_the_parents_or_nothing(read) -> None:
+    table = varied(45)
+    reader = read(table)
+    reader.see("#color-by").focus()
+    reader.keyboard.press("ArrowDown")
+    label = next(column for column in columns.of_table(table, None) if column.name == columns.WORD)
+    expect(reader.see("#color-by option:checked")).to_have_text(f"{label.name}, by parent")
+    reader.page.wait_for_function(f"document.getElementById('plot').data[0].marker.color[0] === '{label.families[0]}'")
+    assert [reader.colors[row] for row in range(9)] == label.families
+    reader.see("#color-by").select_option(label="nothing")
+    expect(reader.see("#classes")).to_be_hidden()
+    assert len(set(reader.colors.values())) == 1
+    reader.hover(20)
+    assert reader.fields["row"] == "20"
+
+
+def test_a_click_hides_a_class_and_its_points_cannot_be_found(read) -> None:
+    reader = read(table_of(30))
+    expect(reader.see("#status")).to_have_text("30 of 30 points shown")
+    expect(reader.see("#classes .count")).to_have_text(["10"] * 3)
+    entry = reader.see("#classes .class", has_text="bog")
+    entry.click()
+    expect(entry).to_have_attribute("aria-pressed", "false")
+    expect(reader.see("#status")).to_have_text("20 of 30 points shown")
+    assert set(reader.colors) == {row for row in range(30) if row % 3 != 2}
+    reader.hover(7)
+    expect(reader.see("#map")).to_have_class("pointing")
+    reader.hover(17)
+    expect(reader.see("#map")).not_to_have_class("pointing")
+    assert reader.fields["row"] == "7"
+    entry.click()
+    expect(reader.see("#status")).to_have_text("30 of 30 points shown")
+    reader.hover(17)
+    expect(reader.see("#point .card")).to_have_attribute("data-row", "17")
+
+
+@pytest.mark.parametrize("how", ["double click", "only", "keyboard"])
+def test_a_class_is_shown_alone_and_then_all_are_again(read, how) -> None:
+    reader = read(table_of(30))
+    item = reader.see("#classes li", has_text="bog")
+
+    def isolate() -> None:
+        if how == "double click":
+            item.locator(".class").dblclick()
+        elif how == "only":
+            item.hover()
+            item.locator(".only").click()
+        else:
+            item.locator(".class").focus()
+            reader.keyboard.press("Tab")
+            reader.keyboard.press("Enter")
+
+    isolate()
+    expect(reader.see("#status")).to_have_text("10 of 30 points shown")
+    assert set(reader.colors) == set(range(2, 30, 3))
+    expect(reader.see("#classes .class[aria-pressed=true]")).to_have_text(re.compile("bog"))
+    reader.page.wait_for_timeout(600)  # no third and fourth click of one series
+    isolate()
+    expect(reader.see("#status")).to_have_text("30 of 30 points shown")
+
+
+def test_all_classes_are_hidden_and_shown_at_once(read) -> None:
+    reader = read(table_of(30))
+    before = shot(reader.see("#map"))
+    reader.button("none").click()
+    expect(reader.see("#status")).to_have_text("0 of 30 points shown")
+    assert not reader.colors
+    reader.button("all").click()
+    expect(reader.see("#status")).to_have_text("30 of 30 points shown")
+    assert len(reader.colors) == 30
+    assert np.array_equal(shot(reader.see("#map")), before)
+
+
+def test_classes_are_sorted_and_searched(read) -> None:
+    labels = ["oak"] * 3 + ["Ash 10"] * 5 + ["ash 9"] * 1 + [""] * 2
+    reader = read(table_of(11).assign(ground_truth_word_label=labels, ground_truth_num_label=""))
+    assert reader.classes == ["Ash 10", "oak", "(blank)", "ash 9"]
+    expect(reader.see("#classes .count")).to_have_text(["5", "3", "2", "1"])
+    reader.button("by size").click()
+    assert reader.classes == ["(blank)", "ash 9", "Ash 10", "oak"]
+    reader.see("#legend-find").click()
+    reader.keyboard.type("ASH")
+    assert reader.classes == ["ash 9", "Ash 10"]
+    reader.keyboard.type("!")
+    expect(reader.see("#classes li")).to_have_text("no such class")
+
+
+def test_a_thousand_classes_of_many_points_are_one_trace(read) -> None:
+    labels = [f"class {k % 1000}" for k in range(50_000)]
+    reader = read(table_of(50_000).assign(ground_truth_word_label=labels))
+    expect(reader.see("#status")).to_have_text("50,000 of 50,000 points shown")
+    assert reader.page.evaluate("document.getElementById('plot').data.map(trace => trace.type)") == ["scattergl"]
+    expect(reader.see("#classes .class")).to_have_count(1000)
+    assert len(set(reader.colors.values())) == 1000
+    reader.see("#legend-find").click()
+    reader.keyboard.type("class 77")
+    reader.see("#classes .class").first.click()
+    expect(reader.see("#status")).to_have_text("49,950 of 50,000 points shown")
+
+
+# Finding
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("007.png", "1 hit"), ("MARSH", "10 hits"), ('"old"', "10 hits"), ("row 3", "1 hit"), ("z", "0 hits")]
+)
+def test_points_are_found_by_their_fields(read, text, count) -> None:
+    reader = read(table_of(30))
+    reader.find(text)
+    expect(reader.see("#find-count")).to_have_text(count)
+
+
+def test_enter_walks_from_hit_to_hit(read) -> None:
+    reader = read(table_of(30))
+    reader.find("bog")
+    for row, keys, told in [
+        (2, "Enter", "1 of 10"),
+        (5, "Enter", "2 of 10"),
+        (2, "Shift+Enter", "1 of 10"),
+        (29, "Shift+Enter", "10 of 10"),
+        (2, "Enter", "1 of 10"),
+    ]:
+        reader.keyboard.press(keys)
+        expect(reader.see("#find-count")).to_have_text(told)
+        assert reader.fields["row"] == str(row)
+        assert reader.middle == pytest.approx(reader.coords[row], abs=1e-3)
+    reader.button("Next hit").click()
+    expect(reader.see("#find-count")).to_have_text("2 of 10")
+    reader.button("Previous hit").click()
+    expect(reader.see("#find-count")).to_have_text("1 of 10")
+
+
+def test_what_is_found_has_rings_and_is_shown_only_as_far_as_the_legend_shows_it(read) -> None:
+    reader = read(table_of(30))
+
+    def ringed() -> set[int]:
+        left, top = reader.see("#map").bounding_box().values().__iter__().__next__(), 0
+        picture = shot(reader.page)
+        accent = np.abs(picture - (0xD6, 0, 0x6C)).max(-1) < 40
+        return {
+            row
+            for row, (x, y) in enumerate(reader.spots.astype(int))
+            if accent[max(0, y - 14) : y + 15, max(0, x - 14) : x + 15].sum() > 20
+        }
+
+    assert not ringed()
+    reader.find("2.png")
+    expect(reader.see("#find-count")).to_have_text("3 hits")
+    assert ringed() == {2, 12, 22}
+    reader.see("#classes .class", has_text="bog").click()
+    expect(reader.see("#status")).to_have_text("20 of 30 points shown")
+    assert ringed() == {12, 22}
+    expect(reader.see("#find-count")).to_have_text("2 hits")
+
+
+# Selecting
+
+
+@pytest.mark.parametrize("mode", ["Lasso", "Box"])
+def test_exactly_the_points_within_an_outline_are_selected(read, mode) -> None:
+    reader = read(table_of(300))
+    reader.button(mode).click()
+    chosen: set[int] = set()
+    for corners, key in [
+        ([(500, 120), (700, 450), (300, 480), (420, 300)], None),
+        ([(600, 200), (800, 300), (560, 380)], "Shift"),
+        ([(400, 250), (640, 350), (480, 420)], "Alt"),
+    ]:
+        spots = reader.spots
+        shape = corners if mode == "Lasso" else box(corners[0], corners[-1])
+        inside = set(np.flatnonzero(Outline(shape).contains_points(spots)).tolist())
+        assert inside
+        reader.draw(corners, *[key] if key else [])
+        chosen = chosen - inside if key == "Alt" else chosen | inside
+        expect(reader.see("#selection strong")).to_have_text(f"{len(chosen)} points selected")
+        assert reader.selected == sorted(chosen)
+    reader.button("Clear").click()
+    expect(reader.see("#tray")).to_be_hidden()
+
+
+def box(start: tuple[float, float], end: tuple[float, float]) -> list[tuple[float, float]]:
+    return [start, (start[0], end[1]), end, (end[0], start[1])]
+
+
+def test_all_of_many_selected_points_can_be_listed(read) -> None:
+    reader = read(table_of(300))
+    reader.keyboard.press("b")
+    reader.draw([(2, 100), (955, 795)])
+    expect(reader.see("#selection .small")).to_have_count(120)
+    count = int(reader.see("#selection strong").text_content().split()[0])
+    assert count > 240
+    reader.button(f"{count - 120} more").click()
+    reader.button(f"{count - 240} more").click()
+    expect(reader.see("#selection .small")).to_have_count(count)
+
+
+def test_a_selection_is_saved_as_csv_that_no_spreadsheet_runs(read) -> None:
+    rows = len(FORMULAS)
+    table = table_of(rows).assign(file_name=FORMULAS, **{"=1+1": FORMULAS[::-1]})
+    reader = read(table)
+    reader.keyboard.press("b")
+    reader.draw([(2, 100), (955, 795)])
+    expect(reader.see("#selection strong")).to_contain_text("selected")
+    chosen = reader.selected
+    assert len(chosen) > 5
+    with reader.page.expect_download() as download:
+        reader.button("Save CSV").click()
+    text = Path(download.value.path()).read_bytes().decode("utf-8-sig")
+    head, *lines = csv.reader(io.StringIO(text, newline=""))
+    assert head == ["row", *table.columns[:-1], "'=1+1", "x", "y"]
+    assert [int(line[0]) for line in lines] == chosen
+    harmless = {text: text if text in FORMULAS[5:] else f"'{text}" for text in FORMULAS}
+    for row, line in zip(chosen, lines, strict=True):
+        assert line[1:-2] == [harmless.get(value, value) for value in table.loc[row]]
+        assert [float(part) for part in line[-2:]] == pytest.approx(reader.coords[row], rel=1e-5)
+    reader.button("Copy file names").click()
+    expect(reader.see(".toast")).to_have_text(f"copied: {len(chosen)} file names")
+    assert reader.copied == "\n".join(table["file_name"][chosen])
+
+
+# Tools and keys
+
+
+def test_names_stand_at_the_centres_of_classes(read) -> None:
+    reader = read(table_of(30))
+    names, canvas = reader.button("Names"), reader.see("#map")
+    reader.mouse.move(1100, 300)
+    without = shot(canvas)
+    for press in (names.click, lambda: reader.keyboard.press("n")):
+        press()
+        expect(names).to_have_attribute("aria-pressed", "true")
+        reader.mouse.move(1100, 300)
+        changed = np.argwhere((shot(canvas) != without).any(-1))
+        middle = [sorted(reader.spots[2::3, axis])[5] for axis in (0, 1)]
+        print(middle, changed)
+        press()
+        expect(names).to_have_attribute("aria-pressed", "false")
+
+
+@pytest.mark.parametrize(("theme", "dark"), [("auto", False), ("auto", True), ("light", True), ("dark", False)])
+def test_the_theme_follows_the_system_or_the_reader(read, theme, dark) -> None:
+    reader = read(table_of(6), more={"theme": theme}, dark=dark)
+    is_dark = dark if theme == "auto" else theme == "dark"
+    schemes = ["dark", "light"] if is_dark else ["light", "dark"]
+    expect(reader.see("html")).to_have_css("color-scheme", schemes[0])
+    reader.button("Light or dark").click()
+    expect(reader.see("html")).to_have_css("color-scheme", schemes[1])
+    paper = reader.see("body").evaluate("body => getComputedStyle(body).backgroundColor")
+    assert (paper == "rgb(255, 255, 255)") == is_dark
+    reader.page.reload()
+    expect(reader.see("html")).to_have_css("color-scheme", schemes[1])
+
+
+@pytest.mark.parametrize("name", ["size", "opacity"])
+def test_sliders_change_the_points(read, name) -> None:
+    reader = read(table_of(30))
+    reader.see("summary", has_text="Points").click()
+    slider = reader.see(f"#{name}")
+    values = [float(slider.input_value())]
+    for press in (lambda: slider.click(position={"x": 20, "y": 8}), lambda: slider.press("ArrowRight")):
+        press()
+        values.append(float(slider.input_value()))
+        reader.page.wait_for_function(
+            f"document.getElementById('plot')._fullData[0].marker.{name} === {values[-1]}"
+        )
+    assert values[0] > values[2] > values[1]
+
+
+def test_keys_move_the_map(read) -> None:
+    reader = read(table_of(30))
+    whole = reader.window
+    wide = lambda: np.ptp(reader.window["x"])  # noqa: E731
+    reader.see("#map").focus()
+    reader.keyboard.press("+")
+    assert wide() == pytest.approx(np.ptp(whole["x"]) / 1.5)
+    reader.keyboard.press("-")
+    assert wide() == pytest.approx(np.ptp(whole["x"]))
+    for key, right, up in [("ArrowRight", 1, 0), ("ArrowLeft", -1, 0), ("ArrowUp", 0, 1), ("ArrowDown", 0, -1)]:
+        before = np.array(reader.middle)
+        reader.keyboard.press(key)
+        assert np.sign(np.round(reader.middle - before, 6)).tolist() == [right, up]
+    reader.keyboard.press("ArrowUp")
+    reader.keyboard.press("0")
+    assert reader.window == pytest.approx(whole)
+
+
+def test_escape_clears_everything(read) -> None:
+    reader = read(table_of(30))
+    reader.pin(3)
+    reader.keyboard.press("l")
+    expect(reader.button("Lasso")).to_have_attribute("aria-pressed", "true")
+    reader.draw([(100, 150), (900, 150), (900, 500), (100, 500)])
+    expect(reader.see("#selection")).to_be_visible()
+    reader.keyboard.press("/")
+    reader.keyboard.type("bog")
+    expect(reader.see("#find-count")).to_have_text("10 hits")
+    reader.keyboard.press("Escape")
+    expect(reader.see("#tray")).to_be_hidden()
+    expect(reader.see("#find-text")).to_have_value("")
+    expect(reader.see("#find-count")).to_have_text("")
+    expect(reader.button("Move")).to_have_attribute("aria-pressed", "true")
+
+
+def test_tab_reaches_all_there_is(read) -> None:
+    reader = read(table_of(30))
+    reached = []
+    for _ in range(30):
+        reader.keyboard.press("Tab")
+        reached.append(reader.page.evaluate("(({id, className, textContent}) => id || textContent)(document.activeElement)"))
+    print(reached)
+
+
+@pytest.mark.parametrize("how", ["buttons", "wheel"])
+def test_the_mouse_zooms(read, how) -> None:
+    reader = read(table_of(30))
+
+
+def test_a_picture_is_saved_as_the_map_is_seen(read) -> None:
+    reader = read(table_of(30))
+    with reader.page.expect_download() as download:
+        reader.button("Save").click()
+    picture = Image.open(download.value.path())
+    size = reader.see("#map").bounding_box()
+    assert picture.size == (2 * size["width"], 2 * size["height"])
+    small = np.asarray(picture.convert("RGB").resize((picture.width // 2, picture.height // 2))).astype(int)
+
+
+# What a browser, a table or a label may be like
+
+
+@pytest.mark.parametrize(("rows", "shown"), [(30, 30), (5_000, 5_000), (20_000, 10_000)])
+def test_without_webgl_a_part_of_many_points_is_shown(read, rows, shown) -> None:
+    reader = read(table_of(rows), webgl=False)
+    expect(reader.see("#status")).to_have_text(re.compile(f"^{shown:,} of {rows:,} points shown"))
+    expect(reader.see("#plot path.point")).to_have_count(shown)
+    assert ("no WebGL" in reader.see("#status").text_content()) == (shown < rows)
+    row = max(reader.colors, key=lambda row: reader.coords[row, 0])
+    reader.hover(row)
+    expect(reader.see("#point .card")).to_have_attribute("data-row", str(row))
+
+
+def test_no_text_becomes_markup(read) -> None:
+    rows = len(HOSTILE)
+    table = table_of(rows).assign(
+        file_name=HOSTILE, ground_truth_word_label=HOSTILE, ground_truth_num_label="", **dict.fromkeys(HOSTILE, HOSTILE)
+    )
+    reader = read(table, caption=HOSTILE[0], neighbors=nearest(rows), more={"hover": HOSTILE[:2]})
+    assert HOSTILE[0] in reader.see("#caption").text_content()
+    assert sorted(reader.classes) == sorted(HOSTILE)
+    assert set(HOSTILE) <= set(reader.see("#color-by option").all_text_contents())
+    reader.button("Names").click()
+    for row, text in enumerate(HOSTILE):
+        reader.hover(row)
+        expect(reader.see("#point .card")).to_have_attribute("data-row", str(row))
+        assert [reader.fields[name] for name in HOSTILE] == [text] * rows
+        assert text in reader.see("#point .missing").text_content()
+    reader.pin(0)
+    expect(reader.see("#pins .small span")).to_have_text([text.replace("\n", " ") for text in HOSTILE[1:6]])
+    reader.keyboard.press("b")
+    reader.draw([(2, 60), (955, 580)])
+    expect(reader.see("#selection .small").first).to_be_visible()
+    reader.find(HOSTILE[0])
+    expect(reader.see("#find-count")).to_have_text("1 hit")
+    reader.button("Next hit").click()
+    assert reader.fields["row"] == "0"
+    assert reader.page.title() != "pwned"
+    assert reader.page.title().endswith(HOSTILE[0])
+    expect(reader.see("body").locator("img, a, b, iframe")).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    "coords",
+    [[[3, 4]], [[0, 0], [1, 1]], [[0, 0], [1e-6, 0], [0, 1e-6], [0.5e-6, 0], [1e-6, 1e-6]], [[7, -2]] * 5, [[1e6, 0], [1e6, 5]]],
+)
+def test_few_or_equal_points_are_shown(read, coords) -> None:
+    coords = np.array(coords, np.float32)
+    reader = read(table_of(len(coords)), coords)
+    expect(reader.see("#status")).to_have_text(f"{len(coords)} of {len(coords)} points shown")
+    reader.hover(len(coords) - 1)
+    expect(reader.see("#point .card")).to_have_attribute("data-row", re.compile(r"\d"))
+
+
+def test_many_points_are_drawn_by_webgl(read) -> None:
+    reader = read(table_of(12_000))
+    expect(reader.see("#plot canvas.gl-canvas-focus")).to_have_count(1)
+    row = int(reader.coords[:, 0].argmax())
+    reader.hover(row)
+    expect(reader.see("#point .card")).to_have_attribute("data-row", str(row))
+    left, top = reader.spots[row].astype(int)
+    print(shot(reader.page)[top, left], reader.colors[row])
+
+
+def test_rows_without_names_are_told_by_their_numbers(read) -> None:
+    reader = read(table_of(30).assign(file_name="", ground_truth_word_label=""))
+    assert sorted(reader.classes) == ["0", "1", "2"]
+    reader.hover(7)
+    expect(reader.see("#point .missing")).to_have_text("no file name")
+    assert reader.fields["file_name"] == "(blank)"
+    assert reader.fields["ground_truth_num_label"] == "1"
+
+
+def test_nothing_of_plotlys_cloud_is_on_the_page(read) -> None:
+    reader = read(table_of(30))
+    expect(reader.see("[class*=modebar]")).to_have_count(0)
+    for text in ("Share", "Chart Studio", "Produced with Plotly", "Cloud"):
+        expect(reader.page.get_by_text(text)).to_have_count(0)
+        expect(reader.page.get_by_title(text)).to_have_count(0)

@@ -1,0 +1,239 @@
+"""Drawing again from saved coordinates, what lies beside a page, and the front page of a batch."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from doubles import FirstColumns
+from examples import content, table_of
+from test_page import read, shades
+
+from gpuvis import cache
+from gpuvis.cli import main
+
+
+def run(*args: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(arg) for arg in args])
+
+
+def page_of(folder: Path, method: str = "umap") -> str:
+    return (folder / f"vis_{method}.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def coords_only(tmp_path: Path) -> Callable[[int], Path]:
+    """Write a folder with nothing but a table and coordinates, as other programs leave them."""
+
+    def make(rows: int) -> Path:
+        folder = tmp_path / "old"
+        folder.mkdir()
+        table_of(rows).to_csv(folder / "metadata.csv", index=False)
+        np.save(folder / "vis_umap_coords.npy", np.random.default_rng(0).standard_normal((rows, 2)))
+        return folder
+
+    return make
+
+
+@pytest.mark.parametrize("rows", [1, 2, 30])
+def test_any_number_of_points_is_drawn_without_the_embeddings(coords_only, rows) -> None:
+    folder = coords_only(rows)
+    result = run("plot", folder)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.splitlines() == [str(folder / "vis_umap.html")]
+    told = read(page_of(folder))
+    assert told.header["caption"] == f"UMAP · {rows} rows"
+    assert told.texts("file_name") == table_of(rows)["file_name"].tolist()
+    assert sorted(content(folder)) == ["metadata.csv", "vis_umap.html", "vis_umap_coords.npy"]
+
+
+def test_a_map_is_drawn_again_and_its_record_vouches_for_it(make_cache, backend) -> None:
+    folder = make_cache()
+    assert run("reduce", folder, "--umap", "--tsne").exit_code == 0
+    before = content(folder)
+    result = run("plot", folder, "--tsne", "--color_by", "ground_truth_num_label", "--theme", "dark")
+    assert result.exit_code == 0, result.stderr
+    changed = {name for name, data in content(folder).items() if before[name] != data}
+    assert changed == {"vis_tsne.html", "vis_tsne_run.json"}
+    told = read(page_of(folder, "tsne")).header
+    assert (told["colorBy"], told["theme"]) == ("ground_truth_num_label", "dark")
+    asked = ("--tsne", "--color_by", "ground_truth_num_label", "--theme", "dark")
+    assert "1 up to date" in run("reduce", folder, *asked).stderr
+
+
+def test_pages_of_all_maps_are_drawn_if_none_is_named(make_cache, backend) -> None:
+    folder = make_cache()
+    run("reduce", folder, "--umap", "--tsne")
+    pages = [folder / "vis_tsne.html", folder / "vis_umap.html"]
+    for page in pages:
+        page.unlink()
+    assert run("plot", folder).exit_code == 0
+    assert all(page.exists() for page in pages)
+
+
+def test_a_page_that_something_else_made_is_left_alone(coords_only) -> None:
+    folder = coords_only(30)
+    (folder / "vis_umap.html").write_text("mine")
+    result = run("plot", folder)
+    assert result.exit_code == 1
+    assert "was made by something else" in result.stderr
+    assert page_of(folder) == "mine"
+    assert run("plot", folder, "--overwrite").exit_code == 0
+    assert page_of(folder) != "mine"
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil", "says"),
+    [
+        (
+            "vis_umap_coords.npy",
+            lambda path: path.unlink(),
+            "has no vis_umap_coords.npy or vis_tsne_coords.npy to draw",
+        ),
+        ("vis_umap_coords.npy", lambda path: path.write_bytes(b"x"), "cannot be read"),
+        ("vis_umap_coords.npy", lambda path: np.save(path, np.zeros((29, 2))), "has 29 rows but"),
+        ("vis_umap_coords.npy", lambda path: np.save(path, np.zeros(30)), "expected two columns"),
+        ("vis_umap_coords.npy", lambda path: np.save(path, np.full((30, 2), np.nan)), "holds NaN or Inf"),
+        ("metadata.csv", lambda path: path.unlink(), "cannot be read"),
+    ],
+)
+def test_what_cannot_be_drawn_is_told(coords_only, name, spoil, says) -> None:
+    folder = coords_only(30)
+    spoil(folder / name)
+    result = run("plot", folder)
+    assert result.exit_code == 1
+    assert says in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (folder / "vis_umap.html").exists()
+
+
+def test_neighbours_are_those_of_the_original_space(make_cache) -> None:
+    folder = make_cache(rows=60, columns=8)
+    assert run("reduce", folder, "--backend", "cpu", "--pca_dim", "2", "--tsne").exit_code == 0
+    told = read(page_of(folder, "tsne"))
+    found = told.numbers(told.header["neighbors"]["ids"]).reshape(10, 60).T
+    X = cache.read(folder).embeddings.numpy()
+    X = X / np.linalg.norm(X, axis=1, keepdims=True)  # t-SNE's metric is the cosine
+    apart = np.linalg.norm(X[:, None] - X, axis=2)
+    np.fill_diagonal(apart, np.inf)
+    np.testing.assert_array_equal(found, np.argsort(apart, 1)[:, :10])
+    before = page_of(folder, "tsne")
+    assert run("plot", folder).exit_code == 0
+    assert page_of(folder, "tsne") == before
+    assert run("plot", folder, "--no-neighbors").exit_code == 0
+    assert "neighbors" not in read(page_of(folder, "tsne")).header
+
+
+def test_neighbours_of_many_rows_are_found_only_if_asked_for(make_cache, backend, monkeypatch) -> None:
+    monkeypatch.setattr("gpuvis.pages.MOST_ROWS_SEARCHED", 39)
+    folder = make_cache(rows=40)
+    run("reduce", folder)
+    assert "neighbors" not in read(page_of(folder)).header
+    run("plot", folder, "--neighbors")
+    assert read(page_of(folder)).header["neighbors"]["k"] == 10
+
+
+def test_a_map_is_drawn_without_neighbours_where_they_cannot_be_found(make_cache, backend, monkeypatch) -> None:
+    def fail(self: FirstColumns, *args: object) -> None:
+        raise MemoryError("no more is given")
+
+    monkeypatch.setattr(FirstColumns, "nearest", fail)
+    folder = make_cache()
+    result = run("reduce", folder)
+    assert result.exit_code == 0
+    assert "no neighbours" in result.stderr
+    assert "neighbors" not in read(page_of(folder)).header
+
+
+def test_images_are_found_beside_the_table_or_where_they_are_said_to_be(make_cache, backend, tmp_path) -> None:
+    folder = make_cache(rows=5)
+    (folder / "images").mkdir()
+    for name in table_of(5)["file_name"]:
+        (folder / "images" / name).write_bytes(Path(shades(tmp_path, 1)[0]).read_bytes())
+    run("reduce", folder)
+    assert read(page_of(folder)).header["imageRoot"] == "images/"
+    run("plot", folder, "--image-root", folder / "images", "--thumbnails")
+    told = read(page_of(folder))
+    assert told.numbers(told.header["thumbnails"]["places"]).tolist() == [1, 2, 3, 4, 5]
+    assert 'id="thumbnails-0"' in page_of(folder)
+    run("plot", folder, "--image_root", "https://host/x")
+    assert read(page_of(folder)).header["imageRoot"] == "https://host/x/"
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (("--image-root", "nowhere"), "image_root has to be a folder that is there, or a URL; found 'nowhere'"),
+        (("--image-root", "https://host/x", "--thumbnails"), "image_root has to be a folder, if thumbnails"),
+        (("--theme", "pink"), "'pink' is not one of"),
+        (("--static", "bmp"), "'bmp' is not one of"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_anything_is_done(make_cache, backend, args, says) -> None:
+    folder = make_cache()
+    before = content(folder)
+    result = run("reduce", folder, *args)
+    assert result.exit_code == 2
+    assert says in result.stderr
+    assert content(folder) == before
+
+
+def test_pictures_are_drawn_beside_the_page_and_vouched_for(make_cache, backend) -> None:
+    folder = make_cache()
+    result = run("reduce", folder, "--static", "svg", "--static", "png")
+    names = [Path(line).name for line in result.stdout.splitlines()]
+    assert names == ["vis_umap_coords.npy", "vis_umap.html", "vis_umap.png", "vis_umap.svg", "vis_umap_run.json"]
+    assert "1 up to date" in run("reduce", folder, "--static", "svg", "--static", "png").stderr
+    (folder / "vis_umap.png").unlink()
+    assert "1 drawn again" in run("reduce", folder, "--static", "svg", "--static", "png").stderr
+    (folder / "vis_umap.svg").write_text("mine")
+    assert "vis_umap.svg was changed after it was made" in run("reduce", folder, "--static", "svg").stderr
+
+
+def test_several_folders_have_a_front_page(make_cache, backend, tmp_path) -> None:
+    for name in ("study/a b/seed1", "study/c/seed1"):
+        make_cache(name)
+    (tmp_path / "study/broken").mkdir()
+    (tmp_path / "study/broken/metadata.csv").write_text("x\n")
+    result = run("reduce", tmp_path / "study", "--umap", "--tsne")
+    assert result.exit_code == 1
+    assert "all maps: " in result.stderr
+    index = (tmp_path / "study/index.html").read_text()
+    links = re.findall(r'<a href="([^"]+)"><img src="(data:image/png;base64,[^"]+)" alt="">', index)
+    assert [link for link, _ in links] == [
+        *("a%20b/seed1/vis_umap.html", "a%20b/seed1/vis_tsne.html"),
+        *("c/seed1/vis_umap.html", "c/seed1/vis_tsne.html"),
+    ]
+    assert index.count("40 × 8 · ") == 4
+    before = content(tmp_path / "study")
+    run("reduce", tmp_path / "study", "--umap", "--tsne")
+    assert content(tmp_path / "study") == before
+
+
+def test_a_single_folder_has_none_and_that_of_others_is_left_alone(make_cache, backend, tmp_path) -> None:
+    folder = make_cache("study/a")
+    run("reduce", folder)
+    assert not list(tmp_path.rglob("index.html"))
+    make_cache("study/b")
+    (tmp_path / "study/index.html").write_text("mine")
+    result = run("reduce", tmp_path / "study")
+    assert result.exit_code == 0
+    assert "no front page was written" in result.stderr
+    assert (tmp_path / "study/index.html").read_text() == "mine"
+
+
+def test_pages_of_a_batch_can_share_plotly_js(make_cache, backend, tmp_path) -> None:
+    folder = make_cache("study/a/seed1")
+    make_cache("study/b/seed1")
+    run("reduce", tmp_path / "study", "--plotlyjs", "shared", "--no-neighbors")
+    (shared,) = (tmp_path / "study").glob("plotly-*.min.js")
+    assert f'<script src="../../{shared.name}"></script>' in page_of(folder)
+    assert len(page_of(folder)) < 2e5
+    run("plot", tmp_path / "study", "--plotlyjs", "cdn")
+    assert "https://cdn.plot.ly/plotly-" in page_of(folder)
+    assert json.loads((folder / "vis_umap_run.json").read_text())["page"]["plotlyjs"] == "cdn"

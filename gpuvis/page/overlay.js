@@ -2,6 +2,7 @@
 
 const MOST_RINGS = 1000;
 const MOST_NAMES = 400;
+const LIFT = 14; // pixels of a name above the middle of its class
 
 class Overlay {
   constructor(data, map, canvas) {
@@ -47,7 +48,7 @@ class Overlay {
     this.map.element.classList.toggle("faded", Boolean(this.emphasis));
     if (this.emphasis) this.dots(this.emphasis);
     if (this.lines) this.spokes(this.lines);
-    for (const i of this.ringed) this.ring(i, this.size / 2 + 2, this.ink, 1);
+    for (const i of this.ringed) this.ring(i, this.size / 2 + 3, this.ink, 1.5);
     for (const i of this.hits.slice(0, MOST_RINGS)) this.ring(i, this.size / 2 + 3, this.accent, 2);
     for (const i of this.pins) this.ring(i, this.size / 2 + 4, this.ink, 2.5);
     if (this.hovered >= 0) this.ring(this.hovered, this.size / 2 + 5, this.ink, 2);
@@ -121,8 +122,12 @@ class Overlay {
     this.context.textBaseline = "middle";
     this.context.lineJoin = "round";
     for (const { text, x, y } of this.names.slice(0, MOST_NAMES)) {
-      const [left, top] = this.map.pixelOf(x, y, this.seen);
+      const [center, middle] = this.map.pixelOf(x, y, this.seen);
       const half = this.context.measureText(text).width / 2 + 4;
+      const outside = center < 0 || center > this.seen.width || middle < 0 || middle > this.seen.height;
+      if (outside) continue;
+      const left = clamp(center, half, this.seen.width - half);
+      const top = Math.max(middle - LIFT, 9); // so that a small class is not covered by its own name
       const box = [left - half, top - 9, left + half, top + 9];
       if (taken.some((other) => box[0] < other[2] && other[0] < box[2] && box[1] < other[3] && other[1] < box[3])) continue;
       taken.push(box);

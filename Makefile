@@ -31,6 +31,8 @@ READY  := $(VENV)/.ready
 DEV    := $(VENV)/.ready-dev
 endif
 PIP    := $(PY) -m pip install --quiet --disable-pip-version-check
+BIOME   = $(if $(VENV),$(VENV)/bin/)biome --config-path=tests/biome.json
+OF_PAGE = $(wildcard gpuvis/page/*.js gpuvis/page/*.css)
 TORCH  := $(shell grep '^torch==' constraints.txt)
 comma  := ,
 EXTRA  := $(if $(strip $(EXTRAS)),[$(EXTRAS)])
@@ -40,7 +42,7 @@ DOCKER := docker build $(if $(filter file,$(origin TORCH_INDEX)),,--build-arg TO
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev torch ready ready-dev demo reduce reduce-umap reduce-tsne test lint format types bench \
-  bench-steps bench-neighbors bench-others test-gpu test-gpu-core bench-gpu test-rapids rapids-signatures in-rapids docker docker-test docker-gpu clean
+  bench-steps bench-neighbors bench-others bench-page test-gpu test-gpu-core bench-gpu test-rapids rapids-signatures in-rapids docker docker-test docker-gpu clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -81,10 +83,15 @@ test: $(DEV)  ## run the test suite (ARGS=)
 lint: $(DEV)  ## check style
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(BIOME) format $(OF_PAGE)
+	@joined=$$(mktemp --suffix=.js) && trap "rm -f $$joined" EXIT && \
+	  $(PY) -c 'from gpuvis.page.figure import script; print(script(), end="")' > $$joined && \
+	  $(BIOME) lint --error-on-warnings $$joined $(filter %.css,$(OF_PAGE))
 
 format: $(DEV)  ## mend style
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
+	$(BIOME) format --write $(OF_PAGE)
 
 types: $(DEV)  ## check types
 	$(PY) -m mypy
@@ -101,6 +108,9 @@ bench-neighbors: $(READY)  ## time programs that find neighbours on CACHE_DIR, o
 
 bench-others: $(READY)  ## time other programs that draw such maps on CACHE_DIR, and judge their maps (ARGS=)
 	$(PY) tests/benchmarks/others.py "$$CACHE_DIR" $(ARGS)
+
+bench-page: $(DEV)  ## measure the page beside one of plotly.express (MNIST=, a cache with its map; ARGS=)
+	$(PY) tests/benchmarks/bench_page.py $(if $(MNIST),--mnist "$$MNIST") $(ARGS)
 
 test-gpu: $(DEV)  ## on a machine with a GPU: run what has to be shown there (make install EXTRAS=cu13 first; ARGS=)
 	$(PY) -m pytest -m gpu tests/gpu $(ARGS)

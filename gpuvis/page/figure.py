@@ -168,10 +168,16 @@ def _plotly_packed() -> str:
 @once
 def _surroundings() -> dict[str, str]:
     """Return what surrounds the figure, which is the same for every page."""
-    folder = resources.files("gpuvis.page")
-    read = {name: folder.joinpath(name).read_text(encoding="utf-8") for name in ("page.html", "page.css")}
-    scripts = [folder.joinpath(f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS]
-    return {**read, "script": "\n".join(scripts)}
+    return {"page.html": _text("page.html"), "page.css": _text("page.css"), "script": script()}
+
+
+def script() -> str:
+    """Return the page's scripts, joined."""
+    return "\n".join(_text(f"{name}.js") for name in SCRIPTS)
+
+
+def _text(name: str) -> str:
+    return resources.files("gpuvis.page").joinpath(name).read_text(encoding="utf-8")
 
 
 def plotly_file() -> tuple[str, str]:

@@ -3,7 +3,6 @@
 const GREY = "#9a9a9a";
 const MOST_LISTED = 1000;
 const PATIENCE = 220; // milliseconds in which a second click may follow
-const by = new Intl.Collator(undefined, { numeric: true });
 
 /* A colour between those of a scale; `at` goes from 0 to 1. */
 function between(scale, at) {

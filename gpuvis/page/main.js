@@ -57,13 +57,11 @@ class Page {
   async repaint() {
     Object.assign(this.overlay, { colors: this.colors, size: this.marker.size, names: this.named ? this.legend.names() : [] });
     await this.map.paint(this.legend.order(), this.colors, this.marker);
-    const hits = this.find.hits.filter((i) => this.map.visible[i]);
-    Object.assign(this.overlay, { hits });
+    this.find.search(); // among the points that are shown now
     const { total, count } = this.data;
     const told = `${this.map.drawn.toLocaleString("en")} of ${total.toLocaleString("en")} points shown`;
     const why = this.map.webgl || count <= FEW_POINTS ? "" : "; this browser has no WebGL, which would draw them all";
     this.status.textContent = told + why;
-    this.overlay.draw();
   }
 
   async recolor() {
@@ -134,7 +132,7 @@ class Page {
   stress() {
     const { points } = this.selection;
     const found = this.find.hits;
-    this.overlay.emphasis = points.size ? [...points] : found.length ? found : null;
+    this.overlay.emphasis = points.size ? [...points].filter((i) => this.map.visible[i]) : found.length ? found : null;
   }
 
   ringClass(k) {

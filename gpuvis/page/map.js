@@ -88,7 +88,7 @@ class PointMap {
   /* Draw points in the order given, each in its colour. Without WebGL, of many an even part. */
   async paint(order, colors, marker) {
     const few = this.webgl ? order.length : FEW_POINTS;
-    const step = Math.max(1, Math.ceil(order.length / few));
+    const step = Math.ceil(order.length / few) || 1;
     const count = Math.ceil(order.length / step);
     const [x, y, color] = [new Float32Array(count), new Float32Array(count), new Array(count)];
     this.visible.fill(0);

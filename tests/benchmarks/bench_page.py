@@ -33,10 +33,11 @@ TABLE, COORDS = "metadata.csv", "vis_umap_coords.npy"
 MEASURES = ("size, MB", "drawing, s", "peak memory, GB", "until drawn, s", "hover, s", "until named, s")
 MEASURES += ("toggle, s", "isolate, s", "recolour, s")
 
-DRAWN = """async (selector) => {
+# What is waited for is asked once a frame.
+DRAWN = """(selector) => {
   if (!document.querySelector(selector) || !document.querySelector(".js-plotly-plot")?.calcdata) return false;
-  for (let frame = 0; frame < 2; frame++) await new Promise(requestAnimationFrame);
-  return true;
+  window.framesSince = (window.framesSince ?? -1) + 1;
+  return window.framesSince === 2;
 }"""
 SEEN = "(selector) => document.querySelector(selector)"
 REDRAWN = "() => window.redrawn"

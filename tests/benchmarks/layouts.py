@@ -1,75 +1,194 @@
-"""Compare the UMAP layout with variants of its optimiser: what `gpuvis/backends/umap_layout.py` says of it was found so.
+"""Compare the UMAP layout with variants of its optimiser: measure again what gpuvis/backends/umap_layout.py says of it.
 
 python tests/benchmarks/layouts.py [--mnist CACHE_DIR] [--seeds 3] [--data NAME …] [--variants NAME …]
 
-For each data set there is a table: recall@15 and trustworthiness@15 of 2,000 rows among all, random triplets, seconds of
-the layout alone, and how far from the middle the farthest point lies. They are means over the seeds, ± their standard
-deviation; the seconds are the least. Quality is against the matrix whose neighbours were found, euclidean.
+Recall@15 and trustworthiness@15 are of 2,000 rows among all, against the matrix whose neighbours were found. The last
+column is the largest coordinate. Each figure is the mean over the seeds ± their standard deviation; seconds are those
+of the layout alone, the least of a seed, so that with one seed they hold compilation, too.
 
-A variant is a process of its own, since numba takes constants as they are when it compiles, and keeps what it compiled.
-Of momentum the rate is shown that did best on the data set, by the sum of the three measures. MNIST is reduced to 50
-principal components, and left out where its cache is not named.
+numba takes constants as they are when it compiles, and keeps what it compiled: so each variant is a process of its own,
+with its own place for that. Momentum is shown at the rate that did best on the data, by the sum of the three measures.
+MNIST is reduced to 50 principal components first, and left out where its cache is not named.
 """
 
+import argparse
+import sys
+import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-HUGE = 1e8  # an epsilon of Adam beside which every gradient is small: what is left of it is momentum
-RATES = 0.03, 0.1, 0.3
-K, ANCHORS = 15, 2000
 COLUMNS = 50
+ANCHORS = 2000
+K = 15  # neighbours in a map
+HUGE = 1e8  # as Adam's epsilon: no gradient is divided by its own size, which leaves momentum
+RATES = 0.1, 0.3  # of momentum
 
 
 @dataclass(frozen=True)
 class Variant:
-    """Constants of the layout that are set before it is compiled, and how many times the epochs it takes."""
+    """Constants of the layout that are other than they are, and how many times the epochs it takes."""
 
     constants: dict[str, float]
     epochs: float = 1
-
-    @property
-    def told(self) -> str:
-        named = self.constants.items() if "EPSILON" not in self.constants else ()
-        return ", ".join(f"{name} {value:g}" for name, value in named)
+    note: str = ""
 
 
-def momentum(rate: float, epochs: float) -> Variant:
-    return Variant({"EPSILON": HUGE, "RATE": rate * HUGE}, epochs)
+def momentum(epochs: float) -> list[Variant]:
+    return [Variant({"EPSILON": HUGE, "RATE": rate * HUGE}, epochs, f", rate {rate}") for rate in RATES]
 
 
 AS_IT_IS = "as it is"
-VARIANTS = {
+VARIANTS = {  # of several, the best is shown
     AS_IT_IS: [Variant({})],
     "linear fall": [Variant({"FALL": 1})],
-    "momentum": [momentum(rate, 1) for rate in RATES],
-    "momentum, 2 × epochs": [momentum(rate, 2) for rate in RATES],
-    "momentum, 2.5 × epochs": [momentum(rate, 2.5) for rate in RATES],
+    "momentum": momentum(1),
+    "momentum, 2 × epochs": momentum(2),
+    "momentum, 2.5 × epochs": momentum(2.5),
     "start 10 wide": [Variant({"WIDTH": 10})],
     "start 20 wide": [Variant({"WIDTH": 20})],
-    "epsilon tiny": [Variant({"EPSILON": 1e-8})],
+    "epsilon 1e-8": [Variant({"EPSILON": 1e-8})],
 }
 
 
-def work(variant: Variant, graphs: list[Path], seeds: int, out: Path) -> None:
-    """Be the process of one variant: lay every graph out, and leave the maps and their seconds."""
+def made(labels: np.ndarray) -> np.ndarray:
+    """Return rows as data.py makes them, of classes of any sizes."""
+    import torch
+    from data import fill
+
+    rng, classes = np.random.default_rng(0), labels.max() + 1
+    X = torch.empty(len(labels), COLUMNS)
+    fill(X, labels, rng.integers(0, max(2, classes // 10), classes), rng)
+    return X.numpy()
+
+
+def clip_like() -> np.ndarray:
+    from data import Shape, labels_of
+
+    return made(labels_of(Shape(20_000, COLUMNS), np.random.default_rng(0)))
+
+
+def long_tailed() -> np.ndarray:
+    """Return 1,500 classes of 2 rows beside 20 of about 500."""
+    rng = np.random.default_rng(0)
+    return made(rng.permutation(np.concatenate([np.repeat(np.arange(1500), 2), 1500 + rng.integers(0, 20, 10_000)])))
+
+
+def matrices(mnist: Path | None) -> dict[str, Callable[[], np.ndarray]]:
+    """Return what gives each matrix, by its name."""
+    import measures
+    from data import components
+
+    ways = {"digits": measures.digits, "CLIP-like": clip_like, "long-tailed": long_tailed}
+    ways["islands"] = lambda: measures.clusters(12_000, COLUMNS)  # the graph has parts, which only repel each other
+    return ways | ({"MNIST": lambda: components(mnist, COLUMNS)} if mnist else {})
+
+
+def prepare(X: np.ndarray, path: Path) -> int:
+    """Leave what a layout is given, the same for all variants; return in how many parts the graph is."""
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import connected_components
+
+    from gpuvis import machine
+    from gpuvis.backends import compiled, cpu, cpu_neighbors, umap_layout, weights
+    from gpuvis.settings import Umap
+
+    asked = Umap()
+    with compiled.threads(machine.cpu_threads()):
+        graph = cpu_neighbors.search(X, asked.n_neighbors, asked.metric, 1)
+        found = weights.memberships(graph, asked.n_neighbors, umap_layout.least_weight(len(X)))
+        start = cpu.start(X, asked)
+    np.savez(path, **vars(found), start=start, min_dist=asked.min_dist)
+    return int(connected_components(csr_array((found.values, found.indices, found.indptr)))[0])
+
+
+def work(variant: Variant, given: Path, out: Path, seeds: int) -> None:
+    """Be the process of one variant: lay the graph out, and leave the maps and the seconds."""
     from gpuvis import machine
     from gpuvis.backends import compiled, umap_layout
     from gpuvis.backends.weights import Weights
 
-    longer = {name: getattr(umap_layout, name) * variant.epochs for name in ("EPOCHS", "EPOCHS_OF_FEW")}
+    longer = {name: variant.epochs * getattr(umap_layout, name) for name in ("EPOCHS", "EPOCHS_OF_FEW")}
     for name, value in (longer | variant.constants).items():
-        setattr(umap_layout, name, type(getattr(umap_layout, name))(value))
-    out.mkdir()
-    for graph in graphs:
-        with np.load(graph) as kept:
-            parts, start = Weights(kept["indptr"], kept["indices"], kept["values"]), kept["start"]
-        maps, seconds = [], []
-        for seed in [0, *range(seeds)]:  # one more, since the first one compiles
+        setattr(umap_layout, name, type(getattr(umap_layout, name))(value))  # it fails if there is no such constant
+    maps, seconds, parts = [], [], np.load(given)
+    graph = Weights(*(parts[name] for name in ("indptr", "indices", "values")))
+    with compiled.threads(machine.cpu_threads()):
+        for seed in range(seeds):
             before = time.perf_counter()
-            with compiled.threads(machine.cpu_threads()):
-                maps.append(umap_layout.layout(parts, start, 0.1, seed))
+            maps.append(umap_layout.layout(graph, parts["start"], float(parts["min_dist"]), seed))
             seconds.append(time.perf_counter() - before)
-        np.savez(out / graph.name, maps=maps[1:], seconds=min(seconds[1:]))
+    np.savez(out, maps=maps, seconds=min(seconds))
+
+
+def drawn(name: str, number: int, given: Path, seeds: int, compiled: Path) -> dict[str, Any]:
+    """Run a variant in a process of its own; return its maps and seconds."""
+    from timing import metered
+
+    out = given.with_name("maps.npz")
+    asked = ["--variants", name, "--seeds", str(seeds), "--work", str(number), str(given), str(out)]
+    metered([sys.executable, __file__, *asked], compiled)
+    with np.load(out) as left:
+        return dict(left)
+
+
+def table(X: np.ndarray, drawings: dict[str, list[dict[str, Any]]]) -> list[str]:
+    """Judge the maps of a data set; return a line for each variant."""
+    import measures
+
+    flat = [one for alternatives in drawings.values() for one in alternatives]
+    maps = [Y for one in flat for Y in one["maps"]]
+    anchors = np.sort(np.random.default_rng(0).permutation(len(X))[:ANCHORS])
+    ranks, triplets = measures.ranks(X, maps, anchors, K), measures.triplets(X, maps)
+    quality = [[measures.recall_of_ranks(of), measures.trust_of_ranks(of, len(X))] for of in ranks]
+    judged = np.column_stack([quality, triplets]).reshape(len(flat), -1, 3)
+    for one, of_seeds in zip(flat, judged, strict=True):
+        one["quality"] = of_seeds
+    lines = []
+    for name, alternatives in drawings.items():
+        number = int(np.argmax([one["quality"].mean(0).sum() for one in alternatives]))
+        best = alternatives[number]
+        figures = [f"{mean:.4f} ± {sd:.4f}" for mean, sd in zip(best["quality"].mean(0), best["quality"].std(0))]
+        figures += [f"{best['seconds']:.1f}", f"{np.abs(best['maps']).max():.1f}"]
+        lines.append(f"| {name}{VARIANTS[name][number].note} | {' | '.join(figures)} |")
+    return lines
+
+
+def main() -> None:
+    """Read the command line and print a table for each data set."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--mnist", type=Path, help="a cache folder of MNIST")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--data", nargs="+", help="some of the data sets")
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=VARIANTS)
+    parser.add_argument("--work", nargs=3, help=argparse.SUPPRESS)  # for the processes that are started here
+    asked = parser.parse_args()
+    if asked.work:
+        number, given, out = asked.work
+        work(VARIANTS[asked.variants[0]][int(number)], Path(given), Path(out), asked.seeds)
+        return
+    sys.path.append(str(Path(__file__).parents[1]))
+    ways = matrices(asked.mnist)
+    for data in asked.data or ways:
+        X = ways[data]()
+        with tempfile.TemporaryDirectory() as place:
+            given = Path(place) / "given.npz"
+            parts = prepare(X, given)
+            drawings = {
+                name: [
+                    drawn(name, number, given, asked.seeds, Path(place) / f"{name} {number}")
+                    for number in range(len(VARIANTS[name]))
+                ]
+                for name in asked.variants
+            }
+        print(f"{data}: {len(X):,} × {X.shape[1]}, a graph in {parts:,} parts\n")
+        print(f"| variant | recall@{K} | trustworthiness@{K} | triplets | seconds | largest |\n|---|---|---|---|---|---|")
+        print("\n".join(table(X, drawings)), "\n", flush=True)
+
+
+if __name__ == "__main__":
+    main()

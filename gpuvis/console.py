@@ -131,9 +131,9 @@ class Display:
             table.add_row(*_cells(outcome, report.backend))
         self._wide.print(table)
         counts = [f"{n} {result}" for result, n in _counts(report).items()]
-        self.say(", ".join(counts))
         if report.index:
             self.say(f"all maps: {report.index}")
+        self.say(", ".join(counts))
 
 
 def _cells(outcome: Outcome, backend: str) -> list[Text]:

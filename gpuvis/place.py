@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import takewhile
@@ -15,6 +16,7 @@ from gpuvis.errors import OutputError, OutputExistsError
 from gpuvis.interrupts import held_back
 
 _made: set[Path] = set()  # folders that were not there before; two may be held at once, and go with the last of them
+_making = threading.Lock()  # held while folders are made or removed
 
 
 def check_writable(folder: Path, needed_bytes: int) -> None:
@@ -73,7 +75,6 @@ def locked(folder: Path) -> Iterator[None]:
     OutputError
         The folder cannot be written to.
     """
-    _made.update(parent for parent in (folder, *folder.parents) if not os.path.lexists(parent))
     path = folder / ".gpuvis.lock"
     lock = FileLock(path, timeout=0, thread_local=False)  # whoever writes last releases it
     try:
@@ -90,7 +91,9 @@ def locked(folder: Path) -> Iterator[None]:
 
 def _acquire(lock: FileLock, folder: Path) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        with _making:
+            _made.update(parent for parent in (folder, *folder.parents) if not os.path.lexists(parent))
+            folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
         raise OutputExistsError(f"{folder}: another gpuvis is writing maps here; wait until it ends") from None
@@ -103,7 +106,7 @@ def _release(lock: FileLock, path: Path) -> None:
         if lock.is_locked:
             path.unlink(missing_ok=True)  # whoever has it open already notices, and takes a new one
             lock.release()
-        with suppress(OSError):
+        with _making, suppress(OSError):
             for parent in takewhile(_made.__contains__, path.parents):
                 parent.rmdir()
                 _made.discard(parent)

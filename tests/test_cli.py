@@ -201,7 +201,7 @@ def test_quiet_says_nothing_but_errors(make_cache, backend) -> None:
 def test_verbose_tells_the_steps(make_cache, backend) -> None:
     got = call("reduce", make_cache(), "-v")
     assert [line.rpartition(": ")[2] for line in got.stderr.splitlines() if line.startswith("[1/1]")] == [
-        *("read", "load", "umap", "save", "draw")
+        *("read", "load", "umap", "save", "nearest", "draw")
     ]
     assert "backend: cpu, because for the test" in got.stderr
 

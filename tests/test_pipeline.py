@@ -99,9 +99,9 @@ def test_outcomes_come_in_order_when_all_is_written_and_the_folder_is_held_until
                 pass
             super().outcome(outcome)
 
-    def slow(coords, rows, page, caption):
+    def slow(coords, rows, page, caption, *more):
         time.sleep(0.3 if "UMAP" in caption else 0)
-        return draw(coords, rows, page, caption)
+        return draw(coords, rows, page, caption, *more)
 
     monkeypatch.setattr(figure, "draw", slow)
     log = Told()
@@ -109,7 +109,7 @@ def test_outcomes_come_in_order_when_all_is_written_and_the_folder_is_held_until
     assert results(report) == [(name, method, "written") for name in "abcd" for method in ("umap", "tsne")]
     assert report.outcomes == log.outcomes
     assert [folder.name for folder in log.folders] == list("abcd")
-    assert log.steps == ["read", "load", "umap", "save", "draw", "tsne", "save", "draw"] * 4
+    assert log.steps == ["read", "load", "umap", "save", "nearest", "draw", "tsne", "save", "nearest", "draw"] * 4
     assert_nothing_is_left(four)
 
 
@@ -131,7 +131,7 @@ def test_steps_are_timed_where_they_are_done(four, monkeypatch) -> None:
     report = run(four, Slow())
     for outcome in report.outcomes:
         steps = json.loads(outcome.paths[-1].read_text())["steps"]
-        assert list(steps) == ["read", "load", "umap", "save", "draw"]
+        assert list(steps) == ["read", "load", "umap", "save", "nearest", "draw"]
         assert steps["read"]["seconds"] >= 0.1
         assert steps["umap"]["seconds"] >= 0.3
         assert steps["draw"]["seconds"] >= 0.2
@@ -162,11 +162,11 @@ def test_a_folder_in_use_elsewhere_fails_alone(four) -> None:
 
 
 def test_a_page_that_cannot_be_drawn_is_told_of_its_own_map(four, monkeypatch) -> None:
-    def fail(coords, rows, page, caption):
+    def fail(coords, rows, page, caption, *more):
         drawn.append(caption)
         if len(drawn) == 3:
             raise ZeroDivisionError("no ink")
-        return draw(coords, rows, page, caption)
+        return draw(coords, rows, page, caption, *more)
 
     drawn: list[str] = []
     monkeypatch.setattr(figure, "draw", fail)

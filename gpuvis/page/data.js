@@ -113,7 +113,6 @@ async function readData() {
     pointOf: (row) => (rows ? rows.indexOf(row) : row < told.shown ? row : -1),
     fileOf: (i) => columns.find((column) => column.name === "file_name")?.text(i) ?? "",
     /* The points nearest to one in the original space, the nearest first. */
-    nearestTo: (i) =>
-      ids ? Array.from({ length: told.neighbors.k }, (_, place) => ids[place * told.shown + i]) : [],
+    nearestTo: (i) => (ids ? Array.from({ length: told.neighbors.k }, (_, place) => ids[place * told.shown + i]) : []),
   };
 }

@@ -7,9 +7,14 @@ const PATIENCE = 220; // milliseconds in which a second click may follow
 /* A colour between those of a scale; `at` goes from 0 to 1. */
 function between(scale, at) {
   const place = clamp(at, 0, 1) * (scale.length - 1);
-  const [low, part] = [Math.min(Math.floor(place), scale.length - 2), place - Math.min(Math.floor(place), scale.length - 2)];
+  const [low, part] = [
+    Math.min(Math.floor(place), scale.length - 2),
+    place - Math.min(Math.floor(place), scale.length - 2),
+  ];
   const channel = (color, k) => Number.parseInt(color.slice(k, k + 2), 16);
-  const mixed = [1, 3, 5].map((k) => Math.round(channel(scale[low], k) * (1 - part) + channel(scale[low + 1], k) * part));
+  const mixed = [1, 3, 5].map((k) =>
+    Math.round(channel(scale[low], k) * (1 - part) + channel(scale[low + 1], k) * part),
+  );
   return `#${mixed.map((value) => value.toString(16).padStart(2, "0")).join("")}`;
 }
 
@@ -30,7 +35,9 @@ class Legend {
       if (!column.values && !column.isScale) continue;
       options.push(element("option", { value: `${column.number}`, textContent: column.name }));
       if (column.families?.length) {
-        options.push(element("option", { value: `${column.number} families`, textContent: `${column.name}, by parent` }));
+        options.push(
+          element("option", { value: `${column.number} families`, textContent: `${column.name}, by parent` }),
+        );
       }
     }
     options.push(element("option", { value: "", textContent: "nothing" }));
@@ -40,7 +47,12 @@ class Legend {
       this.choose(number === "" ? undefined : this.data.columns[Number(number)], Boolean(families));
       this.page.recolor();
     });
-    this.filter = element("input", { type: "search", id: "legend-find", placeholder: "Find a class", ariaLabel: "Find a class" });
+    this.filter = element("input", {
+      type: "search",
+      id: "legend-find",
+      placeholder: "Find a class",
+      ariaLabel: "Find a class",
+    });
     this.filter.addEventListener("input", () => this.list());
     this.sorter = this.button("by size", "Sort by size or by name", () => {
       this.bySize = !this.bySize;
@@ -91,14 +103,18 @@ class Legend {
     const { values, low, high } = this.column.measured(count);
     const ramp = Array.from({ length: 256 }, (_, k) => between(scale, k / 255));
     const width = high > low ? high - low : 1;
-    return Array.from(values, (value) => (Number.isNaN(value) ? GREY : ramp[Math.round(((value - low) / width) * 255)]));
+    return Array.from(values, (value) =>
+      Number.isNaN(value) ? GREY : ramp[Math.round(((value - low) / width) * 255)],
+    );
   }
 
   /* The points that are shown, in the order of drawing: rarer classes over classes at least twice as common. */
   order() {
     const { count } = this.data;
     if (!this.column?.values) return Uint32Array.from({ length: count }, (_, i) => i);
-    const tiers = Uint8Array.from(this.hidden, (hidden, k) => (hidden ? 0 : 1 + Math.log2(this.column.countOf(k) || 1)));
+    const tiers = Uint8Array.from(this.hidden, (hidden, k) =>
+      hidden ? 0 : 1 + Math.log2(this.column.countOf(k) || 1),
+    );
     const starts = new Uint32Array(34);
     for (const code of this.column.codes) starts[33 - tiers[code]]++;
     const shown = count - starts[33];
@@ -125,7 +141,9 @@ class Legend {
     }
     this.sorter.textContent = this.bySize ? "by size" : "by name";
     const query = this.filter.value.trim().toLowerCase();
-    let classes = column.values.map((_, k) => k).filter((k) => (column.values[k] || BLANK).toLowerCase().includes(query));
+    let classes = column.values
+      .map((_, k) => k)
+      .filter((k) => (column.values[k] || BLANK).toLowerCase().includes(query));
     if (this.bySize) classes = classes.sort((a, b) => column.countOf(b) - column.countOf(a) || a - b);
     const items = classes.slice(0, MOST_LISTED).map((k) => this.item(k));
     const more = classes.length - items.length;
@@ -144,7 +162,12 @@ class Legend {
       element("span", { className: "count", textContent: this.column.countOf(k).toLocaleString("en") }),
     );
     entry.ariaPressed = String(!this.hidden[k]);
-    const only = element("button", { type: "button", className: "only", textContent: "only", title: `Show ${name} alone` });
+    const only = element("button", {
+      type: "button",
+      className: "only",
+      textContent: "only",
+      title: `Show ${name} alone`,
+    });
     return element("li", { dataset: { class: k } }, entry, only);
   }
 
@@ -153,7 +176,12 @@ class Legend {
     const { low, high, blank } = this.column.measured(this.data.count);
     const ramp = element("div", { className: "ramp" });
     ramp.style.background = `linear-gradient(to right, ${this.data.scale.join(", ")})`;
-    const ends = element("div", { className: "ends" }, element("span", { textContent: format(low) }), element("span", { textContent: format(high) }));
+    const ends = element(
+      "div",
+      { className: "ends" },
+      element("span", { textContent: format(low) }),
+      element("span", { textContent: format(high) }),
+    );
     const rows = [element("li", {}, ramp, ends)];
     if (blank) rows.push(element("li", {}, swatch(GREY), ` ${BLANK} ${blank.toLocaleString("en")}`));
     this.items.replaceChildren(...rows);

@@ -55,7 +55,11 @@ class Page {
 
   /* Draw the points that the legend shows. */
   async repaint() {
-    Object.assign(this.overlay, { colors: this.colors, size: this.marker.size, names: this.named ? this.legend.names() : [] });
+    Object.assign(this.overlay, {
+      colors: this.colors,
+      size: this.marker.size,
+      names: this.named ? this.legend.names() : [],
+    });
     await this.map.paint(this.legend.order(), this.colors, this.marker);
     this.find.search(); // among the points that are shown now
     const { total, count } = this.data;
@@ -137,7 +141,8 @@ class Page {
 
   ringClass(k) {
     const column = this.legend.column;
-    const ringed = k >= 0 && column?.values && !this.legend.hidden[k] ? column.membersOf(k).subarray(0, MOST_RINGS) : [];
+    const ringed =
+      k >= 0 && column?.values && !this.legend.hidden[k] ? column.membersOf(k).subarray(0, MOST_RINGS) : [];
     if (ringed.length || this.overlay.ringed.length) {
       this.overlay.ringed = ringed;
       this.overlay.draw();
@@ -145,6 +150,8 @@ class Page {
   }
 
   resize() {
+    const { clientWidth, clientHeight, _fullLayout: drawn } = this.map.element;
+    if (Math.abs(drawn.width - clientWidth) < 1 && Math.abs(drawn.height - clientHeight) < 1) return;
     Plotly.Plots.resize(this.map.element).then(() => this.overlay.draw());
   }
 
@@ -208,7 +215,8 @@ class Page {
 
   setMode(mode) {
     this.selection.setMode(mode);
-    for (const button of document.querySelectorAll("[data-mode]")) button.ariaPressed = String(button.dataset.mode === mode);
+    for (const button of document.querySelectorAll("[data-mode]"))
+      button.ariaPressed = String(button.dataset.mode === mode);
   }
 
   clear() {
@@ -236,14 +244,18 @@ function listenToMap(page) {
   });
   place.addEventListener("pointerleave", () => page.point(-1));
   plot.addEventListener("pointerdown", (event) => (pressed = event.button === 0 ? spot(event) : null), true);
-  window.addEventListener("pointerup", (event) => {
-    if (!pressed || page.selection.mode !== "pan") return;
-    const [left, top] = spot(event);
-    const still = Math.hypot(left - pressed[0], top - pressed[1]) < 4;
-    pressed = null;
-    const i = still ? page.map.pointAt(left, top) : -1;
-    if (i >= 0) page.pin(i);
-  }, true);
+  window.addEventListener(
+    "pointerup",
+    (event) => {
+      if (!pressed || page.selection.mode !== "pan") return;
+      const [left, top] = spot(event);
+      const still = Math.hypot(left - pressed[0], top - pressed[1]) < 4;
+      pressed = null;
+      const i = still ? page.map.pointAt(left, top) : -1;
+      if (i >= 0) page.pin(i);
+    },
+    true,
+  );
   new ResizeObserver(() => page.resize()).observe(place);
 }
 

@@ -99,8 +99,8 @@ class Overlay {
       this.context.moveTo(left, top);
       this.context.lineTo(...this.at(i));
       this.context.stroke();
-      this.ring(i, this.size / 2 + 2, this.colors[i] ?? this.ink, 2);
     }
+    for (const i of to) this.ring(i, this.size / 2 + 2, this.colors[i] ?? this.ink, 2);
   }
 
   outline(corners) {
@@ -129,7 +129,8 @@ class Overlay {
       const left = clamp(center, half, this.seen.width - half);
       const top = Math.max(middle - LIFT, 9); // so that a small class is not covered by its own name
       const box = [left - half, top - 9, left + half, top + 9];
-      if (taken.some((other) => box[0] < other[2] && other[0] < box[2] && box[1] < other[3] && other[1] < box[3])) continue;
+      if (taken.some((other) => box[0] < other[2] && other[0] < box[2] && box[1] < other[3] && other[1] < box[3]))
+        continue;
       taken.push(box);
       this.context.strokeStyle = this.paper;
       this.context.lineWidth = 4;

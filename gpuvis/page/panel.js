@@ -54,7 +54,11 @@ class Images {
   addressOf(i) {
     const name = this.data.fileOf(i);
     if (!this.root || !name) return null;
-    const path = name.replace(/^[/\\]+/, "").split("/").map(encodeURIComponent).join("/");
+    const path = name
+      .replace(/^[/\\]+/, "")
+      .split("/")
+      .map(encodeURIComponent)
+      .join("/");
     try {
       const address = new URL(this.root + path, location.href);
       return SAFE_SCHEMES.includes(address.protocol) ? address.href : null;
@@ -193,7 +197,12 @@ class Panel {
 
   rootForm() {
     if (this.form) return this.form;
-    const input = element("input", { type: "text", id: "image-root", value: this.images.root ?? "", spellcheck: false });
+    const input = element("input", {
+      type: "text",
+      id: "image-root",
+      value: this.images.root ?? "",
+      spellcheck: false,
+    });
     input.placeholder = "folder or address";
     const form = element("form", {}, input, element("button", { textContent: "Use" }));
     form.addEventListener("submit", (event) => {
@@ -202,7 +211,12 @@ class Panel {
       input.value = this.images.root ?? "";
       this.page.renew();
     });
-    this.form = element("details", { className: "root" }, element("summary", { textContent: "Where the images are" }), form);
+    this.form = element(
+      "details",
+      { className: "root" },
+      element("summary", { textContent: "Where the images are" }),
+      form,
+    );
     return this.form;
   }
 }

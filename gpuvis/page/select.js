@@ -142,7 +142,9 @@ class Selection {
     for (const i of points) counts.set(column.codes[i], (counts.get(column.codes[i]) ?? 0) + 1);
     const most = [...counts].sort((a, b) => b[1] - a[1]);
     for (const [k, count] of most.slice(0, 12)) {
-      list.append(element("span", {}, swatch(palette[k]), `${column.values[k] || BLANK} ${count.toLocaleString("en")}`));
+      list.append(
+        element("span", {}, swatch(palette[k]), `${column.values[k] || BLANK} ${count.toLocaleString("en")}`),
+      );
     }
     if (most.length > 12) list.append(`${most.length - 12} more classes`);
     return list;
@@ -165,6 +167,9 @@ class Selection {
   copyNames() {
     const named = [...this.rising].map((i) => this.data.fileOf(i)).filter(Boolean);
     const what = named.length ? named : [...this.rising].map((i) => String(this.data.rowOf(i)));
-    this.page.copy(what.join("\n"), named.length ? `${named.length} file names` : `${what.length} row numbers (there are no file names)`);
+    this.page.copy(
+      what.join("\n"),
+      named.length ? `${named.length} file names` : `${what.length} row numbers (there are no file names)`,
+    );
   }
 }

@@ -27,6 +27,7 @@ ANCHORS = 2000
 K = 15  # neighbours in a map
 HUGE = 1e8  # as Adam's epsilon: no gradient is divided by its own size, which leaves momentum
 RATES = 0.1, 0.3  # of momentum
+HEAD = f"| variant | recall@{K} | trustworthiness@{K} | triplets | seconds | largest |\n|---|---|---|---|---|---|"
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,8 @@ def momentum(epochs: float) -> list[Variant]:
     return [Variant({"EPSILON": HUGE, "RATE": rate * HUGE}, epochs, f", rate {rate}") for rate in RATES]
 
 
-AS_IT_IS = "as it is"
 VARIANTS = {  # of several, the best is shown
-    AS_IT_IS: [Variant({})],
+    "as it is": [Variant({})],
     "linear fall": [Variant({"FALL": 1})],
     "momentum": momentum(1),
     "momentum, 2 × epochs": momentum(2),
@@ -66,26 +66,20 @@ def made(labels: np.ndarray) -> np.ndarray:
     return X.numpy()
 
 
-def clip_like() -> np.ndarray:
-    from data import Shape, labels_of
-
-    return made(labels_of(Shape(20_000, COLUMNS), np.random.default_rng(0)))
-
-
-def long_tailed() -> np.ndarray:
-    """Return 1,500 classes of 2 rows beside 20 of about 500."""
-    rng = np.random.default_rng(0)
-    return made(rng.permutation(np.concatenate([np.repeat(np.arange(1500), 2), 1500 + rng.integers(0, 20, 10_000)])))
-
-
 def matrices(mnist: Path | None) -> dict[str, Callable[[], np.ndarray]]:
     """Return what gives each matrix, by its name."""
+    import data
     import measures
-    from data import components
 
-    ways = {"digits": measures.digits, "CLIP-like": clip_like, "long-tailed": long_tailed}
-    ways["islands"] = lambda: measures.clusters(12_000, COLUMNS)  # the graph has parts, which only repel each other
-    return ways | ({"MNIST": lambda: components(mnist, COLUMNS)} if mnist else {})
+    rng = np.random.default_rng(0)
+    tail = np.concatenate([np.repeat(np.arange(1500), 2), 1500 + rng.integers(0, 20, 10_000)])
+    ways = {
+        "digits": measures.digits,
+        "CLIP-like": lambda: made(data.labels_of(data.Shape(20_000, COLUMNS), np.random.default_rng(0))),
+        "long-tailed": lambda: made(rng.permutation(tail)),
+        "islands": lambda: measures.clusters(12_000, COLUMNS),  # parts that only repel each other
+    }
+    return ways | ({"MNIST": lambda: data.components(mnist, COLUMNS)} if mnist else {})
 
 
 def prepare(X: np.ndarray, path: Path) -> int:
@@ -115,12 +109,14 @@ def work(variant: Variant, given: Path, out: Path, seeds: int) -> None:
     longer = {name: variant.epochs * getattr(umap_layout, name) for name in ("EPOCHS", "EPOCHS_OF_FEW")}
     for name, value in (longer | variant.constants).items():
         setattr(umap_layout, name, type(getattr(umap_layout, name))(value))  # it fails if there is no such constant
-    maps, seconds, parts = [], [], np.load(given)
-    graph = Weights(*(parts[name] for name in ("indptr", "indices", "values")))
+    with np.load(given) as left:
+        graph = Weights(*(left[name] for name in ("indptr", "indices", "values")))
+        start, min_dist = left["start"], float(left["min_dist"])
+    maps, seconds = [], []
     with compiled.threads(machine.cpu_threads()):
         for seed in range(seeds):
             before = time.perf_counter()
-            maps.append(umap_layout.layout(graph, parts["start"], float(parts["min_dist"]), seed))
+            maps.append(umap_layout.layout(graph, start, min_dist, seed))
             seconds.append(time.perf_counter() - before)
     np.savez(out, maps=maps, seconds=min(seconds))
 
@@ -149,17 +145,15 @@ def table(X: np.ndarray, drawings: dict[str, list[dict[str, Any]]]) -> list[str]
     anchors = np.sort(np.random.default_rng(0).permutation(len(X))[:ANCHORS])
     ranks, triplets = measures.ranks(X, maps, anchors, K), measures.triplets(X, maps)
     quality = [[measures.recall_of_ranks(of), measures.trust_of_ranks(of, len(X))] for of in ranks]
-    judged = np.column_stack([quality, triplets]).reshape(len(flat), -1, 3)
-    for one, of_seeds in zip(flat, judged, strict=True):
-        one["quality"] = of_seeds
+    judged = iter(np.column_stack([quality, triplets]).reshape(len(flat), -1, 3))
     lines = []
     for name, alternatives in drawings.items():
-        number = int(np.argmax([one["quality"].mean(0).sum() for one in alternatives]))
-        best = alternatives[number]
-        found = best["quality"].mean(0), best["quality"].std(0)
-        figures = [f"{mean:.4f} ± {sd:.4f}" for mean, sd in zip(*found, strict=True)]
-        figures += [f"{best['seconds']:.1f}", f"{np.abs(best['maps']).max():.1f}"]
-        lines.append(f"| {name}{VARIANTS[name][number].note} | {' | '.join(figures)} |")
+        ours = [next(judged) for _ in alternatives]
+        best = int(np.argmax([of_seeds.mean(0).sum() for of_seeds in ours]))
+        found = zip(ours[best].mean(0), ours[best].std(0), strict=True)
+        figures = " | ".join(f"{mean:.4f} ± {deviation:.4f}" for mean, deviation in found)
+        seconds, largest = alternatives[best]["seconds"], np.abs(alternatives[best]["maps"]).max()
+        lines.append(f"| {name}{VARIANTS[name][best].note} | {figures} | {seconds:.1f} | {largest:.1f} |")
     return lines
 
 
@@ -178,16 +172,14 @@ def main() -> None:
         return
     sys.path.append(str(Path(__file__).parents[1]))
     ways = matrices(asked.mnist)
+    if unknown := set(asked.data or ()) - set(ways):
+        parser.error(f"no such data: {', '.join(unknown)}; there are {', '.join(ways)} (MNIST with --mnist)")
     with tempfile.TemporaryDirectory() as place:
         for name in asked.data or ways:
             X, given = ways[name](), Path(place) / "given.npz"
-            print(f"{name}: {len(X):,} × {X.shape[1]}, a graph of {prepare(X, given):,} parts\n")
-            print(
-                f"| variant | recall@{K} | trustworthiness@{K} | triplets | seconds | largest |\n|---|---|---|---|---|---|"
-            )
-            print(
-                "\n".join(table(X, {one: drawn(one, given, asked.seeds) for one in asked.variants})), "\n", flush=True
-            )
+            print(f"{name}: {len(X):,} × {X.shape[1]}, a graph in {prepare(X, given):,} part(s)\n")
+            lines = table(X, {one: drawn(one, given, asked.seeds) for one in asked.variants})
+            print(HEAD, *lines, "", sep="\n", flush=True)
 
 
 if __name__ == "__main__":

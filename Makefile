@@ -31,7 +31,7 @@ READY  := $(VENV)/.ready
 DEV    := $(VENV)/.ready-dev
 endif
 PIP    := $(PY) -m pip install --quiet --disable-pip-version-check
-BIOME   = $(if $(VENV),$(VENV)/bin/)biome --config-path=tests/biome.json
+BIOME   = BIOME_CONFIG_PATH=tests/biome.json $(if $(VENV),$(VENV)/bin/)biome
 OF_PAGE = $(wildcard gpuvis/page/*.js gpuvis/page/*.css)
 TORCH  := $(shell grep '^torch==' constraints.txt)
 comma  := ,

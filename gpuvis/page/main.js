@@ -323,11 +323,10 @@ function setTheme(theme, page) {
   page?.overlay.draw();
 }
 
-/* Load plotly.js, which the page holds packed unless it is loaded from elsewhere. */
-async function loadPlotly() {
-  if (!document.getElementById("plotly")) return;
-  const script = element("script", { textContent: new TextDecoder().decode(await unpacked("plotly")) });
-  document.head.append(script);
+/* Run plotly.js, which the page holds packed unless it is loaded from elsewhere. */
+function runPlotly(packed) {
+  if (packed) document.head.append(element("script", { textContent: new TextDecoder().decode(packed) }));
+  if (typeof Plotly === "undefined") throw new Error("plotly.js could not be loaded");
 }
 
 function fail(error) {
@@ -337,10 +336,10 @@ function fail(error) {
 }
 
 async function start() {
+  const packed = document.getElementById("plotly") ? unpacked("plotly") : null; // goes on beside the next line
   const data = await readData();
   setTheme(stored.get("gpuvis theme") ?? data.theme);
-  await loadPlotly();
-  if (typeof Plotly === "undefined") throw new Error("plotly.js could not be loaded");
+  runPlotly(await packed);
   await new Page(data).start();
   document.documentElement.dataset.drawn = "true";
 }

@@ -6,17 +6,6 @@ const GRID = 512;
 const REACH = 12; // pixels around the pointer in which a point is found
 const MARGIN = 0.04;
 
-function hasWebGL() {
-  try {
-    const canvas = document.createElement("canvas");
-    const context = canvas.getContext("webgl") ?? canvas.getContext("experimental-webgl");
-    context?.getExtension("WEBGL_lose_context")?.loseContext(); // browsers allow few of them at a time
-    return Boolean(context);
-  } catch {
-    return false;
-  }
-}
-
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
 function extentOf(values) {
@@ -33,7 +22,7 @@ class PointMap {
   constructor(data, element) {
     this.data = data;
     this.element = element;
-    this.webgl = hasWebGL();
+    this.webgl = true; // until Plotly finds otherwise: to look for it costs as much as to draw
     this.extent = { x: extentOf(data.x), y: extentOf(data.y) };
     this.visible = new Uint8Array(data.count);
     this.drawn = 0;
@@ -113,6 +102,12 @@ class PointMap {
       scrollZoom: true,
       showSendToCloud: false,
     });
+    if (this.element.querySelector(".no-webgl")) {
+      this.webgl = false;
+      Plotly.purge(this.element);
+      await this.paint(order, colors, marker);
+      return;
+    }
     this.ready = true;
     this.element.on("plotly_relayouting", () => this.onView());
     this.element.on("plotly_relayout", () => this.onView());

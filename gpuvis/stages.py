@@ -19,6 +19,7 @@ from gpuvis.interrupts import held_back
 from gpuvis.job import Decided, Job, decide
 from gpuvis.outcome import Outcome, failure
 from gpuvis.outputs import Action
+from gpuvis.pages import STATIC
 from gpuvis.settings import Method, Settings
 from gpuvis.steps import Steps
 
@@ -172,13 +173,16 @@ def _save(
 ) -> Finish:
     """Save the coordinates first: they are safe whatever becomes of the page."""
     files, (start, steps) = job.outputs(done.method), clock
+    drawn_before = set((files.read_record() or {}).get("outputs", {})) - {files.coords.name}
     with steps("save"), held_back():  # coordinates without their record would be refused by the next run
         run["outputs"] = {files.coords.name: files.save_coords(done.coords)}
         if job.page:
             run["outputs"] |= {path.name: None for path in files.drawn(job.page)}  # not drawn yet, and may be replaced
-        elif files.page.exists() and job.overwrite:
-            files.page.unlink()
-            logger.warning("%s: %s showed an earlier map and was removed", job.folder, files.page.name)
+        for path in [files.page, *map(files.static, STATIC)]:
+            of_earlier = path.name in drawn_before or path == files.page
+            if path not in files.drawn(job.page) and of_earlier and job.overwrite and path.exists():
+                path.unlink()
+                logger.warning("%s: %s showed an earlier map and was removed", job.folder, path.name)
         files.save_record(run)
     run["steps"] |= steps.of("save")
     rows, columns = run["input"]["rows"], run["input"]["columns"]
@@ -202,17 +206,27 @@ def _finish(saved: Outcome, draw: Callable[[Saving], tuple[Path, ...]], saving: 
     return replace(told, seconds=(saved.seconds or 0) + time.perf_counter() - start)
 
 
+def _is_other(job: Job, run: dict[str, Any]) -> bool:
+    """Tell whether the cache is not the one that a map was made of; one that is not there any more tells nothing."""
+    try:
+        return bool(run["input"]["fingerprint"] != fingerprint.of_cache(job.folder))
+    except OSError:
+        return False
+
+
 def _again(job: Job, method: Method, backend: Backend, steps: Steps) -> Finish:
     """Draw a map from its saved coordinates."""
     start = time.perf_counter()
     try:
         found = drawing.saved(job, method)
+        run = job.outputs(method).read_record()
+        if run and _is_other(job, run):
+            logger.warning("%s: the cache has changed since the %s map was made", job.folder, method)
         near = None
         if job.page and job.page.wants_neighbors(len(found.coords)):
             near = nearest.again(job, method, len(found.coords), backend, steps)
     except Exception as error:  # noqa: BLE001
         return settled(failure(job.folder, error, method))
-    run = job.outputs(method).read_record()
     if run:
         run["steps"] |= steps.of("nearest")
     draw = partial(drawing.draw, job, method, replace(found, neighbors=near), run, steps.apart("draw"))

@@ -237,3 +237,23 @@ def test_pages_of_a_batch_can_share_plotly_js(make_cache, backend, tmp_path) -> 
     run("plot", tmp_path / "study", "--plotlyjs", "cdn")
     assert "https://cdn.plot.ly/plotly-" in page_of(folder)
     assert json.loads((folder / "vis_umap_run.json").read_text())["page"]["plotlyjs"] == "cdn"
+
+
+def test_a_map_of_a_cache_that_has_changed_is_drawn_with_a_warning(make_cache, backend) -> None:
+    folder = make_cache(seed=0)
+    run("reduce", folder)
+    assert "has changed" not in run("plot", folder).stderr
+    make_cache(seed=1)
+    result = run("plot", folder)
+    assert result.exit_code == 0
+    assert "the cache has changed since the umap map was made" in result.stderr
+
+
+def test_pictures_of_an_earlier_map_are_removed(make_cache, backend) -> None:
+    folder = make_cache()
+    run("reduce", folder, "--static", "png")
+    (folder / "vis_umap.svg").write_text("of someone else")
+    result = run("reduce", folder, "--seed", "2", "--overwrite")
+    assert "vis_umap.png showed an earlier map and was removed" in result.stderr
+    assert not (folder / "vis_umap.png").exists()
+    assert (folder / "vis_umap.svg").read_text() == "of someone else"

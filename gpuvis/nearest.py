@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 COUNT = 10  # of each point
+MOST_ROWS = 500_000  # of which a page has room for the neighbours: some 17 MB
 
 
 def again(job: Job, method: Method, rows: int, backend: Backend, steps: Steps) -> np.ndarray | None:
@@ -44,6 +45,10 @@ def again(job: Job, method: Method, rows: int, backend: Backend, steps: Steps) -
 def of_rows(job: Job, X: Any, metric: str, how: tuple[Backend, tuple[Plan, float]], steps: Steps) -> np.ndarray | None:
     """Return the rows nearest to each in the original space, if the page is to show them and they can be found."""
     if job.page is None or not job.page.wants_neighbors(len(X)) or len(X) < 2:
+        return None
+    if len(X) > MOST_ROWS:
+        told = f"those of {len(X):,} rows would be too large for the page, which has room for {MOST_ROWS:,}"
+        logger.warning("%s: no neighbours: %s", job.folder, told)
         return None
     try:
         with steps("nearest"):

@@ -20,6 +20,9 @@ from gpuvis.pages import Page
 from gpuvis.settings import Method, Settings
 
 
+MARK = b"gpuvis"  # in whatever is drawn here
+
+
 class Action(Enum):
     """What is to be done for one map."""
 
@@ -135,7 +138,7 @@ class Outputs:
         return Action.NOTHING if page is None or (whole and record["page"] == page.describe()) else Action.DRAW
 
     def check_ours(self, page: Page | None) -> None:
-        """Check that what is to be drawn replaces nothing that was made by something else.
+        """Check that what is to be drawn replaces nothing that was made by something else: it is named in what we draw.
 
         Raises
         ------
@@ -143,7 +146,7 @@ class Outputs:
         """
         sums = (self.read_record() or {}).get("outputs", {})
         for path in self.drawn(page):
-            if path.exists() and path.name not in sums:
+            if path.exists() and path.name not in sums and MARK not in path.read_bytes():
                 raise OutputExistsError(
                     f"{path} is there already and was made by something else; "
                     "use --overwrite to replace it, or another --out_prefix to keep both"

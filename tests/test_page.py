@@ -223,17 +223,13 @@ def test_coordinates_of_very_many_points_are_close(monkeypatch) -> None:
     assert np.abs(told.coords - coords).max() <= np.ptp(coords, axis=0).max() / 65535
 
 
-def test_neighbours_are_told_unless_they_are_too_large(monkeypatch) -> None:
+def test_neighbours_are_told() -> None:
     near = np.arange(90).reshape(30, 3) % 30
     html, notes = figure.draw(coords_of(30), table_of(30), Page(), "", near)
     told = read(html)
     assert told.header["neighbors"]["k"] == 3
     np.testing.assert_array_equal(told.numbers(told.header["neighbors"]["ids"]).reshape(3, 30).T, near)
     assert notes == []
-    monkeypatch.setattr(figure, "NEIGHBORS_BYTES", 100)
-    html, notes = figure.draw(coords_of(30), table_of(30), Page(), "", near)
-    assert "neighbors" not in read(html).header
-    assert notes == ["the nearest neighbours of 30 rows are too large for the page and were left out"]
 
 
 def test_blank_labels_are_replaced_where_all_are_blank() -> None:

@@ -76,6 +76,14 @@ def test_pages_of_all_maps_are_drawn_if_none_is_named(make_cache, backend) -> No
     assert all(page.exists() for page in pages)
 
 
+def test_what_was_drawn_here_is_drawn_again_without_a_record(coords_only) -> None:
+    folder, kinds = coords_only(30), ("--static", "png", "--static", "svg", "--static", "pdf")
+    assert run("plot", folder, *kinds).exit_code == 0
+    assert run("plot", folder, *kinds).exit_code == 0
+    (folder / "vis_umap.pdf").write_bytes(b"mine")
+    assert "vis_umap.pdf is there already and was made by something else" in run("plot", folder, *kinds).stderr
+
+
 def test_a_page_that_something_else_made_is_left_alone(coords_only) -> None:
     folder = coords_only(30)
     (folder / "vis_umap.html").write_text("mine")
@@ -136,6 +144,10 @@ def test_neighbours_of_many_rows_are_found_only_if_asked_for(make_cache, backend
     assert "neighbors" not in read(page_of(folder)).header
     run("plot", folder, "--neighbors")
     assert read(page_of(folder)).header["neighbors"]["k"] == 10
+    monkeypatch.setattr("gpuvis.nearest.MOST_ROWS", 39)
+    result = run("plot", folder, "--neighbors")
+    assert "no neighbours: those of 40 rows would be too large for the page" in result.stderr
+    assert "neighbors" not in read(page_of(folder)).header
 
 
 def test_a_map_is_drawn_without_neighbours_where_they_cannot_be_found(make_cache, backend, monkeypatch) -> None:

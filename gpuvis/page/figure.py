@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 WHOLE_ROWS = 250_000  # up to which coordinates are sent as they are; above, in 65,536 steps along each axis
 STEPS = (1 << 16) - 1
-NEIGHBORS_BYTES = 48 << 20  # of their numbers before compression; above, they are left out
 SCRIPTS = ("data", "map", "overlay", "panel", "legend", "find", "select", "main")
 CDN_HOST = "https://cdn.plot.ly"
 
@@ -81,11 +80,9 @@ def draw(
         "theme": page.theme,
         "imageRoot": images.link if images else None,
     }
-    if neighbors is not None and rows is None and neighbors.size * 4 <= NEIGHBORS_BYTES:
+    if neighbors is not None and rows is None:  # else some of them are not on the page
         kind = np.uint16 if len(coords) <= 1 << 16 else np.uint32
         header["neighbors"] = {"k": neighbors.shape[1], "ids": pack.numbers(neighbors.astype(kind).T.ravel())}
-    elif neighbors is not None:
-        notes.append(f"the nearest neighbours of {len(coords):,} rows are too large for the page and were left out")
     sheets = images.sheets if images else None
     if sheets:
         header["thumbnails"] = {

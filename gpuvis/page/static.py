@@ -21,9 +21,14 @@ INCHES, DPI = (7.0, 5.6), 300
 MOST_NAMED = 40  # classes in the legend, the largest
 COLUMN_ROWS = 20  # of them below each other
 LONGEST = 32  # letters of a name
-STEADY = {"svg": {"Date": None}, "pdf": {"CreationDate": None, "ModDate": None}, "png": {"Software": None}}
+MADE_BY = "gpuvis"
+STEADY = {  # equal input gives equal bytes
+    "svg": {"Date": None, "Creator": MADE_BY},
+    "pdf": {"CreationDate": None, "ModDate": None, "Creator": MADE_BY},
+    "png": {"Software": MADE_BY},
+}
 STYLE: Any = {
-    "svg.hashsalt": "gpuvis",  # equal input gives equal bytes
+    "svg.hashsalt": MADE_BY,
     "svg.fonttype": "none",
     "pdf.fonttype": 42,
     "font.size": 8,

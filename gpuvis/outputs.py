@@ -19,7 +19,6 @@ from gpuvis.errors import OutputError, OutputExistsError
 from gpuvis.pages import Page
 from gpuvis.settings import Method, Settings
 
-
 MARK = b"gpuvis"  # in whatever is drawn here
 
 

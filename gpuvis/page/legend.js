@@ -2,7 +2,10 @@
 
 const GREY = "#9a9a9a";
 const MOST_LISTED = 1000;
+const LONGEST = 40; // letters of a name on the map
 const PATIENCE = 220; // milliseconds in which a second click may follow
+
+const shortened = (name) => (name.length > LONGEST ? `${name.slice(0, LONGEST - 1)}…` : name);
 
 /* A colour between those of a scale; `at` goes from 0 to 1. */
 function between(scale, at) {
@@ -227,7 +230,11 @@ class Legend {
       .slice(0, MOST_NAMES)
       .map((k) => {
         const points = this.column.membersOf(k);
-        return { text: this.column.values[k] || BLANK, x: middle(points, this.data.x), y: middle(points, this.data.y) };
+        return {
+          text: shortened(this.column.values[k] || BLANK),
+          x: middle(points, this.data.x),
+          y: middle(points, this.data.y),
+        };
       });
   }
 }

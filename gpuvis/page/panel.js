@@ -60,7 +60,7 @@ class Images {
       .map(encodeURIComponent)
       .join("/");
     try {
-      const address = new URL(this.root + path, location.href);
+      const address = new URL(this.root.replace(/[?#]/g, encodeURIComponent) + path, location.href);
       return SAFE_SCHEMES.includes(address.protocol) ? address.href : null;
     } catch {
       return null;

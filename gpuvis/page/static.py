@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 INCHES, DPI = (7.0, 5.6), 300
 MOST_NAMED = 40  # classes in the legend, the largest
-COLUMN_ROWS = 20  # of them below each other
+ROOMY = 20  # of them in the usual size of type
 LONGEST = 32  # letters of a name
 MADE_BY = "gpuvis"
 STEADY = {  # equal input gives equal bytes
@@ -89,10 +89,9 @@ def _legend(figure: Figure, axes: Axes, painted: painting.Painted) -> None:
     if len(named) < len(counts):
         marks.append(mpl.lines.Line2D([], [], ls=""))
         names.append(f"and {len(counts) - len(named)} more")
-    columns = -(-len(marks) // COLUMN_ROWS)
-    axes.legend(
-        marks, names, title=column.name, ncols=columns, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5)
-    )
+    size = 8 if len(marks) <= ROOMY else 6
+    legend = axes.legend(marks, names, title=column.name, title_fontsize=size, fontsize=size, handletextpad=0.2)
+    legend.set(frame_on=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
 def _short(name: str) -> str:

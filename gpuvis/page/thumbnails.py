@@ -11,14 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 MOST_BYTES = 12 << 20  # of all sheets: a page with them can still be mailed
 SIZES = (96, 64, 48, 32, 24, 16)  # pixels along a side; the largest that fits is taken
 ACROSS = 32  # images along a side of a sheet
 SAMPLE = 256  # images that tell how large a sheet will be
 QUALITY = 75
-PAPER = (255, 255, 255)
+NOTHING, PAPER = (0, 0, 0, 0), (255, 255, 255, 255)  # beside an image, and behind one that can be seen through
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,17 +96,18 @@ def _small(path: str, size: int) -> Image.Image | str:
     try:
         with Image.open(path) as image:
             image.draft("RGB", (size, size))
-            shown = image.convert("RGBA")
-        shown.thumbnail((size, size), Image.Resampling.LANCZOS)
-        square = Image.new("RGB", (size, size), PAPER)
-        square.paste(shown, ((size - shown.width) // 2, (size - shown.height) // 2), shown)
+            shown = ImageOps.contain(image.convert("RGBA"), (size, size), Image.Resampling.LANCZOS)
+        place = (size - shown.width) // 2, (size - shown.height) // 2
+        square = Image.new("RGBA", (size, size), NOTHING)
+        square.paste(Image.new("RGBA", shown.size, PAPER), place)
+        square.alpha_composite(shown, place)
     except Exception as error:  # noqa: BLE001  Pillow raises whatever its decoders do
         return getattr(error, "strerror", None) or str(error).splitlines()[0] or type(error).__name__
     return square
 
 
 def _sheet(images: list[Image.Image], size: int) -> bytes:
-    sheet = Image.new("RGB", (ACROSS * size, ACROSS * size), PAPER)
+    sheet = Image.new("RGBA", (ACROSS * size, ACROSS * size), NOTHING)
     for k, image in enumerate(images):
         sheet.paste(image, (k % ACROSS * size, k // ACROSS * size))
     file = io.BytesIO()

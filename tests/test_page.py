@@ -323,6 +323,12 @@ def test_the_usual_folder_is_taken_if_the_first_image_is_there(tmp_path) -> None
     assert images.folder_of("elsewhere", tmp_path, []) == "elsewhere"
 
 
+@pytest.mark.parametrize("name", ["../secret.png", "/secret.png", "a/../../secret.png", "..\\secret.png"])
+def test_no_file_name_leads_out_of_the_images(name) -> None:
+    assert ".." not in images.path_of("/data/images", name)
+    assert images.path_of("/data/images", name).startswith("/data/images/")
+
+
 def shades(folder: Path, count: int, size: int = 40) -> list[str]:
     """Write images, each of one shade."""
     paths = [str(folder / f"{k}.png") for k in range(count)]

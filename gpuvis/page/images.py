@@ -50,5 +50,6 @@ def folder_of(root: str | None, cache: Path, names: list[str]) -> str | None:
 
 
 def path_of(root: str | Path, name: str) -> str:
-    """Return the path of an image, always below the root."""
-    return f"{root}/" + name.lstrip("/\\")
+    """Return the path of an image, always below the root: steps up are left out."""
+    parts = (part for part in name.replace("\\", "/").split("/") if part not in {"", ".", ".."})
+    return "/".join([str(root), *parts])

@@ -53,7 +53,7 @@ class Images {
   /* The address of the original; null where none is known. */
   addressOf(i) {
     const name = this.data.fileOf(i);
-    if (!this.root || !name) return null;
+    if (!this.root || !name || name.split(/[/\\]/).includes("..")) return null;
     const path = name
       .replace(/^[/\\]+/, "")
       .split("/")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     )
     from gpuvis.pages import Page
     from gpuvis.reduction import Reduction, reduce
-from gpuvis.settings import Settings, Tsne, Umap
+    from gpuvis.settings import Settings, Tsne, Umap
 
 __version__ = "0.1.0"
 

@@ -115,9 +115,10 @@ def _drawn(job: Job, shown: Shown, caption: str, path: Path) -> tuple[list[bytes
     html, more = figure.draw(shown.coords, shown.table, page, caption, shown.neighbors, images, _plotly(job, page))
     drawn = [html.encode("utf-8", "backslashreplace")]
     if page.static:
-        from gpuvis.page import static
+        from gpuvis.page import painting, static
 
-        drawn += [static.draw(shown.coords, shown.table, page, caption, kind) for kind in page.static]
+        painted = painting.of_table(shown.coords, shown.table, page.color_by)
+        drawn += [static.draw(shown.coords, painted, caption, kind) for kind in page.static]
     return drawn, notes + more
 
 
@@ -127,9 +128,8 @@ def _images(job: Job, page: Page, table: pd.DataFrame, path: Path) -> tuple[Imag
     names = table["file_name"].tolist() if "file_name" in table else []
     root = images.folder_of(page.image_root, job.folder, names)
     if root is None:
-        return None, [
-            "no images are known to make thumbnails of; name their folder with --image_root"
-        ] * page.thumbnails
+        note = "no images are known to make thumbnails of; name their folder with --image_root"
+        return None, [note] * page.thumbnails
     link = images.link(root, path)
     if not page.thumbnails or root.startswith(URLS):
         return images.Images(link), []

@@ -26,6 +26,8 @@ MOST_ROWS = 500_000  # of which a page has room for the neighbours: some 17 MB
 
 def again(job: Job, method: Method, rows: int, backend: Backend, steps: Steps) -> np.ndarray | None:
     """Return the neighbours for a map that is drawn again; None, with a note, if the cache is not there any more."""
+    if not _wanted(job, rows):
+        return None
     try:
         cache = caches.read(job.folder, backend.read_table, backend.read_tensor)
         if len(cache.embeddings) != rows:
@@ -44,11 +46,7 @@ def again(job: Job, method: Method, rows: int, backend: Backend, steps: Steps) -
 
 def of_rows(job: Job, X: Any, metric: str, how: tuple[Backend, tuple[Plan, float]], steps: Steps) -> np.ndarray | None:
     """Return the rows nearest to each in the original space, if the page is to show them and they can be found."""
-    if job.page is None or not job.page.wants_neighbors(len(X)) or len(X) < 2:
-        return None
-    if len(X) > MOST_ROWS:
-        told = f"those of {len(X):,} rows would be too large for the page, which has room for {MOST_ROWS:,}"
-        logger.warning("%s: no neighbours: %s", job.folder, told)
+    if not _wanted(job, len(X)):
         return None
     try:
         with steps("nearest"):
@@ -56,3 +54,13 @@ def of_rows(job: Job, X: Any, metric: str, how: tuple[Backend, tuple[Plan, float
     except Exception as error:  # noqa: BLE001  the map is whole without them
         logger.warning("%s: no neighbours: %s", job.folder, failure(job.folder, error).error)
         return None
+
+
+def _wanted(job: Job, rows: int) -> bool:
+    """Tell whether the page is to show neighbours; make a note if it has no room for them."""
+    if job.page is None or rows < 2 or not job.page.wants_neighbors(rows):
+        return False
+    if rows > MOST_ROWS:
+        told = f"those of {rows:,} rows would be too large for the page, which has room for {MOST_ROWS:,}"
+        logger.warning("%s: no neighbours: %s", job.folder, told)
+    return rows <= MOST_ROWS

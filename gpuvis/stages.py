@@ -186,12 +186,12 @@ def _save(
         files.save_record(run)
     run["steps"] |= steps.of("save")
     rows, columns = run["input"]["rows"], run["input"]["columns"]
-    paths = (files.coords, files.record)
-    if not job.page:
-        return settled(Outcome(job.folder, "written", done.method, rows, columns, time.perf_counter() - start, paths))
     near = nearest.of_rows(job, source.cache.embeddings, done.effective["metric"], (backend, source.known), steps)
     run["steps"] |= steps.of("nearest")
-    saved = Outcome(job.folder, "written", done.method, rows, columns, time.perf_counter() - start, paths)
+    seconds, paths = time.perf_counter() - start, (files.coords, files.record)
+    saved = Outcome(job.folder, "written", done.method, rows, columns, seconds, paths)
+    if not job.page:
+        return settled(saved)
     shown = drawing.Shown(done.coords, source.cache.table, near)
     return partial(_finish, saved, partial(drawing.draw, job, done.method, shown, run, steps.apart("draw")))
 
@@ -222,9 +222,7 @@ def _again(job: Job, method: Method, backend: Backend, steps: Steps) -> Finish:
         run = job.outputs(method).read_record()
         if run and _is_other(job, run):
             logger.warning("%s: the cache has changed since the %s map was made", job.folder, method)
-        near = None
-        if job.page and job.page.wants_neighbors(len(found.coords)):
-            near = nearest.again(job, method, len(found.coords), backend, steps)
+        near = nearest.again(job, method, len(found.coords), backend, steps)
     except Exception as error:  # noqa: BLE001
         return settled(failure(job.folder, error, method))
     if run:

@@ -39,8 +39,8 @@ FLOORS = [
     {"threads", "backends/footprint", "backends/noted", "backends/probe"},
     {"settings", "folders", "table", "tensors", "place"},
     {"pages"},
-    {"page/palette", "page/pack", "page/sample", "page/picture", "page/thumbnails", "page/index"},
-    {"page/columns", "page/images"},
+    {"page/palette", "page/pack", "page/sample", "page/picture", "page/template", "page/thumbnails"},
+    {"page/columns", "page/images", "page/index"},
     {"page/painting"},
     {"backends/graph", "backends/compiled", "backends/base"},
     {

@@ -379,11 +379,16 @@ def test_thumbnails_get_smaller_and_then_fewer_where_there_is_no_room(tmp_path, 
     assert sheets.notes[0].startswith("there is no room for more thumbnails")
 
 
+def pictured(table: pd.DataFrame, kind: str, color_by: str = Page().color_by) -> bytes:
+    coords = coords_of(len(table))
+    return static.draw(coords, painting.of_table(coords, table, color_by), "UMAP", kind)
+
+
 @pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
 def test_pictures_for_papers_are_the_same_each_time(kind) -> None:
     table = table_of(300).assign(ground_truth_word_label=[f"$x_{k % 60}$ &<b>" for k in range(300)])
-    first = static.draw(coords_of(300), table, Page(), "UMAP", kind)
-    assert first == static.draw(coords_of(300), table, Page(), "UMAP", kind)
+    first = pictured(table, kind)
+    assert first == pictured(table, kind)
     assert first.startswith({"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}[kind])
     if kind == "svg":
         text = first.decode()
@@ -394,9 +399,9 @@ def test_pictures_for_papers_are_the_same_each_time(kind) -> None:
 
 def test_a_picture_has_a_scale_for_numbers_and_none_without_labels() -> None:
     table = table_of(30).assign(score=[f"{k / 7}" for k in range(30)])
-    assert b"score" in static.draw(coords_of(30), table, Page(color_by="score"), "", "svg")
-    assert b"zero" not in static.draw(coords_of(30), table[["file_name"]], Page(), "", "svg")
-    assert static.draw(coords_of(1), table_of(1), Page(), "", "png")
+    assert b"score" in pictured(table, "svg", "score")
+    assert b"zero" not in pictured(table[["file_name"]], "svg")
+    assert pictured(table_of(1), "png")
 
 
 def test_class_numbers_are_looked_up_once_for_all_columns() -> None:

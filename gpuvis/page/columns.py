@@ -87,9 +87,7 @@ def _colored(column: Column, named: dict[str, Column]) -> Column:
         rank = {value: k for k, value in enumerate(palette.in_order(column.values))}
         numbers = [rank[value] for value in column.values]
     order = np.argsort(numbers, kind="stable")
-    place = np.empty(
-        len(order), np.uint8 if len(order) <= 1 << 8 else np.uint16 if len(order) <= 1 << 16 else np.uint32
-    )
+    place = np.empty(len(order), np.min_scalar_type(len(order) - 1))
     place[order] = np.arange(len(order))
     shades = palette.colors(max(numbers) + 1)
     families = _families(column, named, numbers)

@@ -35,6 +35,27 @@ function textsOf(bytes, told, count) {
   return { whole, ends };
 }
 
+/* Points by their codes, which are below `kinds`: those of code k are members[starts[k]] to members[starts[k + 1] - 1]. */
+function grouped(codes, kinds) {
+  const starts = new Uint32Array(kinds + 1);
+  for (const code of codes) starts[code + 1]++;
+  for (let k = 0; k < kinds; k++) starts[k + 1] += starts[k];
+  const fill = starts.slice();
+  const members = new Uint32Array(codes.length);
+  for (let i = 0; i < codes.length; i++) members[fill[codes[i]]++] = i;
+  return { starts, members };
+}
+
+/* The least and the largest of some numbers, whatever else is among them. */
+function endsOf(values) {
+  let [low, high] = [Infinity, -Infinity];
+  for (const value of values) {
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  return [low, high];
+}
+
 class Column {
   constructor(told, number) {
     Object.assign(this, told); // name, values, colors, families
@@ -46,17 +67,9 @@ class Column {
     return this.values ? this.values[this.codes[i]] : this.whole.slice(this.ends[i], this.ends[i + 1]);
   }
 
-  /* The points of each class: those of class k are members[starts[k]] to members[starts[k + 1] - 1]. */
+  /* The points of each class. */
   get classes() {
-    if (!this.sorted) {
-      const starts = new Uint32Array(this.values.length + 1);
-      for (const code of this.codes) starts[code + 1]++;
-      for (let k = 0; k < this.values.length; k++) starts[k + 1] += starts[k];
-      const fill = starts.slice();
-      const members = new Uint32Array(this.codes.length);
-      for (let i = 0; i < members.length; i++) members[fill[this.codes[i]]++] = i;
-      this.sorted = { starts, members };
-    }
+    this.sorted ??= grouped(this.codes, this.values.length);
     return this.sorted;
   }
 
@@ -72,13 +85,8 @@ class Column {
   measured(count) {
     if (!this.measures) {
       const values = Float64Array.from({ length: count }, (_, i) => Number(this.text(i) || NaN));
-      let [low, high, blank] = [Infinity, -Infinity, 0];
-      for (const value of values) {
-        if (value < low) low = value;
-        if (value > high) high = value;
-        if (Number.isNaN(value)) blank++;
-      }
-      this.measures = { values, low, high, blank };
+      const [low, high] = endsOf(values);
+      this.measures = { values, low, high, blank: values.filter(Number.isNaN).length };
     }
     return this.measures;
   }

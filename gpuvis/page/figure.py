@@ -5,15 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
-import re
 from functools import cache as once
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from plotly.offline import get_plotlyjs, get_plotlyjs_version
 
-from gpuvis.page import columns, painting, picture, sample
+from gpuvis.page import columns, painting, palette, picture, sample, template
 from gpuvis.page.columns import Column
 from gpuvis.page.images import Images
 from gpuvis.page.pack import Pack, compressed
@@ -67,39 +65,39 @@ def draw(
     made = columns.of_table(table, wanted)
     painted = painting.of_column(coords, next((column for column in made if column.name == wanted), None))
     pack, rows = Pack(), sample.rows(coords, painted.column.codes if painted.column else np.empty(0, np.uint8))
+    some = slice(None) if rows is None else rows
     header = {
         "caption": caption,
         "total": len(coords),
-        "shown": len(coords) if rows is None else len(rows),
+        "shown": len(coords[some]),
         "rows": None if rows is None else pack.numbers(rows.astype(np.uint32)),
-        "coords": _coords(pack, coords if rows is None else coords[rows]),
-        "columns": _columns(pack, made, rows),
+        "coords": _coords(pack, coords[some]),
+        "columns": _columns(pack, made, some),
         "colorBy": wanted,
         "hover": [name for name in page.hover if name in table],
-        "scale": painting.scale(),
+        "ramp": painting.ramp(),
+        "plain": palette.colors(1)[0],
+        "grey": painting.GREY,
         "theme": page.theme,
         "imageRoot": images.link if images else None,
     }
     if neighbors is not None and rows is None:  # else some of them are not on the page
-        kind = np.uint16 if len(coords) <= 1 << 16 else np.uint32
-        header["neighbors"] = {"k": neighbors.shape[1], "ids": pack.numbers(neighbors.astype(kind).T.ravel())}
+        ids = neighbors.astype(np.min_scalar_type(len(coords) - 1))
+        header["neighbors"] = {"k": ids.shape[1], "ids": pack.numbers(ids.T.ravel())}
     sheets = images.sheets if images else None
     if sheets:
-        header["thumbnails"] = {
-            "across": sheets.across,
-            "places": pack.numbers((sheets.places if rows is None else sheets.places[rows]).astype(np.uint32)),
-        }
+        header["thumbnails"] = {"across": sheets.across, "places": pack.numbers(sheets.places[some])}
     parts = {
         "policy": _policy(plotly_js),
         "title": html.escape(caption),
         "icon": picture.small(coords[painted.order], painted.rgb[painted.order]),
-        "style": _surroundings()["page.css"],
+        "style": template.text("page.css"),
         "data": pack.sealed(header),
         "thumbnails": "".join(_held(f"thumbnails-{k}", file) for k, file in enumerate(sheets.files if sheets else [])),
         "plotly.js": _plotly(plotly_js),
-        "script": _surroundings()["script"],
+        "script": script(),
     }
-    return re.sub(r"\{\{(.+?)\}\}", lambda mark: parts[mark[1]], _surroundings()["page.html"]), notes + more
+    return template.filled("page.html", parts), notes + more
 
 
 def _coords(pack: Pack, coords: np.ndarray) -> list[dict[str, Any]]:
@@ -112,14 +110,13 @@ def _coords(pack: Pack, coords: np.ndarray) -> list[dict[str, Any]]:
     return found
 
 
-def _columns(pack: Pack, made: list[Column], rows: np.ndarray | None) -> list[dict[str, Any]]:
+def _columns(pack: Pack, made: list[Column], some: slice | np.ndarray) -> list[dict[str, Any]]:
     """Return what the browser is told of each column. Codes that follow from those of another are not sent."""
     found: list[dict[str, Any]] = []
     for number, column in enumerate(made):
         told: dict[str, Any] = {"name": column.name, "scale": column.is_scale}
         if not column.values:
-            texts = column.texts if rows is None else column.texts.iloc[rows]
-            found.append({**told, "texts": pack.texts(texts.tolist())})
+            found.append({**told, "texts": pack.texts(column.texts.iloc[some].tolist())})
             continue
         told |= {"values": column.values, "colors": column.colors, "families": column.families}
         for other, leader in enumerate(made[:number]):
@@ -128,7 +125,7 @@ def _columns(pack: Pack, made: list[Column], rows: np.ndarray | None) -> list[di
                 told |= {"leader": other, "which": which.tolist()}
                 break
         else:
-            told["codes"] = pack.numbers(column.codes if rows is None else column.codes[rows])
+            told["codes"] = pack.numbers(column.codes[some])
         found.append(told)
     return found
 
@@ -162,19 +159,9 @@ def _plotly_packed() -> str:
     return compressed(get_plotlyjs().encode())
 
 
-@once
-def _surroundings() -> dict[str, str]:
-    """Return what surrounds the figure, which is the same for every page."""
-    return {"page.html": _text("page.html"), "page.css": _text("page.css"), "script": script()}
-
-
 def script() -> str:
     """Return the page's scripts, joined."""
-    return "\n".join(_text(f"{name}.js") for name in SCRIPTS)
-
-
-def _text(name: str) -> str:
-    return resources.files("gpuvis.page").joinpath(name).read_text(encoding="utf-8")
+    return "\n".join(template.text(f"{name}.js") for name in SCRIPTS)
 
 
 def plotly_file() -> tuple[str, str]:

@@ -8,8 +8,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from gpuvis.page.thumbnails import Sheets
+from gpuvis.pages import URLS
 
-URLS = ("http://", "https://", "file://")
 USUAL = "images"  # a folder beside metadata.csv that is looked at by itself
 
 

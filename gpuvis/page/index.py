@@ -6,9 +6,10 @@ import html
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from urllib.parse import quote
+
+from gpuvis.page import template
 
 OURS = '<meta name="generator" content="gpuvis">'
 HEAD_BYTES = 1 << 18  # of a page, in which its icon is
@@ -41,9 +42,7 @@ def is_ours(path: Path) -> bool:
 
 def draw(entries: Sequence[Entry], title: str) -> str:
     """Draw the front page."""
-    template = resources.files("gpuvis.page").joinpath("index.html").read_text(encoding="utf-8")
-    parts = {"title": html.escape(title), "maps": "\n".join(map(_item, entries))}
-    return re.sub(r"\{\{(.+?)\}\}", lambda mark: parts[mark[1]], template)
+    return template.filled("index.html", {"title": html.escape(title), "maps": "\n".join(map(_item, entries))})
 
 
 def _item(entry: Entry) -> str:

@@ -1,25 +1,11 @@
 /* What the colours mean, and which classes are shown. */
 
-const GREY = "#9a9a9a";
+const MOST_TIERS = 33; // of which the numbers of points double from one to the next
 const MOST_LISTED = 1000;
 const LONGEST = 40; // letters of a name on the map
 const PATIENCE = 220; // milliseconds in which a second click may follow
 
 const shortened = (name) => (name.length > LONGEST ? `${name.slice(0, LONGEST - 1)}…` : name);
-
-/* A colour between those of a scale; `at` goes from 0 to 1. */
-function between(scale, at) {
-  const place = clamp(at, 0, 1) * (scale.length - 1);
-  const [low, part] = [
-    Math.min(Math.floor(place), scale.length - 2),
-    place - Math.min(Math.floor(place), scale.length - 2),
-  ];
-  const channel = (color, k) => Number.parseInt(color.slice(k, k + 2), 16);
-  const mixed = [1, 3, 5].map((k) =>
-    Math.round(channel(scale[low], k) * (1 - part) + channel(scale[low + 1], k) * part),
-  );
-  return `#${mixed.map((value) => value.toString(16).padStart(2, "0")).join("")}`;
-}
 
 class Legend {
   constructor(page) {
@@ -57,23 +43,17 @@ class Legend {
       ariaLabel: "Find a class",
     });
     this.filter.addEventListener("input", () => this.list());
-    this.sorter = this.button("by size", "Sort by size or by name", () => {
+    this.sorter = button("by size", "Sort by size or by name", () => {
       this.bySize = !this.bySize;
       this.list();
     });
-    const all = this.button("all", "Show all classes", () => this.set(0));
-    const none = this.button("none", "Hide all classes", () => this.set(1));
+    const all = button("all", "Show all classes", () => this.set(0));
+    const none = button("none", "Hide all classes", () => this.set(1));
     this.controls = element("div", { className: "controls" }, this.filter, this.sorter, all, none);
     this.items = element("ul", { id: "classes" });
     this.listen();
     const label = element("label", { className: "color" }, "Colour ", this.select);
     this.place.replaceChildren(label, this.controls, this.items);
-  }
-
-  button(text, title, run) {
-    const made = element("button", { type: "button", textContent: text, title });
-    made.addEventListener("click", run);
-    return made;
   }
 
   listen() {
@@ -100,14 +80,13 @@ class Legend {
 
   /* The colour of each point. */
   colors() {
-    const { count, scale } = this.data;
+    const { count, ramp, grey, plain } = this.data;
     if (this.column?.values) return Array.from(this.column.codes, (code) => this.palette[code]);
-    if (!this.column) return new Array(count).fill("#0072b2");
+    if (!this.column) return new Array(count).fill(plain);
     const { values, low, high } = this.column.measured(count);
-    const ramp = Array.from({ length: 256 }, (_, k) => between(scale, k / 255));
     const width = high > low ? high - low : 1;
     return Array.from(values, (value) =>
-      Number.isNaN(value) ? GREY : ramp[Math.round(((value - low) / width) * 255)],
+      Number.isNaN(value) ? grey : ramp[Math.round(((value - low) / width) * (ramp.length - 1))],
     );
   }
 
@@ -118,19 +97,9 @@ class Legend {
     const tiers = Uint8Array.from(this.hidden, (hidden, k) =>
       hidden ? 0 : 1 + Math.log2(this.column.countOf(k) || 1),
     );
-    const starts = new Uint32Array(34);
-    for (const code of this.column.codes) starts[33 - tiers[code]]++;
-    const shown = count - starts[33];
-    for (let tier = 33, end = shown; tier > 0; tier--) {
-      end -= starts[tier - 1];
-      starts[tier - 1] = end;
-    }
-    const order = new Uint32Array(shown);
-    for (let i = 0; i < count; i++) {
-      const tier = tiers[this.column.codes[i]];
-      if (tier) order[starts[33 - tier]++] = i;
-    }
-    return order;
+    const turns = Uint8Array.from(this.column.codes, (code) => MOST_TIERS - tiers[code]); // what is hidden comes last
+    const { starts, members } = grouped(turns, MOST_TIERS + 1);
+    return members.subarray(0, starts[MOST_TIERS]);
   }
 
   list() {
@@ -178,7 +147,7 @@ class Legend {
   bar() {
     const { low, high, blank } = this.column.measured(this.data.count);
     const ramp = element("div", { className: "ramp" });
-    ramp.style.background = `linear-gradient(to right, ${this.data.scale.join(", ")})`;
+    ramp.style.background = `linear-gradient(to right, ${this.data.ramp.join(", ")})`;
     const ends = element(
       "div",
       { className: "ends" },
@@ -186,7 +155,7 @@ class Legend {
       element("span", { textContent: format(high) }),
     );
     const rows = [element("li", {}, ramp, ends)];
-    if (blank) rows.push(element("li", {}, swatch(GREY), ` ${BLANK} ${blank.toLocaleString("en")}`));
+    if (blank) rows.push(element("li", {}, swatch(this.data.grey), ` ${BLANK} ${blank.toLocaleString("en")}`));
     this.items.replaceChildren(...rows);
   }
 

@@ -2,15 +2,6 @@
 
 const MOST_PINS = 12;
 
-/* A path as people write it; one that is no UTF-8 stays as it is. */
-function decoded(path) {
-  try {
-    return decodeURIComponent(path);
-  } catch {
-    return path;
-  }
-}
-
 class Page {
   constructor(data) {
     this.data = data;
@@ -33,7 +24,7 @@ class Page {
 
   /* The folder that the page lies in names the model, the data and the split. */
   title() {
-    const folders = decoded(location.pathname).split("/").slice(1, -1).slice(-3);
+    const folders = readable(location.pathname, decodeURIComponent).split("/").slice(1, -1).slice(-3);
     if (!folders.length) return;
     document.getElementById("where").textContent = folders.join(" / ");
     document.title = `${folders.join("/")} – ${this.data.caption}`;

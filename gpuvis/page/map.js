@@ -9,11 +9,7 @@ const MARGIN = 0.04;
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
 function extentOf(values) {
-  let [low, high] = [Infinity, -Infinity];
-  for (const value of values) {
-    if (value < low) low = value;
-    if (value > high) high = value;
-  }
+  const [low, high] = endsOf(values);
   const pad = (high - low) * MARGIN || 1;
   return [low - pad, high + pad];
 }
@@ -33,16 +29,9 @@ class PointMap {
   /* Sort the points into the cells of a grid. */
   index() {
     const { x, y, count } = this.data;
-    this.cells = new Uint32Array(count);
-    this.starts = new Uint32Array(GRID * GRID + 1);
-    for (let i = 0; i < count; i++) {
-      this.cells[i] = this.cell(y[i], this.extent.y) * GRID + this.cell(x[i], this.extent.x);
-      this.starts[this.cells[i] + 1]++;
-    }
-    for (let k = 0; k < GRID * GRID; k++) this.starts[k + 1] += this.starts[k];
-    const fill = this.starts.slice();
-    this.members = new Uint32Array(count);
-    for (let i = 0; i < count; i++) this.members[fill[this.cells[i]]++] = i;
+    const cells = new Uint32Array(count);
+    for (let i = 0; i < count; i++) cells[i] = this.cell(y[i], this.extent.y) * GRID + this.cell(x[i], this.extent.x);
+    Object.assign(this, grouped(cells, GRID * GRID));
   }
 
   cell(value, [low, high]) {

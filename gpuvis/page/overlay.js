@@ -13,7 +13,7 @@ class Overlay {
     this.lines = null; // { from, to: [points] }
     this.emphasis = null; // points that stand out; the others fade
     this.ringed = []; // of a class that is pointed at in the legend
-    this.names = []; // { text, x, y, color }, the largest class first
+    this.names = []; // { text, x, y }, the largest class first
     this.outlines = []; // of the selection, in the map's coordinates
     this.drawing = null; // the outline that is being drawn, in pixels
     this.colors = [];

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LABELS = (columns.WORD, columns.NUMBER)
-GREY = "#9a9a9a"
+GREY, SHADES = "#9a9a9a", 256  # where there is no number, and how many colours numbers have
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,15 +47,15 @@ def of_column(coords: np.ndarray, column: Column | None) -> Painted:
     """Colour points by a column."""
     order = np.arange(len(coords))
     if column is None:
-        return Painted(None, _rgb(palette.colors(1))[np.zeros(len(coords), int)], order)
+        return Painted(None, palette.rgb(palette.colors(1))[np.zeros(len(coords), int)], order)
     if column.is_scale:
         low, high = ends(column)
         share = (_numbers(column) - low) / (high - low if high > low else 1.0)
-        at = np.where(np.isfinite(share), np.round(np.nan_to_num(share) * 255), 256).astype(int)
-        return Painted(column, _rgb([*ramp(256), GREY])[at], order)
+        at = np.where(np.isfinite(share), np.round(np.nan_to_num(share) * (SHADES - 1)), SHADES).astype(int)
+        return Painted(column, palette.rgb([*ramp(), GREY])[at], order)
     counts = np.bincount(column.codes, minlength=len(column.values))
     tiers = np.log2(np.maximum(counts, 1)).astype(np.int8)
-    return Painted(column, _rgb(column.colors)[column.codes], np.argsort(-tiers[column.codes], kind="stable"))
+    return Painted(column, palette.rgb(column.colors)[column.codes], np.argsort(-tiers[column.codes], kind="stable"))
 
 
 def chosen(table: pd.DataFrame, asked: str) -> tuple[str | None, list[str]]:
@@ -80,23 +80,13 @@ def _numbers(column: Column) -> np.ndarray:
     return np.where(column.texts == "", "nan", column.texts).astype(np.float64)
 
 
-def scale() -> list[str]:
-    """Return the colours that the scale for numbers goes through, as #rrggbb: viridis (Smith, van der Walt 2015)."""
-    return [_hex(color) for color in sequential.Viridis]
-
-
-def ramp(count: int) -> list[str]:
-    """Return so many colours of the scale for numbers, from low to high."""
-    known = _rgb(scale()).astype(float)
-    at, places = np.linspace(0, len(known) - 1, count), np.arange(len(known))
-    rgb = np.stack([np.interp(at, places, channel) for channel in known.T], -1).round().astype(int)
-    return ["#{:02x}{:02x}{:02x}".format(*color) for color in rgb]
-
-
-def _rgb(colors: list[str]) -> np.ndarray:
-    return np.array([list(bytes.fromhex(color[1:])) for color in colors], np.uint8)
+def ramp() -> list[str]:
+    """Return the colours of the scale for numbers, from low to high: viridis (Smith, van der Walt 2015)."""
+    known = palette.rgb(map(_hex, sequential.Viridis)).astype(float)
+    at, places = np.linspace(0, len(known) - 1, SHADES), np.arange(len(known))
+    return palette.written(np.stack([np.interp(at, places, channel) for channel in known.T], -1).round().astype(int))
 
 
 def _hex(color: str) -> str:
     """Return one of plotly's colours, which may be written rgb(…), as #rrggbb."""
-    return color if color.startswith("#") else "#{:02x}{:02x}{:02x}".format(*map(int, re.findall(r"\d+", color)))
+    return color if color.startswith("#") else palette.written(np.array([re.findall(r"\d+", color)], int))[0]

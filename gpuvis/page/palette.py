@@ -36,7 +36,17 @@ def families(parents: Sequence[int], members: Sequence[int]) -> list[str]:
     shade = np.asarray(members) * GOLDEN % 1
     lightness, chroma = 0.45 + 0.4 * shade, 0.17 - 0.08 * (np.asarray(members) * GOLDEN**2 % 1)
     lab = np.stack([lightness, chroma * np.cos(hue), chroma * np.sin(hue)], -1)
-    return ["#{:02x}{:02x}{:02x}".format(*rgb) for rgb in _srgb(lab)]
+    return written(_srgb(lab))
+
+
+def rgb(colors: Iterable[str]) -> np.ndarray:
+    """Return colours written as #rrggbb as an array of shape (n, 3), uint8."""
+    return np.array([list(bytes.fromhex(color[1:])) for color in colors], np.uint8)
+
+
+def written(colors: np.ndarray) -> list[str]:
+    """Return colours of shape (n, 3), whole numbers from 0 to 255, as #rrggbb."""
+    return ["#{:02x}{:02x}{:02x}".format(*color) for color in colors]
 
 
 def in_order(names: Iterable[str]) -> list[str]:
@@ -50,13 +60,12 @@ def _part(text: str) -> tuple[int, int, str]:
 
 @lru_cache
 def _order(count: int) -> list[str]:
-    start = np.array([[int(c[k : k + 2], 16) for k in (1, 3, 5)] for c in OKABE_ITO])
     grid = _grid()
     lab, chosen = _oklab(grid), list(OKABE_ITO)
-    nearest = np.min([np.sum((lab - c) ** 2, 1) for c in _oklab(start)], axis=0)
+    nearest = np.min([np.sum((lab - c) ** 2, 1) for c in _oklab(rgb(OKABE_ITO))], axis=0)
     while len(chosen) < count and nearest.max() > 0:
         best = int(nearest.argmax())
-        chosen.append("#{:02x}{:02x}{:02x}".format(*grid[best]))
+        chosen += written(grid[best : best + 1])
         nearest = np.minimum(nearest, np.sum((lab - lab[best]) ** 2, 1))
     return chosen
 
@@ -75,9 +84,9 @@ TO_LAB = np.array([[0.2104542553, 0.7936177850, -0.0040720468], [1.9779984951, -
                    [0.0259040371, 0.7827717662, -0.8086757660]])  # fmt: skip
 
 
-def _oklab(rgb: np.ndarray) -> np.ndarray:
+def _oklab(colors: np.ndarray) -> np.ndarray:
     """Turn sRGB of shape (n, 3), 0 to 255, into Oklab."""
-    c = rgb / 255
+    c = colors / 255
     linear = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
     lab: np.ndarray = np.cbrt(linear @ TO_LMS.T) @ TO_LAB.T
     return lab
@@ -87,5 +96,5 @@ def _srgb(lab: np.ndarray) -> np.ndarray:
     """Turn Oklab into sRGB, whole numbers from 0 to 255; what has no such colour gets the nearest on each channel."""
     linear = np.clip((lab @ np.linalg.inv(TO_LAB).T) ** 3 @ np.linalg.inv(TO_LMS).T, 0, 1)
     c = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
-    rgb: np.ndarray = np.round(c * 255).astype(np.int64)
-    return rgb
+    whole: np.ndarray = np.round(c * 255).astype(np.int64)
+    return whole

@@ -10,6 +10,12 @@ function element(tag, properties = {}, ...children) {
   return made;
 }
 
+function button(text, title, run) {
+  const made = element("button", { type: "button", textContent: text, title });
+  made.addEventListener("click", run);
+  return made;
+}
+
 const stored = {
   get(key) {
     try {
@@ -27,12 +33,12 @@ const stored = {
   },
 };
 
-/* An address with its letters as they are. */
-function readable(address) {
+/* A piece of an address as people write it. */
+function readable(text, decode) {
   try {
-    return decodeURI(address);
+    return decode(text);
   } catch {
-    return address; // with a per cent sign of its own
+    return text; // with a per cent sign of its own, or no UTF-8
   }
 }
 
@@ -89,7 +95,7 @@ class Images {
   missing(i) {
     const name = this.data.fileOf(i);
     const address = this.addressOf(i);
-    const told = name ? `no image: ${address ? readable(address) : name}` : "no file name";
+    const told = name ? `no image: ${address ? readable(address, decodeURI) : name}` : "no file name";
     return element("div", { className: "missing", textContent: told });
   }
 
@@ -150,11 +156,6 @@ class Panel {
 
   pinned(i) {
     const card = this.card(i, false);
-    const button = (text, title, run) => {
-      const made = element("button", { type: "button", textContent: text, title });
-      made.addEventListener("click", run);
-      return made;
-    };
     const copy = button("Copy link", "Copy a link to this point", () => {
       this.page.copy(`${location.href.split("#")[0]}#row=${this.data.rowOf(i)}`);
     });

@@ -85,8 +85,7 @@ class Selection {
   }
 
   *inside(outline) {
-    const ends = (values) => [Math.min(...values), Math.max(...values)];
-    const [across, up] = [ends(outline.map(([x]) => x)), ends(outline.map(([, y]) => y))];
+    const [across, up] = [endsOf(outline.map(([x]) => x)), endsOf(outline.map(([, y]) => y))];
     for (const i of this.page.map.within(across, up)) if (isInside(outline, this.data.x[i], this.data.y[i])) yield i;
   }
 
@@ -107,15 +106,11 @@ class Selection {
     const count = points.length === 1 ? "1 point" : `${points.length.toLocaleString("en")} points`;
     const bar = element("div", { className: "buttons" });
     bar.append(element("strong", { textContent: `${count} selected` }));
-    for (const [text, run] of [
-      ["Save CSV", () => this.save()],
-      ["Copy file names", () => this.copyNames()],
-      ["Clear", () => this.set(new Set())],
-    ]) {
-      const button = element("button", { type: "button", textContent: text });
-      button.addEventListener("click", run);
-      bar.append(button);
-    }
+    bar.append(
+      button("Save CSV", "Save their rows, fields and coordinates", () => this.save()),
+      button("Copy file names", "Copy the file names, a line each", () => this.copyNames()),
+      button("Clear", "Select nothing", () => this.set(new Set())),
+    );
     const strip = element("div", { className: "strip wrap" });
     const more = element("button", { type: "button", className: "more" });
     const fill = (from) => {

@@ -11,10 +11,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from gpuvis.page import painting
-from gpuvis.pages import Page
+from gpuvis.page.painting import Painted
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
 INCHES, DPI = (7.0, 5.6), 300
@@ -36,16 +35,14 @@ STYLE: Any = {
 }
 
 
-def draw(coords: np.ndarray, table: pd.DataFrame, page: Page, caption: str, kind: str) -> bytes:
+def draw(coords: np.ndarray, painted: Painted, caption: str, kind: str) -> bytes:
     """Draw a map as a picture.
 
     Parameters
     ----------
     coords : ndarray of shape (N, 2)
-    table : pandas.DataFrame with N rows
-        All strings.
-    page : Page
-        By which column to colour.
+    painted : Painted
+        Their colours.
     caption : str
         Stands below the map.
     kind : {"png", "svg", "pdf"}
@@ -55,7 +52,6 @@ def draw(coords: np.ndarray, table: pd.DataFrame, page: Page, caption: str, kind
     bytes
         The file's content; equal input gives equal bytes.
     """
-    painted = painting.of_table(coords, table, page.color_by)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=INCHES, layout="constrained")
         FigureCanvasAgg(figure)
@@ -73,13 +69,13 @@ def draw(coords: np.ndarray, table: pd.DataFrame, page: Page, caption: str, kind
     return file.getvalue()
 
 
-def _legend(figure: Figure, axes: Axes, painted: painting.Painted) -> None:
+def _legend(figure: Figure, axes: Axes, painted: Painted) -> None:
     column = painted.column
     if column is None:
         return
     if column.is_scale:
         low, high = painting.ends(column)
-        scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(low, high), mpl.colors.ListedColormap(painting.ramp(256)))
+        scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(low, high), mpl.colors.ListedColormap(painting.ramp()))
         figure.colorbar(scale, ax=axes, label=column.name, shrink=0.6)
         return
     counts = np.bincount(column.codes, minlength=len(column.values))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import io
 import os
-import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageOps
+
+from gpuvis.threads import warnings_ignored
 
 MOST_BYTES = 12 << 20  # of all sheets: a page with them can still be mailed
 SIZES = (96, 64, 48, 32, 24, 16)  # pixels along a side; the largest that fits is taken
@@ -59,7 +60,7 @@ def sheets(paths: Sequence[str | None]) -> Sheets:
     places, total = np.zeros(len(paths), np.uint32), 0
     files: list[str] = []
     bad: list[str] = []
-    with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with warnings_ignored(), ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         size = _fitting([path for _, path in there], pool)
         for start in range(0, len(there), ACROSS**2):
             some = there[start : start + ACROSS**2]

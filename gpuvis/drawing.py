@@ -15,7 +15,7 @@ from gpuvis import atomic, record
 from gpuvis.errors import CacheError, OutputError
 from gpuvis.folders import TABLE
 from gpuvis.job import Job
-from gpuvis.pages import URLS, Page
+from gpuvis.pages import MOST_ROWS_SHOWN, URLS, Page
 from gpuvis.settings import Method
 from gpuvis.steps import Steps
 
@@ -37,11 +37,14 @@ class Shown:
     table : pandas.DataFrame with N rows
     neighbors : ndarray of shape (N, k) or None
         The rows nearest to each in the original space.
+    is_current : bool, default=True
+        The cache is still the one that the map was made of.
     """
 
     coords: np.ndarray
     table: pd.DataFrame
     neighbors: np.ndarray | None = None
+    is_current: bool = True
 
 
 def saved(job: Job, method: Method) -> Shown:
@@ -62,13 +65,15 @@ def saved(job: Job, method: Method) -> Shown:
     if coords.ndim != 2 or coords.shape[1] < 2 or coords.dtype.kind not in "fiu" or len(coords) == 0:
         found = f"{coords.dtype} of shape {coords.shape}"
         raise CacheError(f"{files.coords} holds {found}; expected two columns of numbers, and a row or more")
-    if not np.isfinite(coords[:, :2]).all():
-        raise CacheError(f"{files.coords} holds NaN or Inf; make the map again with gpuvis reduce")
+    with np.errstate(over="ignore"):
+        coords = coords[:, :2].astype(np.float32)
+    if not np.isfinite(coords).all():
+        raise CacheError(f"{files.coords} holds NaN, Inf or too large numbers; make the map again with gpuvis reduce")
     rows = table.read(job.folder / TABLE)
     if len(rows) != len(coords):
         told = f"{files.coords} has {len(coords)} rows but {job.folder / TABLE} has {len(rows)}"
         raise CacheError(f"{told}; they are paired row by row, so make the map again with gpuvis reduce")
-    return Shown(coords[:, :2].astype(np.float32), rows)
+    return Shown(coords, rows)
 
 
 def draw(
@@ -84,7 +89,8 @@ def draw(
     Parameters
     ----------
     run : dict or None
-        The record of the map; None: it has none.
+        The record of the map; None: it has none. It vouches for the page only if that lacks nothing of what was
+        asked: else the next run draws it again.
 
     Returns
     -------
@@ -95,22 +101,24 @@ def draw(
     caption = record.caption(run) if run else f"{record.TITLES[method]} · {len(shown.coords):,} rows"
     with ExitStack() as until_saved:
         with steps("draw"):
-            drawn, notes = _drawn(job, shown, caption, files.page)
+            drawn, notes, is_whole = _drawn(job, shown, caption, files.page)
             until_saved.enter_context(saving)
             written = zip(files.drawn(page), drawn, strict=True)
             sums = {path.name: files.save_drawn(path, content) for path, content in written}
         if run:
             outputs, taken = {**run["outputs"], **sums}, {**run["steps"], **steps.of("draw")}
-            files.save_record({**run, "outputs": outputs, "page": page.describe(), "steps": taken})
+            told = page.describe() if is_whole and shown.is_current else None
+            files.save_record({**run, "outputs": outputs, "page": told, "steps": taken})
     for note in notes:
         logger.warning("%s: %s", job.folder, note)
     return tuple(files.drawn(page))
 
 
-def _drawn(job: Job, shown: Shown, caption: str, path: Path) -> tuple[list[bytes], list[str]]:
+def _drawn(job: Job, shown: Shown, caption: str, path: Path) -> tuple[list[bytes], list[str], bool]:
+    """Return what is drawn, notes, and whether it lacks nothing of what was asked."""
     from gpuvis.page import figure
 
-    page = job.page or Page()
+    page, rows = job.page or Page(), len(shown.coords)
     images, notes = _images(job, page, shown.table, path)
     html, more = figure.draw(shown.coords, shown.table, page, caption, shown.neighbors, images, _plotly(job, page))
     drawn = [html.encode("utf-8", "backslashreplace")]
@@ -119,7 +127,11 @@ def _drawn(job: Job, shown: Shown, caption: str, path: Path) -> tuple[list[bytes
 
         painted = painting.of_table(shown.coords, shown.table, page.color_by)
         drawn += [static.draw(shown.coords, painted, caption, kind) for kind in page.static]
-    return drawn, notes + more
+    if page.neighbors and rows > MOST_ROWS_SHOWN:
+        notes.append(f"no neighbours: a page has room for those of {MOST_ROWS_SHOWN:,} rows, and these are {rows:,}")
+    lacks_neighbors = shown.neighbors is None and page.wants_neighbors(rows)
+    lacks_thumbnails = page.thumbnails and not (images and images.sheets)
+    return drawn, notes + more, not (lacks_neighbors or lacks_thumbnails)
 
 
 def _images(job: Job, page: Page, table: pd.DataFrame, path: Path) -> tuple[Images | None, list[str]]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from gpuvis import atomic, record
 from gpuvis.job import Job
+from gpuvis.outputs import Outputs
+from gpuvis.settings import Method
 
 if TYPE_CHECKING:
     from gpuvis.page.index import Entry
@@ -21,6 +23,8 @@ NAME = "index.html"
 def write(root: Path, jobs: Sequence[Job]) -> Path | None:
     """Write the front page of several folders; without it the maps are whole, so nothing here fails.
 
+    Maps that are linked already stay, whoever is asked for now, as long as their pages are there.
+
     Returns
     -------
     Path or None
@@ -28,30 +32,42 @@ def write(root: Path, jobs: Sequence[Job]) -> Path | None:
     """
     path = root / NAME
     try:
-        entries = list(_entries(root, jobs)) if len(jobs) > 1 else []
-        if not entries:
+        if len(jobs) < 2:
             return None
         from gpuvis.page import index
 
         if not index.is_ours(path):
             logger.warning("%s is not one of gpuvis, so it was left as it is, and no front page was written", path)
             return None
+        found = [job.outputs(method) for job in jobs for method in get_args(Method)]
+        entries = list(_entries(root, [*found, *_named(root, index.links(path))]))
+        if not entries:
+            return None
         content = index.draw(entries, root.resolve().name).encode("utf-8", "replace")
         if not path.exists() or path.read_bytes() != content:
             with atomic.replacing(path) as temporary:
                 temporary.write_bytes(content)
-    except OSError as error:
-        logger.warning("%s: no front page was written: %s", path, error.strerror or error)
+    except Exception as error:  # noqa: BLE001
+        logger.warning("%s: no front page was written: %s", path, getattr(error, "strerror", None) or error)
         return None
     return path
 
 
-def _entries(root: Path, jobs: Sequence[Job]) -> Iterator[Entry]:
+def _named(root: Path, links: Iterable[str]) -> Iterator[Outputs]:
+    """Return the files of the maps that pages are of, by the names of these."""
+    for link in links:
+        page = root / link
+        prefix, _, method = page.stem.rpartition("_")
+        for known in get_args(Method):
+            if method == known:
+                yield Outputs(page.parent, prefix, known)
+
+
+def _entries(root: Path, maps: Iterable[Outputs]) -> Iterator[Entry]:
     from gpuvis.page import index
 
-    for job in jobs:
-        for files in map(job.outputs, job.settings.methods if job.page else ()):
-            if files.page.exists():
-                told = files.read_record()
-                page = Path(os.path.relpath(files.page, root))
-                yield index.Entry(page, index.picture_of(files.page), record.caption(told) if told else files.method)
+    for files in {Path(os.path.relpath(files.page, root)): files for files in maps}.values():
+        if files.page.exists():
+            told = files.read_own_record()
+            page = Path(os.path.relpath(files.page, root))
+            yield index.Entry(page, index.picture_of(files.page), record.caption(told) if told else files.method)

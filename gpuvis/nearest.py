@@ -21,12 +21,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 COUNT = 10  # of each point
-MOST_ROWS = 500_000  # of which a page has room for the neighbours: some 17 MB
 
 
 def again(job: Job, method: Method, rows: int, backend: Backend, steps: Steps) -> np.ndarray | None:
     """Return the neighbours for a map that is drawn again; None, with a note, if the cache is not there any more."""
-    if not _wanted(job, rows):
+    if not job.page or not job.page.wants_neighbors(rows):
         return None
     try:
         cache = caches.read(job.folder, backend.read_table, backend.read_tensor)
@@ -36,17 +35,17 @@ def again(job: Job, method: Method, rows: int, backend: Backend, steps: Steps) -
         largest = cache.verify()
         known = reduction.plan(cache.embeddings, settings, backend, largest), largest
     except GpuvisError as error:
-        level = logging.WARNING if job.page and job.page.neighbors else logging.INFO
+        level = logging.WARNING if job.page.neighbors else logging.INFO
         logger.log(level, "%s: no neighbours: %s", job.folder, error)
         return None
-    told = job.outputs(method).read_record() or {}
+    told = job.outputs(method).read_own_record() or {}
     metric = told.get("effective", {}).get("metric") or getattr(settings, method).metric
     return of_rows(job, cache.embeddings, metric, (backend, known), steps)
 
 
 def of_rows(job: Job, X: Any, metric: str, how: tuple[Backend, tuple[Plan, float]], steps: Steps) -> np.ndarray | None:
     """Return the rows nearest to each in the original space, if the page is to show them and they can be found."""
-    if not _wanted(job, len(X)):
+    if not job.page or not job.page.wants_neighbors(len(X)):
         return None
     try:
         with steps("nearest"):
@@ -54,13 +53,3 @@ def of_rows(job: Job, X: Any, metric: str, how: tuple[Backend, tuple[Plan, float
     except Exception as error:  # noqa: BLE001  the map is whole without them
         logger.warning("%s: no neighbours: %s", job.folder, failure(job.folder, error).error)
         return None
-
-
-def _wanted(job: Job, rows: int) -> bool:
-    """Tell whether the page is to show neighbours; make a note if it has no room for them."""
-    if job.page is None or rows < 2 or not job.page.wants_neighbors(rows):
-        return False
-    if rows > MOST_ROWS:
-        told = f"those of {rows:,} rows would be too large for the page, which has room for {MOST_ROWS:,}"
-        logger.warning("%s: no neighbours: %s", job.folder, told)
-    return rows <= MOST_ROWS

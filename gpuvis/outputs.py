@@ -16,10 +16,8 @@ import numpy as np
 
 from gpuvis import atomic, fingerprint
 from gpuvis.errors import OutputError, OutputExistsError
-from gpuvis.pages import Page
+from gpuvis.pages import MARKS, Page
 from gpuvis.settings import Method, Settings
-
-MARK = b"gpuvis"  # in whatever is drawn here
 
 
 class Action(Enum):
@@ -92,13 +90,18 @@ class Outputs:
         """Return the run record; None where there is none, or it is not one of ours."""
         try:
             record = json.loads(self.record.read_text(encoding="utf-8"))
-            rows, columns = record["input"]["rows"], record["input"]["columns"]
-            parts = record["effective"], record["outputs"], record["steps"], record["input"]["fingerprint"]
-            whole = record["effective"]["method"] == self.method and {"page", "backend"} <= record.keys()
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            told, name = record["input"], record["backend"]["name"]
+            parts = record["effective"], record["outputs"], record["steps"], told["fingerprint"], told.get("info", {})
+            whole = record["effective"]["method"] == self.method and "page" in record and isinstance(name, str)
+            counted = isinstance(told["rows"], int) and isinstance(told["columns"], int)
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return None
-        whole = whole and isinstance(rows, int) and isinstance(columns, int)
-        return record if whole and all(isinstance(part, dict) for part in parts) else None
+        return record if whole and counted and all(isinstance(part, dict) for part in parts) else None
+
+    def read_own_record(self) -> dict[str, Any] | None:
+        """Return the run record; None where it is not that of the coordinates which lie beside it."""
+        record = self.read_record()
+        return record if record and not _foreign(self.coords, record["outputs"]) else None
 
     def action(
         self, cache: Path, settings: Settings, page: Page | None, content: Callable[[], dict[str, Any]]
@@ -129,27 +132,21 @@ class Outputs:
         reason = self._stale(record, cache, settings, content) if record else "no run record vouches for it"
         reason = reason or self._altered(record or {}, page)
         if record is None or reason:
-            raise OutputExistsError(
-                f"{there[0]} is there already and {reason}; "
-                "use --overwrite to replace it, or another --out_prefix to keep both"
-            )
+            raise _refusal(there[0], reason)
         whole = all(path.exists() and record["outputs"].get(path.name) for path in self.drawn(page))
         return Action.NOTHING if page is None or (whole and record["page"] == page.describe()) else Action.DRAW
 
     def check_ours(self, page: Page | None) -> None:
-        """Check that what is to be drawn replaces nothing that was made by something else: it is named in what we draw.
+        """Check that what is to be drawn replaces nothing that something else has made or changed.
 
         Raises
         ------
         OutputExistsError
         """
-        sums = (self.read_record() or {}).get("outputs", {})
+        sums = (self.read_own_record() or {}).get("outputs", {})
         for path in self.drawn(page):
-            if path.exists() and path.name not in sums and MARK not in path.read_bytes():
-                raise OutputExistsError(
-                    f"{path} is there already and was made by something else; "
-                    "use --overwrite to replace it, or another --out_prefix to keep both"
-                )
+            if reason := _foreign(path, sums):
+                raise _refusal(path, reason)
 
     def _stale(
         self, record: dict[str, Any], cache: Path, settings: Settings, content: Callable[[], dict[str, Any]]
@@ -178,12 +175,7 @@ class Outputs:
         sums = record.get("outputs", {})
         if not self.coords.exists():
             return f"{self.coords.name} is missing"
-        for path in (self.coords, *self.drawn(page)):
-            if path.exists() and path.name not in sums:
-                return f"{path.name} was made by something else"
-            if path.exists() and sums[path.name] and fingerprint.of_file(path) != sums[path.name]:
-                return f"{path.name} was changed after it was made"
-        return ""
+        return next(filter(None, (_foreign(path, sums) for path in (self.coords, *self.drawn(page)))), "")
 
     def save_coords(self, coords: np.ndarray) -> str:
         """Save the coordinates as a plain `.npy` file with no pickle, and return their SHA-256."""
@@ -208,6 +200,27 @@ class Outputs:
         with _saving(self.record) as temporary:
             text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
             temporary.write_bytes(text.encode("utf-8", "backslashreplace"))  # file names need not be UTF-8
+
+
+def is_ours(path: Path) -> bool:
+    """Tell whether a page or a picture was drawn by gpuvis."""
+    return MARKS[path.suffix] in path.read_bytes() if path.suffix in MARKS else False
+
+
+def _foreign(path: Path, sums: dict[str, Any]) -> str:
+    """Say why a file is not one of those that a record vouches for; empty if it is, or is not there."""
+    if not path.exists():
+        return ""
+    if path.name not in sums:
+        return "" if is_ours(path) else f"{path.name} was made by something else"
+    known = sums[path.name]  # None: it was about to be drawn
+    return f"{path.name} was changed after it was made" if known and fingerprint.of_file(path) != known else ""
+
+
+def _refusal(path: Path, reason: str) -> OutputExistsError:
+    return OutputExistsError(
+        f"{path} is there already and {reason}; use --overwrite to replace it, or another --out_prefix to keep both"
+    )
 
 
 def _shown(value: object) -> object:

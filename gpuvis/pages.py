@@ -12,7 +12,16 @@ THEMES = ("auto", "light", "dark")
 PLOTLYJS = ("inline", "shared", "cdn")
 STATIC = ("png", "svg", "pdf")
 URLS = ("http://", "https://", "file://")
+MADE_BY = "gpuvis"
+GENERATOR = f'<meta name="generator" content="{MADE_BY}">'
+MARKS = {  # what stands in a page or a picture that was drawn here
+    ".html": GENERATOR.encode(),
+    ".png": f"Software\0{MADE_BY}".encode(),
+    ".svg": f"<dc:title>{MADE_BY}</dc:title>".encode(),
+    ".pdf": f"/Creator ({MADE_BY})".encode(),
+}
 MOST_ROWS_SEARCHED = 10_000  # up to which neighbours in the original space are found without being asked for
+MOST_ROWS_SHOWN = 500_000  # of which a page has room for the neighbours: some 17 MB
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +72,9 @@ class Page:
             require(not root.startswith(URLS), "image_root", "a folder, if thumbnails are to be made of it", root)
 
     def wants_neighbors(self, rows: int) -> bool:
-        """Tell whether the nearest neighbours of so many rows are to be found."""
-        return rows <= MOST_ROWS_SEARCHED if self.neighbors is None else self.neighbors
+        """Tell whether the nearest neighbours of so many rows are to be found, and have room."""
+        most = MOST_ROWS_SEARCHED if self.neighbors is None else MOST_ROWS_SHOWN if self.neighbors else 0
+        return 2 <= rows <= most
 
     def describe(self) -> dict[str, Any]:
         """Return all of it, ready for JSON."""

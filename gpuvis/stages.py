@@ -18,7 +18,7 @@ from gpuvis.errors import CacheError
 from gpuvis.interrupts import held_back
 from gpuvis.job import Decided, Job, decide
 from gpuvis.outcome import Outcome, failure
-from gpuvis.outputs import Action
+from gpuvis.outputs import Action, is_ours
 from gpuvis.pages import STATIC
 from gpuvis.settings import Method, Settings
 from gpuvis.steps import Steps
@@ -173,14 +173,13 @@ def _save(
 ) -> Finish:
     """Save the coordinates first: they are safe whatever becomes of the page."""
     files, (start, steps) = job.outputs(done.method), clock
-    drawn_before = set((files.read_record() or {}).get("outputs", {})) - {files.coords.name}
+    drawn_before = {*(files.read_record() or {}).get("outputs", {}), files.page.name}
     with steps("save"), held_back():  # coordinates without their record would be refused by the next run
         run["outputs"] = {files.coords.name: files.save_coords(done.coords)}
         if job.page:
             run["outputs"] |= {path.name: None for path in files.drawn(job.page)}  # not drawn yet, and may be replaced
-        for path in [files.page, *map(files.static, STATIC)]:
-            of_earlier = path.name in drawn_before or path == files.page
-            if path not in files.drawn(job.page) and of_earlier and job.overwrite and path.exists():
+        for path in [files.page, *map(files.static, STATIC)] if job.overwrite else []:
+            if path not in files.drawn(job.page) and path.exists() and (path.name in drawn_before or is_ours(path)):
                 path.unlink()
                 logger.warning("%s: %s showed an earlier map and was removed", job.folder, path.name)
         files.save_record(run)
@@ -219,22 +218,27 @@ def _again(job: Job, method: Method, backend: Backend, steps: Steps) -> Finish:
     start = time.perf_counter()
     try:
         found = drawing.saved(job, method)
-        run = job.outputs(method).read_record()
-        if run and _is_other(job, run):
+        files = job.outputs(method)
+        run = files.read_own_record()
+        if run is None and files.read_record():
+            logger.warning("%s: %s is not the map that its record tells of", job.folder, files.coords.name)
+        is_other = run is not None and _is_other(job, run)
+        if is_other:
             logger.warning("%s: the cache has changed since the %s map was made", job.folder, method)
         near = nearest.again(job, method, len(found.coords), backend, steps)
     except Exception as error:  # noqa: BLE001
         return settled(failure(job.folder, error, method))
     if run:
         run["steps"] |= steps.of("nearest")
-    draw = partial(drawing.draw, job, method, replace(found, neighbors=near), run, steps.apart("draw"))
+    shown = replace(found, neighbors=near, is_current=not is_other)
+    draw = partial(drawing.draw, job, method, shown, run, steps.apart("draw"))
 
     def finish(saving: Saving) -> Outcome:
         try:
             paths = draw(saving)
         except Exception as error:  # noqa: BLE001
             return failure(job.folder, error, method)
-        record = (job.outputs(method).record,) if run else ()
+        record = (files.record,) if run else ()
         columns = run["input"]["columns"] if run else None
         seconds = time.perf_counter() - start
         return Outcome(job.folder, "drawn again", method, len(found.coords), columns, seconds, (*paths, *record))

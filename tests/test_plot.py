@@ -81,7 +81,38 @@ def test_what_was_drawn_here_is_drawn_again_without_a_record(coords_only) -> Non
     assert run("plot", folder, *kinds).exit_code == 0
     assert run("plot", folder, *kinds).exit_code == 0
     (folder / "vis_umap.pdf").write_bytes(b"mine")
-    assert "vis_umap.pdf is there already and was made by something else" in run("plot", folder, *kinds).stderr
+    assert "vis_umap.pdf was made by something else" in run("plot", folder, *kinds).stderr
+
+
+def test_a_page_that_was_changed_since_is_left_alone(make_cache, backend) -> None:
+    folder = make_cache()
+    run("reduce", folder)
+    (folder / "vis_umap.html").write_text(page_of(folder) + "<!-- mine -->")
+    result = run("plot", folder)
+    assert result.exit_code == 1
+    assert "vis_umap.html was changed after it was made" in result.stderr
+    assert page_of(folder).endswith("<!-- mine -->")
+    assert run("plot", folder, "--overwrite").exit_code == 0
+    assert "mine" not in page_of(folder)
+
+
+def test_a_page_that_only_speaks_of_gpuvis_is_left_alone(coords_only) -> None:
+    folder = coords_only(30)
+    (folder / "vis_umap.html").write_text("<p>How I use gpuvis</p>")
+    assert "was made by something else" in run("plot", folder).stderr
+
+
+def test_coordinates_that_differ_from_their_record_are_drawn_without_it(make_cache, backend) -> None:
+    folder = make_cache()
+    run("reduce", folder)
+    np.save(folder / "vis_umap_coords.npy", np.random.default_rng(0).standard_normal((40, 2)))
+    before = (folder / "vis_umap_run.json").read_bytes()
+    for _ in range(2):
+        result = run("plot", folder)
+        assert result.exit_code == 0, result.stderr
+        assert "is not the map that its record tells of" in result.stderr
+        assert read(page_of(folder)).header["caption"] == "UMAP · 40 rows"
+    assert (folder / "vis_umap_run.json").read_bytes() == before
 
 
 def test_a_page_that_something_else_made_is_left_alone(coords_only) -> None:
@@ -106,7 +137,8 @@ def test_a_page_that_something_else_made_is_left_alone(coords_only) -> None:
         ("vis_umap_coords.npy", lambda path: path.write_bytes(b"x"), "cannot be read"),
         ("vis_umap_coords.npy", lambda path: np.save(path, np.zeros((29, 2))), "has 29 rows but"),
         ("vis_umap_coords.npy", lambda path: np.save(path, np.zeros(30)), "expected two columns"),
-        ("vis_umap_coords.npy", lambda path: np.save(path, np.full((30, 2), np.nan)), "holds NaN or Inf"),
+        ("vis_umap_coords.npy", lambda path: np.save(path, np.full((30, 2), np.nan)), "holds NaN, Inf or too"),
+        ("vis_umap_coords.npy", lambda path: np.save(path, np.full((30, 2), 1e39)), "holds NaN, Inf or too"),
         ("metadata.csv", lambda path: path.unlink(), "cannot be read"),
     ],
 )
@@ -144,9 +176,10 @@ def test_neighbours_of_many_rows_are_found_only_if_asked_for(make_cache, backend
     assert "neighbors" not in read(page_of(folder)).header
     run("plot", folder, "--neighbors")
     assert read(page_of(folder)).header["neighbors"]["k"] == 10
-    monkeypatch.setattr("gpuvis.nearest.MOST_ROWS", 39)
+    monkeypatch.setattr("gpuvis.pages.MOST_ROWS_SHOWN", 39)
+    monkeypatch.setattr("gpuvis.drawing.MOST_ROWS_SHOWN", 39)
     result = run("plot", folder, "--neighbors")
-    assert "no neighbours: those of 40 rows would be too large for the page" in result.stderr
+    assert "no neighbours: a page has room for those of 39 rows, and these are 40" in result.stderr
     assert "neighbors" not in read(page_of(folder)).header
 
 
@@ -160,6 +193,20 @@ def test_a_map_is_drawn_without_neighbours_where_they_cannot_be_found(make_cache
     assert result.exit_code == 0
     assert "no neighbours" in result.stderr
     assert "neighbors" not in read(page_of(folder)).header
+
+
+def test_what_a_page_lacks_is_put_there_as_soon_as_it_can_be(make_cache, backend, tmp_path) -> None:
+    folder = make_cache(rows=5)
+    run("reduce", folder, "--no-html")
+    (folder / "embeddings.pt").rename(tmp_path / "away")
+    assert run("plot", folder, "--thumbnails").exit_code == 0
+    (tmp_path / "away").rename(folder / "embeddings.pt")
+    (folder / "images").mkdir()
+    for name in table_of(5)["file_name"]:
+        (folder / "images" / name).write_bytes(Path(shades(tmp_path, 1)[0]).read_bytes())
+    assert "1 drawn again" in run("reduce", folder, "--thumbnails").stderr
+    assert {"neighbors", "thumbnails"} <= read(page_of(folder)).header.keys()
+    assert "1 up to date" in run("reduce", folder, "--thumbnails").stderr
 
 
 def test_images_are_found_beside_the_table_or_where_they_are_said_to_be(make_cache, backend, tmp_path) -> None:
@@ -218,13 +265,38 @@ def test_several_folders_have_a_front_page(make_cache, backend, tmp_path) -> Non
     index = (tmp_path / "study/index.html").read_text()
     links = re.findall(r'<a href="([^"]+)"><img src="(data:image/png;base64,[^"]+)" alt="">', index)
     assert [link for link, _ in links] == [
-        *("a%20b/seed1/vis_umap.html", "a%20b/seed1/vis_tsne.html"),
-        *("c/seed1/vis_umap.html", "c/seed1/vis_tsne.html"),
+        *("a%20b/seed1/vis_tsne.html", "a%20b/seed1/vis_umap.html"),
+        *("c/seed1/vis_tsne.html", "c/seed1/vis_umap.html"),
     ]
     assert index.count("40 × 8 · ") == 4
     before = content(tmp_path / "study")
     run("reduce", tmp_path / "study", "--umap", "--tsne")
     assert content(tmp_path / "study") == before
+
+
+def test_the_front_page_keeps_the_maps_that_are_not_asked_for(make_cache, backend, tmp_path) -> None:
+    for name in ("study/a", "study/b", "study/c"):
+        make_cache(name)
+    (tmp_path / "study/a").rename(tmp_path / "study/a&ü")
+    run("reduce", tmp_path / "study", "--umap", "--tsne", "--out_prefix", "old")
+    (tmp_path / "study/c/old_umap.html").unlink()
+    run("reduce", tmp_path / "study/b", tmp_path / "study/c")
+    links = re.findall(r'<a href="([^"]+)">', (tmp_path / "study/index.html").read_text())
+    old = ["a%26%C3%BC/old_tsne.html", "a%26%C3%BC/old_umap.html", "b/old_tsne.html", "b/old_umap.html", "c/old_tsne.html"]
+    assert sorted(links) == sorted([*old, "b/vis_umap.html", "c/vis_umap.html"])
+
+
+@pytest.mark.parametrize("spoil", [{"backend": None}, {"input": {"rows": 1}}, {"effective": []}, {"outputs": None}])
+def test_a_batch_goes_on_where_a_record_is_malformed(make_cache, backend, tmp_path, spoil) -> None:
+    for name in ("study/a", "study/b"):
+        make_cache(name)
+    run("reduce", tmp_path / "study")
+    record = tmp_path / "study/a/vis_umap_run.json"
+    record.write_text(json.dumps({**json.loads(record.read_text()), **spoil}))
+    result = run("reduce", tmp_path / "study", "--tsne")
+    assert result.exit_code == 0, result.stderr
+    assert "b/vis_umap.html" in (tmp_path / "study/index.html").read_text()
+    assert "no run record vouches for it" in run("reduce", tmp_path / "study").stderr
 
 
 def test_a_single_folder_has_none_and_that_of_others_is_left_alone(make_cache, backend, tmp_path) -> None:
@@ -259,6 +331,9 @@ def test_a_map_of_a_cache_that_has_changed_is_drawn_with_a_warning(make_cache, b
     result = run("plot", folder)
     assert result.exit_code == 0
     assert "the cache has changed since the umap map was made" in result.stderr
+    make_cache(seed=0)
+    assert "1 drawn again" in run("reduce", folder).stderr  # with the labels of its own cache
+    assert "1 up to date" in run("reduce", folder).stderr
 
 
 def test_pictures_of_an_earlier_map_are_removed(make_cache, backend) -> None:
@@ -269,3 +344,11 @@ def test_pictures_of_an_earlier_map_are_removed(make_cache, backend) -> None:
     assert "vis_umap.png showed an earlier map and was removed" in result.stderr
     assert not (folder / "vis_umap.png").exists()
     assert (folder / "vis_umap.svg").read_text() == "of someone else"
+
+
+def test_pictures_without_a_record_go_with_their_map(make_cache, backend) -> None:
+    folder = make_cache()
+    np.save(folder / "vis_umap_coords.npy", np.zeros((40, 2)))
+    run("plot", folder, "--static", "svg", "--static", "pdf")
+    run("reduce", folder, "--overwrite")
+    assert not {"vis_umap.svg", "vis_umap.pdf"} & content(folder).keys()

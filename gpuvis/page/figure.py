@@ -15,7 +15,7 @@ from gpuvis.page import columns, painting, palette, picture, sample, template
 from gpuvis.page.columns import Column
 from gpuvis.page.images import Images
 from gpuvis.page.pack import Pack, compressed
-from gpuvis.pages import Page
+from gpuvis.pages import GENERATOR, Page
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,6 +88,7 @@ def draw(
     if sheets:
         header["thumbnails"] = {"across": sheets.across, "places": pack.numbers(sheets.places[some])}
     parts = {
+        "generator": GENERATOR,
         "policy": _policy(plotly_js),
         "title": html.escape(caption),
         "icon": picture.small(coords[painted.order], painted.rgb[painted.order]),

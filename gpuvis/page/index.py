@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import html
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes
 
-from gpuvis.page import template
+from gpuvis.page import palette, template
+from gpuvis.pages import GENERATOR
 
-OURS = '<meta name="generator" content="gpuvis">'
 HEAD_BYTES = 1 << 18  # of a page, in which its icon is
+LINK = re.compile(rb'<li><a href="([^"]+)">')
 ICON = re.compile(rb'<link rel="icon" href="(data:image/png;base64,[A-Za-z0-9+/=]+)">')
 
 
@@ -35,17 +37,27 @@ def picture_of(page: Path) -> str:
 def is_ours(path: Path) -> bool:
     """Tell whether a front page may be replaced: there is none yet, or it is one of ours."""
     try:
-        return OURS in path.read_text(encoding="utf-8", errors="replace")[:1000]
+        return GENERATOR in path.read_text(encoding="utf-8", errors="replace")[:1000]
     except FileNotFoundError:
         return True
 
 
+def links(path: Path) -> list[str]:
+    """Return the paths of the pages that a front page links to, relative to it; none if it is not there."""
+    found = LINK.findall(path.read_bytes()) if path.exists() else []
+    return [os.fsdecode(unquote_to_bytes(html.unescape(link.decode("ascii")))) for link in found]
+
+
 def draw(entries: Sequence[Entry], title: str) -> str:
-    """Draw the front page."""
-    return template.filled("index.html", {"title": html.escape(title), "maps": "\n".join(map(_item, entries))})
+    """Draw the front page, with the maps in the order of their paths."""
+    place = {path: k for k, path in enumerate(palette.in_order(entry.page.as_posix() for entry in entries))}
+    items = map(_item, sorted(entries, key=lambda entry: place[entry.page.as_posix()]))
+    return template.filled(
+        "index.html", {"generator": GENERATOR, "title": html.escape(title), "maps": "\n".join(items)}
+    )
 
 
 def _item(entry: Entry) -> str:
     folder, caption = html.escape(entry.page.parent.as_posix()), html.escape(entry.caption)
-    link = html.escape(quote(entry.page.as_posix().encode("utf-8", "surrogateescape")))
+    link = html.escape(quote(os.fsencode(entry.page.as_posix())))
     return f'<li><a href="{link}"><img src="{entry.picture}" alt=""><h2>{folder}</h2><p>{caption}</p></a></li>'

@@ -282,8 +282,8 @@ def test_the_front_page_keeps_the_maps_that_are_not_asked_for(make_cache, backen
     (tmp_path / "study/c/old_umap.html").unlink()
     run("reduce", tmp_path / "study/b", tmp_path / "study/c")
     links = re.findall(r'<a href="([^"]+)">', (tmp_path / "study/index.html").read_text())
-    old = ["a%26%C3%BC/old_tsne.html", "a%26%C3%BC/old_umap.html", "b/old_tsne.html", "b/old_umap.html", "c/old_tsne.html"]
-    assert sorted(links) == sorted([*old, "b/vis_umap.html", "c/vis_umap.html"])
+    old = [f"{folder}/old_{method}.html" for folder in ("a%26%C3%BC", "b", "c") for method in ("tsne", "umap")]
+    assert sorted(links) == sorted([*old[:-1], "b/vis_umap.html", "c/vis_umap.html"])
 
 
 @pytest.mark.parametrize("spoil", [{"backend": None}, {"input": {"rows": 1}}, {"effective": []}, {"outputs": None}])

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 WHOLE_ROWS = 250_000  # up to which coordinates are sent as they are; above, in 65,536 steps along each axis
 STEPS = (1 << 16) - 1
-SCRIPTS = ("data", "map", "overlay", "panel", "legend", "find", "select", "main")
+SCRIPTS = ("data", "map", "overlay", "panel", "legend", "find", "select", "controls", "main")
 CDN_HOST = "https://cdn.plot.ly"
 
 

@@ -16,6 +16,8 @@ class Find {
       this.step(1);
     });
     document.getElementById("find-back").addEventListener("click", () => this.step(-1));
+    this.select = document.getElementById("find-select");
+    this.select.addEventListener("click", (event) => page.selection.choose(this.hits, event));
     this.input.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && event.shiftKey) {
         event.preventDefault();
@@ -77,10 +79,22 @@ class Find {
     if (!this.hits.length) return;
     this.at = (this.at + by + this.hits.length + (this.at < 0 && by < 0 ? 1 : 0)) % this.hits.length;
     this.tell();
+    const { x, y } = this.page.map.window;
+    this.before ??= { x: [...x], y: [...y] };
     this.page.visit(this.hits[this.at]);
   }
 
+  /* Seek nothing, and show again what was seen before. */
+  clear() {
+    this.input.value = "";
+    this.search();
+    this.page.point(-1);
+    if (this.before) this.page.map.show(this.before.x, this.before.y);
+    this.before = undefined;
+  }
+
   tell() {
+    this.select.hidden = !this.hits.length;
     const total = this.hits.length.toLocaleString("en");
     if (!this.input.value.trim()) this.count.textContent = "";
     else if (this.at >= 0) this.count.textContent = `${(this.at + 1).toLocaleString("en")} of ${total}`;

@@ -5,6 +5,9 @@ const MOST_LISTED = 1000;
 const LONGEST = 40; // letters of a name on the map
 const PATIENCE = 220; // milliseconds in which a second click may follow
 
+const FAMILIES = "One hue for each ground_truth_L2_num_label";
+const ALPHABET = new Intl.Collator("en", { numeric: true });
+
 const shortened = (name) => (name.length > LONGEST ? `${name.slice(0, LONGEST - 1)}…` : name);
 
 class Legend {
@@ -25,7 +28,7 @@ class Legend {
       options.push(element("option", { value: `${column.number}`, textContent: column.name }));
       if (column.families?.length) {
         options.push(
-          element("option", { value: `${column.number} families`, textContent: `${column.name}, by parent` }),
+          element("option", { value: `${column.number} families`, textContent: `${column.name} by parent` }),
         );
       }
     }
@@ -62,17 +65,30 @@ class Legend {
       const k = classOf(event);
       if (k < 0) return;
       if (event.target.className === "only") this.isolate(k);
+      else if (event.target.className === "choose") this.page.selection.choose(this.membersOf(k), event);
       else if (event.detail === 2) this.isolate(k, this.before);
       else if (event.detail < 2) this.toggle(k);
     });
-    this.items.addEventListener("pointerover", (event) => this.page.ringClass(classOf(event)));
-    this.items.addEventListener("pointerleave", () => this.page.ringClass(-1));
+    this.items.addEventListener("pointerover", (event) => this.ring(classOf(event)));
+    this.items.addEventListener("pointerleave", () => this.ring(-1));
+  }
+
+  ring(k) {
+    this.pointed = k;
+    this.page.ring(k >= 0 ? this.membersOf(k) : []);
+  }
+
+  /* The points of a class that are shown. */
+  membersOf(k) {
+    return this.column.values && !this.hidden[k] ? this.column.membersOf(k) : [];
   }
 
   choose(column, families) {
     this.column = column;
     this.palette = families ? column.families : column?.colors;
+    this.families = families;
     this.hidden = new Uint8Array(column?.values?.length ?? 0);
+    this.pointed = -1;
     this.select.value = column ? `${column.number}${families ? " families" : ""}` : "";
     this.filter.value = "";
     this.list();
@@ -116,10 +132,13 @@ class Legend {
     let classes = column.values
       .map((_, k) => k)
       .filter((k) => (column.values[k] || BLANK).toLowerCase().includes(query));
-    if (this.bySize) classes = classes.sort((a, b) => column.countOf(b) - column.countOf(a) || a - b);
+    const byName = (a, b) => ALPHABET.compare(column.values[a], column.values[b]) || a - b;
+    const bySize = (a, b) => column.countOf(b) - column.countOf(a) || a - b;
+    classes = classes.sort(this.bySize ? bySize : byName);
     const items = classes.slice(0, MOST_LISTED).map((k) => this.item(k));
     const more = classes.length - items.length;
     if (more) items.push(element("li", { className: "hint", textContent: `${more} more: find them by name` }));
+    if (this.families) items.unshift(element("li", { className: "hint", textContent: FAMILIES }));
     if (!classes.length) items.push(element("li", { className: "hint", textContent: "no such class" }));
     this.items.replaceChildren(...items);
   }
@@ -140,7 +159,13 @@ class Legend {
       textContent: "only",
       title: `Show ${name} alone`,
     });
-    return element("li", { dataset: { class: k } }, entry, only);
+    const choose = element("button", {
+      type: "button",
+      className: "choose",
+      textContent: "select",
+      title: `Select ${name}: Shift adds it to the selection`,
+    });
+    return element("li", { dataset: { class: k } }, entry, choose, only);
   }
 
   /* The scale of a column of numbers. */
@@ -182,6 +207,7 @@ class Legend {
     for (const item of this.items.querySelectorAll("li[data-class]")) {
       item.firstChild.ariaPressed = String(!this.hidden[Number(item.dataset.class)]);
     }
+    this.ring(this.pointed);
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.page.repaint(), patience);
   }

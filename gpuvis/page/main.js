@@ -49,8 +49,7 @@ class Page {
       this.say(`row ${row[1]} is not on this page`);
       return;
     }
-    this.pin(i);
-    this.map.center(i);
+    this.pin(i).then(() => this.map.center(i));
   }
 
   /* Draw the points that the legend shows. */
@@ -96,7 +95,7 @@ class Page {
 
   pin(i) {
     this.pins = [i, ...this.pins.filter((other) => other !== i)].slice(0, MOST_PINS);
-    this.showTray();
+    return this.showTray(i);
   }
 
   unpin(i) {
@@ -104,8 +103,8 @@ class Page {
     this.showTray();
   }
 
-  /* Pinned points, and what is selected. The lines go from the point that was pinned last. */
-  showTray() {
+  /* Pinned points, and what is selected. The lines go from the point that was pinned last; `kept` stays to be seen. */
+  async showTray(kept) {
     const [last] = this.pins;
     const near = last === undefined ? [] : this.data.nearestTo(last);
     Object.assign(this.overlay, { pins: this.pins, lines: near.length ? { from: last, to: near } : null });
@@ -117,13 +116,16 @@ class Page {
     const was = this.tray.hidden;
     this.tray.replaceChildren(...parts);
     this.tray.hidden = !parts.length;
-    if (was !== this.tray.hidden) this.resize();
+    this.overlay.draw();
+    if (was === this.tray.hidden) return;
+    await this.map.resize(false);
+    if (kept !== undefined) await this.map.reveal(kept);
     this.overlay.draw();
   }
 
   showSelection() {
     this.stress();
-    this.showTray();
+    this.showTray(this.selection.points.values().next().value);
   }
 
   showHits(hits) {
@@ -139,26 +141,29 @@ class Page {
     this.overlay.emphasis = points.size ? [...points].filter((i) => this.map.visible[i]) : found.length ? found : null;
   }
 
-  ringClass(k) {
-    const column = this.legend.column;
-    const ringed =
-      k >= 0 && column?.values && !this.legend.hidden[k] ? column.membersOf(k).subarray(0, MOST_RINGS) : [];
-    if (ringed.length || this.overlay.ringed.length) {
-      this.overlay.ringed = ringed;
-      this.overlay.draw();
-    }
+  /* Ring the points of a class that is pointed at. */
+  ring(points) {
+    if (!points.length && !this.overlay.ringed.length) return;
+    this.overlay.ringed = points.slice(0, MOST_RINGS);
+    this.overlay.draw();
   }
 
+  /* Fit map and points to a window that has another size. */
   resize() {
     const { clientWidth, clientHeight, _fullLayout: drawn } = this.map.element;
     if (Math.abs(drawn.width - clientWidth) < 1 && Math.abs(drawn.height - clientHeight) < 1) return;
-    Plotly.Plots.resize(this.map.element).then(() => this.overlay.draw());
+    this.map.resize(this.map.isWhole).then(() => {
+      if (!this.isMarkerChosen) this.setMarker(this.map.usual());
+      this.overlay.draw();
+    });
   }
 
   say(text) {
-    const toast = element("p", { className: "toast", textContent: text, role: "status" });
-    document.body.append(toast);
-    setTimeout(() => toast.remove(), 3000);
+    this.toast?.remove();
+    this.toast = element("p", { className: "toast", textContent: text, role: "status" });
+    document.body.append(this.toast);
+    clearTimeout(this.fading);
+    this.fading = setTimeout(() => this.toast.remove(), 3000);
   }
 
   async copy(text, what = text) {
@@ -178,6 +183,7 @@ class Page {
     const link = element("a", { href: URL.createObjectURL(blob), download: name });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+    this.say(`saved as ${name}`);
   }
 
   /* Save points and overlay as one picture. */
@@ -201,6 +207,7 @@ class Page {
 
   async setMarker(change) {
     Object.assign(this.marker, change);
+    for (const [name, value] of Object.entries(change)) document.getElementById(name).value = value;
     this.overlay.size = this.marker.size;
     await this.map.restyle(this.marker);
     this.overlay.draw();
@@ -219,99 +226,19 @@ class Page {
       button.ariaPressed = String(button.dataset.mode === mode);
   }
 
-  clear() {
-    this.pins = [];
-    this.find.input.value = "";
-    this.find.search();
-    this.selection.set(new Set());
-    this.setMode("pan");
-    this.point(-1);
-  }
-}
-
-function listenToMap(page) {
-  const place = document.getElementById("map");
-  const plot = page.map.element;
-  let pressed = null;
-  const spot = (event) => {
-    const box = plot.getBoundingClientRect();
-    return [event.clientX - box.left, event.clientY - box.top];
-  };
-  place.addEventListener("pointermove", (event) => {
-    if (event.buttons || event.target.closest("#tools")) return;
-    page.point(page.map.pointAt(...spot(event)));
-    place.classList.toggle("pointing", page.overlay.hovered >= 0);
-  });
-  place.addEventListener("pointerleave", () => page.point(-1));
-  plot.addEventListener("pointerdown", (event) => (pressed = event.button === 0 ? spot(event) : null), true);
-  window.addEventListener(
-    "pointerup",
-    (event) => {
-      if (!pressed || page.selection.mode !== "pan") return;
-      const [left, top] = spot(event);
-      const still = Math.hypot(left - pressed[0], top - pressed[1]) < 4;
-      pressed = null;
-      const i = still ? page.map.pointAt(left, top) : -1;
-      if (i >= 0) page.pin(i);
-    },
-    true,
-  );
-  new ResizeObserver(() => page.resize()).observe(place);
-}
-
-function listenToTools(page) {
-  const tools = document.getElementById("tools");
-  const run = {
-    in: () => page.map.zoom(1.5),
-    out: () => page.map.zoom(1 / 1.5),
-    fit: () => page.map.fit(),
-    names: () => page.setNames(!page.named),
-    save: () => page.save(),
-    theme: () => setTheme(isDark() ? "light" : "dark", page),
-  };
-  tools.addEventListener("click", (event) => {
-    const { mode, do: what } = event.target.dataset;
-    if (mode) page.setMode(mode);
-    else run[what]?.();
-  });
-  page.setMode("pan");
-  for (const name of ["size", "opacity"]) {
-    const slider = document.getElementById(name);
-    slider.value = page.marker[name];
-    slider.addEventListener("change", () => page.setMarker({ [name]: Number(slider.value) }));
-  }
-}
-
-function listenToKeys(page) {
-  const press = (selector) => () => document.querySelector(selector).click();
-  const keys = {
-    p: press("[data-mode=pan]"),
-    l: press("[data-mode=lasso]"),
-    b: press("[data-mode=box]"),
-    n: press("[data-do=names]"),
-    t: press("[data-do=theme]"),
-    0: press("[data-do=fit]"),
-    "+": press("[data-do=in]"),
-    "=": press("[data-do=in]"),
-    "-": press("[data-do=out]"),
-    "/": () => page.find.input.focus(),
-    ArrowLeft: () => page.map.move(-0.15, 0),
-    ArrowRight: () => page.map.move(0.15, 0),
-    ArrowUp: () => page.map.move(0, 0.15),
-    ArrowDown: () => page.map.move(0, -0.15),
-  };
-  document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape") {
-      page.clear();
-      document.activeElement?.blur();
-      return;
+  /* Take one thing back: what is being drawn or was sought, the tool, the selection, the pins. */
+  back() {
+    const { selection, find } = this;
+    if (selection.corners) selection.drop();
+    else if (find.input.value) find.clear();
+    else if (selection.mode !== "pan") this.setMode("pan");
+    else if (selection.points.size) selection.set([]);
+    else {
+      this.pins = [];
+      this.showTray();
+      this.point(-1);
     }
-    const typing = event.target.closest("input, select, textarea");
-    const moving = event.key.startsWith("Arrow") && !event.target.closest("#map, body:not(:focus-within)");
-    if (typing || moving || event.ctrlKey || event.metaKey || event.altKey || !keys[event.key]) return;
-    event.preventDefault();
-    keys[event.key]();
-  });
+  }
 }
 
 const isDark = () => getComputedStyle(document.documentElement).colorScheme === "dark";

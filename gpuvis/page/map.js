@@ -5,6 +5,7 @@ const FEW_POINTS = 10000; // as many are drawn where there is no WebGL
 const GRID = 512;
 const REACH = 12; // pixels around the pointer in which a point is found
 const MARGIN = 0.04;
+const EDGE = 12; // pixels that a point keeps from the edge
 
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
@@ -156,8 +157,32 @@ class PointMap {
     return best;
   }
 
-  show(x, y) {
-    return Plotly.relayout(this.element, { "xaxis.range": x, "yaxis.range": y });
+  show(x, y, more = {}) {
+    return Plotly.relayout(this.element, { "xaxis.range": x, "yaxis.range": y, ...more });
+  }
+
+  /* Whether all points are to be seen. */
+  get isWhole() {
+    const holds = ([low, high], [first, last]) => low <= first && high >= last;
+    return holds(this.window.x, this.extent.x) && holds(this.window.y, this.extent.y);
+  }
+
+  /* Take the room that is there now: show all, or keep everything at its place below the upper left corner. */
+  resize(whole) {
+    const { x, y, width } = this.window;
+    const [scale, { clientWidth, clientHeight }] = [(x[1] - x[0]) / width, this.element];
+    const kept = { x: [x[0], x[0] + scale * clientWidth], y: [y[1] - scale * clientHeight, y[1]] };
+    const shown = whole ? this.extent : kept;
+    return this.show([...shown.x], [...shown.y], { autosize: true });
+  }
+
+  /* Move no more than it takes to see a point. */
+  reveal(i) {
+    const { x, y, width } = this.window;
+    const edge = (EDGE * (x[1] - x[0])) / width;
+    const short = (value, [low, high]) => Math.min(0, value - low - edge) + Math.max(0, value - high + edge);
+    const [dx, dy] = [short(this.data.x[i], x), short(this.data.y[i], y)];
+    return dx || dy ? this.show([x[0] + dx, x[1] + dx], [y[0] + dy, y[1] + dy]) : Promise.resolve();
   }
 
   fit() {
@@ -182,11 +207,10 @@ class PointMap {
     return this.show([x[0] + dx, x[1] + dx], [y[0] + dy, y[1] + dy]);
   }
 
-  /* Bring a point to the middle, and near if the whole map is seen. */
+  /* Bring a point to the middle, and nearer if the whole map is seen. */
   center(i) {
     const seen = this.window;
-    const whole = this.extent.x[1] - this.extent.x[0];
-    const width = Math.min(seen.x[1] - seen.x[0], whole / 3);
+    const width = (seen.x[1] - seen.x[0]) / (this.isWhole ? 2 : 1);
     const height = (width * seen.height) / seen.width;
     const [x, y] = [this.data.x[i], this.data.y[i]];
     return this.show([x - width / 2, x + width / 2], [y - height / 2, y + height / 2]);

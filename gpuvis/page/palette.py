@@ -17,6 +17,7 @@ OKABE_ITO = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "
 GRID_STEPS = 17  # per channel: 4,913 colours, of which those neither too light nor too dark are used
 MOST = 4_000  # so many are different at least
 GOLDEN = (5**0.5 - 1) / 2
+HUE_SPREAD = 0.3  # radians over which the shades of one parent go
 LIGHTNESS = (0.40, 0.88)  # Oklab L; readable on white
 
 
@@ -29,12 +30,14 @@ def colors(count: int) -> list[str]:
 def families(parents: Sequence[int], members: Sequence[int]) -> list[str]:
     """Return a colour for each class: one hue for each parent, shades of it for its members.
 
-    Both are numbers, and the colour depends on them alone: hues and shades follow the golden section, by which any
-    few numbers in a row lie well apart (Knuth, The Art of Computer Programming 3, 6.4).
+    Both are numbers, and the colour depends on them alone. Hues follow the golden section, by which any few numbers in
+    a row lie well apart (Knuth, The Art of Computer Programming 3, 6.4); shades follow multiples of square roots, which
+    spread evenly over lightness, chroma and a little of the hue (Weyl 1916): of the small roots these three keep
+    numbers that are up to 24 apart least alike.
     """
-    hue = 2 * np.pi * (np.asarray(parents) * GOLDEN % 1)
-    shade = np.asarray(members) * GOLDEN % 1
-    lightness, chroma = 0.45 + 0.4 * shade, 0.17 - 0.08 * (np.asarray(members) * GOLDEN**2 % 1)
+    light, vivid, turn = (np.asarray(members)[:, None] * np.sqrt((22, 10, 3)) % 1).T
+    hue = 2 * np.pi * (np.asarray(parents) * GOLDEN % 1) + HUE_SPREAD * (turn - 0.5)
+    lightness, chroma = 0.44 + 0.42 * light, 0.08 + 0.1 * vivid
     lab = np.stack([lightness, chroma * np.cos(hue), chroma * np.sin(hue)], -1)
     return written(_srgb(lab))
 

@@ -45,7 +45,8 @@ function readable(text, decode) {
 class Images {
   constructor(data) {
     this.data = data;
-    this.key = `gpuvis images ${data.imageRoot ?? location.pathname}`;
+    const folder = location.pathname.slice(0, location.pathname.lastIndexOf("/"));
+    this.key = `gpuvis images ${folder} ${data.imageRoot ?? ""}`;
     this.root = stored.get(this.key) ?? data.imageRoot;
     this.sheets = [];
   }
@@ -124,8 +125,13 @@ class Panel {
 
   /* Show the point under the pointer; what was seen last stays. */
   hover(i) {
-    if (i >= 0) this.place.replaceChildren(this.card(i, true), this.rootForm());
-    else if (!this.place.firstChild) {
+    if (i >= 0) {
+      const card = this.card(i, true);
+      const pin = button("Pin", "Pin this point (Enter, or a click on the map)", () => this.page.pin(i));
+      pin.className = "corner";
+      card.append(pin);
+      this.place.replaceChildren(card, this.rootForm());
+    } else if (!this.place.firstChild) {
       const told = "Point at the map to see an image; click to pin it, with its neighbours.";
       this.place.replaceChildren(element("p", { className: "hint", textContent: told }), this.rootForm());
     }
@@ -143,7 +149,8 @@ class Panel {
     const add = (name, value, color) => {
       const told = element("dd", { textContent: value || BLANK, title: value });
       if (color) told.prepend(swatch(color));
-      list.append(element("dt", { textContent: name, title: name }), told);
+      const short = name.replace(/^ground_truth_/, ""); // else narrow cards would show only what all have in common
+      list.append(element("dt", { textContent: short, title: name }), told);
     };
     for (const column of new Set([...first, ...this.data.columns])) {
       const shown = column === this.page.legend.column;
@@ -161,7 +168,7 @@ class Panel {
     });
     const go = button("Centre", "Bring the point to the middle of the map", () => this.page.map.center(i));
     const close = button("×", "Unpin", () => this.page.unpin(i));
-    close.className = "close";
+    close.className = "corner";
     close.ariaLabel = "Unpin";
     card.append(element("div", { className: "buttons" }, go, copy), close);
     const near = this.data.nearestTo(i);
@@ -218,6 +225,7 @@ class Panel {
       element("summary", { textContent: "Where the images are" }),
       form,
     );
+    this.form.addEventListener("toggle", () => this.form.scrollIntoView({ block: "nearest" }));
     return this.form;
   }
 }

@@ -1,6 +1,7 @@
 /* Selecting points with a lasso or a box; what is selected as a list, and as CSV. */
 
 const LISTED = 120; // points that are shown at a time
+const MOST_SHARES = 40; // classes whose share is told
 const LEAST = 4; // pixels that a lasso goes before it notes another corner
 
 function isInside(corners, x, y) {
@@ -68,13 +69,19 @@ class Selection {
       return;
     }
     const outline = corners.map(([left, top]) => this.page.map.placeOf(left, top));
-    const keep = event.shiftKey || event.altKey;
+    this.choose(this.inside(outline), event, outline);
+  }
+
+  /* Select points; Shift adds them to those that are selected already, Alt takes them away. */
+  choose(points, { shiftKey, altKey }, outline) {
+    const { overlay } = this.page;
+    const keep = shiftKey || altKey;
     const chosen = new Set(keep ? this.points : []);
-    for (const i of this.inside(outline)) {
-      if (event.altKey) chosen.delete(i);
+    for (const i of points) {
+      if (altKey) chosen.delete(i);
       else chosen.add(i);
     }
-    this.page.overlay.outlines = keep ? [...this.page.overlay.outlines, outline] : [outline];
+    overlay.outlines = [...(keep ? overlay.outlines : []), ...(outline ? [outline] : [])];
     this.set(chosen);
   }
 
@@ -90,9 +97,9 @@ class Selection {
   }
 
   set(points) {
-    this.points = points;
-    this.listed = LISTED;
-    if (!points.size) this.page.overlay.outlines = [];
+    this.points = new Set(points);
+    if (!this.points.size) this.page.overlay.outlines = [];
+    this.page.ring([]);
     this.page.showSelection();
   }
 
@@ -102,46 +109,72 @@ class Selection {
 
   /* What the tray shows of it. */
   view() {
-    const points = this.rising;
-    const count = points.length === 1 ? "1 point" : `${points.length.toLocaleString("en")} points`;
+    const count = this.points.size === 1 ? "1 point" : `${this.points.size.toLocaleString("en")} points`;
     const bar = element("div", { className: "buttons" });
-    bar.append(element("strong", { textContent: `${count} selected` }));
     bar.append(
+      element("strong", { textContent: `${count} selected` }),
       button("Save CSV", "Save their rows, fields and coordinates", () => this.save()),
       button("Copy file names", "Copy the file names, a line each", () => this.copyNames()),
-      button("Clear", "Select nothing", () => this.set(new Set())),
+      button("Clear", "Select nothing", () => this.set([])),
     );
     const strip = element("div", { className: "strip wrap" });
-    const more = element("button", { type: "button", className: "more" });
-    const fill = (from) => {
-      for (const i of points.subarray(from, this.listed)) strip.insertBefore(this.page.panel.small(i), more);
-      more.textContent = `${(points.length - this.listed).toLocaleString("en")} more`;
-      more.hidden = this.listed >= points.length;
-    };
-    more.addEventListener("click", () => {
-      const from = this.listed;
-      this.listed += LISTED;
-      fill(from);
-    });
-    strip.append(more);
-    fill(0);
-    return element("section", { id: "selection" }, bar, this.shares(points), strip);
+    const classes = this.classes();
+    this.list(strip, this.oddFirst(classes));
+    return element("section", { id: "selection" }, bar, this.shares(classes, strip), strip);
   }
 
-  /* How many of each class are selected, the most first. */
-  shares(points) {
-    const { column, palette } = this.page.legend;
-    const list = element("p", { className: "shares" });
-    if (!column?.values) return list;
-    const counts = new Map();
-    for (const i of points) counts.set(column.codes[i], (counts.get(column.codes[i]) ?? 0) + 1);
-    const most = [...counts].sort((a, b) => b[1] - a[1]);
-    for (const [k, count] of most.slice(0, 12)) {
-      list.append(
-        element("span", {}, swatch(palette[k]), `${column.values[k] || BLANK} ${count.toLocaleString("en")}`),
-      );
+  /* Fill a strip with the images of points, and a button for more. */
+  list(strip, points) {
+    const more = element("button", { type: "button", className: "more" });
+    let listed = 0;
+    const fill = () => {
+      const next = points.slice(listed, listed + LISTED);
+      listed += next.length;
+      for (const i of next) strip.insertBefore(this.page.panel.small(i), more);
+      more.textContent = `${(points.length - listed).toLocaleString("en")} more`;
+      more.hidden = listed >= points.length;
+    };
+    more.addEventListener("click", fill);
+    strip.replaceChildren(more);
+    fill();
+  }
+
+  /* The selected points of each class, the largest class first. */
+  classes() {
+    const { column } = this.page.legend;
+    if (!column?.values) return [];
+    const points = new Map();
+    for (const i of this.rising) {
+      const k = column.codes[i];
+      if (points.has(k)) points.get(k).push(i);
+      else points.set(k, [i]);
     }
-    if (most.length > 12) list.append(`${most.length - 12} more classes`);
+    return [...points].sort((a, b) => b[1].length - a[1].length);
+  }
+
+  /* All that is selected: those that are unlike the others come first. */
+  oddFirst(classes) {
+    return classes.length ? classes.toReversed().flatMap(([, points]) => points) : this.rising;
+  }
+
+  /* How many of each class are selected: pointed at they have rings, pressed they are listed alone. */
+  shares(classes, strip) {
+    const { column, palette } = this.page.legend;
+    const list = element("div", { className: "shares" });
+    for (const [k, points] of classes.slice(0, MOST_SHARES)) {
+      const name = column.values[k] || BLANK;
+      const share = button("", `List ${name} alone`, () => {
+        const alone = share.ariaPressed !== "true";
+        for (const other of list.querySelectorAll("button")) other.ariaPressed = String(alone && other === share);
+        this.list(strip, alone ? points : this.oddFirst(classes));
+      });
+      share.ariaPressed = "false";
+      share.append(swatch(palette[k]), `${name} ${points.length.toLocaleString("en")}`);
+      share.addEventListener("pointerenter", () => this.page.ring(points));
+      share.addEventListener("pointerleave", () => this.page.ring([]));
+      list.append(share);
+    }
+    if (classes.length > MOST_SHARES) list.append(`${classes.length - MOST_SHARES} more classes`);
     return list;
   }
 

@@ -149,6 +149,8 @@ def test_a_family_is_told_only_where_parents_are_known() -> None:
     assert read(draw(table_of(60))[0]).column("ground_truth_word_label")["families"] == []
     torn = table.assign(ground_truth_L2_num_label=[str(k % 2) for k in range(60)])
     assert read(draw(torn)[0]).column("ground_truth_word_label")["families"] == []
+    long = table.assign(ground_truth_L2_num_label=[f"{k % 3 // 2:030d}" + "7" * 30 for k in range(60)])
+    assert len(set(read(draw(long)[0]).column("ground_truth_word_label")["families"])) == 3
 
 
 def test_a_class_keeps_its_colour_where_others_are_missing() -> None:
@@ -160,7 +162,8 @@ def test_a_class_keeps_its_colour_where_others_are_missing() -> None:
 
 
 def test_classes_stand_in_the_order_of_their_numbers() -> None:
-    assert palette.in_order(["b 10", "b 2", "A", "10", "9"]) == ["9", "10", "A", "b 2", "b 10"]
+    names = ["9", "٣", "010", "A", "b 0", "b 02", "b 2", "b ٢", "b 10", f"b {'7' * 5_000}"]
+    assert palette.in_order(reversed(names)) == names
     assert list(color_of(draw(table_of(30))[0])) == ["Fen, Marsh, Swamp", 'the "old" wood', "bog"]
 
 
@@ -171,7 +174,9 @@ def test_classes_stand_in_the_order_of_their_numbers() -> None:
         ([f"{k / 7}" if k % 5 else "" for k in range(50)], True),
         ([str(k) for k in range(300)], True),
         ([str(k % 9) for k in range(300)], False),
+        ([" .5", "-5.", "+1e-3 ", "6E+2"], True),
         (["1e400" if k else "0.5" for k in range(50)], False),
+        *((["0.5", odd], False) for odd in ("1_0.5", "٣.٥", "0x10", "Infinity", "nan", "-1e308", "1" * 9_999 + "x")),
         ([f"{k / 7} cm" for k in range(50)], False),
     ],
 )

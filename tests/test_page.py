@@ -313,6 +313,7 @@ def test_the_icon_is_the_map() -> None:
         ("https://host/images/", "https://host/images/"),
         ("/data/my images", "../../data/my%20images/"),
         ("/study/run/images", "images/"),
+        ("/study/run/a\udcff", "a%FF/"),
     ],
 )
 def test_images_are_linked_relative_to_the_page(root, link) -> None:
@@ -325,6 +326,8 @@ def test_the_usual_folder_is_taken_if_the_first_image_is_there(tmp_path) -> None
     (tmp_path / "images/a.png").write_bytes(b"")
     assert images.folder_of(None, tmp_path, ["", "a.png"]) == str(tmp_path / "images")
     assert images.folder_of(None, tmp_path, ["/../images/b.png"]) is None
+    assert images.folder_of(None, tmp_path, ["é" * 200 + ".png"]) is None
+    assert images.folder_of(None, tmp_path, ["a\0.png"]) is None
     assert images.folder_of("elsewhere", tmp_path, []) == "elsewhere"
 
 

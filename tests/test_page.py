@@ -6,7 +6,10 @@ import base64
 import gzip
 import io
 import json
+import os
 import re
+import subprocess
+import sys
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -366,6 +369,63 @@ def test_thumbnails_are_packed_and_found_again(tmp_path) -> None:
     assert "2 of 32 images could not be read" in sheets.notes[0]
     assert sheets.notes[-1].startswith("thumbnails: 30 of 96 × 96 pixels, 0.0 MB")
     assert sheets.files == thumbnails.sheets(paths).files
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda path: Path(path).write_text("no image"), "cannot identify image file"),
+        (lambda path: Path(path).touch(), "cannot identify image file"),
+        (lambda path: Image.effect_noise((60, 60), 9).save(path) or os.truncate(path, 900), "truncated"),
+        (lambda path: Image.new("1", (50, 50)).save(path), "could be decompression bomb"),
+        (os.mkfifo, "not a file"),
+        (os.mkdir, "not a file"),
+    ],
+)
+def test_what_is_no_image_is_told(tmp_path, monkeypatch, make, says) -> None:
+    make(str(tmp_path / "a.png"))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1_000 if "bomb" in says else None)
+    assert says in thumbnails.sheets([str(tmp_path / "a.png")]).notes[0]
+
+
+def test_an_error_without_a_text_is_told_by_its_name(monkeypatch) -> None:
+    def fail(path: str) -> None:
+        raise EOFError
+
+    monkeypatch.setattr(Image, "open", fail)
+    assert thumbnails.sheets([__file__]).notes[0].endswith("(EOFError)")
+
+
+def test_pillow_does_not_warn_the_user(tmp_path) -> None:
+    (path,) = shades(tmp_path, 1)
+    make = "from gpuvis.page.thumbnails import *; Image.MAX_IMAGE_PIXELS = 500"
+    run = [sys.executable, "-c", f"{make}; ThreadPoolExecutor().submit(sheets, [{path!r}]).result()"]
+    assert subprocess.run(run, check=True, capture_output=True, text=True).stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("dtype", "dark", "light"),
+    [(np.uint16, 13_107, 39_321), (np.int32, -300, 70_000), (np.float32, -1.5, 2.5), (np.float32, -3e38, 3e38)],
+)
+def test_fine_greys_are_neither_white_nor_black(tmp_path, dtype, dark, light) -> None:
+    greys = np.full((40, 40), dark, dtype)
+    greys[:, 20:] = light
+    if dtype is np.float32:
+        greys[0, :3] = np.nan, np.inf, -np.inf
+    Image.fromarray(greys).save(tmp_path / "a.tif")
+    shown = cell(thumbnails.sheets([str(tmp_path / "a.tif")]), 0)[48, [24, 72], 0]
+    np.testing.assert_allclose(shown, (51, 153) if dtype is np.uint16 else (0, 255), atol=3)
+
+
+def test_thumbnails_stand_upright(tmp_path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # its first row is to stand at the right
+    image = Image.new("RGB", (40, 20), "blue")
+    image.paste("red", (0, 0, 40, 10))
+    image.save(tmp_path / "a.jpg", exif=exif)
+    shown = cell(thumbnails.sheets([str(tmp_path / "a.jpg")]), 0)[48]
+    assert (shown[[36, 60]].argmax(-1) == [2, 0]).all()
+    assert (shown[[5, 90]] == 0).all()
 
 
 def test_thumbnails_get_smaller_and_then_fewer_where_there_is_no_room(tmp_path, monkeypatch) -> None:

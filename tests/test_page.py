@@ -15,6 +15,7 @@ from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pandas as pd
@@ -447,9 +448,9 @@ def test_thumbnails_get_smaller_and_then_fewer_where_there_is_no_room(tmp_path, 
     assert sheets.notes[0].startswith("there is no room for more thumbnails")
 
 
-def pictured(table: pd.DataFrame, kind: str, color_by: str = Page().color_by) -> bytes:
+def pictured(table: pd.DataFrame, kind: str, color_by: str = Page().color_by, caption: str = "UMAP") -> bytes:
     coords = coords_of(len(table))
-    return static.draw(coords, painting.of_table(coords, table, color_by), "UMAP", kind)
+    return static.draw(coords, painting.of_table(coords, table, color_by), caption, kind)
 
 
 @pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
@@ -470,6 +471,25 @@ def test_a_picture_has_a_scale_for_numbers_and_none_without_labels() -> None:
     assert b"score" in pictured(table, "svg", "score")
     assert b"zero" not in pictured(table[["file_name"]], "svg")
     assert pictured(table_of(1), "png")
+
+
+@pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
+def test_a_picture_can_have_any_text(kind) -> None:
+    odd = "a\x00b\x0b\ufffe"
+    made = pictured(pd.DataFrame({odd: [odd, "c"]}, dtype="str"), kind, odd, f"{odd}\udcff")
+    if kind == "svg":
+        texts = ["".join(text.itertext()) for text in ET.fromstring(made).iter("{http://www.w3.org/2000/svg}text")]
+        assert sorted(texts) == ["a b �", "a b �", "a b ��", "c"]
+
+
+@pytest.mark.parametrize(("far", "dtype"), [(3e38, "f4"), (1e308, "f8"), (1e-310, "f8"), (0, "f4")])
+def test_a_map_can_be_as_large_as_numbers_are(far, dtype) -> None:
+    coords = (np.array([[-1, 1], [1, -1], [0, 1]]) * far).astype(dtype)
+    table = pd.DataFrame({"x": ["-1e308", "1e308", "0.5"]}, dtype="str")
+    assert static.draw(coords, painting.of_table(coords, table, "x"), "UMAP", "svg")
+    if dtype == "f4":
+        assert figure.draw(coords, table, Page(), "UMAP")
+        assert sample._lonely(coords).all() == (far > 0)
 
 
 def test_class_numbers_are_looked_up_once_for_all_columns() -> None:

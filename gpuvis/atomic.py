@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 
 
 def beside(path: Path) -> Path:
@@ -14,12 +15,13 @@ def beside(path: Path) -> Path:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, shared: bool = False) -> Iterator[Path]:
     """Give a temporary path in the same folder, and put that file in the place of `path` at the end.
 
-    A killed run leaves at most the temporary file, which the next run to write `path` replaces.
+    A killed run leaves at most the temporary file, which the next run to write `path` replaces. If the file is shared,
+    others may be writing it too, and the temporary path is like no other.
     """
-    temporary = beside(path)
+    temporary = path.with_name(f".{path.name}.{token_hex(4)}.part") if shared else beside(path)
     try:
         yield temporary
         with temporary.open("rb") as file:

@@ -159,10 +159,15 @@ def _plotly(job: Job, page: Page) -> str | None:
         return figure.plotly_cdn()
     name, content = figure.plotly_file()
     path = (job.root or job.out) / name
+    _share(path, content.encode())
+    return Path(os.path.relpath(path, job.out)).as_posix()
+
+
+def _share(path: Path, content: bytes) -> None:
+    """Write a file that other runs may be writing too, unless it is there and whole."""
     try:
-        if not path.exists():
-            with atomic.replacing(path) as temporary:
-                temporary.write_text(content, encoding="utf-8")
+        if not (path.is_file() and path.read_bytes() == content):
+            with atomic.replacing(path, shared=True) as temporary:
+                temporary.write_bytes(content)
     except OSError as error:
         raise OutputError(f"{path} could not be written: {error.strerror or error}; use --plotlyjs inline") from None
-    return Path(os.path.relpath(path, job.out)).as_posix()

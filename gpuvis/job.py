@@ -119,7 +119,7 @@ def check(job: Job) -> Decided:
     if Action.COMPUTE in decided.actions.values():
         rows = len(cache.read(job.folder, read_tensor=tensors.read).embeddings)
     for method in decided.actions:
-        job.outputs(method).check_free()
+        job.outputs(method).check_free(job.page)
     if decided.actions:
         page = PAGE_BYTES + PAGE_ROW_BYTES * rows if job.page else 0
         place.check_writable(job.out, (COORDS_BYTES * rows + page) * len(decided.actions))

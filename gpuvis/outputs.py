@@ -16,7 +16,7 @@ import numpy as np
 
 from gpuvis import atomic, fingerprint
 from gpuvis.errors import OutputError, OutputExistsError
-from gpuvis.pages import MARKS, Page
+from gpuvis.pages import MARKS, STATIC, Page
 from gpuvis.settings import Method, Settings
 
 
@@ -70,20 +70,20 @@ class Outputs:
         """Return what is drawn for a page: itself, and pictures."""
         return [self.page, *map(self.static, page.static)] if page else []
 
-    def check_free(self) -> None:
+    def check_free(self, page: Page | None) -> None:
         """Check that no folder stands in the place of a file.
 
         Raises
         ------
         OutputError
         """
-        for path in (self.coords, self.page, self.record):
+        for path in (self.coords, self.page, self.record, *self.drawn(page)):
             if os.path.isdir(path):  # noqa: PTH112  Path.is_dir raises where it may not look
                 raise OutputError(f"{path} is a folder, where a file has to be written; move it away")
 
     def sweep(self) -> None:
         """Remove what a process that died had begun to write."""
-        for path in (self.coords, self.page, self.record):
+        for path in (self.coords, self.page, self.record, *map(self.static, STATIC)):
             atomic.beside(path).unlink(missing_ok=True)
 
     def read_record(self) -> dict[str, Any] | None:

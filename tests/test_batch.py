@@ -14,6 +14,7 @@ from gpuvis import batch, cache
 from gpuvis.batch import Request
 from gpuvis.errors import NoGpuError, SettingsError
 from gpuvis.folders import find
+from gpuvis.pages import Page
 from gpuvis.settings import Settings, Tsne
 
 
@@ -186,11 +187,12 @@ def test_a_real_folder_goes_before_a_link_to_it(make_cache, tmp_path) -> None:
     assert list(find([tmp_path / "t"])) == [tmp_path / "t/z/test/seed1"]
 
 
-def test_a_folder_in_the_place_of_a_file_is_told_before_the_work(make_cache, backend) -> None:
+@pytest.mark.parametrize("name", ["vis_umap.html", "vis_umap.png"])
+def test_a_folder_in_the_place_of_a_file_is_told_before_the_work(make_cache, backend, name) -> None:
     folder = make_cache()
-    (folder / "vis_umap.html").mkdir()
-    report = batch.run(Request((folder,), Settings(), overwrite=True), Log())
-    assert "vis_umap.html is a folder, where a file has to be written; move it away" in str(report.outcomes[0].error)
+    (folder / name).mkdir()
+    report = batch.run(Request((folder,), Settings(), page=Page(static=("png",)), overwrite=True), Log())
+    assert f"{name} is a folder, where a file has to be written; move it away" in str(report.outcomes[0].error)
     assert backend.calls == []
 
 

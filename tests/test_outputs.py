@@ -337,6 +337,14 @@ def test_a_write_is_whole_or_not_at_all(tmp_path) -> None:
     assert content(tmp_path) == {"file": b"new"}
 
 
+def test_what_was_begun_is_swept(asked) -> None:
+    files, before = asked.outputs("umap"), content(asked.out)
+    for path in (files.coords, files.page, files.record, files.static("pdf")):
+        atomic.beside(path).touch()
+    files.sweep()
+    assert content(asked.out) == before
+
+
 def test_a_lock_leaves_nothing_where_nothing_was_written(tmp_path) -> None:
     with place.locked(tmp_path / "a" / "b"):
         assert (tmp_path / "a" / "b").is_dir()

@@ -6,12 +6,16 @@ import base64
 import gzip
 import io
 import json
+import os
 import re
+import subprocess
+import sys
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pandas as pd
@@ -149,6 +153,8 @@ def test_a_family_is_told_only_where_parents_are_known() -> None:
     assert read(draw(table_of(60))[0]).column("ground_truth_word_label")["families"] == []
     torn = table.assign(ground_truth_L2_num_label=[str(k % 2) for k in range(60)])
     assert read(draw(torn)[0]).column("ground_truth_word_label")["families"] == []
+    long = table.assign(ground_truth_L2_num_label=[f"{k % 3 // 2:030d}" + "7" * 30 for k in range(60)])
+    assert len(set(read(draw(long)[0]).column("ground_truth_word_label")["families"])) == 3
 
 
 def test_a_class_keeps_its_colour_where_others_are_missing() -> None:
@@ -160,7 +166,8 @@ def test_a_class_keeps_its_colour_where_others_are_missing() -> None:
 
 
 def test_classes_stand_in_the_order_of_their_numbers() -> None:
-    assert palette.in_order(["b 10", "b 2", "A", "10", "9"]) == ["9", "10", "A", "b 2", "b 10"]
+    names = ["9", "٣", "010", "A", "b 0", "b 02", "b 2", "b ٢", "b 10", f"b {'7' * 5_000}"]
+    assert palette.in_order(reversed(names)) == names
     assert list(color_of(draw(table_of(30))[0])) == ["Fen, Marsh, Swamp", 'the "old" wood', "bog"]
 
 
@@ -171,7 +178,9 @@ def test_classes_stand_in_the_order_of_their_numbers() -> None:
         ([f"{k / 7}" if k % 5 else "" for k in range(50)], True),
         ([str(k) for k in range(300)], True),
         ([str(k % 9) for k in range(300)], False),
+        ([" .5", "-5.", "+1e-3 ", "6E+2"], True),
         (["1e400" if k else "0.5" for k in range(50)], False),
+        *((["0.5", odd], False) for odd in ("1_0.5", "٣.٥", "0x10", "Infinity", "nan", "-1e308", "1" * 9_999 + "x")),
         ([f"{k / 7} cm" for k in range(50)], False),
     ],
 )
@@ -308,6 +317,7 @@ def test_the_icon_is_the_map() -> None:
         ("https://host/images/", "https://host/images/"),
         ("/data/my images", "../../data/my%20images/"),
         ("/study/run/images", "images/"),
+        ("/study/run/a\udcff", "a%FF/"),
     ],
 )
 def test_images_are_linked_relative_to_the_page(root, link) -> None:
@@ -320,6 +330,8 @@ def test_the_usual_folder_is_taken_if_the_first_image_is_there(tmp_path) -> None
     (tmp_path / "images/a.png").write_bytes(b"")
     assert images.folder_of(None, tmp_path, ["", "a.png"]) == str(tmp_path / "images")
     assert images.folder_of(None, tmp_path, ["/../images/b.png"]) is None
+    assert images.folder_of(None, tmp_path, ["é" * 200 + ".png"]) is None
+    assert images.folder_of(None, tmp_path, ["a\0.png"]) is None
     assert images.folder_of("elsewhere", tmp_path, []) == "elsewhere"
 
 
@@ -360,6 +372,63 @@ def test_thumbnails_are_packed_and_found_again(tmp_path) -> None:
     assert sheets.files == thumbnails.sheets(paths).files
 
 
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda path: Path(path).write_text("no image"), "cannot identify image file"),
+        (lambda path: Path(path).touch(), "cannot identify image file"),
+        (lambda path: Image.effect_noise((60, 60), 9).save(path) or os.truncate(path, 900), "truncated"),
+        (lambda path: Image.new("1", (50, 50)).save(path), "could be decompression bomb"),
+        (os.mkfifo, "not a file"),
+        (os.mkdir, "not a file"),
+    ],
+)
+def test_what_is_no_image_is_told(tmp_path, monkeypatch, make, says) -> None:
+    make(str(tmp_path / "a.png"))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1_000 if "bomb" in says else None)
+    assert says in thumbnails.sheets([str(tmp_path / "a.png")]).notes[0]
+
+
+def test_an_error_without_a_text_is_told_by_its_name(monkeypatch) -> None:
+    def fail(path: str) -> None:
+        raise EOFError
+
+    monkeypatch.setattr(Image, "open", fail)
+    assert thumbnails.sheets([__file__]).notes[0].endswith("(EOFError)")
+
+
+def test_pillow_does_not_warn_the_user(tmp_path) -> None:
+    (path,) = shades(tmp_path, 1)
+    make = "from gpuvis.page.thumbnails import *; Image.MAX_IMAGE_PIXELS = 500"
+    run = [sys.executable, "-c", f"{make}; ThreadPoolExecutor().submit(sheets, [{path!r}]).result()"]
+    assert subprocess.run(run, check=True, capture_output=True, text=True).stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("dtype", "dark", "light"),
+    [(np.uint16, 13_107, 39_321), (np.int32, -300, 70_000), (np.float32, -1.5, 2.5), (np.float32, -3e38, 3e38)],
+)
+def test_fine_greys_are_neither_white_nor_black(tmp_path, dtype, dark, light) -> None:
+    greys = np.full((40, 40), dark, dtype)
+    greys[:, 20:] = light
+    if dtype is np.float32:
+        greys[0, :3] = np.nan, np.inf, -np.inf
+    Image.fromarray(greys).save(tmp_path / "a.tif")
+    shown = cell(thumbnails.sheets([str(tmp_path / "a.tif")]), 0)[48, [24, 72], 0]
+    np.testing.assert_allclose(shown, (51, 153) if dtype is np.uint16 else (0, 255), atol=3)
+
+
+def test_thumbnails_stand_upright(tmp_path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # its first row is to stand at the right
+    image = Image.new("RGB", (40, 20), "blue")
+    image.paste("red", (0, 0, 40, 10))
+    image.save(tmp_path / "a.jpg", exif=exif)
+    shown = cell(thumbnails.sheets([str(tmp_path / "a.jpg")]), 0)[48]
+    assert (shown[[36, 60]].argmax(-1) == [2, 0]).all()
+    assert (shown[[5, 90]] == 0).all()
+
+
 def test_thumbnails_get_smaller_and_then_fewer_where_there_is_no_room(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(thumbnails, "ACROSS", 4)
     monkeypatch.setattr(thumbnails, "SAMPLE", 16)
@@ -379,9 +448,9 @@ def test_thumbnails_get_smaller_and_then_fewer_where_there_is_no_room(tmp_path, 
     assert sheets.notes[0].startswith("there is no room for more thumbnails")
 
 
-def pictured(table: pd.DataFrame, kind: str, color_by: str = Page().color_by) -> bytes:
+def pictured(table: pd.DataFrame, kind: str, color_by: str = Page().color_by, caption: str = "UMAP") -> bytes:
     coords = coords_of(len(table))
-    return static.draw(coords, painting.of_table(coords, table, color_by), "UMAP", kind)
+    return static.draw(coords, painting.of_table(coords, table, color_by), caption, kind)
 
 
 @pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
@@ -402,6 +471,25 @@ def test_a_picture_has_a_scale_for_numbers_and_none_without_labels() -> None:
     assert b"score" in pictured(table, "svg", "score")
     assert b"zero" not in pictured(table[["file_name"]], "svg")
     assert pictured(table_of(1), "png")
+
+
+@pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
+def test_a_picture_can_have_any_text(kind) -> None:
+    odd = "a\x00b\x0b\ufffe"
+    made = pictured(pd.DataFrame({odd: [odd, "c"]}, dtype="str"), kind, odd, f"{odd}\udcff")
+    if kind == "svg":
+        texts = ["".join(text.itertext()) for text in ET.fromstring(made).iter("{http://www.w3.org/2000/svg}text")]
+        assert sorted(texts) == ["a b �", "a b �", "a b ��", "c"]
+
+
+@pytest.mark.parametrize(("far", "dtype"), [(3e38, "f4"), (1e308, "f8"), (1e-310, "f8"), (0, "f4")])
+def test_a_map_can_be_as_large_as_numbers_are(far, dtype) -> None:
+    coords = (np.array([[-1, 1], [1, -1], [0, 1]]) * far).astype(dtype)
+    table = pd.DataFrame({"x": ["-1e308", "1e308", "0.5"]}, dtype="str")
+    assert static.draw(coords, painting.of_table(coords, table, "x"), "UMAP", "svg")
+    if dtype == "f4":
+        assert figure.draw(coords, table, Page(), "UMAP")
+        assert sample._lonely(coords).all() == (far > 0)
 
 
 def test_class_numbers_are_looked_up_once_for_all_columns() -> None:

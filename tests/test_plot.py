@@ -14,7 +14,7 @@ from doubles import FirstColumns
 from examples import content, table_of
 from test_page import read, shades
 
-from gpuvis import cache
+from gpuvis import cache, drawing
 from gpuvis.cli import main
 
 
@@ -321,6 +321,22 @@ def test_pages_of_a_batch_can_share_plotly_js(make_cache, backend, tmp_path) -> 
     run("plot", tmp_path / "study", "--plotlyjs", "cdn")
     assert "https://cdn.plot.ly/plotly-" in page_of(folder)
     assert json.loads((folder / "vis_umap_run.json").read_text())["page"]["plotlyjs"] == "cdn"
+
+
+def test_a_shared_file_is_written_whole_by_whoever_comes_first(tmp_path, monkeypatch) -> None:
+    path, write = tmp_path / "plotly.js", Path.write_bytes
+
+    def interrupted(temporary: Path, content: bytes) -> None:
+        write(temporary, content)
+        monkeypatch.undo()
+        drawing._share(path, content)  # as another process does
+
+    monkeypatch.setattr(Path, "write_bytes", interrupted)
+    drawing._share(path, b"whole")
+    assert content(tmp_path) == {"plotly.js": b"whole"}
+    path.write_bytes(b"wh")
+    drawing._share(path, b"whole")
+    assert content(tmp_path) == {"plotly.js": b"whole"}
 
 
 def test_a_map_of_a_cache_that_has_changed_is_drawn_with_a_warning(make_cache, backend) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 NAME, NUMBER, WORD, PARENT = COLUMNS
 SCALE_VALUES = 256  # a column with more different numbers is drawn on a scale, not as classes
+# What NumPy and a browser read alike: not 1_000 or 0x10, nor digits of other scripts.
+DECIMAL = re.compile(r" *[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)? *")
+LARGEST = 1e300  # on a scale; of larger numbers, differences overflow
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,11 +72,11 @@ def _column(texts: pd.Series, wanted: bool) -> Column:
 
 def _is_scale(values: list[str]) -> bool:
     told = [value for value in values if value]
-    try:
-        numbers = np.array(told, np.float64)
-    except ValueError:
+    if not all(map(DECIMAL.fullmatch, told)):
         return False
-    return bool(np.isfinite(numbers).all() and (np.any(numbers % 1) or len(told) > SCALE_VALUES))
+    numbers = np.array(told, np.float64)
+    fit = np.abs(numbers).max(initial=0) <= LARGEST
+    return bool(fit and (np.any(numbers % 1) or len(told) > SCALE_VALUES))
 
 
 def _colored(column: Column, named: dict[str, Column]) -> Column:
@@ -107,10 +111,14 @@ def _numbers(column: Column, named: dict[str, Column]) -> list[int] | None:
     if told is None or which is None:
         return None
     texts = [told.values[k] for k in which]
-    if not all(text.isdecimal() and len(text) < 5 for text in texts):
+    if not all(map(_is_number, texts)):
         return None
     numbers = [int(text) for text in texts]
     return numbers if len(set(numbers)) == len(numbers) and max(numbers) < palette.MOST else None
+
+
+def _is_number(label: str) -> bool:
+    return label.isdecimal() and len(label) < 5
 
 
 def _families(column: Column, named: dict[str, Column], numbers: list[int]) -> list[str]:
@@ -122,7 +130,7 @@ def _families(column: Column, named: dict[str, Column], numbers: list[int]) -> l
         return []
     rank = {value: k for k, value in enumerate(palette.in_order(parent.values))}
     parents = [rank[parent.values[k]] for k in which]
-    if all(value.isdecimal() for value in parent.values):  # its own number, whatever others are on the page
+    if all(map(_is_number, parent.values)):  # its own number, whatever others are on the page
         parents = [int(parent.values[k]) for k in which]
     return palette.families(parents, numbers)
 

@@ -28,7 +28,7 @@ function numbersOf(bytes, { at, count, type, low, step }) {
 }
 
 function textsOf(bytes, told, count) {
-  const whole = new TextDecoder().decode(bytes.subarray(told.at, told.at + told.bytes));
+  const whole = new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes.subarray(told.at, told.at + told.bytes));
   const ends = new Uint32Array(count + 1);
   const lengths = told.lengths ? numbersOf(bytes, told.lengths) : null;
   for (let i = 0; i < count; i++) ends[i + 1] = ends[i] + (lengths ? lengths[i] : told.length);

@@ -37,7 +37,7 @@ def link(root: str | Path, page: Path) -> str:
         way = os.path.relpath(root, page.parent)
     except ValueError:  # another drive
         return Path(os.path.abspath(root)).as_uri() + "/"
-    return quote(Path(way).as_posix()) + "/"
+    return quote(os.fsencode(Path(way).as_posix())) + "/"
 
 
 def folder_of(root: str | None, cache: Path, names: list[str]) -> str | None:
@@ -46,7 +46,8 @@ def folder_of(root: str | None, cache: Path, names: list[str]) -> str | None:
         return root
     first = next(filter(None, names), "")
     usual = cache / USUAL
-    return str(usual) if first and Path(path_of(usual, first)).is_file() else None
+    found = os.path.isfile(path_of(usual, first))  # noqa: PTH113  Path.is_file raises for names that cannot be
+    return str(usual) if first and found else None
 
 
 def path_of(root: str | Path, name: str) -> str:

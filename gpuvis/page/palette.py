@@ -58,7 +58,8 @@ def in_order(names: Iterable[str]) -> list[str]:
 
 
 def _part(text: str) -> tuple[int, int, str]:
-    return (0, int(text), "") if text.isdecimal() else (1, 0, text.casefold())
+    digits = text.lstrip("0")  # more of them are a larger number; int refuses very many
+    return (0, len(digits), digits) if text.isdecimal() else (1, 0, text.casefold())
 
 
 @lru_cache

@@ -20,6 +20,7 @@ def small(coords: np.ndarray, colors: np.ndarray) -> str:
         Later ones are drawn over earlier ones.
     colors : ndarray of shape (N, 3), uint8
     """
+    coords = coords.astype(np.float64)  # differences of very large numbers overflow in float32
     low, high = coords.min(0), coords.max(0)
     room = np.array([WIDTH, HEIGHT]) - 2 * MARGIN
     scale = min(room / np.maximum(high - low, 1e-12))

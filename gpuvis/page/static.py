@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
@@ -60,23 +61,29 @@ def draw(coords: np.ndarray, painted: Painted, caption: str, kind: str) -> bytes
         axes.set_axis_off()
         size = float(np.clip(6000 / len(coords), 0.4, 18))
         order = painted.order
-        x, y, colors = coords[order, 0], coords[order, 1], painted.rgb[order] / 255
+        (x, y), colors = _within_reach(coords[order]).T, painted.rgb[order] / 255
         axes.scatter(x, y, s=size, c=colors, linewidths=0, rasterized=True, alpha=0.85)
         _legend(figure, axes, painted)
-        figure.supxlabel(caption, fontsize=6, color="0.4", wrap=True)
+        figure.supxlabel(_writable(caption), fontsize=6, color="0.4", wrap=True)
         file = io.BytesIO()
         figure.savefig(file, format=kind, dpi=DPI, metadata=STEADY[kind])
     return file.getvalue()
+
+
+def _within_reach(coords: np.ndarray) -> np.ndarray:
+    """Return coordinates from -1 to 1: the axes are not seen, and of very large numbers differences overflow."""
+    return coords.astype(np.float64) / (float(np.abs(coords).max()) or 1.0)
 
 
 def _legend(figure: Figure, axes: Axes, painted: Painted) -> None:
     column = painted.column
     if column is None:
         return
+    title = _writable(column.name)
     if column.is_scale:
         low, high = painting.ends(column)
         scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(low, high), mpl.colors.ListedColormap(painting.ramp()))
-        figure.colorbar(scale, ax=axes, label=column.name, shrink=0.6)
+        figure.colorbar(scale, ax=axes, label=title, shrink=0.6)
         return
     counts = np.bincount(column.codes, minlength=len(column.values))
     named = np.sort(np.argsort(-counts, kind="stable")[:MOST_NAMED])
@@ -86,10 +93,15 @@ def _legend(figure: Figure, axes: Axes, painted: Painted) -> None:
         marks.append(mpl.lines.Line2D([], [], ls=""))
         names.append(f"and {len(counts) - len(named)} more")
     size = 8 if len(marks) <= ROOMY else 6
-    legend = axes.legend(marks, names, title=column.name, title_fontsize=size, fontsize=size, handletextpad=0.2)
+    legend = axes.legend(marks, names, title=title, title_fontsize=size, fontsize=size, handletextpad=0.2)
     legend.set(frame_on=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
 def _short(name: str) -> str:
-    name = " ".join(name.split())
+    name = " ".join(_writable(name).split())
     return name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
+
+
+def _writable(text: str) -> str:
+    """Return a text without what no SVG may hold: control characters, and what stands for no character."""
+    return re.sub(r"[\ud800-\udfff\ufffe\uffff]", "�", re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", text))

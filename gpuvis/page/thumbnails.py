@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import os
+import stat
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +22,9 @@ ACROSS = 32  # images along a side of a sheet
 SAMPLE = 256  # images that tell how large a sheet will be
 QUALITY = 75
 NOTHING, PAPER = (0, 0, 0, 0), (255, 255, 255, 255)  # beside an image, and behind one that can be seen through
+
+# Once for all: sheets are made in a thread, which must not change filters for a while. What matters is raised.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,16 +100,30 @@ def _fitting(paths: list[str], pool: ThreadPoolExecutor) -> int:
 def _small(path: str, size: int) -> Image.Image | str:
     """Return an image in a square of so many pixels, or what is wrong with its file."""
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116  a pipe would be waited for
+            return "not a file"
         with Image.open(path) as image:
             image.draft("RGB", (size, size))
-            shown = ImageOps.contain(image.convert("RGBA"), (size, size), Image.Resampling.LANCZOS)
+            ImageOps.exif_transpose(image, in_place=True)
+            shown = ImageOps.contain(_in_8_bits(image).convert("RGBA"), (size, size), Image.Resampling.LANCZOS)
         place = (size - shown.width) // 2, (size - shown.height) // 2
         square = Image.new("RGBA", (size, size), NOTHING)
         square.paste(Image.new("RGBA", shown.size, PAPER), place)
         square.alpha_composite(shown, place)
     except Exception as error:  # noqa: BLE001  Pillow raises whatever its decoders do
-        return getattr(error, "strerror", None) or str(error).splitlines()[0] or type(error).__name__
+        return getattr(error, "strerror", None) or str(error).partition("\n")[0] or type(error).__name__
     return square
+
+
+def _in_8_bits(image: Image.Image) -> Image.Image:
+    """Return an image of finer greys in 256 of them: 16 bits by their whole range, others by their own."""
+    if not image.mode.startswith(("I", "F")):
+        return image
+    greys = np.asarray(image, np.float64)
+    known = greys[np.isfinite(greys)]
+    low, high = (0, 65535) if image.mode.startswith("I;16") else (known.min(), known.max())
+    share = (np.nan_to_num(greys, nan=low, posinf=high, neginf=low) - low) / ((high - low) or 1)
+    return Image.fromarray(np.round(share * 255).astype(np.uint8))
 
 
 def _sheet(images: list[Image.Image], size: int) -> bytes:

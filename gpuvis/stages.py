@@ -179,7 +179,7 @@ def _save(
         if job.page:
             run["outputs"] |= {path.name: None for path in files.drawn(job.page)}  # not drawn yet, and may be replaced
         for path in [files.page, *map(files.static, STATIC)] if job.overwrite else []:
-            if path not in files.drawn(job.page) and path.exists() and (path.name in drawn_before or is_ours(path)):
+            if path not in files.drawn(job.page) and path.is_file() and (path.name in drawn_before or is_ours(path)):
                 path.unlink()
                 logger.warning("%s: %s showed an earlier map and was removed", job.folder, path.name)
         files.save_record(run)

@@ -31,7 +31,7 @@ def rows(coords: np.ndarray, codes: np.ndarray) -> np.ndarray | None:
 
 
 def _lonely(coords: np.ndarray) -> np.ndarray:
-    coords = coords.astype(np.float64)  # differences of very large numbers overflow in float32
+    coords = coords / 4  # else differences of very large numbers overflow
     low, high = coords.min(0), coords.max(0)
     cell = ((coords - low) * (CELLS / np.where(high > low, high - low, 1))).astype(np.int32).clip(max=CELLS - 1)
     cell = cell[:, 0] * CELLS + cell[:, 1]

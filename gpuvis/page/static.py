@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from gpuvis.page import painting
 from gpuvis.page.painting import Painted
+from gpuvis.pages import MADE_BY
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +22,6 @@ INCHES, DPI = (7.0, 5.6), 300
 MOST_NAMED = 40  # classes in the legend, the largest
 ROOMY = 20  # of them in the usual size of type
 LONGEST = 32  # letters of a name
-MADE_BY = "gpuvis"
 STEADY = {  # equal input gives equal bytes
     "svg": {"Date": None, "Creator": MADE_BY},
     "pdf": {"CreationDate": None, "ModDate": None, "Creator": MADE_BY},

@@ -428,6 +428,15 @@ def test_numbers_are_coloured_on_a_scale_as_in_pictures(read) -> None:
     expect(reader.see("#legend-find")).to_be_hidden()
 
 
+def test_points_are_drawn_in_the_order_of_pictures(read) -> None:
+    table = varied(60).assign(other=["common"] * 40 + ["rare"] * 20)
+    reader = read(table, more={"color_by": "other"})
+    row_of = {tuple(place): row for row, place in enumerate(reader.coords.tolist())}
+    drawn = [row_of[x, y] for x, y, _ in reader.page.evaluate(DRAWN)]
+    assert drawn == painting.of_table(reader.coords, table, "other").order.tolist()
+    assert drawn != sorted(drawn)
+
+
 def test_colours_follow_the_parents_or_nothing(read) -> None:
     table = varied(45)
     reader = read(table)

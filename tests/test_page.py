@@ -204,6 +204,15 @@ def test_rare_classes_are_drawn_over_common_ones() -> None:
     assert sorted(painted.order) == list(range(100))
 
 
+def test_no_class_covers_another_because_it_comes_later() -> None:
+    table = table_of(3000).assign(ground_truth_word_label=np.repeat(["a", "b", "c"], 1000), ground_truth_num_label="")
+    for column in ("ground_truth_word_label", "nothing"):
+        order = painting.of_table(np.zeros((3000, 2)), table, column).order
+        assert sorted(order) == list(range(3000))
+        third = np.bincount(order[-300:] // 1000)
+        assert third.min() > 80
+
+
 def test_of_too_many_points_rare_classes_and_lonely_points_are_kept(monkeypatch) -> None:
     monkeypatch.setattr(sample, "MOST_POINTS", 2_000)
     monkeypatch.setattr(sample, "RARE", 10)

@@ -6,7 +6,16 @@ const LONGEST = 40; // letters of a name on the map
 const PATIENCE = 220; // milliseconds in which a second click may follow
 
 const FAMILIES = "One hue for each ground_truth_L2_num_label";
+const GOLDEN = (Math.sqrt(5) - 1) / 2;
 const ALPHABET = new Intl.Collator("en", { numeric: true });
+
+/* Whole numbers below a count in the order of the golden section: of rows that lie sorted by class, none covers all. */
+function mixed(count) {
+  const divisor = (a, b) => (b ? divisor(b, a % b) : a);
+  let step = Math.round(count * GOLDEN) || 1;
+  while (divisor(step, count) > 1) step++;
+  return Uint32Array.from({ length: count }, (_, k) => (k * step) % count);
+}
 
 const shortened = (name) => (name.length > LONGEST ? `${name.slice(0, LONGEST - 1)}…` : name);
 
@@ -108,14 +117,14 @@ class Legend {
 
   /* The points that are shown, in the order of drawing: rarer classes over classes at least twice as common. */
   order() {
-    const { count } = this.data;
-    if (!this.column?.values) return Uint32Array.from({ length: count }, (_, i) => i);
+    this.mixed ??= mixed(this.data.count);
+    if (!this.column?.values) return this.mixed;
     const tiers = Uint8Array.from(this.hidden, (hidden, k) =>
       hidden ? 0 : 1 + Math.log2(this.column.countOf(k) || 1),
     );
-    const turns = Uint8Array.from(this.column.codes, (code) => MOST_TIERS - tiers[code]); // what is hidden comes last
+    const turns = Uint8Array.from(this.mixed, (i) => MOST_TIERS - tiers[this.column.codes[i]]); // what is hidden is last
     const { starts, members } = grouped(turns, MOST_TIERS + 1);
-    return members.subarray(0, starts[MOST_TIERS]);
+    return members.subarray(0, starts[MOST_TIERS]).map((place) => this.mixed[place]);
   }
 
   list() {

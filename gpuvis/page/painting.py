@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -29,7 +30,7 @@ class Painted:
         That gives the colours; None: all have the same.
     rgb : ndarray of shape (N, 3), uint8
     order : ndarray of shape (N,), integer
-        In which points are drawn: rarer classes over classes at least twice as common.
+        In which points are drawn: rarer classes over classes at least twice as common, others mixed.
     """
 
     column: Column | None
@@ -45,7 +46,7 @@ def of_table(coords: np.ndarray, table: pd.DataFrame, asked: str) -> Painted:
 
 def of_column(coords: np.ndarray, column: Column | None) -> Painted:
     """Colour points by a column."""
-    order = np.arange(len(coords))
+    order = _mixed(len(coords))
     if column is None:
         return Painted(None, palette.rgb(palette.colors(1))[np.zeros(len(coords), int)], order)
     if column.is_scale:
@@ -55,7 +56,19 @@ def of_column(coords: np.ndarray, column: Column | None) -> Painted:
         return Painted(column, palette.rgb([*ramp(), GREY])[at], order)
     counts = np.bincount(column.codes, minlength=len(column.values))
     tiers = np.log2(np.maximum(counts, 1)).astype(np.int8)
-    return Painted(column, palette.rgb(column.colors)[column.codes], np.argsort(-tiers[column.codes], kind="stable"))
+    order = order[np.argsort(-tiers[column.codes[order]], kind="stable")]
+    return Painted(column, palette.rgb(column.colors)[column.codes], order)
+
+
+def _mixed(count: int) -> np.ndarray:
+    """Return the whole numbers below a count in the order of the golden section.
+
+    Of rows that lie sorted by class, the last class would otherwise cover all others.
+    """
+    step = round(count * palette.GOLDEN) or 1
+    while math.gcd(step, count) > 1:
+        step += 1
+    return np.arange(count) * step % count
 
 
 def chosen(table: pd.DataFrame, asked: str) -> tuple[str | None, list[str]]:

@@ -290,6 +290,25 @@ def test_hovering_shows_the_image_and_the_fields_of_a_point(read, tmp_path) -> N
         assert list(fields)[:3] == list(Page().hover)
 
 
+def test_a_huge_image_is_shown_within_its_place(read, tmp_path) -> None:
+    (path,) = pictures(tmp_path / "images", 1)
+    Image.new("RGB", (9000, 6000), (200, 30, 30)).save(path)
+    reader = read(table_of(2), images=Images("images/"))
+    reader.hover(0)
+    expect(reader.see("#point img")).to_have_js_property("naturalWidth", 9000)
+    place = reader.see("#point img").bounding_box()
+    middle = int(place["y"] + place["height"] / 2), int(place["x"] + place["width"] / 2)
+    for _ in range(50):  # it is decoded beside the page's work
+        if np.abs(shot(reader.page)[middle] - (200, 30, 30)).max() < 5:
+            break
+        reader.page.wait_for_timeout(100)
+    else:
+        pytest.fail("the image is not to be seen")
+    assert place["width"] < 320
+    reader.pin(0)
+    assert reader.see("#pins img").bounding_box()["height"] <= 190
+
+
 def test_a_point_without_an_image_tells_where_it_was_sought(read, tmp_path) -> None:
     pictures(tmp_path / "images", 1)
     (tmp_path / "images/broken.png").write_bytes(b"no image")

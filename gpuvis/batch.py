@@ -91,9 +91,10 @@ class Request:
         ]
 
     @property
-    def root(self) -> Path:
-        """Where the files lie that the pages share, and the front page."""
-        return self.out_dir or Path(os.path.commonpath([os.path.abspath(root) for root in self.roots]))
+    def root(self) -> Path | None:
+        """Where the files lie that the pages share, and the front page; None: the folders have nothing in common."""
+        common = Path(os.path.commonpath([os.path.abspath(root) for root in self.roots]))
+        return self.out_dir or (None if common == Path(common.anchor) else common)
 
 
 @dataclass

@@ -15,7 +15,8 @@ from gpuvis import atomic, record
 from gpuvis.errors import CacheError, OutputError
 from gpuvis.folders import TABLE
 from gpuvis.job import Job
-from gpuvis.pages import MOST_ROWS_SHOWN, URLS, Page
+from gpuvis.outputs import Outputs
+from gpuvis.pages import MOST_ROWS_SHOWN, STATIC, URLS, Page
 from gpuvis.settings import Method
 from gpuvis.steps import Steps
 
@@ -101,26 +102,46 @@ def draw(
     caption = record.caption(run) if run else f"{record.TITLES[method]} · {len(shown.coords):,} rows"
     with ExitStack() as until_saved:
         with steps("draw"):
-            drawn, notes, is_whole = _drawn(job, shown, caption, files.page)
+            plotly_js = _plotly(job, page)
+            drawn, notes, is_whole = _drawn(job, shown, caption, files.page, plotly_js)
             until_saved.enter_context(saving)
+            if run:
+                notes += _begin(files, run, page)
             written = zip(files.drawn(page), drawn, strict=True)
             sums = {path.name: files.save_drawn(path, content) for path, content in written}
         if run:
-            outputs, taken = {**run["outputs"], **sums}, {**run["steps"], **steps.of("draw")}
-            told = page.describe() if is_whole and shown.is_current else None
-            files.save_record({**run, "outputs": outputs, "page": told, "steps": taken})
+            run["outputs"] |= sums
+            run["steps"] |= steps.of("draw")
+            run["page"] = page.describe(job.folder) if is_whole and shown.is_current else None
+            run["needed_by_page"] = [plotly_js] if page.plotlyjs == "shared" else []
+            files.save_record(run)
     for note in notes:
         logger.warning("%s: %s", job.folder, note)
     return tuple(files.drawn(page))
 
 
-def _drawn(job: Job, shown: Shown, caption: str, path: Path) -> tuple[list[bytes], list[str], bool]:
+def _begin(files: Outputs, run: dict[str, Any], page: Page) -> list[str]:
+    """Have the record say, before anything is replaced, that it may be; return notes on pictures that are not."""
+    left = [path.name for path in map(files.static, STATIC) if path.name in run["outputs"]]
+    left = [name for name in left if name not in {path.name for path in files.drawn(page)}]
+    for name in left:
+        del run["outputs"][name]
+    if run["page"]:
+        run["outputs"] |= {path.name: None for path in files.drawn(page)}
+        run["page"] = None
+        files.save_record(run)
+    return [f"{name} was drawn earlier and stays as it is; --static draws it again" for name in left]
+
+
+def _drawn(
+    job: Job, shown: Shown, caption: str, path: Path, plotly_js: str | None
+) -> tuple[list[bytes], list[str], bool]:
     """Return what is drawn, notes, and whether it lacks nothing of what was asked."""
     from gpuvis.page import figure
 
     page, rows = job.page or Page(), len(shown.coords)
     images, notes = _images(job, page, shown.table, path)
-    html, more = figure.draw(shown.coords, shown.table, page, caption, shown.neighbors, images, _plotly(job, page))
+    html, more = figure.draw(shown.coords, shown.table, page, caption, shown.neighbors, images, plotly_js)
     drawn = [html.encode("utf-8", "backslashreplace")]
     if page.static:
         from gpuvis.page import painting, static
@@ -130,7 +151,7 @@ def _drawn(job: Job, shown: Shown, caption: str, path: Path) -> tuple[list[bytes
     if page.neighbors and rows > MOST_ROWS_SHOWN:
         notes.append(f"no neighbours: a page has room for those of {MOST_ROWS_SHOWN:,} rows, and these are {rows:,}")
     lacks_neighbors = shown.neighbors is None and page.wants_neighbors(rows)
-    lacks_thumbnails = page.thumbnails and not (images and images.sheets)
+    lacks_thumbnails = page.thumbnails and not (images and images.sheets and images.sheets.files)
     return drawn, notes + more, not (lacks_neighbors or lacks_thumbnails)
 
 

@@ -12,6 +12,7 @@ EMBEDDINGS = "embeddings.pt"
 LABELS = "labels.pt"
 TABLE = "metadata.csv"
 INFO = "meta.json"
+IMAGES = "images"  # a folder of images that is looked for by itself
 
 # What metadata.csv usually has; more columns may be there.
 COLUMNS = ("file_name", "ground_truth_num_label", "ground_truth_word_label", "ground_truth_L2_num_label")

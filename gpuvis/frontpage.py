@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 NAME = "index.html"
 
 
-def write(root: Path, jobs: Sequence[Job]) -> Path | None:
+def write(root: Path | None, jobs: Sequence[Job]) -> Path | None:
     """Write the front page of several folders; without it the maps are whole, so nothing here fails.
 
     Maps that are linked already stay, whoever is asked for now, as long as their pages are there.
@@ -30,10 +30,10 @@ def write(root: Path, jobs: Sequence[Job]) -> Path | None:
     Path or None
         The page; None where there is nothing to show, or something else lies in its place.
     """
+    if root is None or len(jobs) < 2:
+        return None
     path = root / NAME
     try:
-        if len(jobs) < 2:
-            return None
         from gpuvis.page import index
 
         if not index.is_ours(path):
@@ -45,7 +45,7 @@ def write(root: Path, jobs: Sequence[Job]) -> Path | None:
             return None
         content = index.draw(entries, root.resolve().name).encode("utf-8", "replace")
         if not path.exists() or path.read_bytes() != content:
-            with atomic.replacing(path) as temporary:
+            with atomic.replacing(path, shared=True) as temporary:
                 temporary.write_bytes(content)
     except Exception as error:  # noqa: BLE001
         logger.warning("%s: no front page was written: %s", path, getattr(error, "strerror", None) or error)
@@ -67,7 +67,8 @@ def _entries(root: Path, maps: Iterable[Outputs]) -> Iterator[Entry]:
     from gpuvis.page import index
 
     for files in {Path(os.path.relpath(files.page, root)): files for files in maps}.values():
-        if files.page.exists():
+        picture = index.picture_of(files.page) if files.page.exists() else ""
+        if picture:  # else it is none of ours
             told = files.read_own_record()
             page = Path(os.path.relpath(files.page, root))
-            yield index.Entry(page, index.picture_of(files.page), record.caption(told) if told else files.method)
+            yield index.Entry(page, picture, record.caption(told) if told else files.method)

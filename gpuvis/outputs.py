@@ -133,8 +133,11 @@ class Outputs:
         reason = reason or self._altered(record or {}, page)
         if record is None or reason:
             raise _refusal(there[0], reason)
+        if page is None:
+            return Action.NOTHING
         whole = all(path.exists() and record["outputs"].get(path.name) for path in self.drawn(page))
-        return Action.NOTHING if page is None or (whole and record["page"] == page.describe()) else Action.DRAW
+        whole = whole and all((self.folder / name).exists() for name in record.get("needed_by_page", ()))
+        return Action.NOTHING if whole and record["page"] == page.describe(cache) else Action.DRAW
 
     def check_ours(self, page: Page | None) -> None:
         """Check that what is to be drawn replaces nothing that something else has made or changed.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+from gpuvis.folders import IMAGES
 from gpuvis.settings import require
 
 THEMES = ("auto", "light", "dark")
@@ -76,6 +78,11 @@ class Page:
         most = MOST_ROWS_SEARCHED if self.neighbors is None else MOST_ROWS_SHOWN if self.neighbors else 0
         return 2 <= rows <= most
 
-    def describe(self) -> dict[str, Any]:
-        """Return all of it, ready for JSON."""
-        return {**asdict(self), "hover": list(self.hover), "static": list(self.static)}
+    def describe(self, cache: Path) -> dict[str, Any]:
+        """Return all of it, and what it comes to for a cache folder, ready for JSON."""
+        root = self.image_root
+        if root is None:
+            root = IMAGES if os.path.isdir(cache / IMAGES) else None  # noqa: PTH112  Path.is_dir raises
+        elif not root.startswith(URLS):
+            root = os.path.abspath(root)
+        return {**asdict(self), "hover": list(self.hover), "static": list(self.static), "image_root": root}

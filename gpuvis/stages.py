@@ -173,7 +173,7 @@ def _save(
 ) -> Finish:
     """Save the coordinates first: they are safe whatever becomes of the page."""
     files, (start, steps) = job.outputs(done.method), clock
-    drawn_before = {*(files.read_record() or {}).get("outputs", {}), files.page.name}
+    drawn_before = (files.read_record() or {}).get("outputs", {})
     with steps("save"), held_back():  # coordinates without their record would be refused by the next run
         run["outputs"] = {files.coords.name: files.save_coords(done.coords)}
         if job.page:

@@ -1,5 +1,7 @@
 /* What mouse and keys do. */
 
+const PATIENCE_OF_HANDS = 400; // milliseconds in which the second half of a double click comes
+
 function listenToMap(page) {
   const place = document.getElementById("map");
   const plot = page.map.element;
@@ -28,6 +30,16 @@ function listenToMap(page) {
     true,
   );
   new ResizeObserver(() => page.resize()).observe(place);
+  for (const kind of ["pointerdown", "mousedown", "click"]) page.tray.addEventListener(kind, guard(page), true);
+}
+
+/* Keep the second half of a double click on the map from what has come to lie there since. */
+function guard(page) {
+  return (event) => {
+    if (event.timeStamp - page.trayShown > PATIENCE_OF_HANDS) return;
+    event.preventDefault();
+    event.stopPropagation();
+  };
 }
 
 function listenToTools(page) {
@@ -85,6 +97,10 @@ function listenToKeys(page) {
       const box = document.querySelector("#tools details[open]");
       if (box) box.open = false;
       else if (!typing || typing === page.find.input) page.back();
+      else if (typing.type === "search") {
+        typing.value = "";
+        typing.dispatchEvent(new Event("input"));
+      }
       typing?.blur();
       return;
     }

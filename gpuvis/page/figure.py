@@ -121,7 +121,8 @@ def _columns(pack: Pack, made: list[Column], some: slice | np.ndarray) -> list[d
             continue
         told |= {"values": column.values, "colors": column.colors, "families": column.families}
         for other, leader in enumerate(made[:number]):
-            which = columns.follows(column, leader) if leader.values and "codes" in found[other] else None
+            leads = len(leader.values) >= len(column.values) and "codes" in found[other]
+            which = columns.follows(column, leader) if leads else None
             if which is not None:
                 told |= {"leader": other, "which": which.tolist()}
                 break
@@ -132,11 +133,11 @@ def _columns(pack: Pack, made: list[Column], some: slice | np.ndarray) -> list[d
 
 
 def _policy(plotly_js: str | None) -> str:
-    """Return what the page may load: images, and plotly.js if it is elsewhere; it can send nothing anywhere."""
+    """Return what the page may load: plotly.js if it is elsewhere, and images, which a reader may keep anywhere."""
     scripts = "" if plotly_js is None else f" {CDN_HOST}" if plotly_js.startswith("https:") else " 'self' file:"
     return (
         f"default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'{scripts}; style-src 'unsafe-inline'; "
-        "img-src data: blob: file: http: https:; worker-src blob:"
+        "img-src data: blob: file: http: https:; form-action 'none'; base-uri 'none'"
     )
 
 

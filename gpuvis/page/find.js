@@ -19,10 +19,10 @@ class Find {
     this.select = document.getElementById("find-select");
     this.select.addEventListener("click", (event) => page.selection.choose(this.hits, event));
     this.input.addEventListener("keydown", (event) => {
-      if (event.key === "Enter" && event.shiftKey) {
-        event.preventDefault();
-        this.step(-1);
-      }
+      if (event.key !== "Enter" || !(event.shiftKey || event.ctrlKey || event.metaKey)) return;
+      event.preventDefault();
+      if (event.shiftKey) this.step(-1);
+      else if (this.at >= 0) page.pin(this.hits[this.at]);
     });
     this.input.addEventListener("input", () => {
       clearTimeout(this.timer);
@@ -35,7 +35,10 @@ class Find {
     this.timer = undefined;
     const query = this.input.value.trim().toLowerCase();
     this.asked = this.input.value;
-    this.hits = query ? this.found(query) : [];
+    const found = query ? this.found(query) : [];
+    this.hits = found.filter((i) => this.page.map.visible[i]);
+    this.hidden = found.length - this.hits.length;
+    if (this.at >= 0) this.page.point(-1);
     this.at = -1;
     this.tell();
     this.page.showHits(this.hits);
@@ -53,7 +56,7 @@ class Find {
     const point = row ? this.data.pointOf(Number(row[1])) : -1;
     if (point >= 0) matches[point] = 1;
     const hits = [];
-    for (let i = 0; i < matches.length; i++) if (matches[i] && this.page.map.visible[i]) hits.push(i);
+    for (let i = 0; i < matches.length; i++) if (matches[i]) hits.push(i);
     return hits;
   }
 
@@ -79,8 +82,7 @@ class Find {
     if (!this.hits.length) return;
     this.at = (this.at + by + this.hits.length + (this.at < 0 && by < 0 ? 1 : 0)) % this.hits.length;
     this.tell();
-    const { x, y } = this.page.map.window;
-    this.before ??= { x: [...x], y: [...y] };
+    this.before ??= this.page.map.view;
     this.page.visit(this.hits[this.at]);
   }
 
@@ -89,15 +91,18 @@ class Find {
     this.input.value = "";
     this.search();
     this.page.point(-1);
-    if (this.before) this.page.map.show(this.before.x, this.before.y);
+    if (this.before) this.page.map.show(...this.before);
     this.before = undefined;
   }
 
   tell() {
-    this.select.hidden = !this.hits.length;
+    this.select.style.visibility = this.hits.length ? "visible" : "hidden"; // what is beside it stays in its place
     const total = this.hits.length.toLocaleString("en");
     if (!this.input.value.trim()) this.count.textContent = "";
     else if (this.at >= 0) this.count.textContent = `${(this.at + 1).toLocaleString("en")} of ${total}`;
-    else this.count.textContent = this.hits.length === 1 ? "1 hit" : `${total} hits`;
+    else {
+      const hidden = this.hidden ? `, ${this.hidden.toLocaleString("en")} hidden` : "";
+      this.count.textContent = `${this.hits.length === 1 ? "1 hit" : `${total} hits`}${hidden}`;
+    }
   }
 }

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from gpuvis.folders import IMAGES
 from gpuvis.page.thumbnails import Sheets
 from gpuvis.pages import URLS
-
-USUAL = "images"  # a folder beside metadata.csv that is looked at by itself
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +44,7 @@ def folder_of(root: str | None, cache: Path, names: list[str]) -> str | None:
     if root is not None:
         return root
     first = next(filter(None, names), "")
-    usual = cache / USUAL
+    usual = cache / IMAGES
     found = os.path.isfile(path_of(usual, first))  # noqa: PTH113  Path.is_file raises for names that cannot be
     return str(usual) if first and found else None
 

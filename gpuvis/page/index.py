@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote_to_bytes
 from gpuvis.page import palette, template
 from gpuvis.pages import GENERATOR
 
+MARK = '<meta name="description" content="Maps of several folders, by gpuvis">'
 HEAD_BYTES = 1 << 18  # of a page, in which its icon is
 LINK = re.compile(rb'<li><a href="([^"]+)">')
 ICON = re.compile(rb'<link rel="icon" href="(data:image/png;base64,[A-Za-z0-9+/=]+)">')
@@ -37,7 +38,7 @@ def picture_of(page: Path) -> str:
 def is_ours(path: Path) -> bool:
     """Tell whether a front page may be replaced: there is none yet, or it is one of ours."""
     try:
-        return GENERATOR in path.read_text(encoding="utf-8", errors="replace")[:1000]
+        return MARK in path.read_text(encoding="utf-8", errors="replace")[:1000]
     except FileNotFoundError:
         return True
 
@@ -53,7 +54,7 @@ def draw(entries: Sequence[Entry], title: str) -> str:
     place = {path: k for k, path in enumerate(palette.in_order(entry.page.as_posix() for entry in entries))}
     items = map(_item, sorted(entries, key=lambda entry: place[entry.page.as_posix()]))
     return template.filled(
-        "index.html", {"generator": GENERATOR, "title": html.escape(title), "maps": "\n".join(items)}
+        "index.html", {"generator": GENERATOR + MARK, "title": html.escape(title), "maps": "\n".join(items)}
     )
 
 

@@ -5,7 +5,7 @@ const MOST_LISTED = 1000;
 const LONGEST = 40; // letters of a name on the map
 const PATIENCE = 220; // milliseconds in which a second click may follow
 
-const FAMILIES = "One hue for each ground_truth_L2_num_label";
+const PARENT = "ground_truth_L2_num_label";
 const GOLDEN = (Math.sqrt(5) - 1) / 2;
 const ALPHABET = new Intl.Collator("en", { numeric: true });
 
@@ -27,7 +27,7 @@ class Legend {
     this.hidden = new Uint8Array(0);
     this.bySize = true;
     this.build();
-    this.choose(this.data.column(this.data.colorBy), false);
+    this.colorBy(this.data.column(this.data.colorBy), false);
   }
 
   build() {
@@ -45,7 +45,7 @@ class Legend {
     this.select = element("select", { id: "color-by" }, ...options);
     this.select.addEventListener("change", () => {
       const [number, families] = this.select.value.split(" ");
-      this.choose(number === "" ? undefined : this.data.columns[Number(number)], Boolean(families));
+      this.colorBy(number === "" ? undefined : this.data.columns[Number(number)], Boolean(families));
       this.page.recolor();
     });
     this.filter = element("input", {
@@ -74,17 +74,23 @@ class Legend {
       const k = classOf(event);
       if (k < 0) return;
       if (event.target.className === "only") this.isolate(k);
-      else if (event.target.className === "choose") this.page.selection.choose(this.membersOf(k), event);
+      else if (event.target.className === "choose") this.choose(k, event);
       else if (event.detail === 2) this.isolate(k, this.before);
       else if (event.detail < 2) this.toggle(k);
     });
-    this.items.addEventListener("pointerover", (event) => this.ring(classOf(event)));
-    this.items.addEventListener("pointerleave", () => this.ring(-1));
+    this.items.addEventListener("pointerover", (event) => this.light(classOf(event)));
+    this.items.addEventListener("pointerleave", () => this.light(-1));
   }
 
-  ring(k) {
+  /* Have a class stand out while it is pointed at; -1: none. */
+  light(k) {
     this.pointed = k;
-    this.page.ring(k >= 0 ? this.membersOf(k) : []);
+    this.page.light(k >= 0 ? this.membersOf(k) : null);
+  }
+
+  choose(k, event) {
+    if (this.hidden[k]) this.page.say(`${this.column.values[k] || BLANK} is hidden: show it to select it`);
+    else this.page.selection.choose(this.membersOf(k), event);
   }
 
   /* The points of a class that are shown. */
@@ -92,11 +98,12 @@ class Legend {
     return this.column.values && !this.hidden[k] ? this.column.membersOf(k) : [];
   }
 
-  choose(column, families) {
+  colorBy(column, families) {
     this.column = column;
     this.palette = families ? column.families : column?.colors;
     this.families = families;
-    this.hidden = new Uint8Array(column?.values?.length ?? 0);
+    this.hidden = new Uint8Array(0);
+    if (column?.values) this.hidden = column.hidden ??= new Uint8Array(column.values.length);
     this.pointed = -1;
     this.select.value = column ? `${column.number}${families ? " families" : ""}` : "";
     this.filter.value = "";
@@ -144,12 +151,24 @@ class Legend {
     const byName = (a, b) => ALPHABET.compare(column.values[a], column.values[b]) || a - b;
     const bySize = (a, b) => column.countOf(b) - column.countOf(a) || a - b;
     classes = classes.sort(this.bySize ? bySize : byName);
-    const items = classes.slice(0, MOST_LISTED).map((k) => this.item(k));
-    const more = classes.length - items.length;
-    if (more) items.push(element("li", { className: "hint", textContent: `${more} more: find them by name` }));
-    if (this.families) items.unshift(element("li", { className: "hint", textContent: FAMILIES }));
+    const items = this.families ? this.byParent(classes) : classes.slice(0, MOST_LISTED).map((k) => this.item(k));
+    const more = classes.length - MOST_LISTED;
+    if (more > 0) items.push(element("li", { className: "hint", textContent: `${more} more: find them by name` }));
     if (!classes.length) items.push(element("li", { className: "hint", textContent: "no such class" }));
     this.items.replaceChildren(...items);
+  }
+
+  /* The classes of each parent below its name. */
+  byParent(classes) {
+    const parent = this.data.column(PARENT);
+    const families = new Map();
+    for (const k of classes.slice(0, MOST_LISTED)) {
+      const name = parent.text(this.column.membersOf(k)[0]);
+      families.set(name, [...(families.get(name) ?? []), this.item(k)]);
+    }
+    return [...families]
+      .sort(([one], [other]) => ALPHABET.compare(one, other))
+      .flatMap(([name, items]) => [element("li", { className: "hint", textContent: `${PARENT} ${name}` }), ...items]);
   }
 
   item(k) {
@@ -216,7 +235,7 @@ class Legend {
     for (const item of this.items.querySelectorAll("li[data-class]")) {
       item.firstChild.ariaPressed = String(!this.hidden[Number(item.dataset.class)]);
     }
-    this.ring(this.pointed);
+    this.light(this.pointed);
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.page.repaint(), patience);
   }

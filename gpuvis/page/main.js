@@ -42,9 +42,9 @@ class Page {
 
   /* Go to the point that the address names. */
   follow() {
-    const row = /^#row=(\d+)$/.exec(location.hash);
+    const row = /^#row=(.*)$/.exec(location.hash);
     if (!row) return;
-    const i = this.data.pointOf(Number(row[1]));
+    const i = /^\d+$/.test(row[1]) ? this.data.pointOf(Number(row[1])) : -1;
     if (i < 0) {
       this.say(`row ${row[1]} is not on this page`);
       return;
@@ -61,6 +61,7 @@ class Page {
     });
     await this.map.paint(this.legend.order(), this.colors, this.marker);
     this.find.search(); // among the points that are shown now
+    if (this.selection.points.size) this.showSelection();
     const { total, count } = this.data;
     const told = `${this.map.drawn.toLocaleString("en")} of ${total.toLocaleString("en")} points shown`;
     const why = this.map.webgl || count <= FEW_POINTS ? "" : "; this browser has no WebGL, which would draw them all";
@@ -95,7 +96,7 @@ class Page {
 
   pin(i) {
     this.pins = [i, ...this.pins.filter((other) => other !== i)].slice(0, MOST_PINS);
-    return this.showTray(i);
+    return this.showTray([i, ...this.data.nearestTo(i)]);
   }
 
   unpin(i) {
@@ -103,11 +104,11 @@ class Page {
     this.showTray();
   }
 
-  /* Pinned points, and what is selected. The lines go from the point that was pinned last; `kept` stays to be seen. */
-  async showTray(kept) {
+  /* Pinned points, and what is selected. The lines go from the point that was pinned last; `kept` stay to be seen. */
+  async showTray(kept = []) {
     const [last] = this.pins;
-    const near = last === undefined ? [] : this.data.nearestTo(last);
-    Object.assign(this.overlay, { pins: this.pins, lines: near.length ? { from: last, to: near } : null });
+    this.overlay.pins = this.pins;
+    this.spread(last);
     const parts = [];
     if (this.selection.points.size) parts.push(this.selection.view());
     if (this.pins.length) {
@@ -116,16 +117,23 @@ class Page {
     const was = this.tray.hidden;
     this.tray.replaceChildren(...parts);
     this.tray.hidden = !parts.length;
+    if (was && !this.tray.hidden) this.trayShown = performance.now();
     this.overlay.draw();
-    if (was === this.tray.hidden) return;
-    await this.map.resize(false);
-    if (kept !== undefined) await this.map.reveal(kept);
+    if (was !== this.tray.hidden) await this.map.makeRoom(!was);
+    if (kept.length) await this.map.reveal(kept);
+    this.overlay.draw();
+  }
+
+  /* Draw lines from a point to its neighbours. */
+  spread(i) {
+    const near = i === undefined ? [] : this.data.nearestTo(i);
+    this.overlay.lines = near.length ? { from: i, to: near } : null;
     this.overlay.draw();
   }
 
   showSelection() {
     this.stress();
-    this.showTray(this.selection.points.values().next().value);
+    this.showTray();
   }
 
   showHits(hits) {
@@ -141,10 +149,9 @@ class Page {
     this.overlay.emphasis = points.size ? [...points].filter((i) => this.map.visible[i]) : found.length ? found : null;
   }
 
-  /* Ring the points of a class that is pointed at. */
-  ring(points) {
-    if (!points.length && !this.overlay.ringed.length) return;
-    this.overlay.ringed = points.slice(0, MOST_RINGS);
+  /* Have the points of a class stand out that is pointed at. */
+  light(points) {
+    this.overlay.pointed = points?.length ? points : null;
     this.overlay.draw();
   }
 
@@ -152,7 +159,7 @@ class Page {
   resize() {
     const { clientWidth, clientHeight, _fullLayout: drawn } = this.map.element;
     if (Math.abs(drawn.width - clientWidth) < 1 && Math.abs(drawn.height - clientHeight) < 1) return;
-    this.map.resize(this.map.isWhole).then(() => {
+    this.map.resize().then(() => {
       if (!this.isMarkerChosen) this.setMarker(this.map.usual());
       this.overlay.draw();
     });
@@ -198,7 +205,7 @@ class Page {
     const over = element("canvas", { width: 2 * width, height: 2 * height });
     this.overlay.render(over.getContext("2d"), 2);
     context.fillRect(0, 0, sheet.width, sheet.height);
-    context.globalAlpha = this.overlay.emphasis ? 0.15 : 1;
+    context.globalAlpha = this.overlay.stressed ? 0.15 : 1;
     context.drawImage(points, 0, 0);
     context.globalAlpha = 1;
     context.drawImage(over, 0, 0);
@@ -226,18 +233,15 @@ class Page {
       button.ariaPressed = String(button.dataset.mode === mode);
   }
 
-  /* Take one thing back: what is being drawn or was sought, the tool, the selection, the pins. */
+  /* Take one thing back: what is being drawn or was sought, the tool, the selection, the last pin. */
   back() {
     const { selection, find } = this;
     if (selection.corners) selection.drop();
     else if (find.input.value) find.clear();
     else if (selection.mode !== "pan") this.setMode("pan");
     else if (selection.points.size) selection.set([]);
-    else {
-      this.pins = [];
-      this.showTray();
-      this.point(-1);
-    }
+    else if (this.pins.length) this.unpin(this.pins[0]);
+    else this.point(-1);
   }
 }
 

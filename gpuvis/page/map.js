@@ -167,22 +167,49 @@ class PointMap {
     return holds(this.window.x, this.extent.x) && holds(this.window.y, this.extent.y);
   }
 
-  /* Take the room that is there now: show all, or keep everything at its place below the upper left corner. */
-  resize(whole) {
-    const { x, y, width } = this.window;
-    const [scale, { clientWidth, clientHeight }] = [(x[1] - x[0]) / width, this.element];
-    const kept = { x: [x[0], x[0] + scale * clientWidth], y: [y[1] - scale * clientHeight, y[1]] };
-    const shown = whole ? this.extent : kept;
-    return this.show([...shown.x], [...shown.y], { autosize: true });
+  /* Fill a window of another size with what was seen; Plotly shows more along one side. */
+  resize() {
+    const { x, y } = this.isWhole ? this.extent : this.window;
+    return this.show([...x], [...y], { autosize: true });
   }
 
-  /* Move no more than it takes to see a point. */
-  reveal(i) {
+  /* What is seen, to be shown again. */
+  get view() {
+    const { x, y } = this.window;
+    return [[...x], [...y]];
+  }
+
+  /* Whether what is seen is what room was left in, and was not changed since. */
+  get isLeft() {
+    return String(this.view) === String(this.left);
+  }
+
+  /* Leave room below, all points in their places; or take it back, and show again what was seen before. */
+  async makeRoom(leaving) {
+    const { x, y, width } = this.window;
+    const bottom = y[1] - ((x[1] - x[0]) / width) * this.element.clientHeight;
+    const back = !leaving && this.isLeft;
+    const view = back ? this.before : [[...x], [bottom, y[1]]];
+    this.before = this.view;
+    await this.show(...view, { autosize: true });
+    this.left = this.view;
+  }
+
+  /* Move, or zoom out, no more than it takes to see some points. */
+  async reveal(points) {
     const { x, y, width } = this.window;
     const edge = (EDGE * (x[1] - x[0])) / width;
-    const short = (value, [low, high]) => Math.min(0, value - low - edge) + Math.max(0, value - high + edge);
-    const [dx, dy] = [short(this.data.x[i], x), short(this.data.y[i], y)];
-    return dx || dy ? this.show([x[0] + dx, x[1] + dx], [y[0] + dy, y[1] + dy]) : Promise.resolve();
+    const wider = ([low, high], values) => {
+      const [first, last] = endsOf(points.map((i) => values[i]));
+      const [short, over] = [Math.min(0, first - edge - low), Math.max(0, last + edge - high)];
+      const fits = last - first + 2 * edge <= high - low;
+      return fits ? [low + short + over, high + short + over] : [low + short, high + over];
+    };
+    const view = [wider(x, this.data.x), wider(y, this.data.y)];
+    if (String(view) === String(this.view)) return;
+    const wasLeft = this.isLeft;
+    await this.show(...view);
+    if (wasLeft) this.left = this.view;
   }
 
   fit() {

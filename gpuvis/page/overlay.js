@@ -1,6 +1,8 @@
 /* What is drawn over the points: rings, lines to neighbours, class names, outlines, and points that stand out. */
 
 const MOST_RINGS = 1000;
+// Where graphics are emulated, Chromium may leave on the screen what was cleared, unless the processor draws.
+const BY_PROCESSOR = { willReadFrequently: true };
 const MOST_NAMES = 400;
 const LIFT = 14; // pixels of a name above the middle of its class
 
@@ -12,7 +14,7 @@ class Overlay {
     this.hits = [];
     this.lines = null; // { from, to: [points] }
     this.emphasis = null; // points that stand out; the others fade
-    this.ringed = []; // of a class that is pointed at in the legend
+    this.pointed = null; // those of a class that is pointed at, which stand out instead
     this.names = []; // { text, x, y }, the largest class first
     this.outlines = []; // of the selection, in the map's coordinates
     this.drawing = null; // the outline that is being drawn, in pixels
@@ -33,7 +35,7 @@ class Overlay {
     const { clientWidth, clientHeight } = this.map.element;
     const [width, height] = [Math.round(clientWidth * ratio), Math.round(clientHeight * ratio)];
     if (this.canvas.width !== width || this.canvas.height !== height) Object.assign(this.canvas, { width, height });
-    return this.canvas.getContext("2d");
+    return this.canvas.getContext("2d", BY_PROCESSOR);
   }
 
   render(context, ratio) {
@@ -45,16 +47,21 @@ class Overlay {
     this.ink = style.getPropertyValue("--ink");
     this.paper = style.getPropertyValue("--paper");
     this.accent = style.getPropertyValue("--accent");
-    this.map.element.classList.toggle("faded", Boolean(this.emphasis));
-    if (this.emphasis) this.dots(this.emphasis);
+    this.map.element.classList.toggle("faded", Boolean(this.stressed));
+    if (this.stressed) this.dots(this.stressed);
     if (this.lines) this.spokes(this.lines);
-    for (const i of this.ringed) this.ring(i, this.size / 2 + 3, this.ink, 1.5);
+    this.dots(this.pins);
     for (const i of this.hits.slice(0, MOST_RINGS)) this.ring(i, this.size / 2 + 3, this.accent, 2);
     for (const i of this.pins) this.ring(i, this.size / 2 + 4, this.ink, 2.5);
     if (this.hovered >= 0) this.ring(this.hovered, this.size / 2 + 5, this.ink, 2);
     for (const outline of this.outlines) this.outline(outline.map(([x, y]) => this.map.pixelOf(x, y, this.seen)));
     if (this.drawing) this.outline(this.drawing);
     this.labels();
+  }
+
+  /* The points that stand out; null: none. */
+  get stressed() {
+    return this.pointed ?? this.emphasis;
   }
 
   at(i) {

@@ -93,8 +93,9 @@ class Images {
     return made;
   }
 
-  missing(i) {
+  missing(i, small) {
     const name = this.data.fileOf(i);
+    if (small) return element("div", { className: "missing", textContent: name });
     const address = this.addressOf(i);
     const told = name ? `no image: ${address ? readable(address, decodeURI) : name}` : "no file name";
     return element("div", { className: "missing", textContent: told });
@@ -105,9 +106,9 @@ class Images {
     const address = this.addressOf(i);
     const thumbnail = small || !address ? this.thumbnail(i) : null;
     if (thumbnail) return thumbnail;
-    if (!address) return this.missing(i);
+    if (!address) return this.missing(i, small);
     const image = element("img", { alt: this.data.fileOf(i), decoding: "async", draggable: false });
-    image.addEventListener("error", () => image.replaceWith(this.thumbnail(i) ?? this.missing(i)));
+    image.addEventListener("error", () => image.replaceWith(this.thumbnail(i) ?? this.missing(i, small)));
     image.src = address;
     if (small) return image;
     return element("a", { href: address, target: "_blank", rel: "noopener", title: "Open the image" }, image);
@@ -132,7 +133,9 @@ class Panel {
       card.append(pin);
       this.place.replaceChildren(card, this.rootForm());
     } else if (!this.place.firstChild) {
-      const told = "Point at the map to see an image; click to pin it, with its neighbours.";
+      const what = this.images.root || this.data.places ? "an image" : "what is known of a point";
+      const near = this.data.neighbors ? ", with its nearest neighbours" : "";
+      const told = `Point at the map to see ${what}; click to pin it${near}.`;
       this.place.replaceChildren(element("p", { className: "hint", textContent: told }), this.rootForm());
     }
   }
@@ -173,6 +176,8 @@ class Panel {
     card.append(element("div", { className: "buttons" }, go, copy), close);
     const near = this.data.nearestTo(i);
     if (near.length) card.append(this.neighbors(i, near));
+    card.addEventListener("pointerenter", () => this.page.spread(i));
+    card.addEventListener("pointerleave", () => this.page.spread(this.page.pins[0]));
     return card;
   }
 

@@ -81,6 +81,11 @@ class Selection {
       if (altKey) chosen.delete(i);
       else chosen.add(i);
     }
+    if (!chosen.size && !altKey) {
+      this.page.say("no points there: the selection stays");
+      overlay.draw();
+      return;
+    }
     overlay.outlines = [...(keep ? overlay.outlines : []), ...(outline ? [outline] : [])];
     this.set(chosen);
   }
@@ -99,7 +104,7 @@ class Selection {
   set(points) {
     this.points = new Set(points);
     if (!this.points.size) this.page.overlay.outlines = [];
-    this.page.ring([]);
+    this.page.light(null);
     this.page.showSelection();
   }
 
@@ -110,9 +115,11 @@ class Selection {
   /* What the tray shows of it. */
   view() {
     const count = this.points.size === 1 ? "1 point" : `${this.points.size.toLocaleString("en")} points`;
+    const hidden = this.rising.reduce((sum, i) => sum + !this.page.map.visible[i], 0);
+    const seen = hidden ? `, ${hidden.toLocaleString("en")} of them hidden` : "";
     const bar = element("div", { className: "buttons" });
     bar.append(
-      element("strong", { textContent: `${count} selected` }),
+      element("strong", { textContent: `${count} selected${seen}` }),
       button("Save CSV", "Save their rows, fields and coordinates", () => this.save()),
       button("Copy file names", "Copy the file names, a line each", () => this.copyNames()),
       button("Clear", "Select nothing", () => this.set([])),
@@ -157,7 +164,7 @@ class Selection {
     return classes.length ? classes.toReversed().flatMap(([, points]) => points) : this.rising;
   }
 
-  /* How many of each class are selected: pointed at they have rings, pressed they are listed alone. */
+  /* How many of each class are selected: pointed at they stand out, pressed they are listed alone. */
   shares(classes, strip) {
     const { column, palette } = this.page.legend;
     const list = element("div", { className: "shares" });
@@ -170,8 +177,8 @@ class Selection {
       });
       share.ariaPressed = "false";
       share.append(swatch(palette[k]), `${name} ${points.length.toLocaleString("en")}`);
-      share.addEventListener("pointerenter", () => this.page.ring(points));
-      share.addEventListener("pointerleave", () => this.page.ring([]));
+      share.addEventListener("pointerenter", () => this.page.light(points));
+      share.addEventListener("pointerleave", () => this.page.light(null));
       list.append(share);
     }
     if (classes.length > MOST_SHARES) list.append(`${classes.length - MOST_SHARES} more classes`);
@@ -197,7 +204,7 @@ class Selection {
     const what = named.length ? named : [...this.rising].map((i) => String(this.data.rowOf(i)));
     this.page.copy(
       what.join("\n"),
-      named.length ? `${named.length} file names` : `${what.length} row numbers (there are no file names)`,
+      `${what.length.toLocaleString("en")} ${named.length ? "file names" : "row numbers (there are no file names)"}`,
     );
   }
 }

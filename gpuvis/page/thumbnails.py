@@ -72,6 +72,8 @@ def sheets(paths: Sequence[str | None]) -> Sheets:
             made = list(pool.map(lambda one: _small(one[1], size), some))
             bad += [f"{path} ({what})" for (_, path), what in zip(some, made, strict=True) if isinstance(what, str)]
             good = [(row, what) for (row, _), what in zip(some, made, strict=True) if not isinstance(what, str)]
+            if not good:
+                continue
             sheet = _sheet([image for _, image in good], size)
             if total + len(sheet) > MOST_BYTES:
                 break

@@ -14,8 +14,11 @@ from doubles import FirstColumns
 from examples import content, table_of
 from test_page import read, shades
 
-from gpuvis import cache, drawing
+from gpuvis import batch, cache, drawing
 from gpuvis.cli import main
+from gpuvis.errors import OutputError
+from gpuvis.outputs import Outputs
+from gpuvis.settings import Settings, Umap
 
 
 def run(*args: str | Path) -> Result:
@@ -199,14 +202,15 @@ def test_what_a_page_lacks_is_put_there_as_soon_as_it_can_be(make_cache, backend
     folder = make_cache(rows=5)
     run("reduce", folder, "--no-html")
     (folder / "embeddings.pt").rename(tmp_path / "away")
-    assert run("plot", folder, "--thumbnails").exit_code == 0
-    (tmp_path / "away").rename(folder / "embeddings.pt")
     (folder / "images").mkdir()
+    assert run("plot", folder, "--thumbnails", "--image-root", folder / "images").exit_code == 0
+    assert "thumbnails-0" not in page_of(folder)
+    (tmp_path / "away").rename(folder / "embeddings.pt")
     for name in table_of(5)["file_name"]:
         (folder / "images" / name).write_bytes(Path(shades(tmp_path, 1)[0]).read_bytes())
-    assert "1 drawn again" in run("reduce", folder, "--thumbnails").stderr
-    assert {"neighbors", "thumbnails"} <= read(page_of(folder)).header.keys()
-    assert "1 up to date" in run("reduce", folder, "--thumbnails").stderr
+    for told in ("1 drawn again", "1 up to date"):
+        assert told in run("reduce", folder, "--thumbnails", "--image-root", folder / "images").stderr
+        assert {"neighbors", "thumbnails"} <= read(page_of(folder)).header.keys()
 
 
 def test_images_are_found_beside_the_table_or_where_they_are_said_to_be(make_cache, backend, tmp_path) -> None:
@@ -368,3 +372,83 @@ def test_pictures_without_a_record_go_with_their_map(make_cache, backend) -> Non
     run("plot", folder, "--static", "svg", "--static", "pdf")
     run("reduce", folder, "--overwrite")
     assert not {"vis_umap.svg", "vis_umap.pdf"} & content(folder).keys()
+
+
+def test_drawing_again_that_fails_midway_is_taken_up_again(make_cache, backend, monkeypatch) -> None:
+    folder = make_cache()
+    run("reduce", folder)
+    save = Outputs.save_drawn
+
+    def fail(self: Outputs, path: Path, content: bytes) -> str:
+        if path.suffix == ".png":
+            raise OutputError(f"{path} could not be written: the disk is full")
+        return save(self, path, content)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Outputs, "save_drawn", fail)
+        assert run("plot", folder, "--theme", "dark", "--static", "png").exit_code == 1
+    assert read(page_of(folder)).header["theme"] == "dark"
+    for command in ("reduce", "plot"):
+        assert "1 drawn again" in run(command, folder, "--theme", "light").stderr
+
+
+def test_a_page_of_someone_else_outlives_overwrite(make_cache, backend) -> None:
+    folder = make_cache()
+    (folder / "vis_umap.html").write_text("<h1>notes</h1>")
+    assert run("reduce", folder, "--no-html", "--overwrite").exit_code == 0
+    assert page_of(folder) == "<h1>notes</h1>"
+
+
+def test_a_page_is_drawn_again_if_what_it_loads_is_gone(make_cache, backend, tmp_path) -> None:
+    folder = make_cache("study/a")
+    run("reduce", tmp_path / "study", "--plotlyjs", "shared")
+    assert "1 up to date" in run("reduce", tmp_path / "study", "--plotlyjs", "shared").stderr
+    (shared,) = (tmp_path / "study").glob("plotly-*.min.js")
+    shared.unlink()
+    assert "1 drawn again" in run("reduce", tmp_path / "study", "--plotlyjs", "shared").stderr
+    assert shared.exists()
+    assert folder.exists()
+
+
+def test_a_page_is_drawn_again_if_its_images_are_elsewhere_or_there_by_now(
+    make_cache, backend, tmp_path, monkeypatch
+) -> None:
+    folder = make_cache(rows=5)
+    run("reduce", folder)
+    for root in (folder / "images", tmp_path / "one/images", tmp_path / "two/images"):
+        root.mkdir(parents=True)
+        for name in table_of(5)["file_name"]:
+            (root / name).write_bytes(Path(shades(tmp_path, 1)[0]).read_bytes())
+    assert "1 drawn again" in run("reduce", folder).stderr
+    assert read(page_of(folder)).header["imageRoot"] == "images/"
+    for place in ("one", "two"):
+        monkeypatch.chdir(tmp_path / place)
+        assert "1 drawn again" in run("reduce", folder, "--image-root", "images").stderr
+        assert "1 up to date" in run("reduce", folder, "--image-root", "images").stderr
+        assert read(page_of(folder)).header["imageRoot"] == f"../{place}/images/"
+
+
+def test_pictures_that_are_not_drawn_again_are_no_longer_vouched_for(make_cache, backend) -> None:
+    folder = make_cache()
+    run("reduce", folder, "--static", "png")
+    result = run("plot", folder, "--theme", "dark")
+    assert "vis_umap.png was drawn earlier and stays as it is" in result.stderr
+    assert "vis_umap.png" not in json.loads((folder / "vis_umap_run.json").read_text())["outputs"]
+    assert "1 drawn again" in run("reduce", folder, "--theme", "dark", "--static", "png").stderr
+
+
+def test_the_front_page_is_no_page_of_a_map_and_links_to_none_of_others(make_cache, backend, tmp_path) -> None:
+    for name in ("study/a", "study/b"):
+        make_cache(name)
+    run("reduce", tmp_path / "study")
+    (tmp_path / "study/a/vis_tsne.html").write_text("notes")
+    run("reduce", tmp_path / "study")
+    index = tmp_path / "study/index.html"
+    assert "a/vis_tsne.html" not in index.read_text()
+    index.write_text(page_of(tmp_path / "study/a"))
+    assert "no front page was written" in run("reduce", tmp_path / "study").stderr
+
+
+def test_folders_with_nothing_in_common_have_no_front_page() -> None:
+    request = batch.Request((Path("/one/a"), Path("/two/b")), Settings(umap=Umap()))
+    assert request.root is None

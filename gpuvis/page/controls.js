@@ -1,6 +1,6 @@
 /* What mouse and keys do. */
 
-const PATIENCE_OF_HANDS = 400; // milliseconds in which the second half of a double click comes
+const DOUBLE_CLICK = 500; // milliseconds in which the second half of a double click comes
 
 function listenToMap(page) {
   const place = document.getElementById("map");
@@ -30,13 +30,13 @@ function listenToMap(page) {
     true,
   );
   new ResizeObserver(() => page.resize()).observe(place);
-  for (const kind of ["pointerdown", "mousedown", "click"]) page.tray.addEventListener(kind, guard(page), true);
+  for (const kind of ["mousedown", "click"]) page.tray.addEventListener(kind, guard(page), true);
 }
 
 /* Keep the second half of a double click on the map from what has come to lie there since. */
 function guard(page) {
   return (event) => {
-    if (event.timeStamp - page.trayShown > PATIENCE_OF_HANDS) return;
+    if (event.detail < 2 || event.timeStamp - page.trayShown > DOUBLE_CLICK) return;
     event.preventDefault();
     event.stopPropagation();
   };

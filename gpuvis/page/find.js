@@ -2,12 +2,16 @@
 
 const PAUSE = 150; // milliseconds without typing after which a search starts
 
+/* Text as it is compared: in small letters, of which Greek has two for one. */
+const folded = (text) => text.toLowerCase().replaceAll("ς", "σ");
+
 class Find {
   constructor(page) {
     this.page = page;
     this.data = page.data;
     this.input = document.getElementById("find-text");
     this.count = document.getElementById("find-count");
+    this.all = []; // hits, whether they are shown or not
     this.hits = [];
     this.at = -1;
     const form = document.getElementById("find");
@@ -17,7 +21,10 @@ class Find {
     });
     document.getElementById("find-back").addEventListener("click", () => this.step(-1));
     this.select = document.getElementById("find-select");
-    this.select.addEventListener("click", (event) => page.selection.choose(this.hits, event));
+    this.select.addEventListener("click", (event) => {
+      this.hurry();
+      page.selection.choose(this.hits, event);
+    });
     this.input.addEventListener("keydown", (event) => {
       if (event.key !== "Enter" || !(event.shiftKey || event.ctrlKey || event.metaKey)) return;
       event.preventDefault();
@@ -32,14 +39,20 @@ class Find {
 
   search() {
     clearTimeout(this.timer);
-    this.timer = undefined;
-    const query = this.input.value.trim().toLowerCase();
+    const query = folded(this.input.value.trim());
     this.asked = this.input.value;
-    const found = query ? this.found(query) : [];
-    this.hits = found.filter((i) => this.page.map.visible[i]);
-    this.hidden = found.length - this.hits.length;
+    this.all = query ? this.found(query) : [];
+    if (!query) this.before = undefined;
     if (this.at >= 0) this.page.point(-1);
     this.at = -1;
+    this.sift();
+  }
+
+  /* Keep to the hits that are shown now, and to the one that was gone to. */
+  sift() {
+    const here = this.hits[this.at];
+    this.hits = this.all.filter((i) => this.page.map.visible[i]);
+    this.at = this.hits.indexOf(here);
     this.tell();
     this.page.showHits(this.hits);
   }
@@ -48,7 +61,7 @@ class Find {
     const matches = new Uint8Array(this.data.count);
     for (const column of this.data.columns) {
       if (column.values) {
-        const right = column.values.map((value) => value.toLowerCase().includes(query));
+        const right = column.values.map((value) => folded(value).includes(query));
         if (right.includes(true)) column.codes.forEach((code, i) => right[code] && (matches[i] = 1));
       } else this.inTexts(column, query, matches);
     }
@@ -62,10 +75,10 @@ class Find {
 
   /* Search all values of a column as one text; a match that goes over an end is none. */
   inTexts(column, query, matches) {
-    column.lower ??= column.whole.toLowerCase();
+    column.lower ??= folded(column.whole);
     if (column.lower.length !== column.whole.length) {
       // a few letters get longer as they get small
-      for (let i = 0; i < this.data.count; i++) if (column.text(i).toLowerCase().includes(query)) matches[i] = 1;
+      for (let i = 0; i < this.data.count; i++) if (folded(column.text(i)).includes(query)) matches[i] = 1;
       return;
     }
     let i = 0;
@@ -77,8 +90,13 @@ class Find {
     }
   }
 
+  /* Search at once, whatever was typed last. */
+  hurry() {
+    if (this.asked !== this.input.value) this.search();
+  }
+
   step(by) {
-    if (this.timer || this.asked !== this.input.value) this.search();
+    this.hurry();
     if (!this.hits.length) return;
     this.at = (this.at + by + this.hits.length + (this.at < 0 && by < 0 ? 1 : 0)) % this.hits.length;
     this.tell();
@@ -88,11 +106,10 @@ class Find {
 
   /* Seek nothing, and show again what was seen before. */
   clear() {
+    const { before } = this;
     this.input.value = "";
     this.search();
-    this.page.point(-1);
-    if (this.before) this.page.map.show(...this.before);
-    this.before = undefined;
+    if (before) this.page.map.show(...before);
   }
 
   tell() {
@@ -101,7 +118,8 @@ class Find {
     if (!this.input.value.trim()) this.count.textContent = "";
     else if (this.at >= 0) this.count.textContent = `${(this.at + 1).toLocaleString("en")} of ${total}`;
     else {
-      const hidden = this.hidden ? `, ${this.hidden.toLocaleString("en")} hidden` : "";
+      const more = this.all.length - this.hits.length;
+      const hidden = more ? `, ${more.toLocaleString("en")} hidden` : "";
       this.count.textContent = `${this.hits.length === 1 ? "1 hit" : `${total} hits`}${hidden}`;
     }
   }

@@ -95,7 +95,8 @@ class Legend {
 
   /* The points of a class that are shown. */
   membersOf(k) {
-    return this.column.values && !this.hidden[k] ? this.column.membersOf(k) : [];
+    if (!this.column.values || this.hidden[k]) return [];
+    return this.column.membersOf(k).filter((i) => this.page.map.visible[i]);
   }
 
   colorBy(column, families) {

@@ -49,7 +49,8 @@ class Page {
       this.say(`row ${row[1]} is not on this page`);
       return;
     }
-    this.pin(i).then(() => this.map.center(i));
+    const near = this.map.isWhole;
+    this.pin(i).then(() => this.map.center(i, near));
   }
 
   /* Draw the points that the legend shows. */
@@ -60,8 +61,9 @@ class Page {
       names: this.named ? this.legend.names() : [],
     });
     await this.map.paint(this.legend.order(), this.colors, this.marker);
-    this.find.search(); // among the points that are shown now
+    this.find.sift();
     if (this.selection.points.size) this.showSelection();
+    if (this.overlay.hovered >= 0 && !this.map.visible[this.overlay.hovered]) this.point(-1);
     const { total, count } = this.data;
     const told = `${this.map.drawn.toLocaleString("en")} of ${total.toLocaleString("en")} points shown`;
     const why = this.map.webgl || count <= FEW_POINTS ? "" : "; this browser has no WebGL, which would draw them all";
@@ -78,7 +80,8 @@ class Page {
   renew() {
     const shown = this.panel.place.querySelector(".card");
     if (shown) this.panel.hover(this.data.pointOf(Number(shown.dataset.row)));
-    this.showTray();
+    this.showPins();
+    this.showSelection();
   }
 
   /* Show a point in the panel, and ring it; -1: none. */
@@ -96,29 +99,36 @@ class Page {
 
   pin(i) {
     this.pins = [i, ...this.pins.filter((other) => other !== i)].slice(0, MOST_PINS);
-    return this.showTray([i, ...this.data.nearestTo(i)]);
+    return this.showPins([i, ...this.data.nearestTo(i)]);
   }
 
   unpin(i) {
     this.pins = this.pins.filter((other) => other !== i);
-    this.showTray();
+    this.showPins();
   }
 
-  /* Pinned points, and what is selected. The lines go from the point that was pinned last; `kept` stay to be seen. */
-  async showTray(kept = []) {
-    const [last] = this.pins;
+  showPins(kept = []) {
     this.overlay.pins = this.pins;
-    this.spread(last);
-    const parts = [];
-    if (this.selection.points.size) parts.push(this.selection.view());
-    if (this.pins.length) {
-      parts.push(element("section", { id: "pins" }, ...this.pins.map((i) => this.panel.pinned(i))));
-    }
+    this.spread(this.pins[0]);
+    const cards = this.pins.map((i) => this.panel.pinned(i));
+    return this.fill("pins", cards.length ? element("section", { id: "pins" }, ...cards) : null, kept);
+  }
+
+  showSelection() {
+    this.stress();
+    return this.fill("selection", this.selection.points.size ? this.selection.view() : null);
+  }
+
+  /* Put a part of the tray in its place, or nothing; some points stay to be seen. */
+  async fill(id, part, kept = []) {
+    const old = document.getElementById(id);
+    if (old?.matches(":hover")) this.point(-1); // nothing tells that the pointer has left what is removed
+    old?.remove();
+    if (part && id === "selection") this.tray.prepend(part);
+    else if (part) this.tray.append(part);
     const was = this.tray.hidden;
-    this.tray.replaceChildren(...parts);
-    this.tray.hidden = !parts.length;
+    this.tray.hidden = !this.tray.childElementCount;
     if (was && !this.tray.hidden) this.trayShown = performance.now();
-    this.overlay.draw();
     if (was !== this.tray.hidden) await this.map.makeRoom(!was);
     if (kept.length) await this.map.reveal(kept);
     this.overlay.draw();
@@ -131,11 +141,6 @@ class Page {
     this.overlay.draw();
   }
 
-  showSelection() {
-    this.stress();
-    this.showTray();
-  }
-
   showHits(hits) {
     this.overlay.hits = hits;
     this.stress();
@@ -146,7 +151,8 @@ class Page {
   stress() {
     const { points } = this.selection;
     const found = this.find.hits;
-    this.overlay.emphasis = points.size ? [...points].filter((i) => this.map.visible[i]) : found.length ? found : null;
+    const chosen = points.size ? this.selection.rising.filter((i) => this.map.visible[i]) : null;
+    this.overlay.emphasis = chosen ?? (found.length ? found : null);
   }
 
   /* Have the points of a class stand out that is pointed at. */
@@ -174,16 +180,17 @@ class Page {
   }
 
   async copy(text, what = text) {
+    let done = true;
     try {
       await navigator.clipboard.writeText(text);
     } catch {
       const area = element("textarea", { value: text });
       document.body.append(area);
       area.select();
-      document.execCommand("copy");
+      done = document.execCommand("copy");
       area.remove();
     }
-    this.say(`copied: ${what}`);
+    this.say(done ? `copied: ${what}` : "the browser does not let this page copy");
   }
 
   download(blob, name) {

@@ -146,6 +146,7 @@ class PointMap {
   /* The visible point nearest to a pixel; -1 where there is none. */
   pointAt(left, top) {
     const seen = this.window;
+    if (left < 0 || top < 0 || left > seen.width || top > seen.height) return -1;
     const [x, y] = this.placeOf(left, top, seen);
     const scale = (seen.x[1] - seen.x[0]) / seen.width;
     const reach = REACH * scale;
@@ -234,10 +235,10 @@ class PointMap {
     return this.show([x[0] + dx, x[1] + dx], [y[0] + dy, y[1] + dy]);
   }
 
-  /* Bring a point to the middle, and nearer if the whole map is seen. */
-  center(i) {
+  /* Bring a point to the middle, and nearer, which is needed if the whole map is seen. */
+  center(i, near = this.isWhole) {
     const seen = this.window;
-    const width = (seen.x[1] - seen.x[0]) / (this.isWhole ? 2 : 1);
+    const width = (seen.x[1] - seen.x[0]) / (near ? 2 : 1);
     const height = (width * seen.height) / seen.width;
     const [x, y] = [this.data.x[i], this.data.y[i]];
     return this.show([x - width / 2, x + width / 2], [y - height / 2, y + height / 2]);

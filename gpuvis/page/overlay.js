@@ -1,10 +1,17 @@
 /* What is drawn over the points: rings, lines to neighbours, class names, outlines, and points that stand out. */
 
 const MOST_RINGS = 1000;
+const MOST_DISCS = 20000; // more points that stand out are squares
 // Where graphics are emulated, Chromium may leave on the screen what was cleared, unless the processor draws.
 const BY_PROCESSOR = { willReadFrequently: true };
 const MOST_NAMES = 400;
 const LIFT = 14; // pixels of a name above the middle of its class
+
+/* A colour, #rrggbb, as the bytes of a pixel; red comes first. */
+function pixelOf(color) {
+  const rgb = Number.parseInt(color.slice(1), 16);
+  return ((255 << 24) | ((rgb & 255) << 16) | (rgb & 0xff00) | (rgb >> 16)) >>> 0;
+}
 
 class Overlay {
   constructor(data, map, canvas) {
@@ -48,9 +55,9 @@ class Overlay {
     this.paper = style.getPropertyValue("--paper");
     this.accent = style.getPropertyValue("--accent");
     this.map.element.classList.toggle("faded", Boolean(this.stressed));
-    if (this.stressed) this.dots(this.stressed);
+    if (this.stressed) context.drawImage(this.layer(ratio), 0, 0, this.seen.width, this.seen.height);
     if (this.lines) this.spokes(this.lines);
-    this.dots(this.pins);
+    this.dots(context, this.pins);
     for (const i of this.hits.slice(0, MOST_RINGS)) this.ring(i, this.size / 2 + 3, this.accent, 2);
     for (const i of this.pins) this.ring(i, this.size / 2 + 4, this.ink, 2.5);
     if (this.hovered >= 0) this.ring(this.hovered, this.size / 2 + 5, this.ink, 2);
@@ -68,18 +75,47 @@ class Overlay {
     return this.map.pixelOf(this.data.x[i], this.data.y[i], this.seen);
   }
 
-  dots(points) {
+  /* The points that stand out, on a canvas of their own: a million of them are only drawn again if something changed. */
+  layer(ratio) {
+    const { stressed: points, colors, size, seen } = this;
+    const key = [points, colors, size, ratio, String([seen.x, seen.y, seen.width, seen.height])];
+    if (key.every((part, k) => part === this.drawn?.[k])) return this.stage;
+    this.drawn = key;
+    const [width, height] = [Math.round(seen.width * ratio), Math.round(seen.height * ratio)];
+    this.stage = Object.assign(document.createElement("canvas"), { width, height });
+    const context = this.stage.getContext("2d", BY_PROCESSOR);
+    if (points.length > MOST_DISCS) {
+      context.putImageData(this.squares(points, new ImageData(width, height), ratio), 0, 0);
+    } else {
+      context.setTransform(ratio, 0, 0, ratio, 0, 0);
+      this.dots(context, points);
+    }
+    return this.stage;
+  }
+
+  squares(points, image, ratio) {
+    const pixels = new Uint32Array(image.data.buffer);
+    const known = new Map(); // colours, as the bytes of a pixel
+    const side = Math.max(1, Math.round(this.size * ratio));
+    for (const i of points) {
+      const color = this.colors[i];
+      if (!known.has(color)) known.set(color, pixelOf(color));
+      const place = this.at(i).map((part) => Math.round(part * ratio - side / 2));
+      const [left, top] = place.map((part) => Math.max(0, part));
+      const [right, bottom] = [Math.min(image.width, place[0] + side), Math.min(image.height, place[1] + side)];
+      for (let row = top; row < bottom; row++)
+        pixels.fill(known.get(color), row * image.width + left, row * image.width + Math.max(left, right));
+    }
+    return image;
+  }
+
+  dots(context, points) {
     const radius = Math.max(1, this.size / 2);
     for (const i of points) {
-      const [left, top] = this.at(i);
-      this.context.fillStyle = this.colors[i];
-      if (radius < 2) {
-        this.context.fillRect(left - radius, top - radius, 2 * radius, 2 * radius);
-        continue;
-      }
-      this.context.beginPath();
-      this.context.arc(left, top, radius, 0, 7);
-      this.context.fill();
+      context.fillStyle = this.colors[i];
+      context.beginPath();
+      context.arc(...this.at(i), radius, 0, 7);
+      context.fill();
     }
   }
 

@@ -1,6 +1,6 @@
 /* One point told in full: its image, its fields, its neighbours. The card under the pointer, and those that are pinned. */
 
-const SAFE_SCHEMES = ["http:", "https:", "file:", "blob:", "data:"];
+const SAFE_SCHEMES = ["http:", "https:", "file:"];
 
 function element(tag, properties = {}, ...children) {
   const { dataset, ...rest } = properties;
@@ -52,8 +52,10 @@ class Images {
   }
 
   setRoot(root) {
-    const trimmed = root.trim();
-    this.root = trimmed ? trimmed.replace(/\/*$/, "/") : this.data.imageRoot;
+    const typed = root.trim();
+    const drive = /^[a-z]:[/\\]/i.test(typed);
+    const address = drive ? `file:///${typed.replaceAll("\\", "/")}` : typed;
+    this.root = address ? address.replace(/\/*$/, "/") : this.data.imageRoot;
     stored.set(this.key, this.root ?? "");
   }
 
@@ -63,7 +65,7 @@ class Images {
     if (!this.root || !name || name.split(/[/\\]/).includes("..")) return null;
     const path = name
       .replace(/^[/\\]+/, "")
-      .split("/")
+      .split(/[/\\]+/)
       .map(encodeURIComponent)
       .join("/");
     try {
@@ -93,24 +95,24 @@ class Images {
     return made;
   }
 
-  missing(i, small) {
+  missing(i, place) {
     const name = this.data.fileOf(i);
-    if (small) return element("div", { className: "missing", textContent: name });
+    if (place === "strip") return element("div", { className: "missing", textContent: name });
     const address = this.addressOf(i);
     const told = name ? `no image: ${address ? readable(address, decodeURI) : name}` : "no file name";
     return element("div", { className: "missing", textContent: told });
   }
 
-  /* The image of a point: small if that is enough and there is a small one, else the original. */
-  of(i, small) {
+  /* The image of a point for its pin, for the card under the pointer, or for a strip of many: small, but for a pin. */
+  of(i, place) {
     const address = this.addressOf(i);
-    const thumbnail = small || !address ? this.thumbnail(i) : null;
+    const thumbnail = place !== "pin" || !address ? this.thumbnail(i) : null;
     if (thumbnail) return thumbnail;
-    if (!address) return this.missing(i, small);
+    if (!address) return this.missing(i, place);
     const image = element("img", { alt: this.data.fileOf(i), decoding: "async", draggable: false });
-    image.addEventListener("error", () => image.replaceWith(this.thumbnail(i) ?? this.missing(i, small)));
+    image.addEventListener("error", () => image.replaceWith(this.thumbnail(i) ?? this.missing(i, place)));
     image.src = address;
-    if (small) return image;
+    if (place !== "pin") return image;
     return element("a", { href: address, target: "_blank", rel: "noopener", title: "Open the image" }, image);
   }
 }
@@ -127,7 +129,7 @@ class Panel {
   /* Show the point under the pointer; what was seen last stays. */
   hover(i) {
     if (i >= 0) {
-      const card = this.card(i, true);
+      const card = this.card(i, "card");
       const pin = button("Pin", "Pin this point (Enter, or a click on the map)", () => this.page.pin(i));
       pin.className = "corner";
       card.append(pin);
@@ -140,8 +142,8 @@ class Panel {
     }
   }
 
-  card(i, small) {
-    const figure = element("figure", {}, this.images.of(i, small));
+  card(i, place) {
+    const figure = element("figure", {}, this.images.of(i, place));
     return element("article", { className: "card", dataset: { row: this.data.rowOf(i) } }, figure, this.fields(i));
   }
 
@@ -165,7 +167,7 @@ class Panel {
   }
 
   pinned(i) {
-    const card = this.card(i, false);
+    const card = this.card(i, "pin");
     const copy = button("Copy link", "Copy a link to this point", () => {
       this.page.copy(`${location.href.split("#")[0]}#row=${this.data.rowOf(i)}`);
     });
@@ -196,7 +198,7 @@ class Panel {
     const made = element(
       "button",
       { className: "small", type: "button", title: `${this.data.fileOf(i)}\n${label}\nrow ${this.data.rowOf(i)}` },
-      this.images.of(i, true),
+      this.images.of(i, "strip"),
       element("span", { textContent: label }),
     );
     made.style.setProperty("--color", this.page.colors[i]);

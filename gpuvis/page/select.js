@@ -17,9 +17,13 @@ function isInside(corners, x, y) {
 /* A field of CSV. A spreadsheet would run what begins like a formula; numbers are what they are. */
 function csvField(value) {
   const text = String(value);
-  const safe = /^[=+\-@\t\r]/.test(text) && !/^[+-]?\d+(\.\d+)?(e[+-]?\d+)?$/i.test(text) ? `'${text}` : text;
-  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+  const isNumber = /^[+-]?\d+(\.\d+)?(e[+-]?\d+)?$/i.test(text);
+  const safe = isNumber ? text : text.replace(FORMULA, "$1'$2");
+  return /[",;\t\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 }
+
+// How a formula begins, in a field or after what some spreadsheets take for the end of one.
+const FORMULA = /(^|[;\t\r\n])([\s]*[=+\-@＝＋－＠])/g;
 
 class Selection {
   constructor(page, canvas) {
@@ -53,7 +57,8 @@ class Selection {
     if (!this.corners) return;
     const here = [event.offsetX, event.offsetY];
     const [start, last] = [this.corners[0], this.corners.at(-1)];
-    if (this.mode === "box") this.corners = [start, [here[0], start[1]], here, [start[0], here[1]]];
+    const far = Math.hypot(here[0] - start[0], here[1] - start[1]) >= LEAST;
+    if (this.mode === "box") this.corners = far ? [start, [here[0], start[1]], here, [start[0], here[1]]] : [start];
     else if (Math.hypot(here[0] - last[0], here[1] - last[1]) >= LEAST) this.corners.push(here);
     this.page.overlay.drawing = this.corners;
     this.page.overlay.draw();
@@ -102,7 +107,7 @@ class Selection {
   }
 
   set(points) {
-    this.points = new Set(points);
+    this.points = points instanceof Set ? points : new Set(points);
     if (!this.points.size) this.page.overlay.outlines = [];
     this.page.light(null);
     this.page.showSelection();
@@ -189,7 +194,7 @@ class Selection {
     const columns = this.data.columns;
     const lines = [["row", ...columns.map((column) => column.name), "x", "y"]];
     for (const i of this.rising) {
-      const place = [format(this.data.x[i]), format(this.data.y[i])];
+      const place = [this.data.x[i], this.data.y[i]].map((value) => Number(value.toPrecision(9)));
       lines.push([this.data.rowOf(i), ...columns.map((column) => column.text(i)), ...place]);
     }
     return lines.map((line) => `${line.map(csvField).join(",")}\r\n`).join("");

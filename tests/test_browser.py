@@ -732,6 +732,161 @@ def test_the_theme_that_a_reader_chose_is_kept(read) -> None:
     expect(reader.see("html")).to_have_css("color-scheme", "dark")
 
 
+def near(picture: np.ndarray, spot: np.ndarray, color: str, reach: int = 4) -> int:
+    """Count the pixels of a colour near a spot."""
+    left, top = np.round(spot).astype(int)
+    part = picture[top - reach : top + reach + 1, left - reach : left + reach + 1]
+    return int((np.abs(part - rgb_of([color])).max(-1) < 12).sum())
+
+
+def test_what_is_selected_or_pointed_at_stands_out_and_the_rest_fades(read) -> None:
+    reader = read(table_of(30), more={"theme": "light"})
+    plot = reader.see("#plot")
+    expect(plot).not_to_have_class(re.compile("faded"))
+    entry = reader.see("#classes li", has_text="bog")
+    entry.hover()
+    expect(plot).to_have_class(re.compile("faded"))
+    reader.page.wait_for_timeout(100)
+    seen = shot(reader.page)
+    full = {row for row in range(30) if near(seen, reader.spots[row], reader.colors[row])}
+    assert set(range(2, 30, 3)) <= full
+    assert len(full) < 14  # some may be covered
+    reader.mouse.move(1100, 20)
+    expect(plot).not_to_have_class(re.compile("faded"))
+    reader.find("7.png")
+    expect(plot).to_have_class(re.compile("faded"))
+    reader.button("Select").click()
+    expect(reader.see("#selection strong")).to_have_text("3 points selected")
+    reader.keyboard.press("Escape")
+    reader.button("Fit").click()
+    reader.see(".shares button", has_text="bog").hover()
+    reader.page.wait_for_timeout(100)
+    seen, spots = shot(reader.page), reader.spots
+    assert [row for row in (7, 17, 27) if near(seen, spots[row], reader.colors[row])] == [17]
+    with reader.page.expect_download() as download:
+        reader.button("Save").click()
+    picture = np.asarray(Image.open(io.BytesIO(Path(download.value.path()).read_bytes())).convert("RGB")).astype(int)
+    place = np.array([reader.window["left"], reader.window["top"]])
+    assert [row for row in range(30) if near(picture, 2 * (spots[row] - place), reader.colors[row])] == [7, 17, 27]
+    reader.button("Clear").click()
+    reader.find("")
+    expect(plot).not_to_have_class(re.compile("faded"))
+
+
+def test_lines_go_to_the_neighbours_of_the_last_pin_or_of_the_one_pointed_at(read) -> None:
+    angle = np.arange(30) * 2 * np.pi / 30
+    coords = np.stack([np.cos(angle), np.sin(angle)], 1).astype(np.float32)
+    across = ((np.arange(30) + 15) % 30)[:, None].astype(np.int32)
+    reader = read(table_of(30), coords, neighbors=across, more={"theme": "light"})
+
+    def has_line(row: int) -> bool:
+        quarter = reader.spots[row] * 0.75 + reader.spots[across[row, 0]] * 0.25
+        return near(shot(reader.page), quarter, "#1c1e21") > 0
+
+    reader.pin(3)
+    reader.page.wait_for_timeout(300)  # until its neighbour is in view, and others are not
+    reader.keyboard.press("0")
+    reader.pin(8)
+    reader.mouse.move(1100, 20)
+    reader.page.wait_for_timeout(100)
+    assert (has_line(3), has_line(8)) == (False, True)
+    reader.see("#pins .card").nth(1).hover()
+    reader.page.wait_for_timeout(100)
+    assert (has_line(3), has_line(8)) == (True, False)
+
+
+def test_outlines_go_with_the_selection(read) -> None:
+    reader = read(table_of(30), more={"theme": "light"})
+    reader.mouse.move(1100, 20)
+    before = shot(reader.see("#map"))
+    reader.keyboard.press("b")
+    reader.draw([(100, 150), (900, 560)])
+    reader.button("Clear").click()
+    reader.keyboard.press("p")
+    reader.mouse.move(1100, 20)
+    expect(reader.see("#tray")).to_be_hidden()
+    reader.page.wait_for_timeout(200)
+    assert not len(changed(before, shot(reader.see("#map"))))
+
+
+def test_a_slip_of_the_hand_loses_nothing(read) -> None:
+    reader = read(table_of(30))
+    reader.button("Box").click()
+    reader.draw_around_all()
+    kept = reader.see("#selection strong").text_content()
+    reader.draw([(500, 300), (501, 301)])  # a click that moves
+    reader.draw([(20, 140), (60, 160)])  # around nothing
+    expect(reader.see(".toast")).to_have_text("no points there: the selection stays")
+    entry = reader.see("#classes li", has_text="bog")
+    entry.locator(".class").click()
+    expect(reader.see("#status")).to_have_text("20 of 30 points shown")
+    expect(reader.see("#selection strong")).to_have_text(f"{kept}, 10 of them hidden")
+    entry.hover()
+    entry.locator(".choose").click()
+    expect(reader.see(".toast")).to_have_text("bog is hidden: show it to select it")
+    expect(reader.see("#selection strong")).to_have_text(f"{kept}, 10 of them hidden")
+    reader.see(".shares button").first.click()
+    listed = reader.selected
+    reader.see("#selection .small").first.click()
+    expect(reader.see("#pins .card")).to_have_count(1)
+    assert reader.selected == listed  # the list stays as it was made
+    reader.see("#color-by").select_option(label="ground_truth_num_label")
+    reader.see("#color-by").select_option(label="ground_truth_word_label")
+    expect(reader.see("#status")).to_have_text("20 of 30 points shown")
+
+
+def test_a_double_click_on_the_map_pins_one_point(read) -> None:
+    reader = read(table_of(300), neighbors=nearest(300))
+    bottom = int(np.abs(reader.spots - [200, 700]).sum(1).argmin())  # where the tray comes to lie
+    reader.mouse.dblclick(*reader.spots[bottom])
+    reader.page.wait_for_timeout(600)
+    expect(reader.see("#pins .card")).to_have_count(1)
+    expect(reader.see("#pins .card")).to_have_attribute("data-row", str(bottom))
+
+
+def test_twelve_pins_are_kept(read) -> None:
+    reader = read(table_of(30))
+    for row in range(14):
+        reader.find(f"{row:03d}.png")
+        for key in ("Enter", "Control+Enter"):
+            reader.keyboard.press(key)
+    rows = [card.get_attribute("data-row") for card in reader.see("#pins .card").all()]
+    assert rows == [str(row) for row in range(13, 1, -1)]
+
+
+@pytest.mark.parametrize("root", ["javascript:alert(1)//", "data:text/html,<script>alert(1)</script>", "blob:x"])
+def test_no_root_of_images_is_run(read, root) -> None:
+    reader = read(table_of(3), images=Images("images/"), missing=("000.png",))
+    reader.see("summary", has_text="Where the images are").click()
+    reader.see("#image-root").fill(root)
+    reader.keyboard.press("Enter")
+    reader.hover(0)
+    expect(reader.see("#point .missing")).to_have_text("no image: 000.png")
+    reader.pin(0)
+    expect(reader.see("#pins .card a")).to_have_count(0)
+
+
+def test_no_file_name_leads_out_of_the_root(read) -> None:
+    names = ["../secret.png", "a/../../secret.png", "a\\..\\b.png"]
+    reader = read(table_of(3).assign(file_name=names), images=Images("images/"))
+    for row, name in enumerate(names):
+        reader.hover(row)
+        expect(reader.see("#point .missing")).to_have_text(f"no image: {name}")
+
+
+def test_folders_are_told_as_windows_does(read, tmp_path) -> None:
+    (tmp_path / "images/cat").mkdir(parents=True)
+    Image.new("RGB", (150, 100)).save(tmp_path / "images/cat/a.png")
+    reader = read(table_of(2).assign(file_name=["cat\\a.png", "b.png"]), images=Images("images/"), missing=("b.png",))
+    reader.hover(0)
+    expect(reader.see("#point img")).to_have_js_property("naturalWidth", 150)
+    reader.see("summary", has_text="Where the images are").click()
+    reader.see("#image-root").fill("C:\\data\\images")
+    reader.keyboard.press("Enter")
+    reader.hover(1)
+    expect(reader.see("#point .missing")).to_have_text("no image: file:///C:/data/images/b.png")
+
+
 def test_sliders_change_the_points(read) -> None:
     reader = read(table_of(30))
     reader.see("summary", has_text="Points").click()
@@ -745,6 +900,10 @@ def test_sliders_change_the_points(read) -> None:
                 f"document.getElementById('plot')._fullData[0].marker.{name} === {values[-1]}"
             )
         assert values[0] > values[2] > values[1]
+    chosen = reader.page.evaluate("document.getElementById('plot')._fullData[0].marker.size")
+    reader.page.set_viewport_size({"width": 1900, "height": 1200})
+    assert reader.window["width"] > 1500
+    assert reader.page.evaluate("document.getElementById('plot')._fullData[0].marker.size") == chosen
 
 
 def test_keys_move_the_map(read) -> None:

@@ -14,11 +14,11 @@ from functools import lru_cache
 import numpy as np
 
 OKABE_ITO = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#999999")
-GRID_STEPS = 17  # per channel: 4,913 colours, of which those neither too light nor too dark are used
+GRID_STEPS = 19  # per channel: 6,859 colours, of which those neither too light nor too dark are used
 MOST = 4_000  # so many are different at least
 GOLDEN = (5**0.5 - 1) / 2
 HUE_SPREAD = 0.3  # radians over which the shades of one parent go
-LIGHTNESS = (0.40, 0.88)  # Oklab L; readable on white
+LIGHTNESS = (0.48, 0.88)  # Oklab L; seen on white and on black
 
 
 def colors(count: int) -> list[str]:

@@ -877,7 +877,9 @@ def test_no_file_name_leads_out_of_the_root(read) -> None:
 def test_folders_are_told_as_windows_does(read, tmp_path) -> None:
     (tmp_path / "images/cat").mkdir(parents=True)
     Image.new("RGB", (150, 100)).save(tmp_path / "images/cat/a.png")
-    reader = read(table_of(2).assign(file_name=["cat\\a.png", "b.png"]), images=Images("images/"), missing=("a.png", "b.png"))
+    reader = read(
+        table_of(2).assign(file_name=["cat\\a.png", "b.png"]), images=Images("images/"), missing=("a.png", "b.png")
+    )
     reader.hover(0)
     expect(reader.see("#point img")).to_have_js_property("naturalWidth", 150)
     reader.see("summary", has_text="Where the images are").click()

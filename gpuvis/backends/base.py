@@ -130,6 +130,18 @@ class Backend(Protocol):
     def nearest(self, X: Array, metric: str, k: int) -> np.ndarray:
         """Return the k rows nearest to each row of what `as_array` gave, exactly, the row itself first."""
 
+    def nearest_on_map(self, coords: Array, anchors: Array, k: int) -> Array:
+        """Return the k points of a map that are nearest to each anchor, but for itself."""
+
+    def closer_on_map(self, coords: Array, anchors: Array, limits: Array) -> Array:
+        """Count the points of a map closer to each anchor than each of its limits, which are squared distances."""
+
+    def tally(self, A: Array, X: Array, which: Any, terms: Any, limits: Array, found: Any) -> None:
+        """Take in the distances of anchors to a chunk of rows, by each of some metrics; see `ranks.tally`."""
+
+    def to_indices(self, ids: Array) -> np.ndarray:
+        """Return row numbers, or counts, as a NumPy array."""
+
     def start(self, X: Array, asked: Umap | Tsne) -> Array:
         """Return what a layout needs of a matrix besides its graph."""
 

@@ -150,6 +150,32 @@ def nearest(X: np.ndarray, metric: str, k: int) -> np.ndarray:
     return found
 
 
+def nearest_on_map(coords: np.ndarray, anchors: np.ndarray, k: int) -> np.ndarray:
+    """Return the k points of a map that are nearest to each anchor, but for itself."""
+    from gpuvis.backends import ranks
+
+    return ranks.nearest_on_map(coords, anchors, k)
+
+
+def closer_on_map(coords: np.ndarray, anchors: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """Count the points of a map closer to each anchor than each of its limits, which are squared distances."""
+    from gpuvis.backends import ranks
+
+    return ranks.closer_on_map(coords, anchors, limits)
+
+
+def tally(A: np.ndarray, X: np.ndarray, which: Any, terms: Any, limits: np.ndarray, found: Any) -> None:
+    """Take in the distances of anchors to a chunk of rows, by each of some metrics."""
+    from gpuvis.backends import ranks
+
+    ranks.tally(A, X, which, terms, limits, found)
+
+
+def to_indices(ids: np.ndarray) -> np.ndarray:
+    """Return row numbers as they are."""
+    return ids
+
+
 def start(X: np.ndarray, asked: Umap | Tsne) -> np.ndarray:
     """Return what a layout needs of a matrix besides its graph: its first two principal components."""
     if isinstance(asked, Umap) and asked.library:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from gpuvis import machine, matrix, tensors
-from gpuvis.backends import footprint, gpu_graph, gpu_memory, gpu_table, sizing
+from gpuvis.backends import footprint, gpu_graph, gpu_memory, gpu_table, ranks_anywhere, sizing
 from gpuvis.backends import plan as planning
 from gpuvis.backends.base import ALL_THE_SAME, Device, Layout
 from gpuvis.backends.cuml_keywords import pca_keywords, tsne_keywords, umap_keywords
@@ -170,6 +170,27 @@ def neighbors(X: Any, plan: GraphPlan) -> Graph:
 def nearest(X: cupy.ndarray, metric: str, k: int) -> np.ndarray:
     """Return the k rows nearest to each row, exactly, the row itself first."""
     found: np.ndarray = cupy.asnumpy(gpu_graph.build(X, GraphPlan(metric, k, "exact")).indices)
+    return found
+
+
+def nearest_on_map(coords: cupy.ndarray, anchors: cupy.ndarray, k: int) -> cupy.ndarray:
+    """Return the k points of a map that are nearest to each anchor, but for itself."""
+    return ranks_anywhere.nearest_on_map(coords, anchors, k, cupy)
+
+
+def closer_on_map(coords: cupy.ndarray, anchors: cupy.ndarray, limits: cupy.ndarray) -> cupy.ndarray:
+    """Count the points of a map closer to each anchor than each of its limits, which are squared distances."""
+    return ranks_anywhere.closer_on_map(coords, anchors, limits, cupy)
+
+
+def tally(A: cupy.ndarray, X: cupy.ndarray, which: Any, terms: Any, limits: cupy.ndarray, found: Any) -> None:
+    """Take in the distances of anchors to a chunk of rows, by each of some metrics."""
+    ranks_anywhere.tally(A, X, which, terms, limits, found, cupy)
+
+
+def to_indices(ids: cupy.ndarray) -> np.ndarray:
+    """Return row numbers, or counts, as a NumPy array."""
+    found: np.ndarray = cupy.asnumpy(ids)
     return found
 
 

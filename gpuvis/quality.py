@@ -1,0 +1,165 @@
+"""How far to trust a map: what it keeps of the distances in the original space, beside a plain PCA map.
+
+All is measured against the original columns, never against what PCA left of them. Up to `EXACT_ROWS` rows all of them
+are anchors; above, a sample of them is compared with all rows, block by block.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gpuvis import matrix, survey, tensors
+from gpuvis.backends.base import Array, Backend
+
+K = 15  # neighbours
+EXACT_ROWS, ANCHORS = 5_000, 2_000
+POOL, TRIPLETS, PAIRS = 1_000, 50, 50_000  # rows that distances are drawn from; of each anchor; for the correlation
+PCA_ROWS = 10_000  # that the axes of the PCA map are found of
+FAR = 10.0  # times as far as 99 % of the points: there, a point has been flung away
+TORN = 0.1  # more label accuracy on the map than in the original space
+
+
+def measure(
+    X: Any, coords: np.ndarray, labels: np.ndarray | None, metric: str, backend: Backend, known: tuple[Any, float]
+) -> dict[str, Any]:
+    """Measure a map.
+
+    Parameters
+    ----------
+    X : torch.Tensor or array of shape (N, D)
+        The original columns.
+    coords : ndarray of shape (N, 2)
+    labels : ndarray of shape (N,), int64, or None
+        The class of each row; -1: it has none.
+    metric : str
+        Of the fit; values in it are given beside the euclidean ones.
+    backend : Backend
+    known : tuple
+        The plan, and the largest value in size.
+
+    Returns
+    -------
+    dict
+        `k`, `anchors`, `sampled`, `flung`, how many points lie far outside, and for each metric, of "map" and of "pca",
+        the map of the first two principal components: `recall` of the k nearest neighbours, `trustworthiness` and
+        `continuity` (Venna, Kaski 2001, ICANN, 485), `triplets`, the share of random triplets whose order of distances
+        is kept (Wang et al. 2021, JMLR 22:201), `spearman`, the rank correlation of distances (Kobak, Berens 2019,
+        Nature Communications 10:5416), and `label_accuracy` of a vote of the k nearest, which stands at "original"
+        too. `…_se`: standard errors of the sample; 0 where there is none.
+    """
+    xp, rows = backend.xp, len(X)
+    k, draw = min(K, (rows - 1) // 2), np.random.default_rng(0)
+    anchors = np.arange(rows) if rows <= EXACT_ROWS else np.sort(draw.choice(rows, ANCHORS, replace=False))
+    pool = np.sort(draw.choice(rows, min(rows, POOL), replace=False))
+    scale = matrix.scale(known[1], backend.SAFE)
+    maps = {"map": coords, "pca": pca_map(X, backend, scale, known[0])}
+    maps = {name: xp.asarray(Y, np.float32) for name, Y in maps.items()}
+    near = {name: backend.nearest_on_map(Y, xp.asarray(anchors), k) for name, Y in maps.items()}
+    asked = survey.Asked(X, scale, anchors, pool, near, rows <= EXACT_ROWS)
+    judge = _Judge(asked, maps, labels, backend)
+    found = {name: judge.of(seen) for name, seen in survey.surveys(asked, metric, backend)}
+    return {"k": k, "anchors": len(anchors), "sampled": rows > EXACT_ROWS, "flung": flung(coords), **found}
+
+
+def pca_map(X: Any, backend: Backend, scale: float, plan: Any) -> np.ndarray:
+    """Return the first two principal components, (N, 2); the axes are those of a sample, if there are many rows."""
+    rows, columns = X.shape
+    if columns == 1:
+        values = backend.to_host(backend.as_array(X, scale))
+        return np.hstack([values, np.zeros_like(values)])
+    if rows <= PCA_ROWS:
+        return backend.to_host(backend.pca(X, 2, 0, scale, plan)[0])
+    some = np.sort(np.random.default_rng(0).choice(rows, PCA_ROWS, replace=False))
+    sample = backend.as_array(X[some], scale)
+    scores, mean = backend.xp.asarray(backend.pca(sample, 2, 0, 1.0, plan)[0]), sample.mean(0)
+    axes = scores.T @ (sample - mean) / backend.xp.maximum((scores**2).sum(0), 1e-30)[:, None]
+    found = np.empty((rows, 2), np.float32)
+    for start, block in matrix.blocks(X):
+        found[start : start + len(block)] = backend.to_host((backend.as_array(block, scale) - mean) @ axes.T)
+        tensors.let_go(X)
+    return found
+
+
+def flung(coords: np.ndarray) -> int:
+    """Return how many points lie far outside the map: more than `FAR` times as far from its middle as 99 % of them."""
+    apart = np.abs(coords - np.median(coords, axis=0)).max(1)
+    return int((apart > FAR * max(float(np.quantile(apart, 0.99)), 1e-30)).sum()) if len(coords) >= 100 else 0
+
+
+class _Judge:
+    """Turn what the anchors see into numbers."""
+
+    def __init__(
+        self, asked: survey.Asked, maps: dict[str, Array], labels: np.ndarray | None, backend: Backend
+    ) -> None:
+        self._asked, self._maps, self._backend, self._xp = asked, maps, backend, backend.xp
+        self._labels = labels if labels is not None and len(np.unique(labels[labels >= 0])) > 1 else None
+        draw, shape = np.random.default_rng(1), (len(asked.anchors), len(asked.pool))
+        self._triplets = draw.integers(0, shape[1], (2, shape[0], TRIPLETS))
+        self._pairs = draw.integers(0, shape[0] * shape[1], PAIRS)
+
+    def of(self, seen: survey.Survey) -> dict[str, dict[str, float]]:
+        """Return what each map keeps of a survey."""
+        told = {"original": self._votes(self._backend.to_indices(seen.near))}
+        for name, coords in self._maps.items():
+            ranks = self._backend.to_indices(seen.ranks[name])
+            limits = _squares(coords, self._asked.anchors, seen.near, self._xp)
+            closer = self._backend.closer_on_map(coords, self._xp.asarray(self._asked.anchors), limits)
+            told[name] = {
+                **self._mean("recall", (ranks <= ranks.shape[1]).mean(1)),
+                **self._mean("trustworthiness", self._trust(ranks)),
+                **self._mean("continuity", self._trust(1 + self._backend.to_indices(closer))),
+                **self._distances(seen.drawn, coords),
+                **self._votes(self._backend.to_indices(self._asked.near[name])),
+            }
+        return told
+
+    def _trust(self, ranks: np.ndarray) -> np.ndarray:
+        """Return the trustworthiness of each anchor's neighbourhood; the mean is that of the map."""
+        k, rows = ranks.shape[1], len(self._asked.X)
+        trust: np.ndarray = 1 - 2 / (k * (2 * rows - 3 * k - 1)) * np.maximum(ranks - k, 0).sum(1)
+        return trust
+
+    def _distances(self, drawn: Array, coords: Array) -> dict[str, float]:
+        xp, (first, second) = self._xp, self._triplets
+        apart = _squares(coords, self._asked.anchors, xp.asarray(self._asked.pool)[None], xp)
+        rows = xp.arange(len(apart))[:, None]
+        order = [far[rows, xp.asarray(first)] < far[rows, xp.asarray(second)] for far in (drawn, apart)]
+        kept = (order[0] == order[1])[xp.asarray(first != second)]
+        share, some = float(kept.mean()), xp.asarray(self._pairs)
+        return {
+            "triplets": share,
+            "triplets_se": (share * (1 - share) / int(kept.size)) ** 0.5,
+            "spearman": _spearman(drawn.reshape(-1)[some], apart.reshape(-1)[some], xp),
+        }
+
+    def _votes(self, near: np.ndarray) -> dict[str, float]:
+        """Return the share of labelled anchors that have the label of most of their labelled neighbours."""
+        if self._labels is None:
+            return {}
+        found, own = self._labels[near], self._labels[self._asked.anchors]
+        votes = (found[:, :, None] == found[:, None, :]).sum(2) * (found >= 0)
+        most = votes == votes.max(1, keepdims=True)
+        chosen = np.where(most, found, np.iinfo(np.int64).max).min(1)  # of as many votes, the smaller label
+        return self._mean("label_accuracy", (chosen == own)[own >= 0])
+
+    def _mean(self, name: str, values: np.ndarray) -> dict[str, float]:
+        sampled = len(self._asked.anchors) < len(self._asked.X) and len(values) > 1
+        return {
+            name: float(values.mean()) if len(values) else 0.0,
+            f"{name}_se": float(values.std(ddof=1) / len(values) ** 0.5) if sampled else 0.0,
+        }
+
+
+def _squares(coords: Array, anchors: np.ndarray, ids: Array, xp: Any) -> Array:
+    """Return the squared distances of anchors to some points of a map, as `closer_on_map` takes them."""
+    apart = coords[ids] - coords[xp.asarray(anchors)][:, None]
+    return apart[:, :, 0] ** 2 + apart[:, :, 1] ** 2
+
+
+def _spearman(one: Array, other: Array, xp: Any) -> float:
+    """Return the correlation of ranks; of equal values, the order is as it comes."""
+    one, other = (values.argsort().argsort().astype(np.float64) - (len(values) - 1) / 2 for values in (one, other))
+    return float((one * other).sum() / xp.maximum((one * one).sum(), 1))

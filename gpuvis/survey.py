@@ -1,0 +1,156 @@
+"""The original space as some anchors see it: the rows nearest to them, the ranks of others, and distances."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpuvis import matrix, tensors
+from gpuvis.backends.base import Array, Backend
+
+SLACK = 16  # roundings within which two distances are equal
+TOGETHER = ("euclidean", "cosine")  # metrics of the same products
+KNOWN = (*TOGETHER, "correlation")
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """What is looked at.
+
+    Attributes
+    ----------
+    X : torch.Tensor or array of shape (N, D)
+    scale : float
+        What X is multiplied by first.
+    anchors : ndarray of shape (m,)
+        Rows that are compared with all.
+    pool : ndarray of shape (P,)
+        Rows whose distances to the anchors are kept.
+    near : dict of str to array of shape (m, k)
+        For each map, the points that are nearest to each anchor there.
+    precise : bool
+        Work in float64.
+    """
+
+    X: Any
+    scale: float
+    anchors: np.ndarray
+    pool: np.ndarray
+    near: dict[str, Array]
+    precise: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """What the anchors see, by one metric.
+
+    Attributes
+    ----------
+    near : array of shape (m, k)
+        The rows nearest to each anchor, the nearest first.
+    ranks : dict of str to array of shape (m, k)
+        For each map, the ranks (1, 2, …) of the points that are nearest there; equal distances share the lowest rank.
+    drawn : array of shape (m, P)
+        Distances to the pool, or what orders them alike.
+    """
+
+    near: Array
+    ranks: dict[str, Array]
+    drawn: Array
+
+
+def surveys(asked: Asked, metric: str, backend: Backend) -> Iterator[tuple[str, Survey]]:
+    """Give a survey by euclidean distances and, where that differs and is known, by another metric."""
+    metrics = dict.fromkeys(("euclidean", metric) if metric in KNOWN else ("euclidean",))
+    together = [name for name in metrics if name in TOGETHER]
+    for group in (together, [name for name in metrics if name not in TOGETHER]):
+        if group:
+            yield from zip(group, _of_group(asked, group, backend), strict=True)
+
+
+def _of_group(asked: Asked, metrics: list[str], backend: Backend) -> list[Survey]:
+    """Compare the anchors with all rows, block by block."""
+    xp, X, kind = backend.xp, asked.X, np.float64 if asked.precise else np.float32
+    middle = xp.zeros(X.shape[1], kind)
+
+    def take(rows: Any) -> Array:
+        found = backend.as_array(X[rows], asked.scale).astype(kind) - middle
+        return found - found.mean(1, keepdims=True) if "correlation" in metrics else found
+
+    if "euclidean" in metrics:  # a mean far from zero would cost digits
+        middle = take(asked.pool).mean(0)
+    by = _Distances(xp, middle, metrics)
+    A, own = take(asked.anchors), xp.asarray(asked.anchors)
+    m, k = next(iter(asked.near.values())).shape
+    limits = xp.empty((len(metrics), m, len(asked.near) * k), kind)
+    for t, one in enumerate(xp.concatenate(list(asked.near.values()), 1).T):
+        limits[:, :, t] = by.pairs(A, take(backend.to_indices(one)))
+    seen = (len(metrics), m, k)
+    found = xp.zeros(limits.shape, np.int64), xp.full(seen, -1, np.int64), xp.full(seen, np.inf, kind)
+    for start, block in matrix.blocks(X):
+        rows = take(slice(start, start + len(block)))
+        tensors.let_go(X)
+        backend.tally(A, rows, (start, own), (by.lift(A), *by.terms(rows)), limits, found)
+    ranks, drawn = 1 + found[0], by.whole(A, take(asked.pool))
+    parts = {name: slice(at * k, (at + 1) * k) for at, name in enumerate(asked.near)}
+    return [
+        Survey(found[1][e], {name: ranks[e, :, part] for name, part in parts.items()}, drawn[e])
+        for e in range(len(metrics))
+    ]
+
+
+class _Distances:
+    """What orders rows by their distance from an anchor: shift + scale * (their product + lift), for each metric.
+
+    Rows are moved by `middle`; cosines are of them as they were.
+    """
+
+    def __init__(self, xp: Any, middle: Array, metrics: list[str]) -> None:
+        self._xp, self._middle, self._metrics = xp, middle, metrics
+        self._length = middle @ middle
+
+    def lift(self, A: Array) -> Array:
+        """Return what is added to the products of each anchor, (E, m)."""
+        along = A @ self._middle + self._length
+        return _stacked([0 * along if name == "euclidean" else along for name in self._metrics], self._xp)
+
+    def terms(self, X: Array) -> tuple[Array, Array]:
+        """Return shift and scale of each row, both (E, c)."""
+        squares, along = (X * X).sum(1), X @ self._middle
+        inverse = self._inverse(squares, along)
+        euclidean, angle = (squares, 0 * squares - 2), (-along * inverse, -inverse)
+        shift, scale = zip(*(euclidean if name == "euclidean" else angle for name in self._metrics), strict=True)
+        return _stacked(shift, self._xp), _stacked(scale, self._xp)
+
+    def pairs(self, A: Array, others: Array) -> Array:
+        """Return how far each anchor is from one other row, less what rounding may make of it, (E, m)."""
+        shift, scale = self.terms(others)
+        values = shift + scale * ((A * others).sum(1) + self.lift(A))
+        squares = (A * A).sum(1)
+        sizes = squares + (others * others).sum(1)
+        lengths = self._xp.sqrt(squares) + self._xp.sqrt(self._length)
+        slack = _stacked([sizes if name == "euclidean" else lengths for name in self._metrics], self._xp)
+        return values - SLACK * float(np.finfo(A.dtype).eps) * slack
+
+    def whole(self, A: Array, X: Array) -> Array:
+        """Return distances that can be compared from anchor to anchor too, (E, m, c)."""
+        shift, scale = self.terms(X)
+        squares = (A * A).sum(1)
+        inverse = self._inverse(squares, A @ self._middle)
+        values = shift[:, None] + scale[:, None] * (A @ X.T + self.lift(A)[:, :, None])
+        for e, name in enumerate(self._metrics):
+            values[e] = values[e] + squares[:, None] if name == "euclidean" else values[e] * inverse[:, None]
+        return values
+
+    def _inverse(self, squares: Array, along: Array) -> Array:
+        """Return one over the length of each row, as it was; 0 for a row of zeros, which is as far from all."""
+        whole = squares + 2 * along + self._length
+        some = whole > SLACK * float(np.finfo(squares.dtype).eps) * (squares + self._length)
+        return self._xp.where(some, 1 / self._xp.sqrt(self._xp.where(some, whole, 1)), 0)
+
+
+def _stacked(rows: Iterable[Array], xp: Any) -> Array:
+    return xp.concatenate([row[None] for row in rows])

@@ -1,0 +1,193 @@
+"""How far maps are to be trusted: by plain definitions, by scikit-learn, and on every backend alike."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from measures import clusters, digits
+from rapids_double.fixtures import rapids
+from scipy.stats import spearmanr
+from sklearn.decomposition import PCA
+from sklearn.manifold import trustworthiness
+from sklearn.metrics import pairwise_distances
+
+from gpuvis import quality, reduction
+from gpuvis.backends import choose, cpu, ranks_anywhere
+from gpuvis.settings import Settings, Umap
+
+__all__ = ["rapids"]
+METRICS = ["euclidean", "cosine", "correlation"]
+
+
+def measured(
+    X: Any, coords: np.ndarray, labels: np.ndarray | None = None, metric: str = "euclidean", backend: Any = cpu
+):
+    largest = float(np.abs(np.asarray(X)).max())
+    planned = reduction.plan(X, Settings(umap=Umap()), cpu, largest)
+    with cpu.working(planned):
+        return quality.measure(X, coords, labels, metric, backend, (planned, largest))
+
+
+def noisy(X: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Return a map that is neither good nor bad, and has no two points alike."""
+    draw = np.random.default_rng(seed)
+    return (PCA(2).fit_transform(X) + 0.3 * draw.standard_normal((len(X), 2))).astype(np.float32)
+
+
+def data(rows: int = 300, columns: int = 20, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of three classes, far from zero, and their classes."""
+    draw = np.random.default_rng(seed)
+    labels = draw.integers(0, 3, rows)
+    return (5 + labels[:, None] + draw.standard_normal((rows, columns))).astype(np.float32), labels
+
+
+def ranks_of(D: np.ndarray) -> np.ndarray:
+    return D.argsort(1).argsort(1)  # the row itself has rank 0
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_small_data_agrees_with_scikit_learn(metric) -> None:
+    X, labels = data()
+    Y = noisy(X)
+    told = measured(X, Y, labels, metric)
+    assert (told["k"], told["anchors"], told["sampled"]) == (15, 300, False)
+    assert told.keys() >= {"euclidean", metric}
+    D, DY = pairwise_distances(X.astype(np.float64), metric=metric), pairwise_distances(Y.astype(np.float64))
+    kept = told[metric]["map"]
+    assert kept["trustworthiness"] == pytest.approx(
+        trustworthiness(D, Y, n_neighbors=15, metric="precomputed"), abs=1e-9
+    )
+    high, low = ranks_of(D), ranks_of(DY)
+    near, near_on_map = D.argsort(1)[:, 1:16], DY.argsort(1)[:, 1:16]
+    assert kept["recall"] == pytest.approx(np.mean(np.take_along_axis(high, near_on_map, 1) <= 15), abs=1e-9)
+    beyond = np.maximum(np.take_along_axis(low, near, 1) - 15, 0).sum()
+    assert kept["continuity"] == pytest.approx(1 - 2 * beyond / (300 * 15 * (600 - 46)), abs=1e-9)
+    for place, ids in (("original", near), ("map", near_on_map)):
+        chosen = [np.bincount(labels[row]).argmax() for row in ids]
+        assert told[metric][place]["label_accuracy"] == pytest.approx(np.mean(chosen == labels))
+
+
+def test_triplets_and_correlation_are_those_of_all_pairs() -> None:
+    X, _ = data()
+    Y = noisy(X)
+    kept = measured(X, Y)["euclidean"]["map"]
+    D, DY = pairwise_distances(X.astype(np.float64)), pairwise_distances(Y.astype(np.float64))
+    i, j, k = np.random.default_rng(5).integers(0, 300, (3, 400_000))
+    apart = j != k
+    share = np.mean(((D[i, j] < D[i, k]) == (DY[i, j] < DY[i, k]))[apart])
+    assert kept["triplets"] == pytest.approx(share, abs=4 * kept["triplets_se"])
+    assert kept["spearman"] == pytest.approx(spearmanr(D.ravel(), DY.ravel()).statistic, abs=0.02)
+
+
+def test_the_baseline_is_a_plain_pca_map() -> None:
+    X, labels = data()
+    plain = PCA(2).fit_transform(X.astype(np.float64)).astype(np.float32)
+    told = measured(X, plain, labels)["euclidean"]
+    for name, value in told["pca"].items():
+        assert told["map"][name] == pytest.approx(value, abs=2e-3), name
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_sample_is_within_three_standard_errors(monkeypatch, metric) -> None:
+    X = clusters(4_000, 24) + 0.2
+    Y, labels = noisy(X), np.arange(4_000) % 7
+    exact = measured(X, Y, labels, metric)[metric]
+    monkeypatch.setattr(quality, "EXACT_ROWS", 1_000)
+    monkeypatch.setattr(quality, "ANCHORS", 600)
+    monkeypatch.setattr(quality, "PCA_ROWS", 1_000)
+    told = measured(X, Y, labels, metric)
+    assert (told["anchors"], told["sampled"]) == (600, True)
+    for place in ("map", "pca"):
+        for name in ("recall", "trustworthiness", "continuity", "label_accuracy"):
+            error = told[metric][place][f"{name}_se"]
+            assert 0 < error < 0.03
+            slack = 0.01 if place == "pca" else 0  # its axes are of a sample, too
+            assert told[metric][place][name] == pytest.approx(exact[place][name], abs=3 * error + slack), name
+
+
+def test_digits_and_what_is_better_than_pca() -> None:
+    X = digits()
+    told = measured(X, noisy(X, 1))["euclidean"]
+    assert told["pca"]["recall"] == pytest.approx(0.15, abs=0.01)
+    assert told["pca"]["trustworthiness"] == pytest.approx(0.829, abs=0.01)
+    assert told["map"]["recall"] < told["pca"]["recall"] + 0.01
+
+
+@pytest.mark.parametrize("rows", [5, 6, 31])
+def test_few_rows(rows) -> None:
+    X, labels = data(rows)
+    told = measured(X, noisy(X), labels)
+    assert told["k"] == min(15, (rows - 1) // 2)
+    assert all(np.isfinite(value) for value in told["euclidean"]["map"].values())
+
+
+@pytest.mark.parametrize(
+    "X",
+    [np.ones((40, 3)), np.repeat(np.eye(4), 10, 0), np.zeros((40, 1)), np.vstack([np.zeros((20, 3)), np.eye(20, 3)])],
+    ids=["all equal", "duplicates", "one column", "rows of zeros"],
+)
+@pytest.mark.parametrize("metric", METRICS)
+def test_degenerate_data_has_numbers(X, metric) -> None:
+    Y = np.random.default_rng(0).standard_normal((40, 2)).astype(np.float32)
+    told = measured(X.astype(np.float32), Y, np.zeros(40, np.int64), metric)
+    for place in ("map", "pca"):
+        assert all(np.isfinite(value) for value in told[metric][place].values())
+    assert "label_accuracy" not in told[metric]["map"]  # one class has nothing to be told from
+    if (X == X[0]).all():
+        assert told["euclidean"]["map"]["recall"] == 1  # all are as near
+
+
+def test_rows_without_a_label_neither_vote_nor_count() -> None:
+    X, labels = data()
+    some = np.where(np.arange(300) % 2, labels, -1)
+    told = measured(X, noisy(X), some)["euclidean"]
+    D = pairwise_distances(X.astype(np.float64))
+    near = D.argsort(1)[:, 1:16]
+    chosen = [np.bincount(some[row][some[row] >= 0], minlength=3).argmax() for row in near]
+    assert told["original"]["label_accuracy"] == pytest.approx(np.mean((chosen == labels)[1::2]))
+    assert "label_accuracy" not in measured(X, noisy(X), np.full(300, -1))["euclidean"]["map"]
+
+
+def test_points_that_are_flung_away_are_counted() -> None:
+    Y = np.random.default_rng(0).standard_normal((500, 2)).astype(np.float32)
+    assert quality.flung(Y) == 0
+    Y[[3, 7]] = [[900, 0], [0, -900]]
+    assert quality.flung(Y) == 2
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_compiled_kernels_agree_with_plain_steps(monkeypatch, metric) -> None:
+    X = clusters(3_000, 24) + 0.2
+    Y, labels = noisy(X), np.arange(3_000) % 5
+    plain = SimpleNamespace(**{name: getattr(cpu, name) for name in ("xp", "SAFE", "as_array", "to_host", "pca")})
+    plain.to_indices = cpu.to_indices
+    plain.nearest_on_map = lambda *args: ranks_anywhere.nearest_on_map(*args, np)
+    plain.closer_on_map = lambda *args: ranks_anywhere.closer_on_map(*args, np)
+    plain.tally = lambda *args: ranks_anywhere.tally(*args, np)
+    for exact_rows in (5_000, 1_000):
+        monkeypatch.setattr(quality, "EXACT_ROWS", exact_rows)
+        monkeypatch.setattr(ranks_anywhere, "BLOCK", 100_000)
+        told, same = (measured(X, Y, labels, metric, backend)[metric] for backend in (cpu, plain))
+        for place in told:
+            for name, value in told[place].items():
+                assert same[place][name] == pytest.approx(value, abs=1e-4), name
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_the_gpu_backend_gives_the_same(rapids, monkeypatch, metric) -> None:
+    X = clusters(1_500, 24) + 0.2
+    Y, labels = noisy(X), np.arange(1_500) % 5
+    gpu, _ = choose("gpu")
+    for exact_rows in (5_000, 1_000):
+        monkeypatch.setattr(quality, "EXACT_ROWS", exact_rows)
+        monkeypatch.setattr(quality, "ANCHORS", 300)
+        planned = reduction.plan(torch.from_numpy(X), Settings(umap=Umap()), gpu, 1.0)
+        told = quality.measure(torch.from_numpy(X), Y, labels, metric, gpu, (planned, 1.0))[metric]
+        same = measured(X, Y, labels, metric)[metric]
+        for place in told:
+            for name, value in told[place].items():
+                assert value == pytest.approx(same[place][name], abs=1e-3), name

@@ -44,6 +44,7 @@ class _Main(click.Group):
             click.echo(f"error: {error}", err=True)
             ctx.exit(error.exit_code)
         except Stopped as stopped:
+            stopped.heard()
             _ignore_stops()
             ctx.exit(stopped.exit_code)
 
@@ -157,6 +158,7 @@ def _run(request: Any, quiet: bool, verbose: bool) -> None:
     paths = Paths()
     with Display(int(verbose) - int(quiet), paths.add) as display:
         report = batch.run(request, display)
+    report.stopped = report.stopped or Stopped.unheard  # it was swallowed, and what came of that may have failed
     if report.stopped:  # it has been heard, and more of them shall not cost the summary
         _ignore_stops()
     paths.flush()

@@ -15,8 +15,11 @@ STOPS = (signal.SIGINT, signal.SIGTERM)
 class Stopped(KeyboardInterrupt):
     """A stop, on its way up. Unless it is heard it comes again: callbacks from C, as numba's, swallow exceptions."""
 
+    unheard: Stopped | None = None
+
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
+        Stopped.unheard = self
         self.exit_code = 128 + number
         self._again = threading.Timer(1, os.kill, (os.getpid(), number))
         self._again.daemon = True
@@ -24,6 +27,7 @@ class Stopped(KeyboardInterrupt):
 
     def heard(self) -> None:
         """Let it rest; the next one is a new one."""
+        Stopped.unheard = None
         self._again.cancel()
 
 

@@ -18,7 +18,6 @@ EXACT_ROWS, ANCHORS = 5_000, 2_000
 POOL, TRIPLETS, PAIRS = 1_000, 50, 50_000  # rows that distances are drawn from; of each anchor; for the correlation
 PCA_ROWS = 10_000  # that the axes of the PCA map are found of
 FAR = 10.0  # times as far as 99 % of the points: there, a point has been flung away
-TORN = 0.1  # more label accuracy on the map than in the original space
 
 
 def measure(
@@ -42,7 +41,8 @@ def measure(
     Returns
     -------
     dict
-        `k`, `anchors`, `sampled`, `flung`, how many points lie far outside, and for each metric, of "map" and of "pca",
+        `k`, `anchors`, `sampled`, `flung`, how many points lie far outside, `metric`, that of the fit if it is one of
+        those measured, else euclidean; and for each metric, of "map" and of "pca",
         the map of the first two principal components: `recall` of the k nearest neighbours, `trustworthiness` and
         `continuity` (Venna, Kaski 2001, ICANN, 485), `triplets`, the share of random triplets whose order of distances
         is kept (Wang et al. 2021, JMLR 22:201), `spearman`, the rank correlation of distances (Kobak, Berens 2019,
@@ -60,7 +60,8 @@ def measure(
     asked = survey.Asked(X, scale, anchors, pool, near, rows <= EXACT_ROWS)
     judge = _Judge(asked, maps, labels, backend)
     found = {name: judge.of(seen) for name, seen in survey.surveys(asked, metric, backend)}
-    return {"k": k, "anchors": len(anchors), "sampled": rows > EXACT_ROWS, "flung": flung(coords), **found}
+    about = {"k": k, "anchors": len(anchors), "sampled": rows > EXACT_ROWS, "flung": flung(coords)}
+    return {**about, "metric": metric if metric in found else "euclidean", **found}
 
 
 def pca_map(X: Any, backend: Backend, scale: float, plan: Any) -> np.ndarray:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpuvis import cache as caches
-from gpuvis import drawing, fingerprint, nearest, place, record
+from gpuvis import drawing, fingerprint, nearest, place, record, trust
 from gpuvis.backends.base import Backend
 from gpuvis.errors import CacheError
 from gpuvis.interrupts import held_back
@@ -186,9 +186,12 @@ def _save(
     run["steps"] |= steps.of("save")
     rows, columns = run["input"]["rows"], run["input"]["columns"]
     near = nearest.of_rows(job, source.cache.embeddings, done.effective["metric"], (backend, source.known), steps)
-    run["steps"] |= steps.of("nearest")
+    how = done.coords, done.effective["metric"], (backend, source.known), steps
+    run["quality"] = trust.of_map(job, source.cache, *how)
+    run["steps"] |= steps.of("nearest", "quality")
+    files.save_record(run)
     seconds, paths = time.perf_counter() - start, (files.coords, files.record)
-    saved = Outcome(job.folder, "written", done.method, rows, columns, seconds, paths)
+    saved = Outcome(job.folder, "written", done.method, rows, columns, seconds, paths, quality=run["quality"])
     if not job.page:
         return settled(saved)
     shown = drawing.Shown(done.coords, source.cache.table, near)
@@ -241,6 +244,7 @@ def _again(job: Job, method: Method, backend: Backend, steps: Steps) -> Finish:
         record = (files.record,) if run else ()
         columns = run["input"]["columns"] if run else None
         seconds = time.perf_counter() - start
-        return Outcome(job.folder, "drawn again", method, len(found.coords), columns, seconds, (*paths, *record))
+        of_map = method, len(found.coords), columns, seconds, (*paths, *record), None, (run or {}).get("quality")
+        return Outcome(job.folder, "drawn again", *of_map)
 
     return finish

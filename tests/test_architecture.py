@@ -75,6 +75,7 @@ FLOORS = [
     {"reduction", "demo"},
     {"record"},
     {"job"},
+    {"trust"},
     {"drawing", "frontpage", "nearest", "watcher"},
     {"stages"},
     {"child", "pipeline"},

@@ -109,7 +109,7 @@ def test_a_stop_is_heard_at_any_moment(make_cache, number, seconds) -> None:
         time.sleep(seconds)
         run.send_signal(number)
         out, err = run.communicate(timeout=60)
-    assert (run.returncode, out) == (128 + number, "")
+    assert (run.returncode, out) == (128 + number, ""), err
     assert not list(folder.glob("vis*"))
     assert not list(folder.glob(".*"))
     assert "Traceback" not in err.partition("Exception ignored")[0]
@@ -131,9 +131,16 @@ main(["reduce", "folder"])
 """
 
 
+# What was swallowed may also make what is compiled fail, before the stop comes again.
+FAILING = SWALLOWING.replace("time.sleep(60)", "return batch.Report([failure(Path(), ValueError())], 'cpu')").replace(
+    "import os,", "from pathlib import Path; from gpuvis.outcome import failure; import os,"
+)
+
+
+@pytest.mark.parametrize("script", [SWALLOWING, FAILING], ids=["goes on", "fails"])
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_a_stop_that_was_swallowed_comes_again(name) -> None:
-    run = subprocess.run([sys.executable, "-c", SWALLOWING, name], timeout=30, check=False)
+def test_a_stop_that_was_swallowed_comes_again(name, script) -> None:
+    run = subprocess.run([sys.executable, "-c", script, name], timeout=30, check=False)
     assert run.returncode == 128 + getattr(signal, name)
 
 
@@ -195,7 +202,7 @@ def test_a_run_killed_at_any_moment_leaves_whole_files(make_cache) -> None:
         matches = of_file(coords) == told["outputs"][coords.name]
         again = killed(folder, 0, "--seed", str(told["effective"]["seed"]))
         assert again == (0 if matches else 1)  # goes on, or says that the map has no record and needs --overwrite
-    assert moment == 9  # a flush and a rename each for coordinates, record, page, record
+    assert moment == 11  # a flush and a rename each for coordinates, record, record with its measures, page, record
     assert not list(folder.glob(".*"))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
@@ -11,11 +10,11 @@ from typing import Any
 
 import click
 
-from gpuvis import __version__
-from gpuvis.errors import DataError, GpuvisError
+from gpuvis import __version__, questions
+from gpuvis.errors import GpuvisError
 from gpuvis.interrupts import STOPS, Stopped, stop
-from gpuvis.options import COUNT, PATH, SIZE, of_page, of_settings, option, page_of, settings_of
-from gpuvis.settings import MIN_ROWS, Settings, Tsne, Umap
+from gpuvis.options import PATH, SIZE, of_page, of_settings, option, page_of, settings_of
+from gpuvis.settings import Settings, Tsne, Umap
 
 
 def _ignore_stops() -> None:
@@ -59,11 +58,9 @@ def main() -> None:
     gpuvis reduce demo_cache                    draw its UMAP map
     gpuvis reduce feat_cache_vis --umap --tsne  draw two maps of every cache below a folder
     gpuvis plot demo_cache --color_by file_name draw the page again, without reducing
+    gpuvis score demo_cache                     measure how far its maps can be trusted
     gpuvis plan --rows 5e6 --dim 1152 --gpu-memory 80GiB   say whether a job fits a GPU, and how it would be done
     """
-
-
-ITEMSIZES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
 
 
 @main.command()
@@ -186,52 +183,5 @@ def demo(folder: Path) -> None:
     click.echo(os.fsencode(demo.write(folder)))
 
 
-@main.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def info(as_json: bool) -> None:
-    """Say which backend would be used and why, and on what machine."""
-    from dataclasses import asdict
-
-    from gpuvis import machine
-    from gpuvis.backends import choose
-
-    backend, reason = choose("auto")
-    told = {"backend": backend.name, "reason": reason, **asdict(backend.describe()), "versions": machine.versions()}
-    if as_json:
-        click.echo(json.dumps(told, indent=2))
-        return
-    versions, details = told.pop("versions"), told.pop("details")
-    told["memory_bytes"] = f"{told['memory_bytes'] / 2**30:.1f} GiB"
-    for key, value in {**told, **details, **versions}.items():
-        click.echo(f"{key.removesuffix('_bytes'):<19} {value}")
-
-
-@main.command()
-@option("rows", type=COUNT, required=True, help="Rows of the embeddings, as 50e6.")
-@option("dim", type=COUNT, required=True, help="Columns of the embeddings.")
-@option("gpu_memory", type=SIZE, required=True, help="Memory of the GPU that is free, as 80GiB.")
-@option("host_memory", type=SIZE, help="Memory of the machine that is free.  [default: not looked at]")
-@click.option("--dtype", type=click.Choice(list(ITEMSIZES)), default="float32", show_default=True, help="Of the file.")
-@of_settings
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def plan(rows: int, dim: int, gpu_memory: int, host_memory: int | None, dtype: str, as_json: bool, **flags: Any) -> None:
-    """Say how a job would be done on a GPU and what memory it would take, without the GPU and without the data.
-
-    The sizes are estimates, from what the libraries' guides and sources say; a job that does not fit ends with code 4
-    and what would fit.
-    """
-    from gpuvis.backends import plan as planning
-    from gpuvis.backends import sizing
-    from gpuvis.backends.footprint import Bytes
-
-    if rows < MIN_ROWS:
-        raise DataError(f"{rows} rows are too few: a map needs {MIN_ROWS} or more")
-    settings, notes = settings_of(flags).fitted_to(rows, dim)
-    planning.check(settings)
-    room = Bytes(gpu_memory, host_memory or 0)
-    work = planning.Work(rows, dim, ITEMSIZES[dtype], settings, room, host_memory is not None)
-    drafted = planning.draft(work)
-    for note in notes:
-        click.echo(f"note: {note}", err=True)
-    click.echo(json.dumps(drafted.describe(), indent=2) if as_json else "\n".join(drafted.lines()))
-    sizing.plan(work)  # says so if it does not fit
+for question in (questions.info, questions.plan, questions.score):
+    main.add_command(question)

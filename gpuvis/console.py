@@ -22,7 +22,6 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from gpuvis import trust
 from gpuvis.batch import Report
 from gpuvis.job import Decided
 from gpuvis.outcome import Outcome
@@ -127,8 +126,6 @@ class Display:
         table.add_column("folder", no_wrap=True)
         for name in ("rows × columns", "method", "backend", "seconds"):
             table.add_column(name, justify="right" if name in {"rows × columns", "seconds"} else "left", no_wrap=True)
-        for name in ("kept (PCA)", "trust (PCA)", "labels (before)"):
-            table.add_column(name, justify="right", no_wrap=True)
         table.add_column("result", no_wrap=True)
         for outcome in report.outcomes:
             table.add_row(*_cells(outcome, report.backend))
@@ -148,19 +145,8 @@ def _cells(outcome: Outcome, backend: str) -> list[Text]:
         Text(outcome.method or ""),
         Text(backend if ran else ""),
         Text(f"{outcome.seconds:.1f}" if ran else ""),
-        *map(Text, _measures(outcome)),
         Text(outcome.result, STYLES.get(outcome.result, "red")),
     ]
-
-
-def _measures(outcome: Outcome) -> tuple[str, str, str]:
-    """Return what a map keeps: neighbours, trustworthiness and labels, each beside what it is to be compared with."""
-    if not outcome.quality:
-        return "", "", ""
-    original, here, pca = trust.kept(outcome.quality)
-    labels = f"{here['label_accuracy']:.0%} ({original['label_accuracy']:.0%})" if original else ""
-    both = f"{here['recall']:.0%} ({pca['recall']:.0%})"
-    return both, f"{here['trustworthiness']:.3f} ({pca['trustworthiness']:.3f})", labels
 
 
 def _counts(report: Report) -> dict[str, int]:

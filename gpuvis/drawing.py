@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gpuvis import atomic, record, trust
+from gpuvis import atomic, record
 from gpuvis.errors import CacheError, OutputError
 from gpuvis.folders import TABLE
 from gpuvis.job import Job
@@ -100,8 +100,6 @@ def draw(
     """
     files, page = job.outputs(method), job.page or Page()
     caption = record.caption(run) if run else f"{record.TITLES[method]} · {len(shown.coords):,} rows"
-    if run and run.get("quality"):
-        caption += "\n" + trust.line(run["quality"])
     with ExitStack() as until_saved:
         with steps("draw"):
             plotly_js = _plotly(job, page)
@@ -149,8 +147,7 @@ def _drawn(
         from gpuvis.page import painting, static
 
         painted = painting.of_table(shown.coords, shown.table, page.color_by)
-        title = caption.partition("\n")[0]
-        drawn += [static.draw(shown.coords, painted, title, kind) for kind in page.static]
+        drawn += [static.draw(shown.coords, painted, caption, kind) for kind in page.static]
     if page.neighbors and rows > MOST_ROWS_SHOWN:
         notes.append(f"no neighbours: a page has room for those of {MOST_ROWS_SHOWN:,} rows, and these are {rows:,}")
     lacks_neighbors = shown.neighbors is None and page.wants_neighbors(rows)

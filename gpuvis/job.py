@@ -79,9 +79,8 @@ def decide(job: Job) -> Decided:
             settled.append(Outcome(job.folder, "refused", method, error=error))
             continue
         if action is Action.NOTHING:
-            run = files.read_record() or {}
-            told, measured = run["input"], run.get("quality")
-            settled.append(Outcome(job.folder, "up to date", method, told["rows"], told["columns"], quality=measured))
+            told = (files.read_record() or {})["input"]
+            settled.append(Outcome(job.folder, "up to date", method, told["rows"], told["columns"]))
         else:
             actions[method] = action
     return Decided(job, actions, tuple(settled))

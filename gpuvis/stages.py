@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpuvis import cache as caches
-from gpuvis import drawing, fingerprint, nearest, place, record, trust
+from gpuvis import drawing, fingerprint, nearest, place, record
 from gpuvis.backends.base import Backend
 from gpuvis.errors import CacheError
 from gpuvis.interrupts import held_back
@@ -186,12 +186,9 @@ def _save(
     run["steps"] |= steps.of("save")
     rows, columns = run["input"]["rows"], run["input"]["columns"]
     near = nearest.of_rows(job, source.cache.embeddings, done.effective["metric"], (backend, source.known), steps)
-    how = done.coords, done.effective["metric"], (backend, source.known), steps
-    run["quality"] = trust.of_map(job, source.cache, *how)
-    run["steps"] |= steps.of("nearest", "quality")
-    files.save_record(run)
+    run["steps"] |= steps.of("nearest")
     seconds, paths = time.perf_counter() - start, (files.coords, files.record)
-    saved = Outcome(job.folder, "written", done.method, rows, columns, seconds, paths, quality=run["quality"])
+    saved = Outcome(job.folder, "written", done.method, rows, columns, seconds, paths)
     if not job.page:
         return settled(saved)
     shown = drawing.Shown(done.coords, source.cache.table, near)
@@ -244,7 +241,6 @@ def _again(job: Job, method: Method, backend: Backend, steps: Steps) -> Finish:
         record = (files.record,) if run else ()
         columns = run["input"]["columns"] if run else None
         seconds = time.perf_counter() - start
-        of_map = method, len(found.coords), columns, seconds, (*paths, *record), None, (run or {}).get("quality")
-        return Outcome(job.folder, "drawn again", *of_map)
+        return Outcome(job.folder, "drawn again", method, len(found.coords), columns, seconds, (*paths, *record))
 
     return finish

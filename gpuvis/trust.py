@@ -1,44 +1,26 @@
-"""What the measures of a map come to, for people: one line, and warnings that say what they mean."""
+"""What the measures of a map come to, for people: a table, and warnings that say what they mean."""
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gpuvis import quality
-from gpuvis.backends.base import Backend
 from gpuvis.folders import COLUMNS
-from gpuvis.job import Job
-from gpuvis.outcome import failure
-from gpuvis.steps import Steps
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from gpuvis.backends.base import Plan
-    from gpuvis.cache import Cache
-
-logger = logging.getLogger(__name__)
 ERRORS = 3  # standard errors within which two numbers are the same
 TORN = 0.1  # more label accuracy on the map than in the original space
-
-
-def of_map(
-    job: Job, cache: Cache, coords: np.ndarray, metric: str, how: tuple[Backend, tuple[Plan, float]], steps: Steps
-) -> dict[str, Any] | None:
-    """Measure a map; None, with a note, if that cannot be done: the map is whole without."""
-    backend, known = how
-    try:
-        with steps("quality"), backend.working(known[0]):
-            told = quality.measure(cache.embeddings, coords, labels_of(cache.table), metric, backend, known)
-    except Exception as error:  # noqa: BLE001
-        logger.warning("%s: the map was not measured: %s", job.folder, failure(job.folder, error).error)
-        return None
-    for warning in warnings(told):
-        logger.warning("%s: %s", job.folder, warning)
-    return told
+MEASURES = {
+    "recall": "recall@{k}",
+    "trustworthiness": "trustworthiness@{k}",
+    "continuity": "continuity@{k}",
+    "triplets": "triplets in order",
+    "spearman": "Spearman of distances",
+    "label_accuracy": "label kNN accuracy@{k}",
+}
 
 
 def labels_of(table: pd.DataFrame) -> np.ndarray | None:
@@ -51,32 +33,25 @@ def labels_of(table: pd.DataFrame) -> np.ndarray | None:
     return None
 
 
-def kept(told: dict[str, Any]) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
-    """Return what the original space, the map and the PCA map have, by the metric of the fit."""
-    by = told[told["metric"]]
-    return by["original"], by["map"], by["pca"]
-
-
-def line(told: dict[str, Any]) -> str:
-    """Say in one line how far to trust a map."""
-    original, here, pca = kept(told)
-    near = f"Of the {told['k']} nearest neighbours of a point, {here['recall']:.0%} are among the nearest here"
-    parts = [
-        f"{near} (on a PCA map {pca['recall']:.0%})",
-        f"trustworthiness {here['trustworthiness']:.3f} ({pca['trustworthiness']:.3f})",
-        f"order of distances kept {here['triplets']:.0%} ({pca['triplets']:.0%})",
-    ]
-    if original:
-        parts.append(
-            f"labels told by neighbours {here['label_accuracy']:.0%}, in the original space "
-            f"{original['label_accuracy']:.0%}"
-        )
-    return "; ".join(parts)
+def report(told: dict[str, Any]) -> list[str]:
+    """Return all measures of a map as lines of text; `told`: what `quality.measure` gave."""
+    found = []
+    for metric in (name for name, value in told.items() if isinstance(value, dict)):
+        found.append(f"  {metric:<24}{'map':>9}{'±':>8}{'PCA map':>10}{'original':>10}")
+        for name, title in MEASURES.items():
+            original, here, pca = (told[metric][place] for place in ("original", "map", "pca"))
+            if name in here:
+                error = f"{here[f'{name}_se']:.4f}" if here.get(f"{name}_se") else ""
+                before = f"{original[name]:.4f}" if name in original else ""
+                title = title.format(k=told["k"])
+                found.append(f"  {title:<24}{here[name]:>9.4f}{error:>8}{pca[name]:>10.4f}{before:>10}".rstrip())
+    how = "a sample against all rows" if told["sampled"] else "all rows"
+    return [*found, f"  anchors: {told['anchors']:,}, {how}"]
 
 
 def warnings(told: dict[str, Any]) -> list[str]:
     """Say what is wrong with a map, and what that means for those who read it."""
-    original, here, pca = kept(told)
+    original, here, pca = (told[told["metric"]][place] for place in ("original", "map", "pca"))
     found = []
     if here["recall"] <= pca["recall"] + ERRORS * here["recall_se"]:
         found.append(
@@ -85,7 +60,7 @@ def warnings(told: dict[str, Any]) -> list[str]:
         )
     if told["flung"]:
         found.append(
-            f"{told['flung']:,} points were flung far outside the map, so the others are crowded in a corner: "
+            f"{told['flung']:,} points were flung far outside the map, so the others are crowded together: "
             "try another seed or fewer neighbours"
         )
     if original:

@@ -77,7 +77,7 @@ def test_the_record_tells_what_was_asked_and_what_was_done(asked) -> None:
     assert told["backend"]["reason"] == "for the test"
     assert told["repeatable"] == "the same umap map"
     assert told["versions"]["torch"].startswith("2.")
-    assert list(told["steps"]) == ["read", "load", "umap", "save", "nearest", "quality", "draw"]
+    assert list(told["steps"]) == ["read", "load", "umap", "save", "nearest", "draw"]
     assert all(step["seconds"] >= 0 and step["peak_memory_bytes"] > 1e6 for step in told["steps"].values())
     for name, digest in told["outputs"].items():
         assert digest == fingerprint.of_file(asked.out / name)
@@ -292,7 +292,7 @@ def test_an_interrupt_never_splits_coordinates_from_their_record(asked, monkeypa
         assert run(whole, Scaled())[0] in {"up to date", "drawn again"}, moment
         assert not list(asked.out.glob(".*"))
         before = now
-    assert moment == 6  # coordinates, record, record with its measures, page, record
+    assert moment == 5  # coordinates, record, page, record
 
 
 def test_a_page_of_an_earlier_map_does_not_stay(asked) -> None:

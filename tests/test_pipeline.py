@@ -109,11 +109,7 @@ def test_outcomes_come_in_order_when_all_is_written_and_the_folder_is_held_until
     assert results(report) == [(name, method, "written") for name in "abcd" for method in ("umap", "tsne")]
     assert report.outcomes == log.outcomes
     assert [folder.name for folder in log.folders] == list("abcd")
-    assert (
-        log.steps
-        == ["read", "load", "umap", "save", "nearest", "quality", "draw", "tsne", "save", "nearest", "quality", "draw"]
-        * 4
-    )
+    assert log.steps == ["read", "load", "umap", "save", "nearest", "draw", "tsne", "save", "nearest", "draw"] * 4
     assert_nothing_is_left(four)
 
 
@@ -135,7 +131,7 @@ def test_steps_are_timed_where_they_are_done(four, monkeypatch) -> None:
     report = run(four, Slow())
     for outcome in report.outcomes:
         steps = json.loads(outcome.paths[-1].read_text())["steps"]
-        assert list(steps) == ["read", "load", "umap", "save", "nearest", "quality", "draw"]
+        assert list(steps) == ["read", "load", "umap", "save", "nearest", "draw"]
         assert steps["read"]["seconds"] >= 0.1
         assert steps["umap"]["seconds"] >= 0.3
         assert steps["draw"]["seconds"] >= 0.2

@@ -202,7 +202,7 @@ def test_a_run_killed_at_any_moment_leaves_whole_files(make_cache) -> None:
         matches = of_file(coords) == told["outputs"][coords.name]
         again = killed(folder, 0, "--seed", str(told["effective"]["seed"]))
         assert again == (0 if matches else 1)  # goes on, or says that the map has no record and needs --overwrite
-    assert moment == 11  # a flush and a rename each for coordinates, record, record with its measures, page, record
+    assert moment == 9  # a flush and a rename each for coordinates, record, page, record
     assert not list(folder.glob(".*"))
 
 

@@ -84,11 +84,7 @@ def test_one_child_does_all_healthy_folders(three, caplog) -> None:
     assert results(report) == [(name, method, "written") for name in "abc" for method in ("umap", "tsne")]
     assert (report.backend, report.exit_code, log.outcomes) == ("gpu", 0, report.outcomes)
     assert [folder.name for folder in log.folders] == ["a", "b", "c"]
-    assert (
-        log.steps
-        == ["read", "load", "umap", "save", "nearest", "quality", "draw", "tsne", "save", "nearest", "quality", "draw"]
-        * 3
-    )
+    assert log.steps == ["read", "load", "umap", "save", "nearest", "draw", "tsne", "save", "nearest", "draw"] * 3
     processes = {process_of(root / name, method) for name in "abc" for method in ("umap", "tsne")}
     assert len(processes) == 1
     assert os.getpid() not in processes
@@ -371,7 +367,7 @@ def test_notes_come_once_and_stdout_is_for_paths(three) -> None:
     for name in "abc":
         assert err.count(f"note: {root}/{name}: umap_neighbors 99 is too large for 40 rows: 39 is used\n") == 1
     steps = [line.rpartition(": ")[2] for line in err.splitlines() if line.startswith("[1/3]")]
-    assert steps == ["read", "load", "umap", "save", "nearest", "quality", "draw"]
+    assert steps == ["read", "load", "umap", "save", "nearest", "draw"]
     assert err.count("ValueError: no good") == 2  # the error, and its traceback with -v
     assert err.count("Traceback") == 1
     assert re.search(rf"{root}/a +40 × 8 +umap +gpu +[0-9.]+ +written", err)

@@ -1,0 +1,58 @@
+"""Measure maps that are there already, whoever made them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gpuvis import cache as caches
+from gpuvis import drawing, quality, reduction, trust
+from gpuvis.errors import CacheError, GpuvisError
+from gpuvis.outcome import failure
+
+if TYPE_CHECKING:
+    from gpuvis.backends.base import Backend
+    from gpuvis.job import Job
+    from gpuvis.settings import Method
+
+
+@dataclass(frozen=True)
+class Score:
+    """One map: its coordinates, and what was measured or why it could not be."""
+
+    path: Path
+    told: dict[str, Any] | None = None
+    error: GpuvisError | None = None
+
+
+def scores(jobs: Iterable[Job], backend: Backend) -> Iterator[Score]:
+    """Measure the maps of some folders, one after the other; one that cannot be measured does not cost the next."""
+    for job in jobs:
+        maps = [method for method in job.settings.methods if job.outputs(method).coords.exists()]
+        if not maps:
+            missing = " or ".join(job.outputs(method).coords.name for method in job.settings.methods)
+            yield Score(job.out, error=CacheError(f"{job.out} has no {missing}; make the map with gpuvis reduce"))
+        for method in maps:
+            path = job.outputs(method).coords
+            try:
+                yield Score(path, _measured(job, method, backend))
+            except Exception as error:  # noqa: BLE001
+                yield Score(path, error=failure(job.folder, error, method).error)
+
+
+def _measured(job: Job, method: Method, backend: Backend) -> dict[str, Any]:
+    shown, settings = drawing.saved(job, method), job.settings.only(method)
+    cache = caches.read(job.folder, backend.read_table, backend.read_tensor)
+    if len(cache.embeddings) != len(shown.coords):
+        told = f"{job.outputs(method).coords} has {len(shown.coords)} rows and the embeddings {len(cache.embeddings)}"
+        raise CacheError(f"{told}; they are paired row by row, so make the map again with gpuvis reduce")
+    reduction.plan(cache.embeddings, settings, backend)
+    largest = cache.verify()
+    planned = reduction.plan(cache.embeddings, settings, backend, largest)
+    run = job.outputs(method).read_own_record() or {}
+    metric = run.get("effective", {}).get("metric") or getattr(settings, method).metric
+    with backend.working(planned):
+        labels = trust.labels_of(shown.table)
+        return quality.measure(cache.embeddings, shown.coords, labels, metric, backend, (planned, largest))

@@ -1,0 +1,103 @@
+"""gpuvis score: how far maps that are there can be trusted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner, Result
+from examples import content
+
+from gpuvis import cache, trust
+from gpuvis.cli import main
+
+
+def score(*args: str | Path) -> Result:
+    return CliRunner().invoke(main, ["score", *map(str, args), "--backend", "cpu"])
+
+
+@pytest.fixture
+def scored(make_cache) -> Path:
+    """A cache with three classes that overlap, and a map of it that someone else has made: its first two columns."""
+    folder = make_cache(rows=300, columns=12)
+    np.save(folder / "vis_umap_coords.npy", cache.read(folder).embeddings.numpy()[:, :2].astype(np.float64))
+    return folder
+
+
+def test_a_map_of_anyone_is_measured_and_nothing_is_written(scored) -> None:
+    before = content(scored)
+    result = score(scored)
+    assert result.exit_code == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[0] == str(scored / "vis_umap_coords.npy")
+    assert lines[1].split() == ["euclidean", "map", "±", "PCA", "map", "original"]
+    told = json.loads(score(scored, "--json").stdout)[str(scored / "vis_umap_coords.npy")]
+    for name, title in trust.MEASURES.items():
+        (line,) = [line for line in lines if line.strip().startswith(title.format(k=15))]
+        assert f"{told['euclidean']['map'][name]:.4f}" in line
+        assert f"{told['euclidean']['pca'][name]:.4f}" in line
+    assert lines[-1] == "  anchors: 300, all rows"
+    assert content(scored) == before
+
+
+def test_the_metric_is_that_of_the_fit(scored, backend) -> None:
+    CliRunner().invoke(main, ["reduce", str(scored), "--overwrite", "--umap_metric", "cosine", "--tsne", "--umap"])
+    told = json.loads(score(scored, "--json").stdout)
+    assert [(one["metric"], "cosine" in one) for one in told.values()] == [("cosine", True)] * 2
+    assert list(json.loads(score(scored, "--json", "--tsne").stdout)) == [str(scored / "vis_tsne_coords.npy")]
+
+
+def warned(folder: Path, coords: np.ndarray) -> str:
+    np.save(folder / "vis_umap_coords.npy", coords)
+    return score(folder).stderr
+
+
+def test_what_is_wrong_with_a_map_is_said(scored) -> None:
+    draw = np.random.default_rng(0)
+    noise = draw.standard_normal((300, 2))
+    assert "keeps no more of the nearest neighbours" in warned(scored, noise)
+    (scored / "labels.pt").unlink(missing_ok=True)
+    table = pd.read_csv(scored / "metadata.csv", dtype=str)
+    table.assign(ground_truth_num_label=draw.integers(0, 3, 300)).to_csv(scored / "metadata.csv", index=False)
+    labels = trust.labels_of(cache.read(scored).table)
+    islands = np.stack([np.cos(labels), np.sin(labels)], 1) * 100 + noise
+    assert "classes look further apart than they are" in warned(scored, islands)
+    flung = noise.copy()
+    flung[[5, 9]] = 1e4
+    assert "2 points were flung far outside the map" in warned(scored, flung)
+
+
+def test_a_good_map_has_no_warning(digits) -> None:
+    assert CliRunner().invoke(main, ["reduce", str(digits), "--tsne", "--backend", "cpu"]).exit_code == 0
+    result = score(digits)
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda folder: (folder / "vis_umap_coords.npy").unlink(), "has no vis_umap_coords.npy or vis_tsne_coords.npy"),
+        (lambda folder: np.save(folder / "vis_umap_coords.npy", np.zeros((299, 2))), "has 299 rows but"),
+        (lambda folder: np.save(folder / "vis_umap_coords.npy", np.full((300, 2), np.nan)), "holds NaN, Inf or too"),
+        (lambda folder: (folder / "embeddings.pt").unlink(), "embeddings.pt is missing"),
+    ],
+)
+def test_what_cannot_be_measured_does_not_cost_the_next(make_cache, scored, tmp_path, spoil, says) -> None:
+    other = make_cache("z")
+    np.save(other / "vis_tsne_coords.npy", np.random.default_rng(0).standard_normal((40, 2)))
+    spoil(scored)
+    result = score(scored, other)
+    assert result.exit_code == 1
+    assert says in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stdout.startswith(f"{other / 'vis_tsne_coords.npy'}\n")
+
+
+def test_rows_without_labels_have_no_label_accuracy(make_cache) -> None:
+    table = cache.read(make_cache("a")).table.assign(ground_truth_num_label="", ground_truth_word_label="")
+    assert trust.labels_of(table) is None
+    some = table.assign(ground_truth_word_label=["a", ""] * 20)
+    assert trust.labels_of(some)[:2].tolist() == [0, -1]

@@ -66,9 +66,8 @@ def _named(root: Path, links: Iterable[str]) -> Iterator[Outputs]:
 def _entries(root: Path, maps: Iterable[Outputs]) -> Iterator[Entry]:
     from gpuvis.page import index
 
-    for files in {Path(os.path.relpath(files.page, root)): files for files in maps}.values():
+    for page, files in {Path(os.path.relpath(files.page, root)): files for files in maps}.items():
         picture = index.picture_of(files.page) if files.page.exists() else ""
         if picture:  # else it is none of ours
             told = files.read_own_record()
-            page = Path(os.path.relpath(files.page, root))
             yield index.Entry(page, picture, record.caption(told) if told else files.method)

@@ -82,19 +82,19 @@ def _of_group(asked: Asked, metrics: list[str], backend: Backend) -> list[Survey
 
     if "euclidean" in metrics:  # a mean far from zero would cost digits
         middle = take(asked.pool).mean(0)
-    by = _Distances(xp, middle, metrics)
     A, own = take(asked.anchors), xp.asarray(asked.anchors)
+    by = _Distances(A, middle, metrics, xp)
     m, k = next(iter(asked.near.values())).shape
     limits = xp.empty((len(metrics), m, len(asked.near) * k), kind)
     for t, one in enumerate(xp.concatenate(list(asked.near.values()), 1).T):
-        limits[:, :, t] = by.pairs(A, take(backend.to_indices(one)))
+        limits[:, :, t] = by.pairs(take(backend.to_indices(one)))
     seen = (len(metrics), m, k)
     found = xp.zeros(limits.shape, np.int64), xp.full(seen, -1, np.int64), xp.full(seen, np.inf, kind)
     for start, block in matrix.blocks(X):
         rows = take(slice(start, start + len(block)))
         tensors.let_go(X)
-        backend.tally(A, rows, (start, own), (by.lift(A), *by.terms(rows)), limits, found)
-    ranks, drawn = 1 + found[0], by.whole(A, take(asked.pool))
+        backend.tally(A, rows, (start, own), (by.lift, *by.terms(rows)), limits, found)
+    ranks, drawn = 1 + found[0], by.whole(take(asked.pool))
     parts = {name: slice(at * k, (at + 1) * k) for at, name in enumerate(asked.near)}
     return [
         Survey(found[1][e], {name: ranks[e, :, part] for name, part in parts.items()}, drawn[e])
@@ -105,17 +105,14 @@ def _of_group(asked: Asked, metrics: list[str], backend: Backend) -> list[Survey
 class _Distances:
     """What orders rows by their distance from an anchor: shift + scale * (their product + lift), for each metric.
 
-    Rows are moved by `middle`; cosines are of them as they were.
+    Rows are moved by `middle`; cosines are of them as they were. `lift`, (E, m), is that of the anchors.
     """
 
-    def __init__(self, xp: Any, middle: Array, metrics: list[str]) -> None:
-        self._xp, self._middle, self._metrics = xp, middle, metrics
-        self._length = middle @ middle
-
-    def lift(self, A: Array) -> Array:
-        """Return what is added to the products of each anchor, (E, m)."""
-        along = A @ self._middle + self._length
-        return _stacked([0 * along if name == "euclidean" else along for name in self._metrics], self._xp)
+    def __init__(self, A: Array, middle: Array, metrics: list[str], xp: Any) -> None:
+        self._A, self._middle, self._metrics, self._xp = A, middle, metrics, xp
+        self._length, self._squares, self._along = middle @ middle, (A * A).sum(1), A @ middle
+        lift = self._along + self._length
+        self.lift = _stacked([0 * lift if name == "euclidean" else lift for name in metrics], xp)
 
     def terms(self, X: Array) -> tuple[Array, Array]:
         """Return shift and scale of each row, both (E, c)."""
@@ -125,22 +122,20 @@ class _Distances:
         shift, scale = zip(*(euclidean if name == "euclidean" else angle for name in self._metrics), strict=True)
         return _stacked(shift, self._xp), _stacked(scale, self._xp)
 
-    def pairs(self, A: Array, others: Array) -> Array:
+    def pairs(self, others: Array) -> Array:
         """Return how far each anchor is from one other row, less what rounding may make of it, (E, m)."""
         shift, scale = self.terms(others)
-        values = shift + scale * ((A * others).sum(1) + self.lift(A))
-        squares = (A * A).sum(1)
-        sizes = squares + (others * others).sum(1)
-        lengths = self._xp.sqrt(squares) + self._xp.sqrt(self._length)
+        values = shift + scale * ((self._A * others).sum(1) + self.lift)
+        sizes = self._squares + (others * others).sum(1)
+        lengths = self._xp.sqrt(self._squares) + self._xp.sqrt(self._length)
         slack = _stacked([sizes if name == "euclidean" else lengths for name in self._metrics], self._xp)
-        return values - SLACK * float(np.finfo(A.dtype).eps) * slack
+        return values - SLACK * float(np.finfo(values.dtype).eps) * slack
 
-    def whole(self, A: Array, X: Array) -> Array:
+    def whole(self, X: Array) -> Array:
         """Return distances that can be compared from anchor to anchor too, (E, m, c)."""
         shift, scale = self.terms(X)
-        squares = (A * A).sum(1)
-        inverse = self._inverse(squares, A @ self._middle)
-        values = shift[:, None] + scale[:, None] * (A @ X.T + self.lift(A)[:, :, None])
+        squares, inverse = self._squares, self._inverse(self._squares, self._along)
+        values = shift[:, None] + scale[:, None] * (self._A @ X.T + self.lift[:, :, None])
         for e, name in enumerate(self._metrics):
             values[e] = values[e] + squares[:, None] if name == "euclidean" else values[e] * inverse[:, None]
         return values

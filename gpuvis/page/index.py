@@ -51,8 +51,8 @@ def links(path: Path) -> list[str]:
 
 def draw(entries: Sequence[Entry], title: str) -> str:
     """Draw the front page, with the maps in the order of their paths."""
-    place = {path: k for k, path in enumerate(palette.in_order(entry.page.as_posix() for entry in entries))}
-    items = map(_item, sorted(entries, key=lambda entry: place[entry.page.as_posix()]))
+    by_path = {entry.page.as_posix(): entry for entry in entries}
+    items = (_item(by_path[path]) for path in palette.in_order(by_path))
     return template.filled(
         "index.html", {"generator": GENERATOR + MARK, "title": html.escape(title), "maps": "\n".join(items)}
     )

@@ -2,6 +2,7 @@
 
 const MOST_TIERS = 33; // of which the numbers of points double from one to the next
 const MOST_LISTED = 1000;
+const MOST_NAMES = 400; // on the map
 const LONGEST = 40; // letters of a name on the map
 const PATIENCE = 220; // milliseconds in which a second click may follow
 
@@ -182,19 +183,10 @@ class Legend {
       element("span", { className: "count", textContent: this.column.countOf(k).toLocaleString("en") }),
     );
     entry.ariaPressed = String(!this.hidden[k]);
-    const only = element("button", {
-      type: "button",
-      className: "only",
-      textContent: "only",
-      title: `Show ${name} alone`,
-    });
-    const choose = element("button", {
-      type: "button",
-      className: "choose",
-      textContent: "select",
-      title: `Select ${name}: Shift adds it to the selection`,
-    });
-    return element("li", { dataset: { class: k } }, entry, choose, only);
+    const more = (className, textContent, title) =>
+      element("button", { type: "button", className, textContent, title });
+    const choose = more("choose", "select", `Select ${name}: Shift adds it to the selection`);
+    return element("li", { dataset: { class: k } }, entry, choose, more("only", "only", `Show ${name} alone`));
   }
 
   /* The scale of a column of numbers. */

@@ -72,16 +72,15 @@ class Page {
 
   async recolor() {
     this.colors = this.legend.colors();
-    await this.repaint();
+    await this.repaint(); // with what is selected
     this.renew();
   }
 
-  /* Draw the cards anew. */
+  /* Draw the card and the pins anew. */
   renew() {
     const shown = this.panel.place.querySelector(".card");
     if (shown) this.panel.hover(this.data.pointOf(Number(shown.dataset.row)));
     this.showPins();
-    this.showSelection();
   }
 
   /* Show a point in the panel, and ring it; -1: none. */

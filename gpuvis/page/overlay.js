@@ -4,7 +4,6 @@ const MOST_RINGS = 1000;
 const MOST_DISCS = 20000; // more points that stand out are squares
 // Where graphics are emulated, Chromium may leave on the screen what was cleared, unless the processor draws.
 const BY_PROCESSOR = { willReadFrequently: true };
-const MOST_NAMES = 400;
 const LIFT = 14; // pixels of a name above the middle of its class
 
 /* A colour, #rrggbb, as the bytes of a pixel; red comes first. */
@@ -164,7 +163,7 @@ class Overlay {
     this.context.textAlign = "center";
     this.context.textBaseline = "middle";
     this.context.lineJoin = "round";
-    for (const { text, x, y } of this.names.slice(0, MOST_NAMES)) {
+    for (const { text, x, y } of this.names) {
       const [center, middle] = this.map.pixelOf(x, y, this.seen);
       const half = this.context.measureText(text).width / 2 + 4;
       const outside = center < 0 || center > this.seen.width || middle < 0 || middle > this.seen.height;

@@ -225,6 +225,7 @@ class Panel {
       this.images.setRoot(input.value);
       input.value = this.images.root ?? "";
       this.page.renew();
+      this.page.showSelection();
     });
     this.form = element(
       "details",

@@ -31,6 +31,7 @@ class Selection {
     this.data = page.data;
     this.canvas = canvas;
     this.points = new Set();
+    this.rising = new Uint32Array(); // the same, by their rows
     this.mode = "pan";
     canvas.addEventListener("pointerdown", (event) => this.begin(event));
     canvas.addEventListener("pointermove", (event) => this.extend(event));
@@ -108,13 +109,10 @@ class Selection {
 
   set(points) {
     this.points = points instanceof Set ? points : new Set(points);
+    this.rising = Uint32Array.from(this.points).sort();
     if (!this.points.size) this.page.overlay.outlines = [];
     this.page.light(null);
     this.page.showSelection();
-  }
-
-  get rising() {
-    return Uint32Array.from(this.points).sort();
   }
 
   /* What the tray shows of it. */

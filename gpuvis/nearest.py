@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from gpuvis import cache as caches
-from gpuvis import reduction
+from gpuvis import original, reduction
 from gpuvis.backends.base import Backend
-from gpuvis.errors import CacheError, GpuvisError
+from gpuvis.errors import GpuvisError
 from gpuvis.job import Job
 from gpuvis.outcome import failure
 from gpuvis.settings import Method
@@ -28,19 +27,12 @@ def again(job: Job, method: Method, rows: int, backend: Backend, steps: Steps) -
     if not job.page or not job.page.wants_neighbors(rows):
         return None
     try:
-        cache = caches.read(job.folder, backend.read_table, backend.read_tensor)
-        if len(cache.embeddings) != rows:
-            raise CacheError(f"it has {len(cache.embeddings)} rows, and the map {rows}")
-        settings = job.settings.only(method)
-        largest = cache.verify()
-        known = reduction.plan(cache.embeddings, settings, backend, largest), largest
+        found = original.of_map(job, method, rows, backend)
     except GpuvisError as error:
         level = logging.WARNING if job.page.neighbors else logging.INFO
         logger.log(level, "%s: no neighbours: %s", job.folder, error)
         return None
-    told = job.outputs(method).read_own_record() or {}
-    metric = told.get("effective", {}).get("metric") or getattr(settings, method).metric
-    return of_rows(job, cache.embeddings, metric, (backend, known), steps)
+    return of_rows(job, found.X, found.metric, (backend, found.known), steps)
 
 
 def of_rows(job: Job, X: Any, metric: str, how: tuple[Backend, tuple[Plan, float]], steps: Steps) -> np.ndarray | None:

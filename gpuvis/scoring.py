@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpuvis import cache as caches
-from gpuvis import drawing, quality, reduction, trust
+from gpuvis import drawing, original, quality, trust
 from gpuvis.errors import CacheError, GpuvisError
 from gpuvis.outcome import failure
 
@@ -43,16 +42,7 @@ def scores(jobs: Iterable[Job], backend: Backend) -> Iterator[Score]:
 
 
 def _measured(job: Job, method: Method, backend: Backend) -> dict[str, Any]:
-    shown, settings = drawing.saved(job, method), job.settings.only(method)
-    cache = caches.read(job.folder, backend.read_table, backend.read_tensor)
-    if len(cache.embeddings) != len(shown.coords):
-        told = f"{job.outputs(method).coords} has {len(shown.coords)} rows and the embeddings {len(cache.embeddings)}"
-        raise CacheError(f"{told}; they are paired row by row, so make the map again with gpuvis reduce")
-    reduction.plan(cache.embeddings, settings, backend)
-    largest = cache.verify()
-    planned = reduction.plan(cache.embeddings, settings, backend, largest)
-    run = job.outputs(method).read_own_record() or {}
-    metric = run.get("effective", {}).get("metric") or getattr(settings, method).metric
-    with backend.working(planned):
-        labels = trust.labels_of(shown.table)
-        return quality.measure(cache.embeddings, shown.coords, labels, metric, backend, (planned, largest))
+    shown = drawing.saved(job, method)
+    found, labels = original.of_map(job, method, len(shown.coords), backend), trust.labels_of(shown.table)
+    with backend.working(found.known[0]):
+        return quality.measure(found.X, shown.coords, labels, found.metric, backend, found.known)

@@ -75,6 +75,7 @@ FLOORS = [
     {"reduction", "demo"},
     {"record"},
     {"job"},
+    {"original"},
     {"drawing", "frontpage", "nearest", "watcher"},
     {"stages", "scoring"},
     {"child", "pipeline"},

@@ -1,0 +1,53 @@
+"""The embeddings that a saved map is of: what it can be compared with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gpuvis import cache as caches
+from gpuvis import reduction
+from gpuvis.errors import CacheError
+
+if TYPE_CHECKING:
+    from gpuvis.backends.base import Backend, Plan
+    from gpuvis.job import Job
+    from gpuvis.settings import Method
+
+
+@dataclass(frozen=True, eq=False)
+class Original:
+    """Embeddings, verified.
+
+    Attributes
+    ----------
+    X : torch.Tensor or ndarray of shape (N, D)
+    metric : str
+        Of the map's fit.
+    known : tuple
+        The plan, and the largest value in size.
+    """
+
+    X: Any
+    metric: str
+    known: tuple[Plan, float]
+
+
+def of_map(job: Job, method: Method, rows: int, backend: Backend) -> Original:
+    """Read and verify the embeddings of a saved map of so many rows.
+
+    Raises
+    ------
+    GpuvisError
+        They are not there, not whole, of another number of rows, or too large.
+    """
+    cache, settings = caches.read(job.folder, backend.read_table, backend.read_tensor), job.settings.only(method)
+    if len(cache.embeddings) != rows:
+        told = f"{job.outputs(method).coords} has {rows} rows and the embeddings {len(cache.embeddings)}"
+        raise CacheError(f"{told}; they are paired row by row, so make the map again with gpuvis reduce")
+    reduction.plan(cache.embeddings, settings, backend)  # refuse what cannot be before reading it through
+    largest = cache.verify()
+    planned = reduction.plan(cache.embeddings, settings, backend, largest)
+    run = job.outputs(method).read_own_record() or {}
+    metric = run.get("effective", {}).get("metric") or getattr(settings, method).metric
+    return Original(cache.embeddings, metric, (planned, largest))

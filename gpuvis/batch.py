@@ -11,7 +11,7 @@ from functools import partial
 from math import inf
 from pathlib import Path
 
-from gpuvis import frontpage, job, stages
+from gpuvis import frontpage, job, stages, trust
 from gpuvis.backends import choose, obstacle
 from gpuvis.backends.base import Backend
 from gpuvis.child import Choice
@@ -22,7 +22,7 @@ from gpuvis.job import Decided, Job
 from gpuvis.outcome import Outcome, failure
 from gpuvis.pages import Page
 from gpuvis.pipeline import Pipeline
-from gpuvis.settings import Settings
+from gpuvis.settings import Settings, require
 from gpuvis.steps import Steps
 from gpuvis.watcher import Watcher
 from gpuvis.worker import Worker
@@ -54,6 +54,10 @@ class Request:
         The most bytes of the GPU's memory to use; None: what is free.
     only_draw : bool, default=False
         Draw from saved coordinates, and compute nothing.
+    quality : {"auto", "full", "none"}, default="auto"
+        What is measured of each map. full: the recall of every point, however many there are.
+    min_trust : float or None
+        Least trustworthiness; a map with less fails, and its files are kept.
     """
 
     roots: tuple[Path, ...]
@@ -66,10 +70,16 @@ class Request:
     timeout: float | None = None
     gpu_memory_limit: int | None = None
     only_draw: bool = False
+    quality: str = "auto"
+    min_trust: float | None = None
 
     def __post_init__(self) -> None:
         if self.timeout is not None and not 0 < self.timeout < inf:
             raise SettingsError(f"timeout has to be a number of seconds above 0; found {self.timeout:g}")
+        least = self.min_trust
+        if least is not None:
+            require(0 <= least <= 1, "min_trust", "a number from 0 to 1", least)
+            require(self.quality != "none", "quality", "auto or full, if min_trust is to be judged", self.quality)
         if not 0 < len(os.fsencode(self.prefix)) <= 200 or "/" in self.prefix or not self.prefix.isprintable():
             raise SettingsError(f"out_prefix has to be the start of a file name; found {self.prefix!r}")
 
@@ -86,6 +96,7 @@ class Request:
                 self.overwrite,
                 self.only_draw,
                 self.root,
+                self.quality,
             )
             for folder in find(self.roots)
         ]
@@ -136,6 +147,7 @@ def run(request: Request, watcher: Watcher) -> Report:
     report = Report([], request.backend)
 
     def take(outcome: Outcome) -> None:
+        outcome = trust.judged(outcome, request.min_trust)
         report.outcomes.append(outcome)
         watcher.outcome(outcome)
 

@@ -14,7 +14,7 @@ from gpuvis import __version__, questions
 from gpuvis.errors import GpuvisError
 from gpuvis.interrupts import STOPS, Stopped, stop
 from gpuvis.options import PATH, SIZE, of_page, of_settings, option, page_of, settings_of
-from gpuvis.settings import Settings, Tsne, Umap
+from gpuvis.settings import QUALITIES, Settings, Tsne, Umap
 
 
 def _ignore_stops() -> None:
@@ -72,7 +72,11 @@ def main() -> None:
 @option("out_dir", type=PATH, help="Write the outputs here, under the same relative paths.  [default: beside the cache]")
 @click.option("--overwrite", is_flag=True, help="Compute again, whatever is there.")
 @of_page
-@option("no_html", is_flag=True, help="Save coordinates only.")
+@option("no_html", is_flag=True, help="Draw no page.")
+@click.option("--quality", type=click.Choice(QUALITIES), default="auto", show_default=True,
+              help="Measure how far each map can be trusted; full: every point of it, however many, which takes long.")
+@option("min_trust", type=float, metavar="X",
+        help="Fail with code 5, and keep the files, if the trustworthiness of a map is below X.  [default: never]")
 @click.option("--backend", type=click.Choice(["auto", "gpu", "cpu"]), default="auto", show_default=True,
               help="Where to work.")
 @option("gpu_memory_limit", type=SIZE, help="Plan within so much of the GPU's memory, as 20GiB.  [default: what is free]")
@@ -85,11 +89,11 @@ def reduce(folders: tuple[Path, ...], cache_dirs: tuple[Path, ...], quiet: bool,
     """Reduce cached embeddings to 2-D maps.
 
     FOLDER is a cache folder (embeddings.pt, metadata.csv), or a folder with cache folders anywhere below it. Beside
-    each cache it writes vis_umap_coords.npy, vis_umap.html and vis_umap_run.json (vis_tsne_… for t-SNE), and prints
-    their paths. Maps that are up to date are skipped; others are replaced only with --overwrite.
+    each cache it writes vis_umap_coords.npy, vis_umap_quality.npy, vis_umap.html and vis_umap_run.json (vis_tsne_…
+    for t-SNE), and prints their paths. Maps that are up to date are skipped; others are replaced only with --overwrite.
 
     \b
-    Exit codes: 0 done, 1 bad input or outputs in the way, 2 bad option, 3 no GPU, 4 out of memory,
+    Exit codes: 0 done, 1 bad input or outputs in the way, 2 bad option, 3 no GPU, 4 out of memory, 5 below --min-trust,
     130 or 143 stopped by Ctrl-C or SIGTERM. With several folders, the largest.
     """  # fmt: skip
     if not (folders or cache_dirs):
@@ -107,6 +111,8 @@ def reduce(folders: tuple[Path, ...], cache_dirs: tuple[Path, ...], quiet: bool,
         backend=flags["backend"],
         timeout=flags["timeout"],
         gpu_memory_limit=flags["gpu_memory_limit"],
+        quality=flags["quality"],
+        min_trust=flags["min_trust"],
     )
     _run(request, quiet, verbose)
 
@@ -143,6 +149,7 @@ def plot(folders: tuple[Path, ...], cache_dirs: tuple[Path, ...], quiet: bool, v
         out_dir=flags["out_dir"],
         backend="cpu",
         only_draw=True,
+        quality="none",
     )
     _run(request, quiet, verbose)
 

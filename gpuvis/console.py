@@ -22,6 +22,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from gpuvis import trust
 from gpuvis.batch import Report
 from gpuvis.job import Decided
 from gpuvis.outcome import Outcome
@@ -117,6 +118,8 @@ class Display:
         elif self._verbosity >= 0 and not self._live:
             took = "" if outcome.seconds is None else f" in {outcome.seconds:.1f} s"
             self.say(f"{outcome.folder}: {outcome.method} {outcome.result}{took}")
+            if outcome.quality:
+                self.say(f"{outcome.folder}: {outcome.method} {trust.line(outcome.quality)}")
 
     def summary(self, report: Report) -> None:
         """Print the table of a finished batch."""
@@ -126,6 +129,8 @@ class Display:
         table.add_column("folder", no_wrap=True)
         for name in ("rows × columns", "method", "backend", "seconds"):
             table.add_column(name, justify="right" if name in {"rows × columns", "seconds"} else "left", no_wrap=True)
+        for name in ("recall (PCA)", "trust (PCA)", "triplets (PCA)", "labels (original)"):
+            table.add_column(name, justify="right", no_wrap=True)
         table.add_column("result", no_wrap=True)
         for outcome in report.outcomes:
             table.add_row(*_cells(outcome, report.backend))
@@ -145,6 +150,7 @@ def _cells(outcome: Outcome, backend: str) -> list[Text]:
         Text(outcome.method or ""),
         Text(backend if ran else ""),
         Text(f"{outcome.seconds:.1f}" if ran else ""),
+        *map(Text, trust.cells(outcome.quality)),
         Text(outcome.result, STYLES.get(outcome.result, "red")),
     ]
 

@@ -5,19 +5,16 @@ from __future__ import annotations
 import logging
 import os
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from gpuvis import atomic, record
-from gpuvis.errors import CacheError, OutputError
-from gpuvis.folders import TABLE
+from gpuvis import atomic, record, trust
+from gpuvis.errors import OutputError
 from gpuvis.job import Job
 from gpuvis.outputs import Outputs
 from gpuvis.pages import MOST_ROWS_SHOWN, STATIC, URLS, Page
 from gpuvis.settings import Method
+from gpuvis.shown import Shown
 from gpuvis.steps import Steps
 
 if TYPE_CHECKING:
@@ -26,55 +23,6 @@ if TYPE_CHECKING:
     from gpuvis.page.images import Images
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, eq=False)
-class Shown:
-    """What a page shows.
-
-    Attributes
-    ----------
-    coords : ndarray of shape (N, 2)
-    table : pandas.DataFrame with N rows
-    neighbors : ndarray of shape (N, k) or None
-        The rows nearest to each in the original space.
-    is_current : bool, default=True
-        The cache is still the one that the map was made of.
-    """
-
-    coords: np.ndarray
-    table: pd.DataFrame
-    neighbors: np.ndarray | None = None
-    is_current: bool = True
-
-
-def saved(job: Job, method: Method) -> Shown:
-    """Return saved coordinates and their table.
-
-    Raises
-    ------
-    CacheError
-        They cannot be read, or do not fit together.
-    """
-    from gpuvis import table
-
-    files = job.outputs(method)
-    try:
-        coords = files.load_coords()
-    except (OSError, ValueError, EOFError) as error:
-        raise CacheError(f"{files.coords} cannot be read: {error}; make the map again with gpuvis reduce") from None
-    if coords.ndim != 2 or coords.shape[1] < 2 or coords.dtype.kind not in "fiu" or len(coords) == 0:
-        found = f"{coords.dtype} of shape {coords.shape}"
-        raise CacheError(f"{files.coords} holds {found}; expected two columns of numbers, and a row or more")
-    with np.errstate(over="ignore"):
-        coords = coords[:, :2].astype(np.float32)
-    if not np.isfinite(coords).all():
-        raise CacheError(f"{files.coords} holds NaN, Inf or too large numbers; make the map again with gpuvis reduce")
-    rows = table.read(job.folder / TABLE)
-    if len(rows) != len(coords):
-        told = f"{files.coords} has {len(coords)} rows but {job.folder / TABLE} has {len(rows)}"
-        raise CacheError(f"{told}; they are paired row by row, so make the map again with gpuvis reduce")
-    return Shown(coords, rows)
 
 
 def draw(
@@ -100,6 +48,8 @@ def draw(
     """
     files, page = job.outputs(method), job.page or Page()
     caption = record.caption(run) if run else f"{record.TITLES[method]} · {len(shown.coords):,} rows"
+    if run and run.get("quality"):
+        caption += "\n" + trust.line(run["quality"])
     with ExitStack() as until_saved:
         with steps("draw"):
             plotly_js = _plotly(job, page)
@@ -141,16 +91,17 @@ def _drawn(
 
     page, rows = job.page or Page(), len(shown.coords)
     images, notes = _images(job, page, shown.table, path)
-    html, more = figure.draw(shown.coords, shown.table, page, caption, shown.neighbors, images, plotly_js)
+    html, more = figure.draw(shown.coords, shown.table, page, caption, shown.measured.neighbors, images, plotly_js)
     drawn = [html.encode("utf-8", "backslashreplace")]
     if page.static:
         from gpuvis.page import painting, static
 
         painted = painting.of_table(shown.coords, shown.table, page.color_by)
-        drawn += [static.draw(shown.coords, painted, caption, kind) for kind in page.static]
+        title = caption.partition("\n")[0]
+        drawn += [static.draw(shown.coords, painted, title, kind) for kind in page.static]
     if page.neighbors and rows > MOST_ROWS_SHOWN:
         notes.append(f"no neighbours: a page has room for those of {MOST_ROWS_SHOWN:,} rows, and these are {rows:,}")
-    lacks_neighbors = shown.neighbors is None and page.wants_neighbors(rows)
+    lacks_neighbors = shown.measured.neighbors is None and page.wants_neighbors(rows)
     lacks_thumbnails = page.thumbnails and not (images and images.sheets and images.sheets.files)
     return drawn, notes + more, not (lacks_neighbors or lacks_thumbnails)
 

@@ -7,7 +7,8 @@
     │   └── OutputExistsError     1   the outputs are there and may not be replaced
     ├── SettingsError             2   a setting is out of range, or not known here
     ├── NoGpuError                3   a GPU was demanded and there is none
-    └── OutOfMemoryError          4   the work does not fit
+    ├── OutOfMemoryError          4   the work does not fit
+    └── QualityError              5   a map keeps less than was asked
 
 Every message is one line: where, what was expected, what was found, what to do.
 """
@@ -65,6 +66,12 @@ class OutOfMemoryError(GpuvisError, MemoryError):
     """The work does not fit in memory."""
 
     exit_code = 4
+
+
+class QualityError(GpuvisError):
+    """A map keeps less of the original space than was asked; its files are there."""
+
+    exit_code = 5
 
 
 _SIGNS_OF_NO_MEMORY = (

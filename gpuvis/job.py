@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from functools import cache as once
 from pathlib import Path
 
-from gpuvis import cache, fingerprint, place, tensors
+from gpuvis import cache, fingerprint, place, standing, tensors
 from gpuvis.errors import CacheError, GpuvisError
 from gpuvis.outcome import Outcome
-from gpuvis.outputs import Action, Outputs
+from gpuvis.outputs import Outputs
 from gpuvis.pages import Page
 from gpuvis.settings import Method, Settings
+from gpuvis.standing import Action
 
 COORDS_BYTES = 8  # of a row
 PAGE_BYTES, PAGE_ROW_BYTES = 5 << 20, 100  # plotly.js, and what the page holds of a row
@@ -38,6 +39,8 @@ class Job:
         Draw from saved coordinates, whatever they were made of, and compute nothing.
     root : Path or None
         Where files lie that pages share; None: beside the page.
+    quality : {"auto", "full", "none"}
+        What is measured of a map. full: each point, however many there are.
     """
 
     folder: Path
@@ -48,6 +51,7 @@ class Job:
     overwrite: bool = False
     only_draw: bool = False
     root: Path | None = None
+    quality: str = "auto"
 
     def outputs(self, method: Method) -> Outputs:
         """Return the files of one map."""
@@ -74,13 +78,14 @@ def decide(job: Job) -> Decided:
         files, action = job.outputs(method), Action.COMPUTE
         try:
             if not job.overwrite:
-                action = files.action(job.folder, job.settings, job.page, content)
+                action = standing.action(files, job.folder, job.settings, job.page, job.quality, content)
         except GpuvisError as error:
             settled.append(Outcome(job.folder, "refused", method, error=error))
             continue
         if action is Action.NOTHING:
-            told = (files.read_record() or {})["input"]
-            settled.append(Outcome(job.folder, "up to date", method, told["rows"], told["columns"]))
+            run = files.read_record() or {}
+            told, measured = run["input"], run.get("quality")
+            settled.append(Outcome(job.folder, "up to date", method, told["rows"], told["columns"], quality=measured))
         else:
             actions[method] = action
     return Decided(job, actions, tuple(settled))
@@ -95,8 +100,8 @@ def _drawn(job: Job) -> Decided:
         try:
             if files.coords.exists():
                 if not job.overwrite:
-                    files.check_ours(job.page)
-                actions[method] = Action.DRAW
+                    standing.check_ours(files, job.page)
+                actions[method] = Action.FINISH
         except GpuvisError as error:
             settled.append(Outcome(job.folder, "refused", method, error=error))
     if not actions and not settled:

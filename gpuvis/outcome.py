@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gpuvis.errors import GpuvisError, OutOfMemoryError, is_out_of_memory
 from gpuvis.settings import Method
@@ -14,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one map, or of a folder that has none. `paths`: what was written."""
+    """What became of one map, or of a folder that has none. `paths`: what was written; `quality`: as it is measured."""
 
     folder: Path
     result: str
@@ -24,6 +25,7 @@ class Outcome:
     seconds: float | None = None
     paths: tuple[Path, ...] = ()
     error: GpuvisError | None = None
+    quality: dict[str, Any] | None = None
 
     @property
     def exit_code(self) -> int:

@@ -15,10 +15,11 @@ from importlib import import_module
 from typing import Any
 
 from gpuvis import place, stages
+from gpuvis.finishing import Finish, settled
 from gpuvis.interrupts import held_back
 from gpuvis.job import Job
 from gpuvis.outcome import Outcome, failure
-from gpuvis.stages import Chosen, Finish, Found
+from gpuvis.stages import Chosen, Found
 from gpuvis.steps import Steps
 from gpuvis.threads import aside, done
 from gpuvis.watcher import Watcher
@@ -124,4 +125,4 @@ def _maps(asked: Job, reading: Future[Found], chosen: Chosen, steps: Steps) -> G
     try:
         yield from stages.maps(asked, reading.result(), chosen, steps)
     except Exception as error:  # noqa: BLE001  whatever is wrong with one folder, the others go on
-        yield stages.settled(failure(asked.folder, error))
+        yield settled(failure(asked.folder, error))

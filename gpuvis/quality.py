@@ -17,12 +17,13 @@ K = 15  # neighbours
 EXACT_ROWS, ANCHORS = 5_000, 2_000
 POOL, TRIPLETS, PAIRS = 1_000, 50, 50_000  # rows that distances are drawn from; of each anchor; for the correlation
 PCA_ROWS = 10_000  # that the axes of the PCA map are found of
+POINTS = 1 << 16  # whose neighbours are compared at a time
 FAR = 10.0  # times as far as 99 % of the points: there, a point has been flung away
 
 
 def measure(
     X: Any, coords: np.ndarray, labels: np.ndarray | None, metric: str, backend: Backend, known: tuple[Any, float]
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], np.ndarray]:
     """Measure a map.
 
     Parameters
@@ -40,7 +41,7 @@ def measure(
 
     Returns
     -------
-    dict
+    told : dict
         `k`, `anchors`, `sampled`, `flung`, how many points lie far outside, `metric`, that of the fit if it is one of
         those measured, else euclidean; and for each metric, of "map" and of "pca",
         the map of the first two principal components: `recall` of the k nearest neighbours, `trustworthiness` and
@@ -48,6 +49,8 @@ def measure(
         is kept (Wang et al. 2021, JMLR 22:201), `spearman`, the rank correlation of distances (Kobak, Berens 2019,
         Nature Communications 10:5416), and `label_accuracy` of a vote of the k nearest, which stands at "original"
         too. `…_se`: standard errors of the sample; 0 where there is none.
+    recall : ndarray of shape (N,), float32
+        Of the neighbours of each point, by `metric`; NaN of those that are no anchors.
     """
     xp, rows = backend.xp, len(X)
     k, draw = min(K, (rows - 1) // 2), np.random.default_rng(0)
@@ -59,9 +62,22 @@ def measure(
     near = {name: backend.nearest_on_map(Y, xp.asarray(anchors), k) for name, Y in maps.items()}
     asked = survey.Asked(X, scale, anchors, pool, near, rows <= EXACT_ROWS)
     judge = _Judge(asked, maps, labels, backend)
-    found = {name: judge.of(seen) for name, seen in survey.surveys(asked, metric, backend)}
+    found, recall = {}, np.full(rows, np.nan, np.float32)
+    for name, seen in survey.surveys(asked, metric, backend):
+        found[name], recall[anchors] = judge.of(seen)  # that of the fit comes last
     about = {"k": k, "anchors": len(anchors), "sampled": rows > EXACT_ROWS, "flung": flung(coords)}
-    return {**about, "metric": metric if metric in found else "euclidean", **found}
+    return {**about, "metric": name, **found}, recall
+
+
+def recall_of_points(coords: np.ndarray, near: np.ndarray, backend: Backend) -> np.ndarray:
+    """Return the share of the rows nearest to each, (N, k), that are among its k nearest on a map; (N,), float32."""
+    rows, k = near.shape
+    Y, found = backend.xp.asarray(coords, np.float32), np.empty(rows, np.float32)
+    for start in range(0, rows, POINTS):
+        some = np.arange(start, min(start + POINTS, rows))
+        on_map = backend.to_indices(backend.nearest_on_map(Y, backend.xp.asarray(some), k))
+        found[some] = (near[some][:, :, None] == on_map[:, None, :]).any(2).mean(1)
+    return found
 
 
 def pca_map(X: Any, backend: Backend, scale: float, plan: Any) -> np.ndarray:
@@ -101,21 +117,22 @@ class _Judge:
         self._triplets = draw.integers(0, shape[1], (2, shape[0], TRIPLETS))
         self._pairs = draw.integers(0, shape[0] * shape[1], PAIRS)
 
-    def of(self, seen: survey.Survey) -> dict[str, dict[str, float]]:
-        """Return what each map keeps of a survey."""
-        told = {"original": self._votes(self._backend.to_indices(seen.near))}
+    def of(self, seen: survey.Survey) -> tuple[dict[str, dict[str, float]], np.ndarray]:
+        """Return what each map keeps of a survey, and the recall of each anchor on the map that is judged."""
+        told, recall = {"original": self._votes(self._backend.to_indices(seen.near))}, {}
         for name, coords in self._maps.items():
             ranks = self._backend.to_indices(seen.ranks[name])
+            recall[name] = (ranks <= ranks.shape[1]).mean(1)
             limits = _squares(coords, self._asked.anchors, seen.near, self._xp)
             closer = self._backend.closer_on_map(coords, self._xp.asarray(self._asked.anchors), limits)
             told[name] = {
-                **self._mean("recall", (ranks <= ranks.shape[1]).mean(1)),
+                **self._mean("recall", recall[name]),
                 **self._mean("trustworthiness", self._trust(ranks)),
                 **self._mean("continuity", self._trust(1 + self._backend.to_indices(closer))),
                 **self._distances(seen.drawn, coords),
                 **self._votes(self._backend.to_indices(self._asked.near[name])),
             }
-        return told
+        return told, recall["map"]
 
     def _trust(self, ranks: np.ndarray) -> np.ndarray:
         """Return the trustworthiness of each anchor's neighbourhood; the mean is that of the map."""

@@ -47,6 +47,7 @@ def of_run(told: dict[str, Any], asked: Settings, done: Reduction, backend: Back
         "neighbors": done.neighbors,
         "layout": done.layout,
         "pca_variance_kept": done.variance_kept,
+        "quality": None,
         "steps": done.steps,
         "page": None,
         "outputs": {},

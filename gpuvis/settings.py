@@ -22,6 +22,7 @@ ALIASES = {"l2": "euclidean", "l1": "manhattan", "cityblock": "manhattan", "taxi
 INITS = ("pca", "random")
 OPTIMIZERS = ("auto", "umap-learn")
 TSNE_METHODS = ("auto", "barnes_hut", "exact")
+QUALITIES = ("auto", "full", "none")  # what is measured of a map: see `measuring`
 MOST_THREADS = 1024
 
 

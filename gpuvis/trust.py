@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gpuvis.errors import QualityError
 from gpuvis.folders import COLUMNS
+from gpuvis.outcome import Outcome
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,9 +52,56 @@ def report(told: dict[str, Any]) -> list[str]:
     return [*found, f"  anchors: {told['anchors']:,}, {how}"]
 
 
+def kept(told: dict[str, Any]) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
+    """Return what the original space, the map and the PCA map have, by the metric of the fit."""
+    by = told[told["metric"]]
+    return by["original"], by["map"], by["pca"]
+
+
+def cells(told: dict[str, Any] | None) -> tuple[str, str, str, str]:
+    """Return recall, trustworthiness, triplets and labels, each beside what it is to be compared with."""
+    if not told:
+        return "", "", "", ""
+    original, here, pca = kept(told)
+    labels = f"{here['label_accuracy']:.1%} ({original['label_accuracy']:.1%})" if original else ""
+    return (
+        f"{here['recall']:.1%} ({pca['recall']:.1%})",
+        f"{here['trustworthiness']:.3f} ({pca['trustworthiness']:.3f})",
+        f"{here['triplets']:.1%} ({pca['triplets']:.1%})",
+        labels,
+    )
+
+
+def line(told: dict[str, Any]) -> str:
+    """Say in one line how far to trust a map."""
+    recall, trust, triplets, labels = cells(told)
+    k = told["k"]
+    parts = [f"recall@{k} {recall}", f"trustworthiness@{k} {trust}", f"triplets in order {triplets}"]
+    told_labels = [f"labels told by {k} neighbours {labels.replace('(', '(in the original space ')}"] if labels else []
+    return "; ".join([", ".join(parts) + " – in brackets: a plain PCA map", *told_labels])
+
+
+def judged(outcome: Outcome, least: float | None) -> Outcome:
+    """Return the outcome of a map, failed if its trustworthiness is below the least that was asked, or not known."""
+    if least is None or outcome.error or outcome.method is None:
+        return outcome
+    if not outcome.quality:
+        told = "was not measured"
+    else:
+        _, here, pca = kept(outcome.quality)
+        if here["trustworthiness"] >= least:
+            return outcome
+        told = (
+            f"has a trustworthiness of {here['trustworthiness']:.4f} (a plain PCA map {pca['trustworthiness']:.4f}), "
+            f"below --min-trust {least:g}"
+        )
+    error = QualityError(f"{outcome.folder}: the {outcome.method} map {told}; its files are kept")
+    return replace(outcome, result=f"{outcome.result}, not trusted", error=error)
+
+
 def warnings(told: dict[str, Any]) -> list[str]:
     """Say what is wrong with a map, and what that means for those who read it."""
-    original, here, pca = (told[told["metric"]][place] for place in ("original", "map", "pca"))
+    original, here, pca = kept(told)
     found = []
     if here["recall"] <= pca["recall"] + ERRORS * here["recall_se"]:
         found.append(

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+ENDS = ("_coords.npy", "_quality.npy", ".html", "_run.json")  # of the names of what a map leaves behind
 WORDS = ("Fen, Marsh, Swamp", 'the "old" wood', "bog")
 
 

@@ -35,7 +35,7 @@ def tree(make_cache, tmp_path) -> Path:
 def test_a_tree_with_broken_folders(tree, backend) -> None:
     log = Log()
     report = batch.run(Request((tree,), Settings()), log)
-    assert sorted(tree.rglob("*.npy")) == [
+    assert sorted(tree.rglob("*_coords.npy")) == [
         tree / f"model_{k:02d}_data/test/seed{k}/vis_umap_coords.npy" for k in range(1, 11) if k != 5
     ]
     errors = [str(outcome.error) for outcome in report.outcomes if outcome.error]
@@ -113,7 +113,7 @@ def test_outputs_can_go_elsewhere(tree, tmp_path, backend) -> None:
     batch.run(Request((tree,), Settings(), out_dir=tmp_path / "out"), Log())
     assert content(tree) == before
     assert (tmp_path / "out/model_03_data/test/seed3/vis_umap.html").exists()
-    assert len(list((tmp_path / "out").rglob("*.npy"))) == 9
+    assert len(list((tmp_path / "out").rglob("*_coords.npy"))) == 9
 
 
 def test_outputs_never_leave_the_other_place(make_cache, tmp_path, monkeypatch, backend) -> None:

@@ -19,9 +19,9 @@ from gpuvis.cli import main
 from gpuvis.console import Display
 from gpuvis.job import Decided
 from gpuvis.outcome import Outcome
-from gpuvis.outputs import Action
 from gpuvis.pages import Page
 from gpuvis.settings import Settings, Tsne, Umap
+from gpuvis.standing import Action
 
 
 def call(*args: str | Path) -> Result:
@@ -176,12 +176,16 @@ def test_paths_go_to_stdout_and_talk_to_stderr(make_cache, backend) -> None:
     folder = make_cache("my [red]cache[/red], 1")
     got = call("reduce", folder, "--umap_neighbors", "99")
     assert got.exit_code == 0
-    names = ("vis_umap_coords.npy", "vis_umap.html", "vis_umap_run.json")
+    names = ("vis_umap_coords.npy", "vis_umap_quality.npy", "vis_umap.html", "vis_umap_run.json")
     assert got.stdout == "".join(f"{folder / name}\n" for name in names)
     assert f"note: {folder}: umap_neighbors 99 is too large for 40 rows: 39 is used" in got.stderr
     assert f"{folder}: umap written in" in got.stderr
-    assert re.search(r"folder +rows × columns +method +backend +seconds +result", got.stderr)
-    assert re.search(rf"{re.escape(str(folder))} +40 × 8 +umap +cpu +[0-9.]+ +written", got.stderr)
+    assert re.search(
+        r"folder +rows × columns +method +backend +seconds +recall \(PCA\) +trust \(PCA\)"
+        r" +triplets \(PCA\) +labels \(original\) +result",
+        got.stderr,
+    )
+    assert re.search(rf"{re.escape(str(folder))} +40 × 8 +umap +cpu +[0-9.]+ .*%\) +written", got.stderr)
     assert got.stderr.splitlines()[-1] == "1 written"
     again = call("reduce", folder, "--umap_neighbors", "99")
     assert (again.exit_code, again.stdout) == (0, "")
@@ -192,7 +196,7 @@ def test_quiet_says_nothing_but_errors(make_cache, backend) -> None:
     folder = make_cache()
     got = call("reduce", folder, "-q", "--umap_neighbors", "99")
     assert got.stderr == ""
-    assert len(got.stdout.splitlines()) == 3
+    assert len(got.stdout.splitlines()) == 4
     got = call("reduce", folder, "-q", "--umap_neighbors", "99", "--seed", "2")
     assert got.exit_code == 1
     assert re.fullmatch(r"error: .* it was made with seed 1 \(now 2\); use --overwrite .*\n", got.stderr)
@@ -201,7 +205,7 @@ def test_quiet_says_nothing_but_errors(make_cache, backend) -> None:
 def test_verbose_tells_the_steps(make_cache, backend) -> None:
     got = call("reduce", make_cache(), "-v")
     assert [line.rpartition(": ")[2] for line in got.stderr.splitlines() if line.startswith("[1/1]")] == [
-        *("read", "load", "umap", "save", "nearest", "draw")
+        *("read", "load", "umap", "save", "nearest", "quality", "draw")
     ]
     assert "backend: cpu, because for the test" in got.stderr
 
@@ -213,7 +217,7 @@ def test_a_batch_ends_with_the_largest_code_and_counts(make_cache, tmp_path, bac
     assert got.exit_code == 1
     assert f"error: {tmp_path}/t/b: metadata.csv is missing; write the cache again" in got.stderr
     assert got.stderr.splitlines()[-1] == "1 failed, 1 written"
-    assert len(got.stdout.splitlines()) == 3
+    assert len(got.stdout.splitlines()) == 4
 
 
 def test_long_folder_names_on_a_narrow_terminal(capsys, monkeypatch) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from doubles import FirstColumns, Scaled
-from examples import content, table_of
+from examples import ENDS, content, table_of
 from process import as_nobody
 
 from gpuvis import atomic, cache, fingerprint, job, place, stages
@@ -53,7 +53,7 @@ def test_outputs_are_those_of_the_contract(asked) -> None:
         X = cache.read(asked.folder).embeddings.numpy()
         np.testing.assert_array_equal(coords, X[:, :2] if method == "umap" else X[:, 1::-1])
     made = {name for name in content(asked.out) if name.startswith(("vis", "."))}
-    assert made == {f"vis_{m}{e}" for m in ("umap", "tsne") for e in ("_coords.npy", ".html", "_run.json")}
+    assert made == {f"vis_{m}{e}" for m in ("umap", "tsne") for e in ENDS}
 
 
 def test_the_record_tells_what_was_asked_and_what_was_done(asked) -> None:
@@ -77,7 +77,7 @@ def test_the_record_tells_what_was_asked_and_what_was_done(asked) -> None:
     assert told["backend"]["reason"] == "for the test"
     assert told["repeatable"] == "the same umap map"
     assert told["versions"]["torch"].startswith("2.")
-    assert list(told["steps"]) == ["read", "load", "umap", "save", "nearest", "draw"]
+    assert list(told["steps"]) == ["read", "load", "umap", "save", "nearest", "quality", "draw"]
     assert all(step["seconds"] >= 0 and step["peak_memory_bytes"] > 1e6 for step in told["steps"].values())
     for name, digest in told["outputs"].items():
         assert digest == fingerprint.of_file(asked.out / name)
@@ -292,7 +292,7 @@ def test_an_interrupt_never_splits_coordinates_from_their_record(asked, monkeypa
         assert run(whole, Scaled())[0] in {"up to date", "drawn again"}, moment
         assert not list(asked.out.glob(".*"))
         before = now
-    assert moment == 5  # coordinates, record, page, record
+    assert moment == 7  # coordinates, record, measures, record, page, record
 
 
 def test_a_page_of_an_earlier_map_does_not_stay(asked) -> None:

@@ -109,7 +109,11 @@ def test_outcomes_come_in_order_when_all_is_written_and_the_folder_is_held_until
     assert results(report) == [(name, method, "written") for name in "abcd" for method in ("umap", "tsne")]
     assert report.outcomes == log.outcomes
     assert [folder.name for folder in log.folders] == list("abcd")
-    assert log.steps == ["read", "load", "umap", "save", "nearest", "draw", "tsne", "save", "nearest", "draw"] * 4
+    assert (
+        log.steps
+        == ["read", "load", "umap", "save", "nearest", "quality", "draw", "tsne", "save", "nearest", "quality", "draw"]
+        * 4
+    )
     assert_nothing_is_left(four)
 
 
@@ -131,7 +135,7 @@ def test_steps_are_timed_where_they_are_done(four, monkeypatch) -> None:
     report = run(four, Slow())
     for outcome in report.outcomes:
         steps = json.loads(outcome.paths[-1].read_text())["steps"]
-        assert list(steps) == ["read", "load", "umap", "save", "nearest", "draw"]
+        assert list(steps) == ["read", "load", "umap", "save", "nearest", "quality", "draw"]
         assert steps["read"]["seconds"] >= 0.1
         assert steps["umap"]["seconds"] >= 0.3
         assert steps["draw"]["seconds"] >= 0.2
@@ -235,7 +239,9 @@ def test_an_interrupt_drops_a_page_that_takes_long(four, stopped_while_drawing, 
     assert report.stopped
     assert report.outcomes == []
     before = content(four)
-    assert {name for name in before if name.startswith("a/vis")} == {"a/vis_umap_coords.npy", "a/vis_umap_run.json"}
+    assert {name for name in before if name.startswith("a/vis")} == {
+        f"a/vis_umap{end}" for end in ("_coords.npy", "_quality.npy", "_run.json")
+    }
     assert drawn.wait(WAIT)
     time.sleep(0.1)
     assert content(four) == before  # what comes too late is not written: nobody holds the folder any more
@@ -290,7 +296,7 @@ def test_one_folder_needs_no_threads(four, monkeypatch) -> None:
 
 def test_pages_are_drawn_again_in_their_turn(four) -> None:
     run(four, Watched(), page=None)
-    (four / "c/vis_umap_run.json").unlink()
-    (four / "c/vis_umap_coords.npy").unlink()
+    for end in ("_coords.npy", "_quality.npy", "_run.json"):
+        (four / f"c/vis_umap{end}").unlink()
     report = run(four, Watched(), page=Page())
     assert [result for _, _, result in results(report)] == ["drawn again", "drawn again", "written", "drawn again"]

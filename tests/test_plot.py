@@ -250,7 +250,8 @@ def test_pictures_are_drawn_beside_the_page_and_vouched_for(make_cache, backend)
     folder = make_cache()
     result = run("reduce", folder, "--static", "svg", "--static", "png")
     names = [Path(line).name for line in result.stdout.splitlines()]
-    assert names == ["vis_umap_coords.npy", "vis_umap.html", "vis_umap.png", "vis_umap.svg", "vis_umap_run.json"]
+    ends = ("_coords.npy", "_quality.npy", ".html", ".png", ".svg", "_run.json")
+    assert names == [f"vis_umap{end}" for end in ends]
     assert "1 up to date" in run("reduce", folder, "--static", "svg", "--static", "png").stderr
     (folder / "vis_umap.png").unlink()
     assert "1 drawn again" in run("reduce", folder, "--static", "svg", "--static", "png").stderr

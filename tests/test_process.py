@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from examples import content
+from examples import ENDS, content
 from process import gpuvis
 
 from gpuvis import __version__
@@ -48,9 +48,7 @@ def test_a_real_run_is_repeatable_to_the_byte(make_cache, tmp_path) -> None:
     for name in ("one", "two"):
         got = gpuvis("reduce", folder, "--tsne", "--pca_dim", "4", "--out-dir", tmp_path / name)
         assert got.returncode == 0, got.stderr
-        assert got.stdout.splitlines() == [
-            str(tmp_path / name / f"vis_tsne{end}") for end in ("_coords.npy", ".html", "_run.json")
-        ]
+        assert got.stdout.splitlines() == [str(tmp_path / name / f"vis_tsne{end}") for end in ENDS]
     one, two = content(tmp_path / "one"), content(tmp_path / "two")
     assert one["vis_tsne_coords.npy"] == two["vis_tsne_coords.npy"]
     assert one["vis_tsne.html"] == two["vis_tsne.html"]
@@ -88,7 +86,7 @@ def test_a_stopped_batch_keeps_what_is_finished(make_cache, tmp_path, number, co
         run.send_signal(number)
         out, err = run.communicate(timeout=60)
     assert run.returncode == code
-    assert len(out.splitlines()) == 2 * 3
+    assert len(out.splitlines()) == 2 * 4
     assert f"stopped by {number.name}: 2 maps were finished, and no file is half written" in err
     assert "Traceback" not in err
     assert all(Path(path).exists() for path in out.splitlines())
@@ -152,7 +150,7 @@ def test_the_second_of_two_jobs_on_a_folder_is_told(make_cache) -> None:
         assert f"error: {folder}: another gpuvis is writing maps here; wait until it ends" in second.stderr
         out, _ = first.communicate(timeout=120)
     assert first.returncode == 0
-    assert len(out.splitlines()) == 3
+    assert len(out.splitlines()) == 4
 
 
 KILLING = """
@@ -202,7 +200,7 @@ def test_a_run_killed_at_any_moment_leaves_whole_files(make_cache) -> None:
         matches = of_file(coords) == told["outputs"][coords.name]
         again = killed(folder, 0, "--seed", str(told["effective"]["seed"]))
         assert again == (0 if matches else 1)  # goes on, or says that the map has no record and needs --overwrite
-    assert moment == 9  # a flush and a rename each for coordinates, record, page, record
+    assert moment == 13  # a flush and a rename each for coordinates, record, measures, record, page, record
     assert not list(folder.glob(".*"))
 
 

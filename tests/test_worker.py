@@ -18,6 +18,7 @@ import doubles_in_child
 import pytest
 from doubles import Log, results
 from doubles_in_child import make_trouble
+from examples import ENDS
 
 from gpuvis import batch, worker
 from gpuvis.batch import Request
@@ -84,7 +85,11 @@ def test_one_child_does_all_healthy_folders(three, caplog) -> None:
     assert results(report) == [(name, method, "written") for name in "abc" for method in ("umap", "tsne")]
     assert (report.backend, report.exit_code, log.outcomes) == ("gpu", 0, report.outcomes)
     assert [folder.name for folder in log.folders] == ["a", "b", "c"]
-    assert log.steps == ["read", "load", "umap", "save", "nearest", "draw", "tsne", "save", "nearest", "draw"] * 3
+    assert (
+        log.steps
+        == ["read", "load", "umap", "save", "nearest", "quality", "draw", "tsne", "save", "nearest", "quality", "draw"]
+        * 3
+    )
     processes = {process_of(root / name, method) for name in "abc" for method in ("umap", "tsne")}
     assert len(processes) == 1
     assert os.getpid() not in processes
@@ -124,7 +129,7 @@ def test_trouble_costs_one_folder_each_time(make_cache, tmp_path) -> None:
         assert first.exit_code == code
         before, after = (process_of(root / str(k)) for k in (number, number + 1))
         assert (before == after) is (trouble == "error")
-        assert len(list(folder.glob("vis*"))) == 2 * expected.count(("umap", "written")) + 2 * (trouble == "error")
+        assert len(list(folder.glob("vis*"))) == 3 * expected.count(("umap", "written")) + 3 * (trouble == "error")
     fine = [(method, result) for name, method, result in results(report) if name.isdigit()]
     assert fine == FINE * (len(LOST) + 1)
     assert {told(root / str(number))["reason"] for number in troubles} == {"auto was asked for"}
@@ -304,7 +309,7 @@ def test_a_stop_in_the_middle_of_a_step(three, number, to_all) -> None:
     assert f"stopped by {number.name}: 1 map was finished, and no file is half written" in err
     assert "1 written" in err
     assert "Traceback" not in err
-    assert len(out.splitlines()) == 3
+    assert len(out.splitlines()) == 4
     assert not list((root / "b").glob("vis*"))
     assert not list(root.rglob(".*"))
     assert_ended(run, 5)
@@ -361,13 +366,11 @@ def test_notes_come_once_and_stdout_is_for_paths(three) -> None:
     out, err = run.communicate(timeout=60)
     assert run.returncode == 1
     assert line == "backend: gpu, because auto was asked for\n"
-    assert out.splitlines() == [
-        f"{root}/{name}/vis_umap{end}" for name in "ac" for end in ("_coords.npy", ".html", "_run.json")
-    ]
+    assert out.splitlines() == [f"{root}/{name}/vis_umap{end}" for name in "ac" for end in ENDS]
     for name in "abc":
         assert err.count(f"note: {root}/{name}: umap_neighbors 99 is too large for 40 rows: 39 is used\n") == 1
     steps = [line.rpartition(": ")[2] for line in err.splitlines() if line.startswith("[1/3]")]
-    assert steps == ["read", "load", "umap", "save", "nearest", "draw"]
+    assert steps == ["read", "load", "umap", "save", "nearest", "quality", "draw"]
     assert err.count("ValueError: no good") == 2  # the error, and its traceback with -v
     assert err.count("Traceback") == 1
-    assert re.search(rf"{root}/a +40 × 8 +umap +gpu +[0-9.]+ +written", err)
+    assert re.search(rf"{root}/a +40 × 8 +umap +gpu +[0-9.]+ .*%\) +written", err)

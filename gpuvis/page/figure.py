@@ -45,7 +45,7 @@ def draw(
     page : Page
         What to show.
     caption : str
-        One line that says what the map is.
+        One line that says what the map is, and perhaps one that says how far to trust it.
     neighbors : ndarray of shape (N, k), optional
         The rows nearest to each in the original space, nearest first.
     images : Images, optional
@@ -90,7 +90,7 @@ def draw(
     parts = {
         "generator": GENERATOR,
         "policy": _policy(plotly_js),
-        "title": html.escape(caption),
+        "title": html.escape(caption.partition("\n")[0]),
         "icon": picture.small(coords[painted.order], painted.rgb[painted.order]),
         "style": template.text("page.css"),
         "data": pack.sealed(header),

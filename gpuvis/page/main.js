@@ -8,8 +8,11 @@ class Page {
     this.status = document.getElementById("status");
     this.tray = document.getElementById("tray");
     this.pins = [];
+    const [what, quality] = data.caption.split("\n");
+    this.caption = what;
     document.getElementById("caption").textContent =
-      `${data.caption}. Near points are alike; distances between far groups mean little.`;
+      `${what}. Near points are alike; distances between far groups mean little.`;
+    document.getElementById("quality").textContent = quality ? `${quality}.` : "";
     this.title();
     const canvas = document.getElementById("overlay");
     this.map = new PointMap(data, document.getElementById("plot"));
@@ -27,7 +30,7 @@ class Page {
     const folders = readable(location.pathname, decodeURIComponent).split("/").slice(1, -1).slice(-3);
     if (!folders.length) return;
     document.getElementById("where").textContent = folders.join(" / ");
-    document.title = `${folders.join("/")} – ${this.data.caption}`;
+    document.title = `${folders.join("/")} – ${this.caption}`;
   }
 
   async start() {

@@ -1,0 +1,83 @@
+"""What a run finds in the original space for a map: how far to trust it and each of its points, and true neighbours."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+
+from gpuvis import original, quality, reduction, trust
+from gpuvis.backends.base import Backend
+from gpuvis.errors import GpuvisError
+from gpuvis.job import Job
+from gpuvis.original import Original
+from gpuvis.outcome import failure
+from gpuvis.pages import MOST_ROWS_SEARCHED
+from gpuvis.settings import Method
+from gpuvis.shown import Measured, Shown
+from gpuvis.steps import Steps
+
+logger = logging.getLogger(__name__)
+SHOWN = 10  # neighbours of a point, by its page
+T = TypeVar("T")
+
+
+def again(job: Job, method: Method, shown: Shown, wanted: str, backend: Backend, steps: Steps) -> Measured:
+    """Find what is wanted of a saved map, if its embeddings are still there; see `of_map`."""
+    if wanted == "none" and not _shows_neighbors(job, len(shown.coords)):
+        return Measured()
+    try:
+        found = original.of_map(job, method, len(shown.coords), backend)
+    except GpuvisError as error:
+        lacks = "no neighbours" if wanted == "none" else "the map was not measured"
+        asked = wanted != "none" or (job.page and job.page.neighbors)
+        logger.log(logging.WARNING if asked else logging.INFO, "%s: %s: %s", job.folder, lacks, error)
+        return Measured()
+    return of_map(job, found, shown, wanted, backend, steps)
+
+
+def of_map(job: Job, found: Original, shown: Shown, wanted: str, backend: Backend, steps: Steps) -> Measured:
+    """Find what is wanted of a map; what cannot be found is told, and the map is whole without it.
+
+    Parameters
+    ----------
+    wanted : {"auto", "full", "none"}
+        What is to be measured. full: the recall of each point; auto: up to 10,000 rows, above of a sample.
+    """
+    rows, near = len(shown.coords), None
+    every_point = wanted == "full" or (wanted == "auto" and quality.EXACT_ROWS < rows <= MOST_ROWS_SEARCHED)
+    if rows > 1 and (every_point or _shows_neighbors(job, rows)):
+
+        def search() -> np.ndarray:
+            with steps("nearest"):
+                return reduction.nearest(found.X, found.metric, min(quality.K, rows - 1), backend, found.known)
+
+        near = _unless_it_fails(job, "no neighbours", search)
+    neighbors = near[:, :SHOWN] if near is not None and _shows_neighbors(job, rows) else None
+    if wanted == "none":
+        return Measured(neighbors=neighbors)
+
+    def measure() -> tuple[dict[str, Any], np.ndarray]:
+        labels = trust.labels_of(shown.table)
+        with steps("quality"), backend.working(found.known[0]):
+            told, recall = quality.measure(found.X, shown.coords, labels, found.metric, backend, found.known)
+            if every_point and near is not None:
+                recall = quality.recall_of_points(shown.coords, near[:, : told["k"]], backend)
+        return {**told, "points": int(np.isfinite(recall).sum())}, recall
+
+    told, recall = _unless_it_fails(job, "the map was not measured", measure) or (None, None)
+    return Measured(told, recall, neighbors)
+
+
+def _shows_neighbors(job: Job, rows: int) -> bool:
+    return job.page is not None and job.page.wants_neighbors(rows)
+
+
+def _unless_it_fails(job: Job, otherwise: str, find: Callable[[], T]) -> T | None:
+    try:
+        return find()
+    except Exception as error:  # noqa: BLE001
+        logger.warning("%s: %s: %s", job.folder, otherwise, failure(job.folder, error).error)
+        return None

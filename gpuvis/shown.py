@@ -1,0 +1,84 @@
+"""What a page shows: coordinates, their table, and what was measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gpuvis.errors import CacheError
+from gpuvis.folders import TABLE
+from gpuvis.job import Job
+from gpuvis.settings import Method
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What was found of a map; None: it was not asked for, or could not be found.
+
+    Attributes
+    ----------
+    quality : dict or None
+        What `quality.measure` gave, and `points`, of how many points the recall is known.
+    recall : ndarray of shape (N,), float32, or None
+        Of each point; NaN where it is not known.
+    neighbors : ndarray of shape (N, 10) or None
+        The rows nearest to each, for the page.
+    """
+
+    quality: dict[str, Any] | None = None
+    recall: np.ndarray | None = None
+    neighbors: np.ndarray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """What a page shows.
+
+    Attributes
+    ----------
+    coords : ndarray of shape (N, 2)
+    table : pandas.DataFrame with N rows
+    measured : Measured
+        What was found in the original space.
+    is_current : bool, default=True
+        The cache is still the one that the map was made of.
+    """
+
+    coords: np.ndarray
+    table: pd.DataFrame
+    measured: Measured = field(default_factory=Measured)
+    is_current: bool = True
+
+
+def saved(job: Job, method: Method) -> Shown:
+    """Return saved coordinates and their table.
+
+    Raises
+    ------
+    CacheError
+        They cannot be read, or do not fit together.
+    """
+    from gpuvis import table
+
+    files = job.outputs(method)
+    try:
+        coords = files.load_coords()
+    except (OSError, ValueError, EOFError) as error:
+        raise CacheError(f"{files.coords} cannot be read: {error}; make the map again with gpuvis reduce") from None
+    if coords.ndim != 2 or coords.shape[1] < 2 or coords.dtype.kind not in "fiu" or len(coords) == 0:
+        found = f"{coords.dtype} of shape {coords.shape}"
+        raise CacheError(f"{files.coords} holds {found}; expected two columns of numbers, and a row or more")
+    with np.errstate(over="ignore"):
+        coords = coords[:, :2].astype(np.float32)
+    if not np.isfinite(coords).all():
+        raise CacheError(f"{files.coords} holds NaN, Inf or too large numbers; make the map again with gpuvis reduce")
+    rows = table.read(job.folder / TABLE)
+    if len(rows) != len(coords):
+        told = f"{files.coords} has {len(coords)} rows but {job.folder / TABLE} has {len(rows)}"
+        raise CacheError(f"{told}; they are paired row by row, so make the map again with gpuvis reduce")
+    return Shown(coords, rows)

@@ -42,7 +42,7 @@ DOCKER := docker build $(if $(filter file,$(origin TORCH_INDEX)),,--build-arg TO
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev torch ready ready-dev demo reduce reduce-umap reduce-tsne test lint format types bench \
-  bench-steps bench-neighbors bench-others bench-page test-gpu test-gpu-core bench-gpu test-rapids rapids-signatures in-rapids docker docker-test docker-gpu clean
+  bench-steps bench-neighbors bench-others bench-page bench-labels test-gpu test-gpu-core bench-gpu test-rapids rapids-signatures in-rapids docker docker-test docker-gpu clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -111,6 +111,9 @@ bench-others: $(READY)  ## time other programs that draw such maps on CACHE_DIR,
 
 bench-page: $(DEV)  ## measure the page beside one of plotly.express (MNIST=, a cache with its map; ARGS=)
 	$(PY) tests/benchmarks/bench_page.py $(if $(MNIST),--mnist "$$MNIST") $(ARGS)
+
+bench-labels: $(DEV)  ## compare how well wrong labels are found with cleanlab, which has to be installed (MNIST=, a cache; ARGS=)
+	$(PY) tests/benchmarks/labels.py $(if $(MNIST),--mnist "$$MNIST") $(ARGS)
 
 test-gpu: $(DEV)  ## on a machine with a GPU: run what has to be shown there (make install EXTRAS=cu13 first; ARGS=)
 	$(PY) -m pytest -m gpu tests/gpu $(ARGS)

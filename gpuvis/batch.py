@@ -56,6 +56,10 @@ class Request:
         Draw from saved coordinates, and compute nothing.
     quality : {"auto", "full", "none"}, default="auto"
         What is measured of each map. full: the recall of every point, however many there are.
+    maps : bool, default=True
+        Make maps.
+    outliers : bool, default=False
+        Score how well each sample sits with its label.
     min_trust : float or None
         Least trustworthiness; a map with less fails, and its files are kept.
     """
@@ -71,6 +75,8 @@ class Request:
     gpu_memory_limit: int | None = None
     only_draw: bool = False
     quality: str = "auto"
+    maps: bool = True
+    outliers: bool = False
     min_trust: float | None = None
 
     def __post_init__(self) -> None:
@@ -97,6 +103,8 @@ class Request:
                 self.only_draw,
                 self.root,
                 self.quality,
+                self.maps,
+                self.outliers,
             )
             for folder in find(self.roots)
         ]
@@ -169,7 +177,7 @@ def run(request: Request, watcher: Watcher) -> Report:
                 pipeline.run(jobs, ready.chosen, watcher)
             else:
                 _one_by_one(jobs, ready, watcher, take)
-            report.index = frontpage.write(request.root, found)
+            report.index = frontpage.write(request.root, found) if request.maps else None
         except KeyboardInterrupt as interrupt:
             report.stopped = interrupt.with_traceback(None)
             if isinstance(interrupt, Stopped):
@@ -232,7 +240,7 @@ def _check(asked: Job) -> tuple[Decided | None, tuple[Outcome, ...]]:
         decided = job.check(asked)
     except Exception as error:  # noqa: BLE001  whatever is wrong with one folder, the others go on
         return None, (failure(asked.folder, error),)
-    return (decided, ()) if decided.actions else (None, decided.settled)
+    return (decided, ()) if decided.is_work else (None, decided.settled)
 
 
 def _run(asked: Job, outcomes: Generator[Outcome]) -> Generator[Outcome]:

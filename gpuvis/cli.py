@@ -13,7 +13,7 @@ import click
 from gpuvis import __version__, questions
 from gpuvis.errors import GpuvisError
 from gpuvis.interrupts import STOPS, Stopped, stop
-from gpuvis.options import PATH, SIZE, of_page, of_settings, option, page_of, settings_of
+from gpuvis.options import COUNT, PATH, SIZE, of_page, of_settings, option, page_of, settings_of
 from gpuvis.settings import QUALITIES, Settings, Tsne, Umap
 
 
@@ -59,6 +59,7 @@ def main() -> None:
     gpuvis reduce feat_cache_vis --umap --tsne  draw two maps of every cache below a folder
     gpuvis plot demo_cache --color_by file_name draw the page again, without reducing
     gpuvis score demo_cache                     measure how far its maps can be trusted
+    gpuvis outliers demo_cache                  find labels that are probably wrong
     gpuvis plan --rows 5e6 --dim 1152 --gpu-memory 80GiB   say whether a job fits a GPU, and how it would be done
     """
 
@@ -73,6 +74,7 @@ def main() -> None:
 @click.option("--overwrite", is_flag=True, help="Compute again, whatever is there.")
 @of_page
 @option("no_html", is_flag=True, help="Draw no page.")
+@click.option("--outliers", is_flag=True, help="Score too how well each sample sits with its label: see gpuvis outliers.")
 @click.option("--quality", type=click.Choice(QUALITIES), default="auto", show_default=True,
               help="Measure how far each map can be trusted; full: every point of it, however many, which takes long.")
 @option("min_trust", type=float, metavar="X",
@@ -112,6 +114,7 @@ def reduce(folders: tuple[Path, ...], cache_dirs: tuple[Path, ...], quiet: bool,
         timeout=flags["timeout"],
         gpu_memory_limit=flags["gpu_memory_limit"],
         quality=flags["quality"],
+        outliers=flags["outliers"],
         min_trust=flags["min_trust"],
     )
     _run(request, quiet, verbose)
@@ -150,6 +153,37 @@ def plot(folders: tuple[Path, ...], cache_dirs: tuple[Path, ...], quiet: bool, v
         backend="cpu",
         only_draw=True,
         quality="none",
+    )
+    _run(request, quiet, verbose)
+
+
+@main.command()
+@click.argument("folders", metavar="FOLDER...", nargs=-1, required=True, type=PATH)
+@option("out_dir", type=PATH, help="Write the scores here, under the same relative paths.  [default: beside the cache]")
+@click.option("--overwrite", is_flag=True, help="Compute again, whatever is there.")
+@option("threads", type=COUNT, help="CPU threads to use.  [default: those that the process may use]")
+@click.option("--backend", type=click.Choice(["auto", "gpu", "cpu"]), default="auto", show_default=True,
+              help="Where to work.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+@click.option("-v", "--verbose", is_flag=True, help="Say what is done, step by step.")
+def outliers(folders: tuple[Path, ...], quiet: bool, verbose: bool, **flags: Any) -> None:
+    """Find samples that sit badly with their label: wrong labels, outliers and duplicates.
+
+    FOLDER is a cache folder, or a folder with caches anywhere below it. Beside each cache it writes scores_centroid.csv
+    and scores_neighbors.csv, prints their paths, and lists the most suspicious labels, suspects with a !. Pages that are
+    drawn later show the scores.
+    """  # fmt: skip
+    from gpuvis import batch
+
+    request = batch.Request(
+        roots=folders,
+        settings=Settings(threads=flags["threads"]),
+        page=None,
+        overwrite=flags["overwrite"],
+        out_dir=flags["out_dir"],
+        backend=flags["backend"],
+        maps=False,
+        outliers=True,
     )
     _run(request, quiet, verbose)
 

@@ -28,7 +28,7 @@ from gpuvis.job import Decided
 from gpuvis.outcome import Outcome
 from gpuvis.settings import Method
 
-STYLES = {"written": "green", "drawn again": "green", "up to date": "cyan"}
+STYLES = dict.fromkeys(("written", "drawn again", "measured", "scored"), "green") | {"up to date": "cyan"}
 BESIDE_FOLDER = 50  # columns of the live line that are not the folder
 WIDE = 10_000
 
@@ -135,6 +135,9 @@ class Display:
         for outcome in report.outcomes:
             table.add_row(*_cells(outcome, report.backend))
         self._wide.print(table)
+        for outcome in report.outcomes:
+            for line in outcome.told:
+                self._wide.print(Text(line))
         counts = [f"{n} {result}" for result, n in _counts(report).items()]
         if report.index:
             self.say(f"all maps: {report.index}")

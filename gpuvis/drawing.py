@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpuvis import atomic, record, trust
+from gpuvis import atomic, beside, record, trust
 from gpuvis.errors import OutputError
 from gpuvis.job import Job
 from gpuvis.outputs import Outputs
@@ -62,7 +62,7 @@ def draw(
         if run:
             run["outputs"] |= sums
             run["steps"] |= steps.of("draw")
-            run["page"] = page.describe(job.folder) if is_whole and shown.is_current else None
+            run["page"] = beside.described(page, job.folder, job.out) if is_whole and shown.is_current else None
             run["needed_by_page"] = [plotly_js] if page.plotlyjs == "shared" else []
             files.save_record(run)
     for note in notes:
@@ -91,12 +91,14 @@ def _drawn(
 
     page, rows = job.page or Page(), len(shown.coords)
     images, notes = _images(job, page, shown.table, path)
-    html, more = figure.draw(shown.coords, shown.table, page, caption, shown.measured.neighbors, images, plotly_js)
+    table, unread = beside.joined(shown.table, shown.measured.recall, job.folder, job.out)
+    html, more = figure.draw(shown.coords, table, page, caption, shown.measured.neighbors, images, plotly_js)
+    notes += unread
     drawn = [html.encode("utf-8", "backslashreplace")]
     if page.static:
         from gpuvis.page import painting, static
 
-        painted = painting.of_table(shown.coords, shown.table, page.color_by)
+        painted = painting.of_table(shown.coords, table, page.color_by)
         title = caption.partition("\n")[0]
         drawn += [static.draw(shown.coords, painted, title, kind) for kind in page.static]
     if page.neighbors and rows > MOST_ROWS_SHOWN:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cache as once
 from pathlib import Path
 
-from gpuvis import cache, fingerprint, place, standing, tensors
+from gpuvis import auditing, cache, fingerprint, place, standing, tensors
 from gpuvis.errors import CacheError, GpuvisError
 from gpuvis.outcome import Outcome
 from gpuvis.outputs import Outputs
@@ -41,6 +41,10 @@ class Job:
         Where files lie that pages share; None: beside the page.
     quality : {"auto", "full", "none"}
         What is measured of a map. full: each point, however many there are.
+    maps : bool
+        Make maps.
+    outliers : bool
+        Score how well each sample sits with its label.
     """
 
     folder: Path
@@ -52,6 +56,13 @@ class Job:
     only_draw: bool = False
     root: Path | None = None
     quality: str = "auto"
+    maps: bool = True
+    outliers: bool = False
+
+    @property
+    def methods(self) -> tuple[Method, ...]:
+        """The maps that are asked for."""
+        return self.settings.methods if self.maps else ()
 
     def outputs(self, method: Method) -> Outputs:
         """Return the files of one map."""
@@ -60,11 +71,17 @@ class Job:
 
 @dataclass(frozen=True)
 class Decided:
-    """What is to be done for each map of a job, and what is settled already."""
+    """What is to be done for each map of a job, what is settled already, and whether samples are to be scored."""
 
     job: Job
     actions: dict[Method, Action]
     settled: tuple[Outcome, ...]
+    audit: bool = False
+
+    @property
+    def is_work(self) -> bool:
+        """Whether there is something to do."""
+        return bool(self.actions) or self.audit
 
 
 def decide(job: Job) -> Decided:
@@ -74,7 +91,7 @@ def decide(job: Job) -> Decided:
     actions: dict[Method, Action] = {}
     settled = []
     content = once(lambda: fingerprint.of_cache(job.folder))
-    for method in job.settings.methods:
+    for method in job.methods:
         files, action = job.outputs(method), Action.COMPUTE
         try:
             if not job.overwrite:
@@ -88,7 +105,15 @@ def decide(job: Job) -> Decided:
             settled.append(Outcome(job.folder, "up to date", method, told["rows"], told["columns"], quality=measured))
         else:
             actions[method] = action
-    return Decided(job, actions, tuple(settled))
+    audit = job.outliers
+    if audit:
+        try:
+            audit = job.overwrite or not auditing.is_done(job.out, lambda: auditing.content(job.folder))
+            settled += [] if audit else [auditing.known(job)]
+        except GpuvisError as error:
+            audit, refused = False, Outcome(job.folder, "refused", "outliers", error=error)
+            settled.append(refused)
+    return Decided(job, actions, tuple(settled), audit)
 
 
 def _drawn(job: Job) -> Decided:
@@ -121,11 +146,12 @@ def check(job: Job) -> Decided:
         The outputs cannot be written.
     """
     decided, rows = decide(job), 0
-    if Action.COMPUTE in decided.actions.values():
+    if Action.COMPUTE in decided.actions.values() or decided.audit:
         rows = len(cache.read(job.folder, read_tensor=tensors.read).embeddings)
     for method in decided.actions:
         job.outputs(method).check_free(job.page)
-    if decided.actions:
+    if decided.is_work:
         page = PAGE_BYTES + PAGE_ROW_BYTES * rows if job.page else 0
-        place.check_writable(job.out, (COORDS_BYTES * rows + page) * len(decided.actions))
+        scores = auditing.ROW_BYTES * rows if decided.audit else 0
+        place.check_writable(job.out, (COORDS_BYTES * rows + page) * len(decided.actions) + scores)
     return decided

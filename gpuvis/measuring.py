@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from gpuvis import original, quality, reduction, trust
+from gpuvis import classes, original, quality, reduction
 from gpuvis.backends.base import Backend
 from gpuvis.errors import GpuvisError
 from gpuvis.job import Job
@@ -60,7 +60,7 @@ def of_map(job: Job, found: Original, shown: Shown, wanted: str, backend: Backen
         return Measured(neighbors=neighbors)
 
     def measure() -> tuple[dict[str, Any], np.ndarray]:
-        labels = trust.labels_of(shown.table)
+        labels = classes.of(shown.table).codes
         with steps("quality"), backend.working(found.known[0]):
             told, recall = quality.measure(found.X, shown.coords, labels, found.metric, backend, found.known)
             if every_point and near is not None:

@@ -10,9 +10,12 @@ from gpuvis import reduction
 from gpuvis.errors import CacheError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gpuvis.backends.base import Backend, Plan
+    from gpuvis.cache import Cache
     from gpuvis.job import Job
-    from gpuvis.settings import Method
+    from gpuvis.settings import Method, Settings
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +36,20 @@ class Original:
     known: tuple[Plan, float]
 
 
+def read(folder: Path, settings: Settings, backend: Backend) -> tuple[Cache, tuple[Plan, float]]:
+    """Read and verify a cache; return it with the plan for some settings, and the largest value in size.
+
+    Raises
+    ------
+    GpuvisError
+        It is not whole, or too large.
+    """
+    cache = caches.read(folder, backend.read_table, backend.read_tensor)
+    reduction.plan(cache.embeddings, settings, backend)  # refuse what cannot be before reading it through
+    largest = cache.verify()
+    return cache, (reduction.plan(cache.embeddings, settings, backend, largest), largest)
+
+
 def of_map(job: Job, method: Method, rows: int, backend: Backend) -> Original:
     """Read and verify the embeddings of a saved map of so many rows.
 
@@ -41,13 +58,11 @@ def of_map(job: Job, method: Method, rows: int, backend: Backend) -> Original:
     GpuvisError
         They are not there, not whole, of another number of rows, or too large.
     """
-    cache, settings = caches.read(job.folder, backend.read_table, backend.read_tensor), job.settings.only(method)
+    settings = job.settings.only(method)
+    cache, known = read(job.folder, settings, backend)
     if len(cache.embeddings) != rows:
         told = f"{job.outputs(method).coords} has {rows} rows and the embeddings {len(cache.embeddings)}"
         raise CacheError(f"{told}; they are paired row by row, so make the map again with gpuvis reduce")
-    reduction.plan(cache.embeddings, settings, backend)  # refuse what cannot be before reading it through
-    largest = cache.verify()
-    planned = reduction.plan(cache.embeddings, settings, backend, largest)
     run = job.outputs(method).read_own_record() or {}
     metric = run.get("effective", {}).get("metric") or getattr(settings, method).metric
-    return Original(cache.embeddings, metric, (planned, largest))
+    return Original(cache.embeddings, metric, known)

@@ -5,27 +5,32 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from gpuvis.errors import GpuvisError, OutOfMemoryError, is_out_of_memory
 from gpuvis.settings import Method
 
+Kind = Method | Literal["outliers"]
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one map, or of a folder that has none. `paths`: what was written; `quality`: as it is measured."""
+    """What became of one map, of the scores of samples, or of a folder that has none.
+
+    `paths`: what was written; `quality`: what was measured; `told`: more lines for people.
+    """
 
     folder: Path
     result: str
-    method: Method | None = None
+    method: Kind | None = None
     rows: int | None = None
     columns: int | None = None
     seconds: float | None = None
     paths: tuple[Path, ...] = ()
     error: GpuvisError | None = None
     quality: dict[str, Any] | None = None
+    told: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -33,7 +38,7 @@ class Outcome:
         return self.error.exit_code if self.error else 0
 
 
-def failure(folder: Path, error: Exception, method: Method | None = None) -> Outcome:
+def failure(folder: Path, error: Exception, method: Kind | None = None) -> Outcome:
     """Return the outcome of whatever went wrong."""
     told = " ".join(str(error).split())
     if is_out_of_memory(error) and not isinstance(error, GpuvisError):

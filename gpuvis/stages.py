@@ -6,11 +6,11 @@ import logging
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from gpuvis import auditing, fingerprint, finishing, place, record
 from gpuvis import cache as caches
-from gpuvis import fingerprint, finishing, place, record
 from gpuvis.backends.base import Backend
 from gpuvis.errors import CacheError
 from gpuvis.finishing import Finish
@@ -119,8 +119,12 @@ def maps(job: Job, found: Found, chosen: Chosen, steps: Steps) -> Generator[Fini
     GpuvisError
         Nothing can be done for this folder.
     """
-    yield from map(finishing.settled, found.decided.settled)
-    for method, action in found.decided.actions.items():
+    decided = found.decided
+    if decided.audit:  # before pages are drawn, which show it
+        yield finishing.settled(_audited(job, chosen, steps))
+        decided = decide(replace(job, outliers=False))
+    yield from map(finishing.settled, decided.settled)
+    for method, action in decided.actions.items():
         if action is Action.FINISH:
             yield finishing.again(job, method, chosen[0], steps)
     if isinstance(found.source, Exception):
@@ -131,6 +135,13 @@ def maps(job: Job, found: Found, chosen: Chosen, steps: Steps) -> Generator[Fini
         finally:
             with suppress(Exception):  # a device that is lost has failed the maps already
                 chosen[0].give_back()
+
+
+def _audited(job: Job, chosen: Chosen, steps: Steps) -> Outcome:
+    try:
+        return auditing.audit(job, *chosen, steps)
+    except Exception as error:  # noqa: BLE001  maps are made all the same
+        return failure(job.folder, error, "outliers")
 
 
 def _compute(job: Job, source: Source, chosen: Chosen, steps: Steps) -> Iterator[Finish]:

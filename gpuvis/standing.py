@@ -8,6 +8,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from gpuvis import beside
 from gpuvis.errors import OutputExistsError
 from gpuvis.outputs import Outputs, foreign
 from gpuvis.pages import Page
@@ -66,7 +67,7 @@ def action(
         return Action.NOTHING
     whole = all(path.exists() and record["outputs"].get(path.name) for path in files.drawn(page))
     whole = whole and all((files.folder / name).exists() for name in record.get("needed_by_page", ()))
-    return Action.NOTHING if whole and record["page"] == page.describe(cache) else Action.FINISH
+    return Action.NOTHING if whole and record["page"] == beside.described(page, cache, files.folder) else Action.FINISH
 
 
 def check_ours(files: Outputs, page: Page | None) -> None:

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from gpuvis.errors import QualityError
-from gpuvis.folders import COLUMNS
 from gpuvis.outcome import Outcome
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 ERRORS = 3  # standard errors within which two numbers are the same
 TORN = 0.1  # more label accuracy on the map than in the original space
@@ -24,16 +18,6 @@ MEASURES = {
     "spearman": "Spearman of distances",
     "label_accuracy": "label kNN accuracy@{k}",
 }
-
-
-def labels_of(table: pd.DataFrame) -> np.ndarray | None:
-    """Return the class of each row of a table by number, -1 where it has none; None where no row has any."""
-    _, number, word, _ = COLUMNS
-    for name in (number, word):
-        if name in table and bool((table[name] != "").any()):
-            codes, _ = table[name].factorize()
-            return np.where(table[name] == "", -1, codes)
-    return None
 
 
 def report(told: dict[str, Any]) -> list[str]:
@@ -83,7 +67,7 @@ def line(told: dict[str, Any]) -> str:
 
 def judged(outcome: Outcome, least: float | None) -> Outcome:
     """Return the outcome of a map, failed if its trustworthiness is below the least that was asked, or not known."""
-    if least is None or outcome.error or outcome.method is None:
+    if least is None or outcome.error or outcome.method in {None, "outliers"}:
         return outcome
     if not outcome.quality:
         told = "was not measured"

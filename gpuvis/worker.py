@@ -95,7 +95,7 @@ class Worker:
         except _Lost as lost:
             _sweep(asked)
             cut = lost.kind(f"{asked.folder}: step {step} was cut short: its process {lost}; {lost.advice}")
-            missing = [method for method in asked.settings.methods if method not in told] if told else [None]
+            missing = [method for method in asked.methods if method not in told] if told else [None]
             for method in [] if None in told else missing:
                 yield failure(asked.folder, cut, method)
 

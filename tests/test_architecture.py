@@ -12,7 +12,7 @@ MODULES = {str(p.relative_to(PACKAGE).with_suffix("")): p for p in sorted(PACKAG
 
 DOORS = {
     "torch": {"tensors", "backends/gpu", "backends/gpu_memory"},
-    "pandas": {"table"},
+    "pandas": {"table", "score_tables"},
     "pyarrow": {"table"},
     "sklearn": {"backends/cpu_libraries", "demo"},
     "umap": {"backends/cpu_libraries"},
@@ -35,10 +35,10 @@ DOORS = {
 
 # Every module stands above all that it may import of ours.
 FLOORS = [
-    {"errors", "machine", "steps", "atomic", "archive", "interrupts", "pca", "__init__", "page/__init__"},
+    {"errors", "machine", "steps", "atomic", "archive", "interrupts", "pca", "votes", "__init__", "page/__init__"},
     {"threads", "backends/footprint", "backends/noted", "backends/probe"},
     {"settings", "folders", "table", "tensors", "place"},
-    {"pages"},
+    {"pages", "classes"},
     {"page/palette", "page/pack", "page/sample", "page/picture", "page/template", "page/thumbnails"},
     {"page/columns", "page/images", "page/index"},
     {"page/painting"},
@@ -70,12 +70,15 @@ FLOORS = [
         "backends/gpu_memory",
         "backends/gpu_table",
     },
-    {"agreement", "outputs", "survey", "trust", "backends/cpu", "backends/gpu"},
-    {"cache", "quality", "standing", "backends/__init__"},
-    {"reduction", "demo"},
-    {"record"},
+    {
+        *{"agreement", "beside", "centroids", "duplicates", "outputs", "survey", "trust"},
+        *{"backends/cpu", "backends/gpu"},
+    },
+    {"cache", "quality", "outliers", "standing", "backends/__init__"},
+    {"reduction", "demo", "score_tables"},
+    {"record", "original"},
+    {"auditing"},
     {"job"},
-    {"original"},
     {"shown", "frontpage", "watcher"},
     {"drawing", "measuring", "scoring"},
     {"finishing"},

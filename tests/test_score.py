@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 from examples import content
 
-from gpuvis import cache, trust
+from gpuvis import cache, classes, trust
 from gpuvis.cli import main
 
 
@@ -62,7 +62,7 @@ def test_what_is_wrong_with_a_map_is_said(scored) -> None:
     (scored / "labels.pt").unlink(missing_ok=True)
     table = pd.read_csv(scored / "metadata.csv", dtype=str)
     table.assign(ground_truth_num_label=draw.integers(0, 3, 300)).to_csv(scored / "metadata.csv", index=False)
-    labels = trust.labels_of(cache.read(scored).table)
+    labels = classes.of(cache.read(scored).table).codes
     islands = np.stack([np.cos(labels), np.sin(labels)], 1) * 100 + noise
     assert "classes look further apart than they are" in warned(scored, islands)
     flung = noise.copy()
@@ -98,6 +98,6 @@ def test_what_cannot_be_measured_does_not_cost_the_next(make_cache, scored, tmp_
 
 def test_rows_without_labels_have_no_label_accuracy(make_cache) -> None:
     table = cache.read(make_cache("a")).table.assign(ground_truth_num_label="", ground_truth_word_label="")
-    assert trust.labels_of(table) is None
+    assert not classes.of(table).names
     some = table.assign(ground_truth_word_label=["a", ""] * 20)
-    assert trust.labels_of(some)[:2].tolist() == [0, -1]
+    assert classes.of(some).codes[:2].tolist() == [0, -1]

@@ -140,7 +140,7 @@ class Backend(Protocol):
         """Take in the distances of anchors to a chunk of rows, by each of some metrics; see `ranks.tally`."""
 
     def to_indices(self, ids: Array) -> np.ndarray:
-        """Return row numbers, or counts, as a NumPy array."""
+        """Return an array of any type, such as row numbers, as a NumPy array."""
 
     def start(self, X: Array, asked: Umap | Tsne) -> Array:
         """Return what a layout needs of a matrix besides its graph."""

@@ -172,7 +172,7 @@ def tally(A: np.ndarray, X: np.ndarray, which: Any, terms: Any, limits: np.ndarr
 
 
 def to_indices(ids: np.ndarray) -> np.ndarray:
-    """Return row numbers as they are."""
+    """Return an array as it is."""
     return ids
 
 

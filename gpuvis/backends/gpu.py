@@ -189,7 +189,7 @@ def tally(A: cupy.ndarray, X: cupy.ndarray, which: Any, terms: Any, limits: cupy
 
 
 def to_indices(ids: cupy.ndarray) -> np.ndarray:
-    """Return row numbers, or counts, as a NumPy array."""
+    """Return an array of any type, such as row numbers, as a NumPy array."""
     found: np.ndarray = cupy.asnumpy(ids)
     return found
 

@@ -1,0 +1,168 @@
+"""The samples of a folder: which sit badly with their label. Refuse early, never redo, write whole files."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gpuvis import atomic, cache, fingerprint, machine, original, outliers, record
+from gpuvis.errors import CacheError, DataError, OutputError, OutputExistsError
+from gpuvis.folders import LABELS, SCORES
+from gpuvis.outcome import Outcome
+from gpuvis.outputs import foreign
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from gpuvis.backends.base import Backend
+    from gpuvis.job import Job
+    from gpuvis.steps import Steps
+
+RECORD = "scores_run.json"
+LISTED = 20
+NAMES = ("near_duplicate", "duplicate")
+ROW_BYTES = 500  # of the files, about
+
+
+def is_done(folder: Path, content: Callable[[], dict[str, Any]]) -> bool:
+    """Tell whether the scores of a folder are there, and of this cache; False: they are to be written.
+
+    Parameters
+    ----------
+    content : callable
+        Gives what tells the cache from others.
+
+    Raises
+    ------
+    OutputExistsError
+        There are files that are not what would be written now.
+    """
+    there = [path for name in (*SCORES, RECORD) if (path := folder / name).exists()]
+    if not there:
+        return False
+    run = read_record(folder)
+    reason = _reason(folder, run, content) if run else "no record vouches for it"
+    if reason:
+        raise OutputExistsError(f"{there[0]} is there already and {reason}; use --overwrite to replace it")
+    return run is not None and all(run["outputs"].get(name) for name in SCORES)
+
+
+def _reason(folder: Path, run: dict[str, Any], content: Callable[[], dict[str, Any]]) -> str:
+    """Say why scores may not be replaced, or kept; empty if they may."""
+    try:
+        if run["input"]["fingerprint"] != content():
+            return "the cache has changed since"
+    except OSError as error:
+        return f"the cache cannot be compared with it ({error.strerror})"
+    missing = next((name for name in SCORES if run["outputs"].get(name) and not (folder / name).exists()), None)
+    changed = next(filter(None, (foreign(folder / name, run["outputs"]) for name in SCORES)), "")
+    return f"{missing} is missing" if missing else changed
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """Return the record of a folder's scores; None where there is none, or it is not one of ours."""
+    try:
+        run = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        parts = run["input"], run["input"]["fingerprint"], run["outputs"], run["found"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return run if all(isinstance(part, dict) for part in parts) and isinstance(run.get("worst"), list) else None
+
+
+def content(folder: Path) -> dict[str, Any]:
+    """Return what tells one cache from another: as for maps, and the labels besides."""
+    labels = folder / LABELS
+    return fingerprint.of_cache(folder) | ({LABELS: fingerprint.of_tensor(labels)} if labels.exists() else {})
+
+
+def known(job: Job) -> Outcome:
+    """Return the outcome of scores that are up to date."""
+    run = read_record(job.out) or {}
+    told = run["input"]
+    return Outcome(job.folder, "up to date", "outliers", told["rows"], told["columns"], told=_lines(job.folder, run))
+
+
+def audit(job: Job, backend: Backend, reason: str, steps: Steps) -> Outcome:
+    """Score the samples of a folder, and write what was found.
+
+    Raises
+    ------
+    GpuvisError
+        The cache cannot be read or changes meanwhile, its labels are no classes, or the files cannot be written.
+    """
+    from gpuvis import classes
+
+    start = time.perf_counter()
+    with steps("read"):
+        stamp = fingerprint.stamp(job.folder)
+        found, planned = original.read(job.folder, outliers.search(job.settings.threads), backend)
+        told = record.of_input(found, content(job.folder))
+    labels = classes.of(found.table, found.labels)
+    try:
+        with steps("outliers"), backend.working(planned[0]):
+            scores = outliers.measure(found.embeddings, labels.codes, backend, planned)
+    except DataError as error:
+        raise DataError(f"{job.folder} {error}") from None
+    if fingerprint.stamp(job.folder) != stamp:
+        raise CacheError(f"{job.folder}: the cache was written again while it was read; run again")
+    run = {
+        "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "input": told,
+        "backend": {"name": backend.name, "reason": reason, "device": asdict(backend.describe())},
+        "versions": machine.versions(),
+        "found": {**scores.counts(), "classes": len(labels.names), **scores.told},
+    }
+    with steps("save"):
+        _write(job.out, run, found, labels, scores)
+    run["steps"] = steps.of("read", "outliers", "save")
+    _save_record(job.out, run)
+    seconds, paths = time.perf_counter() - start, tuple(job.out / name for name in (*SCORES, RECORD))
+    rows, columns = found.embeddings.shape
+    return Outcome(job.folder, "scored", "outliers", rows, columns, seconds, paths, told=_lines(job.folder, run))
+
+
+def _write(folder: Path, run: dict[str, Any], found: cache.Cache, labels: Any, scores: outliers.Outliers) -> None:
+    """Write the tables; the record tells before that they may be replaced, and after it what they are."""
+    from gpuvis import score_tables
+
+    made = (score_tables.of_centroids, score_tables.of_neighbors)
+    tables = {name: make(found.table, labels, scores) for name, make in zip(SCORES, made, strict=True)}
+    run["worst"] = score_tables.worst(tables[SCORES[1]], LISTED)
+    _save_record(folder, run | {"outputs": dict.fromkeys(SCORES)})
+    run["outputs"] = {name: _save_table(folder / name, table) for name, table in tables.items()}
+
+
+def _save_table(path: Path, rows: pd.DataFrame) -> str:
+    from gpuvis import table
+
+    try:
+        with atomic.replacing(path) as temporary:
+            table.write(temporary, rows)
+            return fingerprint.of_file(temporary)
+    except OSError as error:
+        raise OutputError(f"{path} could not be written: {error.strerror or error}") from error
+
+
+def _save_record(folder: Path, run: dict[str, Any]) -> None:
+    path = folder / RECORD
+    try:
+        with atomic.replacing(path) as temporary:
+            text = json.dumps(run, indent=2, ensure_ascii=False) + "\n"
+            temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
+    except OSError as error:
+        raise OutputError(f"{path} could not be written: {error.strerror or error}") from error
+
+
+def _lines(folder: Path, run: dict[str, Any]) -> tuple[str, ...]:
+    """Say what was found: counts, and the worst."""
+    from gpuvis import score_tables
+
+    found, rows = run["found"], run["input"]["rows"]
+    near, equal = (f"{found[f'{name}s']:,}, of another label: {found[f'{name}s_other_label']:,}" for name in NAMES)
+    counts = f"{folder}: suspects: {found['suspects']:,} of {rows:,} labels"
+    duplicates = f"rows with a near-duplicate: {near}; with an equal one: {equal}"
+    return f"{counts}; {duplicates}", *score_tables.lines(run["worst"])

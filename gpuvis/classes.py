@@ -1,0 +1,69 @@
+"""The class of each row, by its number; where rows have none, by its word."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gpuvis.folders import COLUMNS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_, NUMBER, WORD, _ = COLUMNS
+
+
+@dataclass(frozen=True, eq=False)
+class Classes:
+    """Classes in the order of their numbers.
+
+    Attributes
+    ----------
+    codes : ndarray of shape (N,), int64
+        The place of each row's class among them; -1: it has none.
+    names : list of str
+        Their numbers, or words if they have none.
+    words : list of str
+        Their words, blank where there are none.
+    """
+
+    codes: np.ndarray
+    names: list[str]
+    words: list[str]
+
+
+def of(table: pd.DataFrame, labels: Any = None) -> Classes:
+    """Return the classes of a table's rows; `labels`, those of `labels.pt`, are used if the table has no numbers."""
+    known = [name for name in (NUMBER, WORD) if name in table and bool((table[name] != "").any())]
+    if labels is not None and NUMBER not in known:
+        texts = np.asarray(labels).astype(str).astype(object)
+    elif known:
+        texts = table[known[0]].to_numpy(object)
+    else:
+        return Classes(np.full(len(table), -1), [], [])
+    found, codes = np.unique(texts.astype(str), return_inverse=True)
+    names = [str(name) for name in found]
+    order = sorted((k for k, name in enumerate(names) if name), key=lambda k: (_number(names[k]), names[k]))
+    place = np.full(len(names), -1)
+    place[order] = np.arange(len(order))
+    codes = place[codes.ravel()]
+    return Classes(codes, [names[k] for k in order], _words(table, codes, len(order)))
+
+
+def _number(name: str) -> float:
+    try:
+        return float(name)
+    except ValueError:
+        return float("inf")
+
+
+def _words(table: pd.DataFrame, codes: np.ndarray, count: int) -> list[str]:
+    words = [""] * count
+    if WORD in table:
+        told = np.flatnonzero((table[WORD] != "").to_numpy() & (codes >= 0))
+        which, first = np.unique(codes[told], return_index=True)
+        for code, at in zip(which, first, strict=True):
+            words[code] = str(table[WORD].iloc[told[at]])
+    return words

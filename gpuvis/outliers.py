@@ -1,0 +1,120 @@
+"""Which samples sit badly with their label, and which lie apart: in the original space, by cosines.
+
+Isolation is the mean distance to the nearest rows (Angiulli, Pizzuti 2002, PKDD, 15).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpuvis import centroids, duplicates, matrix, votes
+from gpuvis.backends.base import Backend, Plan
+from gpuvis.centroids import Similarities
+from gpuvis.errors import DataError
+from gpuvis.settings import Settings, Umap
+from gpuvis.votes import Votes
+
+MOST_CLASSES = 20_000  # each row is compared with the centroids of all
+NEAR = 0.1  # of the median distance to the nearest neighbour: two rows as near as that are near-duplicates
+
+
+@dataclass(frozen=True, eq=False)
+class Outliers:
+    """What was found of each row; arrays of shape (N,).
+
+    Attributes
+    ----------
+    similarities : Similarities
+        To the centroids of classes.
+    votes : Votes
+        Of the nearest rows on the label.
+    isolation : ndarray
+        Mean distance, one minus the cosine, to the nearest rows.
+    near_duplicates, near_duplicates_other_label : ndarray, int64
+        How many of the nearest rows are as good as equal, and how many of these have another label.
+    near_duplicate_row : ndarray, int64
+        The nearest of those with another label, or else the nearest of them; -1: there is none.
+    duplicates, duplicates_other_label : ndarray, int64
+        How many other rows are equal, and how many of these have another label.
+    told : dict
+        What is to be recorded of the search.
+    """
+
+    similarities: Similarities
+    votes: Votes
+    isolation: np.ndarray
+    near_duplicates: np.ndarray
+    near_duplicates_other_label: np.ndarray
+    near_duplicate_row: np.ndarray
+    duplicates: np.ndarray
+    duplicates_other_label: np.ndarray
+    told: dict[str, Any]
+
+    def counts(self) -> dict[str, int]:
+        """Return how many rows there are of each kind that is worth a look."""
+        named = ("near_duplicates", "near_duplicates_other_label", "duplicates", "duplicates_other_label")
+        return {
+            "suspects": int(self.votes.suspect.sum()),
+            **{name: int((getattr(self, name) > 0).sum()) for name in named},
+        }
+
+
+def search(threads: int | None = None) -> Settings:
+    """Return the settings by which the neighbours are searched, as for a map."""
+    return Settings(umap=Umap(n_neighbors=votes.NEIGHBORS + 1, metric="cosine"), threads=threads)
+
+
+def measure(X: Any, codes: np.ndarray, backend: Backend, known: tuple[Plan, float]) -> Outliers:
+    """Look at every row of a matrix and its label.
+
+    Parameters
+    ----------
+    X : torch.Tensor or array of shape (N, D)
+    codes : ndarray of shape (N,), int64
+        The class of each row; -1: it has none.
+    backend : Backend
+    known : tuple
+        The plan of `search`, and the largest value in size.
+
+    Raises
+    ------
+    DataError
+        The labels are no classes: there are nearly as many as rows.
+    """
+    if codes.max(initial=-1) >= MOST_CLASSES:
+        told = f"{int(codes.max()) + 1:,} different labels in {len(codes):,} rows"
+        raise DataError(f"has {told}; expected classes, {MOST_CLASSES:,} at most")
+    (plan, largest), rows = known, np.arange(len(codes))
+    scale = matrix.scale(largest, backend.SAFE)
+    similarities = centroids.measure(X, codes, scale, backend)
+    graph = backend.neighbors(backend.load(X, scale, plan), plan.graphs["umap"])
+    count = min(votes.NEIGHBORS + 1, graph.indices.shape[1])  # there may be more, or fewer rows
+    near, far = (backend.to_indices(part)[:, 1:] for part in graph.nearest(count))
+    limit = NEAR * float(np.median(far[:, 0]))
+    close = (far <= limit) & (near != rows[:, None])
+    differs = close & (codes[near] != codes[:, None]) & (codes[near] >= 0) & (codes >= 0)[:, None]
+    at = np.where(differs.any(1), differs.argmax(1), close.argmax(1))
+    same, other = _equal_rows(duplicates.groups(X), codes)
+    return Outliers(
+        similarities,
+        votes.of(near, far, codes),
+        far.mean(1, dtype=np.float64),
+        close.sum(1),
+        differs.sum(1),
+        np.where(close.any(1), near[rows, at], -1),
+        same,
+        other,
+        {"metric": "cosine", "k": near.shape[1], "near_duplicate_distance": limit, "search": graph.told},
+    )
+
+
+def _equal_rows(groups: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return how many other rows are equal to each, and how many of them have another label."""
+    _, number, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    both = number * (int(codes.max(initial=-1)) + 2) + codes + 1
+    _, place, alike = np.unique(both, return_inverse=True, return_counts=True)
+    labelled = np.bincount(number, codes >= 0).astype(np.int64)
+    return sizes[number] - 1, np.where(codes >= 0, labelled[number] - alike[place], 0)

@@ -1,0 +1,133 @@
+"""What lies beside a map comes to its page: scores, predictions, and how far to trust each point."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from examples import table_of
+
+from gpuvis import beside, table
+from gpuvis.cli import main
+from gpuvis.pages import Page
+
+RECALL = np.array([np.nan, 0.2, *[1.0] * 10], np.float32)
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    """A folder of twelve samples."""
+    table.write(tmp_path / "metadata.csv", table_of(12))
+    return tmp_path
+
+
+def joined(here: Path, recall: np.ndarray | None = None) -> tuple[pd.DataFrame, list[str]]:
+    return beside.joined(table_of(12), recall, here, here)
+
+
+def scores(here: Path, **changes: list) -> None:
+    """Write what `gpuvis outliers` writes, the rows in an order of their own."""
+    columns = {
+        "row": range(12),
+        "file_name": table_of(12)["file_name"],
+        "suspicion": np.linspace(0.4, 0.62, 12).round(6),
+        "suspect": ["", "yes"] * 6,
+        "suggested_num_label": ["2"] * 12,
+        "suggested_word_label": ["bog", ""] * 6,
+        "outlier_score": [None, *[0.123456] * 11],
+        "near_duplicates": [0] * 12,
+        "near_duplicate_row": [None] * 12,
+    }
+    pd.DataFrame(columns | changes).iloc[::-1].to_csv(here / "scores_neighbors.csv", index=False)
+
+
+def test_nothing_beside_adds_nothing(here) -> None:
+    found, notes = joined(here)
+    pd.testing.assert_frame_equal(found, table_of(12))
+    assert notes == []
+
+
+def test_the_recall_of_points_is_a_column(here) -> None:
+    assert joined(here, RECALL)[0]["recall"].tolist() == ["", "0.2000", *["1.0000"] * 10]
+
+
+def test_scores_come_in_the_order_of_the_rows(here) -> None:
+    scores(here)
+    found, notes = joined(here)
+    assert notes == []
+    assert list(found.columns[4:]) == ["suspicion", "outlier_score", "suspect", "suggested_label"]  # no column of zeros
+    assert found["suspicion"].tolist() == [f"{value:.4f}" for value in np.linspace(0.4, 0.62, 12)]
+    assert found["outlier_score"].tolist() == ["", *["0.1235"] * 11]
+    assert found["suggested_label"].tolist() == [""] * 5 + ["2", "bog", "2", "bog", "2", "bog", "2"]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"row": range(1, 13)}, {"file_name": ["x"] * 12}, {"row": [0] * 12}], ids=["rows", "names", "twice"]
+)
+def test_scores_of_other_samples_are_not_shown(here, changes) -> None:
+    scores(here, **changes)
+    found, notes = joined(here)
+    assert list(found.columns) == list(table_of(12).columns)
+    assert "scores_neighbors.csv is of other samples" in notes[0]
+
+
+def test_scores_of_another_program_are_told_by_file(here) -> None:
+    frame = pd.DataFrame({"file_name": ["003.png", "001.png"], "outlier_score": [0.5, 0.25]})
+    frame.to_csv(here / "scores_centroid.csv", index=False)
+    assert joined(here)[0]["outlier_score"].tolist() == ["", "0.2500", "", "0.5000", *[""] * 8]
+    frame.assign(file_name="001.png").to_csv(here / "scores_centroid.csv", index=False)
+    assert "cannot be told to rows" in joined(here)[1][0]
+
+
+def predictions(here: Path, name: str, files: list[int], **columns: list[str]) -> None:
+    frame = pd.DataFrame({"file_name": [f"{k:03d}.png" for k in files], **columns})
+    frame.to_csv(here / f"{name}.csv", index=False)
+
+
+def test_predictions_become_columns_and_sets(here) -> None:
+    predictions(here, "mis_A", [0, 1], predicted_label=["2", "1"], predicted_word_label=["bog", ""])
+    predictions(here, "correct_A", [2, 3], predicted_label=["0", "1"], predicted_word_label=["a, b", "c"])
+    predictions(here, "mis_B", [0, 3], predicted_label=["1", "1"], top3_prob_1=["0.9", "0.5"])
+    predictions(here, "correct_B", [1, 2], predicted_label=["1", "1"])
+    found, notes = joined(here)
+    assert notes == []
+    told = ["missed by all", "missed by some", "correct by all", "missed by some", *[""] * 8]
+    assert found["predictions"].tolist() == told
+    assert found["predicted A"].tolist() == ["bog", "1", "a, b", "c", *[""] * 8]
+    assert found["predicted B"].tolist() == ["1", "1", "1", "1", *[""] * 8]
+    assert found["probability B"].tolist() == ["0.9", "", "", "0.5", *[""] * 8]
+
+
+def test_predictions_that_cannot_be_read_are_told(here) -> None:
+    (here / "mis_A.csv").write_text("name\nx\n")
+    assert joined(here)[1] == ["not shown: mis_A.csv has no column file_name"]
+    (here / "mis_A.csv").write_text('file_name,b\n"x\n')
+    assert "mis_A.csv is broken" in joined(here)[1][0]
+
+
+def test_a_column_of_the_table_stays_as_it_is(here) -> None:
+    own = table_of(12).assign(recall="mine")
+    assert beside.joined(own, RECALL, here, here)[0]["recall"].tolist() == ["mine"] * 12
+
+
+def test_the_record_knows_what_the_page_was_made_of(here) -> None:
+    before = beside.described(Page(), here, here)
+    scores(here)
+    predictions(here, "mis_A", [0])
+    assert list(beside.described(Page(), here, here)["beside"]) == ["scores_neighbors.csv", "mis_A.csv"]
+    assert before["beside"] == {}
+
+
+def test_predictions_bring_a_page_up_to_date(make_cache, backend) -> None:
+    folder = make_cache()
+    run = CliRunner()
+    run.invoke(main, ["reduce", str(folder)])
+    predictions(folder, "mis_A", [0, 5], predicted_label=["2", "1"])
+    assert "drawn again" in run.invoke(main, ["reduce", str(folder)]).stderr
+    assert "up to date" in run.invoke(main, ["reduce", str(folder)]).stderr
+    assert list(json.loads((folder / "vis_umap_run.json").read_text())["page"]["beside"]) == ["mis_A.csv"]
+    assert run.invoke(main, ["plot", str(folder), "--color_by", "predictions"]).exit_code == 0

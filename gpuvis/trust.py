@@ -60,9 +60,9 @@ def line(told: dict[str, Any]) -> str:
     """Say in one line how far to trust a map."""
     recall, trust, triplets, labels = cells(told)
     k = told["k"]
-    parts = [f"recall@{k} {recall}", f"trustworthiness@{k} {trust}", f"triplets in order {triplets}"]
-    told_labels = [f"labels told by {k} neighbours {labels.replace('(', '(in the original space ')}"] if labels else []
-    return "; ".join([", ".join(parts) + " – in brackets: a plain PCA map", *told_labels])
+    parts = [f"recall@{k} {recall.replace('(', '(PCA map ')}", f"trustworthiness@{k} {trust}", f"triplets {triplets}"]
+    told_labels = [f"labels by {k} neighbours {labels.replace('(', '(original space ')}"] if labels else []
+    return " · ".join([*parts, *told_labels])
 
 
 def judged(outcome: Outcome, least: float | None) -> Outcome:

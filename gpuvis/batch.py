@@ -240,7 +240,7 @@ def _check(asked: Job) -> tuple[Decided | None, tuple[Outcome, ...]]:
         decided = job.check(asked)
     except Exception as error:  # noqa: BLE001  whatever is wrong with one folder, the others go on
         return None, (failure(asked.folder, error),)
-    return (decided, ()) if decided.is_work else (None, decided.settled)
+    return (decided, ()) if decided.kinds else (None, decided.settled)
 
 
 def _run(asked: Job, outcomes: Generator[Outcome]) -> Generator[Outcome]:

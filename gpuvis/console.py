@@ -25,8 +25,7 @@ from rich.text import Text
 from gpuvis import trust
 from gpuvis.batch import Report
 from gpuvis.job import Decided
-from gpuvis.outcome import Outcome
-from gpuvis.settings import Method
+from gpuvis.outcome import Kind, Outcome
 
 STYLES = dict.fromkeys(("written", "drawn again", "measured", "scored"), "green") | {"up to date": "cyan"}
 BESIDE_FOLDER = 50  # columns of the live line that are not the folder
@@ -65,7 +64,7 @@ class Display:
         )
         self._task = self._progress.add_task("", total=None, where="checking", step="")
         self._handler = _LogToConsole(self)
-        self._left: dict[Path, set[Method]] = {}  # maps that are still to be made, of each folder
+        self._left: dict[Path, set[Kind]] = {}  # what is still to be made, of each folder
 
     def __enter__(self) -> Self:
         logger = logging.getLogger("gpuvis")
@@ -87,11 +86,13 @@ class Display:
 
     def begin(self, works: list[Decided], backend: str) -> None:
         """Take note of what will be done."""
-        self._left = {work.job.folder: set(work.actions) for work in works}
-        maps = sum(map(len, self._left.values()))
-        self._progress.update(self._task, total=maps)
+        self._left = {work.job.folder: set(work.kinds) for work in works}
+        maps, audits = sum(len(work.actions) for work in works), sum(work.audit for work in works)
+        self._progress.update(self._task, total=maps + audits)
         if works and self._verbosity >= 0 and not self._live:
-            self.say(f"maps to make: {maps}, folders: {len(works)}, backend: {backend}")
+            counts = {"maps to make": maps, "folders to score": audits, "folders": len(works)}
+            told = [f"{name}: {count}" for name, count in counts.items() if count]
+            self.say(", ".join([*told, f"backend: {backend}"]))
 
     def folder(self, number: int, folder: Path) -> None:
         """Show which folder is worked on."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gpuvis import auditing, cache, fingerprint, place, standing, tensors
 from gpuvis.errors import CacheError, GpuvisError
-from gpuvis.outcome import Outcome
+from gpuvis.outcome import Kind, Outcome
 from gpuvis.outputs import Outputs
 from gpuvis.pages import Page
 from gpuvis.settings import Method, Settings
@@ -79,9 +79,9 @@ class Decided:
     audit: bool = False
 
     @property
-    def is_work(self) -> bool:
-        """Whether there is something to do."""
-        return bool(self.actions) or self.audit
+    def kinds(self) -> list[Kind]:
+        """What is to be done."""
+        return [*self.actions, *(("outliers",) if self.audit else ())]
 
 
 def decide(job: Job) -> Decided:
@@ -150,7 +150,7 @@ def check(job: Job) -> Decided:
         rows = len(cache.read(job.folder, read_tensor=tensors.read).embeddings)
     for method in decided.actions:
         job.outputs(method).check_free(job.page)
-    if decided.is_work:
+    if decided.kinds:
         page = PAGE_BYTES + PAGE_ROW_BYTES * rows if job.page else 0
         scores = auditing.ROW_BYTES * rows if decided.audit else 0
         place.check_writable(job.out, (COORDS_BYTES * rows + page) * len(decided.actions) + scores)

@@ -142,6 +142,9 @@ def _audited(job: Job, chosen: Chosen, steps: Steps) -> Outcome:
         return auditing.audit(job, *chosen, steps)
     except Exception as error:  # noqa: BLE001  maps are made all the same
         return failure(job.folder, error, "outliers")
+    finally:
+        with suppress(Exception):  # a device that is lost fails the maps by itself
+            chosen[0].give_back()
 
 
 def _compute(job: Job, source: Source, chosen: Chosen, steps: Steps) -> Iterator[Finish]:

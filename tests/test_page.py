@@ -191,6 +191,24 @@ def test_measurements_are_told_from_classes(values, is_scale) -> None:
     assert told.texts("x") == values
 
 
+@pytest.mark.parametrize("name", sorted(columns.MEASURES))
+@pytest.mark.parametrize(("values", "is_scale"), [("01 ", True), ("   ", False), ("01x", False)])
+def test_measures_are_on_a_scale_wherever_they_are_numbers(name, values, is_scale) -> None:
+    table = pd.DataFrame({name: [value.strip() for value in values]}, dtype="str")
+    assert columns.of_table(table, None)[0].is_scale is is_scale
+
+
+def test_a_page_is_told_which_columns_tell_of_labels_in_doubt() -> None:
+    table = table_of(3)
+    assert read(draw(table)[0]).header["review"] == {"label": 2}
+    full = table.assign(suspicion=["0.5", "", "1"], suspect=["", "yes", ""], suggested_label=["", "bog", ""])
+    told = {"label": 2, "suspicion": 4, "suspect": 5, "yes": 1, "suggested": 6}
+    assert read(draw(full)[0]).header["review"] == told
+    assert read(draw(full.assign(ground_truth_word_label=""))[0]).header["review"] == told | {"label": 1}
+    other = full.assign(suspicion="high", suspect="no", suggested_label="")
+    assert read(draw(other)[0]).header["review"] == {"label": 2}
+
+
 def test_labels_are_classes_however_many_numbers_there_are() -> None:
     numbers = [str(k % 1000) for k in range(2000)]
     table = pd.DataFrame({"ground_truth_num_label": numbers, "ground_truth_word_label": ""}, dtype="str")

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NAME, NUMBER, WORD, PARENT = COLUMNS
+LABELS = (WORD, NUMBER)  # what names the class of a point: the first that is there
+# What a page knows of how far labels can be trusted, if the table has it.
+SUSPICION, SUSPECT, SUGGESTED = "suspicion", "suspect", "suggested_label"
+YES = "yes"  # of a suspect
+MEASURES = {SUSPICION, "outlier_score", "isolation", "recall"}  # on a scale, also where all of them are 0 or 1
 SCALE_VALUES = 256  # a column with more different numbers is drawn on a scale, not as classes
 # What NumPy and a browser read alike: not 1_000 or 0x10, nor digits of other scripts.
 DECIMAL = re.compile(r" *[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)? *")
@@ -64,19 +69,19 @@ def _column(texts: pd.Series, wanted: bool) -> Column:
     found = [str(value) for value in uniques.tolist()]
     recurring = len(found) <= max(SCALE_VALUES, len(codes) // 2)
     # The usual columns name classes and files, however many numbers they hold.
-    is_scale = name not in COLUMNS and _is_scale(found)
+    is_scale = name not in COLUMNS and _is_scale(found, name in MEASURES)
     if (name == NAME or is_scale or not recurring) and not (wanted and not is_scale):
         found, codes = [], codes[:0]
     return Column(name, texts, found, codes, [], [], is_scale)
 
 
-def _is_scale(values: list[str]) -> bool:
+def _is_scale(values: list[str], measured: bool) -> bool:
     told = [value for value in values if value]
-    if not all(map(DECIMAL.fullmatch, told)):
+    if not told or not all(map(DECIMAL.fullmatch, told)):
         return False
     numbers = np.array(told, np.float64)
-    fit = np.abs(numbers).max(initial=0) <= LARGEST
-    return bool(fit and (np.any(numbers % 1) or len(told) > SCALE_VALUES))
+    fit = np.abs(numbers).max() <= LARGEST
+    return bool(fit and (measured or np.any(numbers % 1) or len(told) > SCALE_VALUES))
 
 
 def _colored(column: Column, named: dict[str, Column]) -> Column:
@@ -140,3 +145,15 @@ def follows(column: Column, leader: Column) -> np.ndarray | None:
     which = np.zeros(len(leader.values), column.codes.dtype)
     which[leader.codes] = column.codes
     return which if np.array_equal(which[leader.codes], column.codes) else None
+
+
+def review(made: list[Column]) -> dict[str, int]:
+    """Return which columns tell how far labels can be trusted, as far as there are such, and the code of a suspect."""
+    place = {column.name: k for k, column in enumerate(made) if column.values != [""]}
+    found = {"label": next((place[name] for name in LABELS if name in place), None)}
+    if SUSPICION in place and made[place[SUSPICION]].is_scale:
+        found["suspicion"] = place[SUSPICION]
+    if SUSPECT in place and YES in made[place[SUSPECT]].values:
+        found |= {"suspect": place[SUSPECT], "yes": made[place[SUSPECT]].values.index(YES)}
+    found["suggested"] = place.get(SUGGESTED)
+    return {part: number for part, number in found.items() if number is not None}

@@ -49,13 +49,14 @@ function listenToTools(page) {
     out: () => page.map.zoom(1 / 1.5),
     fit: () => page.map.fit(),
     names: () => page.setNames(!page.named),
+    suspects: (event) => page.review.choose(event),
     save: () => page.save(),
     theme: () => setTheme(isDark() ? "light" : "dark", page),
   };
   tools.addEventListener("click", (event) => {
     const { mode, do: what } = event.target.dataset;
     if (mode) page.setMode(mode);
-    else run[what]?.();
+    else run[what]?.(event);
   });
   page.setMode("pan");
   for (const name of ["size", "opacity"]) {

@@ -67,6 +67,10 @@ class Column {
     return this.values ? this.values[this.codes[i]] : this.whole.slice(this.ends[i], this.ends[i + 1]);
   }
 
+  get isBlank() {
+    return this.values?.length === 1 && this.values[0] === "";
+  }
+
   /* The points of each class. */
   get classes() {
     this.sorted ??= grouped(this.codes, this.values.length);

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 WHOLE_ROWS = 250_000  # up to which coordinates are sent as they are; above, in 65,536 steps along each axis
 STEPS = (1 << 16) - 1
-SCRIPTS = ("data", "map", "overlay", "panel", "legend", "find", "select", "controls", "main")
+SCRIPTS = ("data", "map", "overlay", "panel", "review", "filter", "legend", "find", "select", "controls", "main")
 CDN_HOST = "https://cdn.plot.ly"
 
 
@@ -73,6 +73,7 @@ def draw(
         "rows": None if rows is None else pack.numbers(rows.astype(np.uint32)),
         "coords": _coords(pack, coords[some]),
         "columns": _columns(pack, made, some),
+        "review": columns.review(made),
         "colorBy": wanted,
         "hover": [name for name in page.hover if name in table],
         "ramp": painting.ramp(),

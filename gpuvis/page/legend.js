@@ -34,7 +34,7 @@ class Legend {
   build() {
     const options = [];
     for (const column of this.data.columns) {
-      if (!column.values && !column.isScale) continue;
+      if ((!column.values && !column.isScale) || column.isBlank) continue;
       options.push(element("option", { value: `${column.number}`, textContent: column.name }));
       if (column.families?.length) {
         options.push(
@@ -49,24 +49,24 @@ class Legend {
       this.colorBy(number === "" ? undefined : this.data.columns[Number(number)], Boolean(families));
       this.page.recolor();
     });
-    this.filter = element("input", {
+    this.search = element("input", {
       type: "search",
       id: "legend-find",
       placeholder: "Find a class",
       ariaLabel: "Find a class",
     });
-    this.filter.addEventListener("input", () => this.list());
+    this.search.addEventListener("input", () => this.list());
     this.sorter = button("by size", "Sort by size or by name", () => {
       this.bySize = !this.bySize;
       this.list();
     });
     const all = button("all", "Show all classes", () => this.set(0));
     const none = button("none", "Hide all classes", () => this.set(1));
-    this.controls = element("div", { className: "controls" }, this.filter, this.sorter, all, none);
+    this.controls = element("div", { className: "controls" }, this.search, this.sorter, all, none);
     this.items = element("ul", { id: "classes" });
     this.listen();
     const label = element("label", { className: "color" }, "Colour ", this.select);
-    this.place.replaceChildren(label, this.controls, this.items);
+    this.place.replaceChildren(label, this.page.filter.place, this.controls, this.items);
   }
 
   listen() {
@@ -108,7 +108,13 @@ class Legend {
     if (column?.values) this.hidden = column.hidden ??= new Uint8Array(column.values.length);
     this.pointed = -1;
     this.select.value = column ? `${column.number}${families ? " families" : ""}` : "";
-    this.filter.value = "";
+    this.search.value = "";
+    this.recount();
+  }
+
+  /* Tell of each class how many of its points the filter lets through. */
+  recount() {
+    this.counts = this.column?.values ? this.page.filter.counts(this.column) : [];
     this.list();
   }
 
@@ -146,12 +152,12 @@ class Legend {
       return;
     }
     this.sorter.textContent = this.bySize ? "by size" : "by name";
-    const query = this.filter.value.trim().toLowerCase();
+    const query = this.search.value.trim().toLowerCase();
     let classes = column.values
       .map((_, k) => k)
       .filter((k) => (column.values[k] || BLANK).toLowerCase().includes(query));
     const byName = (a, b) => ALPHABET.compare(column.values[a], column.values[b]) || a - b;
-    const bySize = (a, b) => column.countOf(b) - column.countOf(a) || a - b;
+    const bySize = (a, b) => this.counts[b] - this.counts[a] || a - b;
     classes = classes.sort(this.bySize ? bySize : byName);
     const items = this.families ? this.byParent(classes) : classes.slice(0, MOST_LISTED).map((k) => this.item(k));
     const more = classes.length - MOST_LISTED;
@@ -180,7 +186,7 @@ class Legend {
       { type: "button", className: "class", title: `${name}: click shows or hides it, a double click shows it alone` },
       swatch(this.palette[k]),
       element("span", { className: "name", textContent: name }),
-      element("span", { className: "count", textContent: this.column.countOf(k).toLocaleString("en") }),
+      element("span", { className: "count", textContent: this.counts[k].toLocaleString("en") }),
     );
     entry.ariaPressed = String(!this.hidden[k]);
     const more = (className, textContent, title) =>
@@ -236,16 +242,16 @@ class Legend {
   /* Each shown class with the middle of its points, the largest first. */
   names() {
     if (!this.column?.values) return [];
-    const classes = this.column.values.map((_, k) => k).filter((k) => !this.hidden[k] && this.column.countOf(k));
+    const classes = this.column.values.map((_, k) => k).filter((k) => !this.hidden[k] && this.counts[k]);
     const middle = (points, values) => {
       const sorted = Float32Array.from(points, (i) => values[i]).sort();
       return sorted[sorted.length >> 1];
     };
     return classes
-      .sort((a, b) => this.column.countOf(b) - this.column.countOf(a))
+      .sort((a, b) => this.counts[b] - this.counts[a])
       .slice(0, MOST_NAMES)
       .map((k) => {
-        const points = this.column.membersOf(k);
+        const points = this.page.filter.of(this.column.membersOf(k));
         return {
           text: shortened(this.column.values[k] || BLANK),
           x: middle(points, this.data.x),

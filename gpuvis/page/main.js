@@ -17,8 +17,10 @@ class Page {
     const canvas = document.getElementById("overlay");
     this.map = new PointMap(data, document.getElementById("plot"));
     this.overlay = new Overlay(data, this.map, canvas);
+    this.filter = new Filter(this);
     this.legend = new Legend(this);
     this.colors = this.legend.colors();
+    this.review = new Review(this);
     this.panel = new Panel(this);
     this.find = new Find(this);
     this.selection = new Selection(this, canvas);
@@ -56,19 +58,21 @@ class Page {
     this.pin(i).then(() => this.map.center(i, near));
   }
 
-  /* Draw the points that the legend shows. */
+  /* Draw the points that legend and filter show. */
   async repaint() {
     Object.assign(this.overlay, {
       colors: this.colors,
       size: this.marker.size,
       names: this.named ? this.legend.names() : [],
     });
-    await this.map.paint(this.legend.order(), this.colors, this.marker);
+    await this.map.paint(this.filter.of(this.legend.order()), this.colors, this.marker);
+    this.review.tell();
     this.find.sift();
     if (this.selection.points.size) this.showSelection();
     if (this.overlay.hovered >= 0 && !this.map.visible[this.overlay.hovered]) this.point(-1);
     const { total, count } = this.data;
-    const told = `${this.map.drawn.toLocaleString("en")} of ${total.toLocaleString("en")} points shown`;
+    const shown = `${this.map.drawn.toLocaleString("en")} of ${total.toLocaleString("en")} points shown`;
+    const told = this.filter.told ? `${shown}: ${this.filter.told}` : shown;
     const why = this.map.webgl || count <= FEW_POINTS ? "" : "; this browser has no WebGL, which would draw them all";
     this.status.textContent = told + why;
   }
@@ -242,13 +246,14 @@ class Page {
       button.ariaPressed = String(button.dataset.mode === mode);
   }
 
-  /* Take one thing back: what is being drawn or was sought, the tool, the selection, the last pin. */
+  /* Take one thing back: what is being drawn or was sought, the tool, the selection, the filter, the last pin. */
   back() {
     const { selection, find } = this;
     if (selection.corners) selection.drop();
     else if (find.input.value) find.clear();
     else if (selection.mode !== "pan") this.setMode("pan");
     else if (selection.points.size) selection.set([]);
+    else if (this.filter.column) this.filter.clear();
     else if (this.pins.length) this.unpin(this.pins[0]);
     else this.point(-1);
   }

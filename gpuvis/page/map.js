@@ -7,6 +7,7 @@ const REACH = 12; // pixels around the pointer in which a point is found
 const MARGIN = 0.04;
 const EDGE = 12; // pixels that a point keeps from the edge
 
+const same = (one, other) => one === other || (one.length === other?.length && one.every((i, at) => i === other[at]));
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
 function extentOf(values) {
@@ -64,8 +65,10 @@ class PointMap {
     };
   }
 
-  /* Draw points in the order given, each in its colour. Without WebGL, of many an even part. */
+  /* Draw points in the order given, each in its colour, unless they are drawn so. Without WebGL, of many an even part. */
   async paint(order, colors, marker) {
+    if (this.ready && colors === this.colors && same(order, this.order)) return;
+    Object.assign(this, { order, colors });
     const few = this.webgl ? order.length : FEW_POINTS;
     const step = Math.ceil(order.length / few) || 1;
     const count = Math.ceil(order.length / step);

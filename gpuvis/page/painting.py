@@ -16,7 +16,6 @@ from gpuvis.page.columns import Column
 if TYPE_CHECKING:
     import pandas as pd
 
-LABELS = (columns.WORD, columns.NUMBER)
 GREY, SHADES = "#9a9a9a", 256  # where there is no number, and how many colours numbers have
 
 
@@ -73,7 +72,7 @@ def _mixed(count: int) -> np.ndarray:
 
 def chosen(table: pd.DataFrame, asked: str) -> tuple[str | None, list[str]]:
     """Find the column to colour by: the one asked for, or else the labels; and say so."""
-    for name in (asked, *LABELS):
+    for name in (asked, *columns.LABELS):
         if name in table and bool((table[name] != "").any()):
             return name, [] if name == asked else [f"--color_by column {asked!r} {_lack(table, asked)}: {name} is used"]
     return None, [f"--color_by column {asked!r} {_lack(table, asked)}, and there are no labels: one colour is used"]

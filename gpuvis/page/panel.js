@@ -143,7 +143,7 @@ class Panel {
   }
 
   card(i, place) {
-    const figure = element("figure", {}, this.images.of(i, place));
+    const figure = element("figure", {}, this.images.of(i, place), ...this.page.review.badge(i, "! suspect"));
     return element("article", { className: "card", dataset: { row: this.data.rowOf(i) } }, figure, this.fields(i));
   }
 
@@ -157,7 +157,8 @@ class Panel {
       const short = name.replace(/^ground_truth_/, ""); // else narrow cards would show only what all have in common
       list.append(element("dt", { textContent: short, title: name }), told);
     };
-    for (const column of new Set([...first, ...this.data.columns])) {
+    const columns = [...new Set([...first, ...this.data.columns])];
+    for (const column of this.page.review.inOrder(columns, i)) {
       const shown = column === this.page.legend.column;
       add(column.name, column.text(i), shown ? this.page.colors[i] : null);
     }
@@ -195,11 +196,14 @@ class Panel {
   small(i, beside = -1) {
     const column = this.page.legend.column;
     const label = column ? column.text(i) || BLANK : this.data.fileOf(i) || `row ${this.data.rowOf(i)}`;
+    const { review } = this.page;
+    const title = [this.data.fileOf(i), label, ...review.lines(i), `row ${this.data.rowOf(i)}`].join("\n");
     const made = element(
       "button",
-      { className: "small", type: "button", title: `${this.data.fileOf(i)}\n${label}\nrow ${this.data.rowOf(i)}` },
+      { className: "small", type: "button", title },
       this.images.of(i, "strip"),
       element("span", { textContent: label }),
+      ...review.badge(i, "!"),
     );
     made.style.setProperty("--color", this.page.colors[i]);
     const differs = beside >= 0 && column?.values && column.codes[i] !== column.codes[beside];

@@ -129,7 +129,7 @@ class Selection {
     );
     const strip = element("div", { className: "strip wrap" });
     const classes = this.classes();
-    this.list(strip, this.oddFirst(classes));
+    this.list(strip, this.inOrder(classes));
     return element("section", { id: "selection" }, bar, this.shares(classes, strip), strip);
   }
 
@@ -162,9 +162,11 @@ class Selection {
     return [...points].sort((a, b) => b[1].length - a[1].length);
   }
 
-  /* All that is selected: those that are unlike the others come first. */
-  oddFirst(classes) {
-    return classes.length ? classes.toReversed().flatMap(([, points]) => points) : this.rising;
+  /* All that is selected: the worst come first, or else those that are unlike the others. */
+  inOrder(classes) {
+    const { review } = this.page;
+    const points = classes.length ? classes.toReversed().flatMap(([, points]) => points) : this.rising;
+    return review.suspicion ? review.worstFirst(points) : points;
   }
 
   /* How many of each class are selected: pointed at they stand out, pressed they are listed alone. */
@@ -176,7 +178,7 @@ class Selection {
       const share = button("", `List ${name} alone`, () => {
         const alone = share.ariaPressed !== "true";
         for (const other of list.querySelectorAll("button")) other.ariaPressed = String(alone && other === share);
-        this.list(strip, alone ? points : this.oddFirst(classes));
+        this.list(strip, this.inOrder(alone ? [[k, points]] : classes));
       });
       share.ariaPressed = "false";
       share.append(swatch(palette[k]), `${name} ${points.length.toLocaleString("en")}`);

@@ -1,0 +1,71 @@
+/* Whose labels are in doubt, as far as the table tells: suspects, how suspicious each point is, what its neighbours suggest. */
+
+class Review {
+  constructor(page) {
+    this.page = page;
+    this.data = page.data;
+    const { review, columns } = this.data;
+    for (const part of ["label", "suspicion", "suspect", "suggested"]) this[part] = columns[review[part]];
+    this.suspects = this.suspect ? this.suspect.membersOf(review.yes) : [];
+    this.button = document.querySelector("[data-do=suspects]");
+    this.button.hidden = !this.suspects.length;
+  }
+
+  isSuspect(i) {
+    return Boolean(this.suspect) && this.suspect.codes[i] === this.data.review.yes;
+  }
+
+  /* The suspects that are shown. */
+  get shown() {
+    return this.suspects.filter((i) => this.page.map.visible[i]);
+  }
+
+  /* Say on the button how many suspects are shown. */
+  tell() {
+    if (this.button.hidden) return;
+    const [shown, all] = [this.shown.length, this.suspects.length].map((count) => count.toLocaleString("en"));
+    this.button.textContent = `Suspects ${shown}`;
+    this.button.title = `Select the ${shown} of ${all} suspects that are shown: Shift adds them to the selection`;
+  }
+
+  choose(event) {
+    if (this.shown.length) this.page.selection.choose(this.shown, event);
+    else this.page.say("no suspect is shown");
+  }
+
+  /* What is said of a suspect; nothing of others. */
+  verdict(i) {
+    if (!this.isSuspect(i)) return "";
+    const suggested = this.suggested?.text(i);
+    return suggested ? `suspect: its neighbours suggest ${suggested}` : "suspect";
+  }
+
+  /* A mark for a suspect, to be appended; of other points nothing. */
+  badge(i, text) {
+    const title = this.verdict(i);
+    return title
+      ? [element("mark", { className: "suspect", textContent: text, title, role: "img", ariaLabel: title })]
+      : [];
+  }
+
+  /* What is told of a point in lines. */
+  lines(i) {
+    const value = this.suspicion?.text(i);
+    return [value && `${this.suspicion.name} ${value}`, this.verdict(i)].filter(Boolean);
+  }
+
+  /* The columns of a card: what is suggested to a suspect stands right under its label. */
+  inOrder(columns, i) {
+    if (!this.isSuspect(i) || !this.suggested || !this.label) return columns;
+    const others = columns.filter((column) => column !== this.suggested);
+    return others.toSpliced(others.indexOf(this.label) + 1, 0, this.suggested);
+  }
+
+  /* Points, the most suspicious first; those of which nothing is known are the last. */
+  worstFirst(points) {
+    this.doubts ??= this.suspicion
+      .measured(this.data.count)
+      .values.map((value) => (Number.isNaN(value) ? -1 / 0 : value));
+    return Uint32Array.from(points).sort((a, b) => this.doubts[b] - this.doubts[a] || a - b);
+  }
+}

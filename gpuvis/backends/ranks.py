@@ -11,6 +11,8 @@ from gpuvis.backends.compiled import kernel, part, prange
 from gpuvis.backends.lists import LANES, insert
 
 ANCHORS, CHUNK = 128, 2048  # rows of the two sides of a matrix product
+BOX = 64  # points of a map that are looked at together
+F = np.float32
 
 
 @part
@@ -64,25 +66,45 @@ def tally(A: Any, X: Any, which: Any, terms: Any, limits: Any, found: Any) -> No
                     _keep_nearest(some, first + start, far[e, i], ids[e, i])
 
 
+@part
+def _bounds(low: Any, high: Any, at: Any) -> Any:
+    """Return the squares of the least and the greatest distance of an interval from a value."""
+    below, above = low - at, high - at
+    return max(below, -above, F(0)) ** 2, max(-below, above) ** 2
+
+
 @kernel
-def _closer_on_map(x: Any, y: Any, anchors: Any, limits: Any, closer: Any) -> None:
-    for i in prange(len(anchors)):
-        values, here = np.empty(CHUNK, x.dtype), anchors[i]
-        for start in range(0, len(x), CHUNK):
-            some = values[: min(CHUNK, len(x) - start)]
+def _closer_on_map(x: Any, y: Any, boxes: Any, at: Any, limits: Any, closer: Any) -> None:
+    """Count the points closer to places than limits; a box of them is taken or left as a whole where it can be.
+
+    Distances of a box and of its points are rounded alike, so that no point is on the wrong side.
+    """
+    for i in prange(len(at)):
+        values, first, last = np.empty(BOX, x.dtype), limits[i].min(), limits[i].max()
+        for b in range(len(boxes)):
+            least_x, most_x = _bounds(boxes[b, 0], boxes[b, 1], at[i, 0])
+            least_y, most_y = _bounds(boxes[b, 2], boxes[b, 3], at[i, 1])
+            if least_x + least_y >= last:
+                continue
+            start = b * BOX
+            some = values[: min(BOX, len(x) - start)]
+            if most_x + most_y < first:
+                closer[i] += len(some)
+                continue
             for j in range(len(some)):
-                some[j] = (x[start + j] - x[here]) ** 2 + (y[start + j] - y[here]) ** 2
-            if 0 <= here - start < len(some):
-                some[here - start] = np.inf
+                some[j] = (x[start + j] - at[i, 0]) ** 2 + (y[start + j] - at[i, 1]) ** 2
             for t in range(limits.shape[1]):
                 closer[i, t] += _count(some, limits[i, t])
 
 
 def closer_on_map(coords: np.ndarray, anchors: np.ndarray, limits: np.ndarray) -> np.ndarray:
     """Count the points of a map that are closer to each anchor than each of its limits, which are squared distances."""
-    closer = np.zeros(limits.shape, np.int64)
-    x, y = np.ascontiguousarray(coords.T)
-    _closer_on_map(x, y, anchors, limits, closer)
+    tree = cKDTree(coords, compact_nodes=False, balanced_tree=False)  # its order puts close points side by side
+    x, y = np.ascontiguousarray(coords[tree.indices].T)
+    starts = np.arange(0, len(x), BOX)
+    boxes = [side.reduceat(values, starts) for values in (x, y) for side in (np.minimum, np.maximum)]
+    closer = -(limits > 0).astype(np.int64)  # each anchor is found too, at no distance
+    _closer_on_map(x, y, np.stack(boxes, 1), coords[anchors], limits, closer)
     return closer
 
 

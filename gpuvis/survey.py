@@ -11,6 +11,7 @@ import numpy as np
 from gpuvis import matrix, tensors
 from gpuvis.backends.base import Array, Backend
 
+BLOCK_BYTES = 8 << 20  # of rows, which stay in the processor's cache
 SLACK = 16  # roundings within which two distances are equal
 TOGETHER = ("euclidean", "cosine")  # metrics of the same products
 KNOWN = (*TOGETHER, "correlation")
@@ -90,10 +91,11 @@ def _of_group(asked: Asked, metrics: list[str], backend: Backend) -> list[Survey
         limits[:, :, t] = by.pairs(take(backend.to_indices(one)))
     seen = (len(metrics), m, k)
     found = xp.zeros(limits.shape, np.int64), xp.full(seen, -1, np.int64), xp.full(seen, np.inf, kind)
-    for start, block in matrix.blocks(X):
+    anchors = backend.outlined(A)
+    for start, block in matrix.blocks(X, BLOCK_BYTES):
         rows = take(slice(start, start + len(block)))
         tensors.let_go(X)
-        backend.tally(A, rows, (start, own), (by.lift, *by.terms(rows)), limits, found)
+        backend.tally(anchors, rows, (start, own), (by.lift, *by.terms(rows)), limits, found)
     ranks, drawn = 1 + found[0], by.whole(take(asked.pool))
     parts = {name: slice(at * k, (at + 1) * k) for at, name in enumerate(asked.near)}
     return [

@@ -16,7 +16,7 @@ from sklearn.manifold import trustworthiness
 from sklearn.metrics import pairwise_distances
 
 from gpuvis import quality, reduction
-from gpuvis.backends import choose, cpu, ranks_anywhere
+from gpuvis.backends import choose, cpu, outline, ranks_anywhere
 from gpuvis.settings import Settings, Umap
 
 __all__ = ["rapids"]
@@ -164,7 +164,7 @@ def test_compiled_kernels_agree_with_plain_steps(monkeypatch, metric) -> None:
     X = clusters(3_000, 24) + 0.2
     Y, labels = noisy(X), np.arange(3_000) % 5
     plain = SimpleNamespace(**{name: getattr(cpu, name) for name in ("xp", "SAFE", "as_array", "to_host", "pca")})
-    plain.to_indices = cpu.to_indices
+    plain.to_indices, plain.outlined = cpu.to_indices, lambda A: A
     plain.nearest_on_map = lambda *args: ranks_anywhere.nearest_on_map(*args, np)
     plain.closer_on_map = lambda *args: ranks_anywhere.closer_on_map(*args, np)
     plain.tally = lambda *args: ranks_anywhere.tally(*args, np)
@@ -175,6 +175,24 @@ def test_compiled_kernels_agree_with_plain_steps(monkeypatch, metric) -> None:
         for place in told:
             for name, value in told[place].items():
                 assert same[place][name] == pytest.approx(value, abs=1e-4), name
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("spread", [0.05, 0.3, 5], ids=["few axes", "clusters hide in the rest", "no axes"])
+def test_rows_seen_along_a_few_axes_are_judged_as_in_whole(monkeypatch, metric, spread) -> None:
+    draw = np.random.default_rng(0)
+    X = clusters(6_000, 6) @ draw.standard_normal((6, 80)).astype(np.float32)
+    X = (X + spread * draw.standard_normal(X.shape) + 3).astype(np.float32)
+    Y, labels = noisy(X), np.arange(6_000) % 5
+    assert (outline.axes_of(X[:2_000] - X.mean(0)).shape[1] > 0) == (spread < 5)
+    monkeypatch.setattr(quality, "ANCHORS", 500)
+    told = measured(X, Y, labels, metric)[metric]
+    monkeypatch.setattr(outline, "LEAST", 1_000)
+    whole = measured(X, Y, labels, metric)[metric]
+    for place in ("original", "map", "pca"):
+        for name, value in whole[place].items():
+            near = max(1e-4, whole[place].get(f"{name}_se", 0) / 10)
+            assert told[place][name] == pytest.approx(value, abs=near), (place, name)
 
 
 @pytest.mark.parametrize("metric", METRICS)

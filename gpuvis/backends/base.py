@@ -136,7 +136,10 @@ class Backend(Protocol):
     def closer_on_map(self, coords: Array, anchors: Array, limits: Array) -> Array:
         """Count the points of a map closer to each anchor than each of its limits, which are squared distances."""
 
-    def tally(self, A: Array, X: Array, which: Any, terms: Any, limits: Array, found: Any) -> None:
+    def outlined(self, A: Array) -> Any:
+        """Return anchors as `tally` takes them."""
+
+    def tally(self, anchors: Any, X: Array, which: Any, terms: Any, limits: Array, found: Any) -> None:
         """Take in the distances of anchors to a chunk of rows, by each of some metrics; see `ranks.tally`."""
 
     def to_indices(self, ids: Array) -> np.ndarray:

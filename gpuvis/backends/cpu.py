@@ -164,11 +164,18 @@ def closer_on_map(coords: np.ndarray, anchors: np.ndarray, limits: np.ndarray) -
     return ranks.closer_on_map(coords, anchors, limits)
 
 
-def tally(A: np.ndarray, X: np.ndarray, which: Any, terms: Any, limits: np.ndarray, found: Any) -> None:
+def outlined(A: np.ndarray) -> Any:
+    """Return anchors as `tally` takes them."""
+    from gpuvis.backends import ranks
+
+    return ranks.outlined(A)
+
+
+def tally(anchors: Any, X: np.ndarray, which: Any, terms: Any, limits: np.ndarray, found: Any) -> None:
     """Take in the distances of anchors to a chunk of rows, by each of some metrics."""
     from gpuvis.backends import ranks
 
-    ranks.tally(A, X, which, terms, limits, found)
+    ranks.tally(anchors, X, which, terms, limits, found)
 
 
 def to_indices(ids: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from gpuvis.backends.base import Array, Backend
 K = 15  # neighbours
 EXACT_ROWS, ANCHORS = 5_000, 2_000
 POOL, TRIPLETS, PAIRS = 1_000, 50, 50_000  # rows that distances are drawn from; of each anchor; for the correlation
-PCA_ROWS = 10_000  # that the axes of the PCA map are found of
+PCA_ROWS, PARTS = 10_000, 16  # that the axes of the PCA map are found of, and in how many parts they are read
 POINTS = 1 << 16  # whose neighbours are compared at a time
 FAR = 10.0  # times as far as 99 % of the points: there, a point has been flung away
 
@@ -89,13 +89,19 @@ def pca_map(X: Any, backend: Backend, scale: float, plan: Any) -> np.ndarray:
     if rows <= PCA_ROWS:
         return backend.to_host(backend.pca(X, 2, 0, scale, plan)[0])
     some = np.sort(np.random.default_rng(0).choice(rows, PCA_ROWS, replace=False))
-    sample = backend.as_array(X[some], scale)
+    sample = backend.xp.concatenate([_taken(X, part, scale, backend) for part in np.array_split(some, PARTS)])
     scores, mean = backend.xp.asarray(backend.pca(sample, 2, 0, 1.0, plan)[0]), sample.mean(0)
     axes = scores.T @ (sample - mean) / backend.xp.maximum((scores**2).sum(0), 1e-30)[:, None]
     found = np.empty((rows, 2), np.float32)
     for start, block in matrix.blocks(X):
         found[start : start + len(block)] = backend.to_host((backend.as_array(block, scale) - mean) @ axes.T)
         tensors.let_go(X)
+    return found
+
+
+def _taken(X: Any, rows: np.ndarray, scale: float, backend: Backend) -> Array:
+    found = backend.as_array(X[rows], scale)
+    tensors.let_go(X)
     return found
 
 
@@ -116,6 +122,8 @@ class _Judge:
         draw, shape = np.random.default_rng(1), (len(asked.anchors), len(asked.pool))
         self._triplets = draw.integers(0, shape[1], (2, shape[0], TRIPLETS))
         self._pairs = draw.integers(0, shape[0] * shape[1], PAIRS)
+        if shape[0] == shape[1] and shape[0] * (shape[0] - 1) // 2 <= PAIRS:  # all of them, each once
+            self._pairs = np.flatnonzero(np.tri(shape[0], k=-1))
 
     def of(self, seen: survey.Survey) -> tuple[dict[str, dict[str, float]], np.ndarray]:
         """Return what each map keeps of a survey, and the recall of each anchor on the map that is judged."""
@@ -147,10 +155,11 @@ class _Judge:
         order = [far[rows, xp.asarray(first)] < far[rows, xp.asarray(second)] for far in (drawn, apart)]
         kept = (order[0] == order[1])[xp.asarray(first != second)]
         share, some = float(kept.mean()), xp.asarray(self._pairs)
+        ranked = (self._backend.to_indices(far.reshape(-1)[some]) for far in (drawn, apart))
         return {
             "triplets": share,
             "triplets_se": (share * (1 - share) / int(kept.size)) ** 0.5,
-            "spearman": _spearman(drawn.reshape(-1)[some], apart.reshape(-1)[some], xp),
+            "spearman": _spearman(*ranked),
         }
 
     def _votes(self, near: np.ndarray) -> dict[str, float]:
@@ -177,7 +186,11 @@ def _squares(coords: Array, anchors: np.ndarray, ids: Array, xp: Any) -> Array:
     return apart[:, :, 0] ** 2 + apart[:, :, 1] ** 2
 
 
-def _spearman(one: Array, other: Array, xp: Any) -> float:
-    """Return the correlation of ranks; of equal values, the order is as it comes."""
-    one, other = (values.argsort().argsort().astype(np.float64) - (len(values) - 1) / 2 for values in (one, other))
-    return float((one * other).sum() / xp.maximum((one * one).sum(), 1))
+def _spearman(one: np.ndarray, other: np.ndarray) -> float:
+    """Return the correlation of ranks; equal values have the mean of theirs. 0 where all are equal."""
+    ranks = []
+    for values in (one, other):
+        _, number, counts = np.unique(values, return_inverse=True, return_counts=True)
+        ranks.append((np.cumsum(counts) - counts / 2)[number] - len(values) / 2)
+    product = (ranks[0] * ranks[1]).sum()
+    return float(product / max(np.sqrt((ranks[0] ** 2).sum() * (ranks[1] ** 2).sum()), 1))

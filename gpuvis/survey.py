@@ -12,6 +12,7 @@ from gpuvis import matrix, tensors
 from gpuvis.backends.base import Array, Backend
 
 BLOCK_BYTES = 8 << 20  # of rows, which stay in the processor's cache
+FEW = 8  # times that rows are taken from all over the file, before its memory is given back
 SLACK = 16  # roundings within which two distances are equal
 TOGETHER = ("euclidean", "cosine")  # metrics of the same products
 KNOWN = (*TOGETHER, "correlation")
@@ -78,7 +79,7 @@ def _of_group(asked: Asked, metrics: list[str], backend: Backend) -> list[Survey
     middle = xp.zeros(X.shape[1], kind)
 
     def take(rows: Any) -> Array:
-        found = backend.as_array(X[rows], asked.scale).astype(kind) - middle
+        found = backend.as_array(X[rows], asked.scale).astype(kind, copy=False) - middle
         return found - found.mean(1, keepdims=True) if "correlation" in metrics else found
 
     if "euclidean" in metrics:  # a mean far from zero would cost digits
@@ -89,6 +90,8 @@ def _of_group(asked: Asked, metrics: list[str], backend: Backend) -> list[Survey
     limits = xp.empty((len(metrics), m, len(asked.near) * k), kind)
     for t, one in enumerate(xp.concatenate(list(asked.near.values()), 1).T):
         limits[:, :, t] = by.pairs(take(backend.to_indices(one)))
+        if t % FEW == 0:  # each time costs a moment
+            tensors.let_go(X)
     seen = (len(metrics), m, k)
     found = xp.zeros(limits.shape, np.int64), xp.full(seen, -1, np.int64), xp.full(seen, np.inf, kind)
     anchors = backend.outlined(A)

@@ -165,6 +165,28 @@ def test_a_class_keeps_its_colour_where_others_are_missing() -> None:
     assert part.items() <= whole.items()
 
 
+def test_labels_that_were_predicted_have_the_colours_of_labels() -> None:
+    table = table_of(30).assign(**{"suggested_label": ["bog", "", "2"] * 10, "predicted A": ["bog", "fen", "x"] * 10})
+    told = read(draw(table)[0])
+
+    def colors(name: str) -> dict[str, str]:
+        return dict(zip(told.column(name)["values"], told.column(name)["colors"], strict=True))
+
+    bog, two = colors("ground_truth_word_label")["bog"], colors("ground_truth_num_label")["2"]
+    assert colors("suggested_label") == {"": palette.GREY, "2": two, "bog": bog}
+    assert colors("predicted A")["bog"] == bog
+
+
+def test_suspects_are_all_kept_where_points_are_too_many(monkeypatch) -> None:
+    monkeypatch.setattr(sample, "MOST_POINTS", 2_000)
+    coords = np.random.default_rng(0).integers(0, 30, (50_000, 2)).astype(np.float32)
+    wanted = np.arange(50_000) % 100 == 0
+    kept = sample.rows(coords, np.zeros(50_000, np.uint8), wanted)
+    assert kept is not None
+    assert wanted[kept].sum() == 500
+    assert len(kept) == 2_000
+
+
 def test_classes_stand_in_the_order_of_their_numbers() -> None:
     names = ["9", "٣", "010", "A", "b 0", "b 02", "b 2", "b ٢", "b 10", f"b {'7' * 5_000}"]
     assert palette.in_order(reversed(names)) == names

@@ -71,6 +71,30 @@ def test_small_data_agrees_with_scikit_learn(metric) -> None:
         assert told[metric][place]["label_accuracy"] == pytest.approx(np.mean(chosen == labels))
 
 
+def test_small_data_agrees_with_zadu() -> None:
+    """With what zadu 0.5.4 (pip install zadu) gives for the same data in float64.
+
+    Of zadu.measures: trustworthiness_continuity.measure(X, Y, 15); local_continuity_meta_criteria.measure(X, Y, 15), to
+    which 15 / 199 is added for the recall; and spearman_rho.measure(X, Y).
+    """
+    draw = np.random.default_rng(42)
+    X = draw.standard_normal((200, 10))
+    Y = (X[:, :2] + 0.5 * draw.standard_normal((200, 2))).astype(np.float32)
+    kept = measured(X.astype(np.float32), Y)["euclidean"]["map"]
+    assert kept["trustworthiness"] == pytest.approx(0.6215687382297552, abs=1e-9)
+    assert kept["continuity"] == pytest.approx(0.6875894538606403, abs=1e-9)
+    assert kept["recall"] == pytest.approx(0.14266666666666666, abs=1e-9)
+    assert kept["spearman"] == pytest.approx(0.2443113219873001, abs=1e-7)
+
+
+def test_equal_distances_share_their_rank_in_the_correlation() -> None:
+    X = np.random.default_rng(0).integers(0, 3, (64, 2)).astype(np.float32)
+    Y = np.random.default_rng(1).integers(0, 3, (64, 2)).astype(np.float32)
+    pairs = np.triu_indices(64, 1)  # a mean of 64 whole numbers is exact
+    D, DY = (pairwise_distances(values.astype(np.float64))[pairs] for values in (X, Y))
+    assert measured(X, Y)["euclidean"]["map"]["spearman"] == pytest.approx(spearmanr(D, DY).statistic, abs=1e-9)
+
+
 def test_triplets_and_correlation_are_those_of_all_pairs() -> None:
     X, _ = data()
     Y = noisy(X)

@@ -19,7 +19,8 @@ LABELS = (WORD, NUMBER)  # what names the class of a point: the first that is th
 # What a page knows of how far labels can be trusted, if the table has it.
 SUSPICION, SUSPECT, SUGGESTED = "suspicion", "suspect", "suggested_label"
 YES = "yes"  # of a suspect
-MEASURES = {SUSPICION, "outlier_score", "isolation", "recall"}  # on a scale, also where all of them are 0 or 1
+PREDICTED = "predicted "  # how the names of columns begin that hold labels too
+MEASURES = {SUSPICION, "outlier_score", "margin", "isolation", "recall"}  # on a scale, also where all are 0 or 1
 SCALE_VALUES = 256  # a column with more different numbers is drawn on a scale, not as classes
 # What NumPy and a browser read alike: not 1_000 or 0x10, nor digits of other scripts.
 DECIMAL = re.compile(r" *[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)? *")
@@ -60,7 +61,20 @@ def of_table(table: pd.DataFrame, wanted: str | None) -> list[Column]:
     """Return the columns of a table of strings; that which is wanted for its colours has classes, or a scale."""
     columns = [_column(table[name], name == wanted) for name in table.columns]
     named = {column.name: column for column in columns}
-    return [_colored(column, named) for column in columns]
+    made = [_colored(column, named) for column in columns]
+    labels = [column for name in LABELS[::-1] for column in made if column.name == name]
+    known = {value: color for column in labels for value, color in zip(column.values, column.colors, strict=True)}
+    return [_as_labels(column, known) if _is_of_labels(column.name) else column for column in made]
+
+
+def _is_of_labels(name: str) -> bool:
+    return name == SUGGESTED or name.startswith(PREDICTED)
+
+
+def _as_labels(column: Column, known: dict[str, str]) -> Column:
+    """Give the labels of a column the colours that they have as the labels of the samples."""
+    known = known | {"": palette.GREY}
+    return replace(column, colors=[str(known.get(*pair)) for pair in zip(column.values, column.colors, strict=True)])
 
 
 def _column(texts: pd.Series, wanted: bool) -> Column:

@@ -64,7 +64,9 @@ def draw(
     wanted, more = painting.chosen(table, page.color_by)
     made = columns.of_table(table, wanted)
     painted = painting.of_column(coords, next((column for column in made if column.name == wanted), None))
-    pack, rows = Pack(), sample.rows(coords, painted.column.codes if painted.column else np.empty(0, np.uint8))
+    codes = painted.column.codes if painted.column else np.empty(0, np.uint8)
+    suspects = (table[columns.SUSPECT] == columns.YES).to_numpy() if columns.SUSPECT in table else None
+    pack, rows = Pack(), sample.rows(coords, codes, suspects)
     some = slice(None) if rows is None else rows
     header = {
         "caption": caption,

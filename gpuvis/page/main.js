@@ -1,6 +1,13 @@
 /* The page: what its parts tell each other. */
 
 const MOST_PINS = 12;
+const MEANING = [
+  "recall: the share of the nearest neighbours in the original space that are among the nearest here",
+  "trustworthiness: the same, weighed by how far off the others are; 1 is best",
+  "triplets: how often the nearer one of two points is the nearer one here too",
+  "labels: how often most of the neighbours have the label of a point, here and in the original space",
+  "In brackets: a plain PCA map of the same data",
+].join("\n");
 
 class Page {
   constructor(data) {
@@ -12,7 +19,7 @@ class Page {
     this.caption = what;
     document.getElementById("caption").textContent =
       `${what}. Near points are alike; distances between far groups mean little.`;
-    document.getElementById("quality").textContent = quality ? `${quality}.` : "";
+    Object.assign(document.getElementById("quality"), { textContent: quality ?? "", title: MEANING });
     this.title();
     const canvas = document.getElementById("overlay");
     this.map = new PointMap(data, document.getElementById("plot"));

@@ -16,7 +16,7 @@ from gpuvis.page.columns import Column
 if TYPE_CHECKING:
     import pandas as pd
 
-GREY, SHADES = "#9a9a9a", 256  # where there is no number, and how many colours numbers have
+GREY, SHADES = palette.GREY, 256  # where there is no number, and how many colours numbers have
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ import numpy as np
 
 OKABE_ITO = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#999999")
 GRID_STEPS = 19  # per channel: 6,859 colours, of which those neither too light nor too dark are used
+GREY = "#9a9a9a"  # where nothing is known
 MOST = 4_000  # so many are different at least
 GOLDEN = (5**0.5 - 1) / 2
 HUE_SPREAD = 0.3  # radians over which the shades of one parent go

@@ -1,4 +1,4 @@
-"""Which points are drawn where there are too many: rare classes and lonely points whole, of the rest a random part."""
+"""Which points are drawn where there are too many: rare classes, suspects, lonely points; of the rest a random part."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ RARE = 1_000  # points of a class that are all kept
 CELLS, LONELY = 1024, 2  # along each side of the map, and points in a cell that stand alone there
 
 
-def rows(coords: np.ndarray, codes: np.ndarray) -> np.ndarray | None:
+def rows(coords: np.ndarray, codes: np.ndarray, wanted: np.ndarray | None = None) -> np.ndarray | None:
     """Return the rows to be drawn, rising; None for all.
 
     Parameters
@@ -17,6 +17,8 @@ def rows(coords: np.ndarray, codes: np.ndarray) -> np.ndarray | None:
     coords : ndarray of shape (N, 2)
     codes : ndarray of shape (N,), unsigned
         The class of each point; of length 0 if there are none.
+    wanted : ndarray of shape (N,), bool, optional
+        Points that are all kept too.
     """
     if len(coords) <= MOST_POINTS:
         return None
@@ -24,6 +26,8 @@ def rows(coords: np.ndarray, codes: np.ndarray) -> np.ndarray | None:
     kept = _lonely(coords)
     if len(codes):
         kept |= (np.bincount(codes) <= RARE)[codes]
+    if wanted is not None:
+        kept |= wanted
     first, rest = np.flatnonzero(kept), np.flatnonzero(~kept)
     first = draw.choice(first, min(len(first), MOST_POINTS // 2), replace=False)
     rest = draw.choice(rest, min(len(rest), MOST_POINTS - len(first)), replace=False)

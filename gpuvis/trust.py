@@ -61,7 +61,7 @@ def line(told: dict[str, Any]) -> str:
     recall, trust, triplets, labels = cells(told)
     k = told["k"]
     parts = [f"recall@{k} {recall.replace('(', '(PCA map ')}", f"trustworthiness@{k} {trust}", f"triplets {triplets}"]
-    told_labels = [f"labels by {k} neighbours {labels.replace('(', '(original space ')}"] if labels else []
+    told_labels = [f"labels by kNN {labels.replace('(', '(original ')}"] if labels else []
     return " · ".join([*parts, *told_labels])
 
 

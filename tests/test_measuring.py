@@ -45,7 +45,7 @@ def test_the_record_the_table_and_the_page_tell_the_same(make_cache, backend) ->
     assert here["recall"] == pytest.approx(recall_of(X, Y).mean(), abs=1e-6)
     assert f"{here['recall']:.1%} ({told['euclidean']['pca']['recall']:.1%})" in result.stderr
     assert f"{folder}: umap {trust.line(told)}" in result.stderr
-    for measure in ("recall@15", "trustworthiness@15", "triplets ", "labels by 15 neighbours"):
+    for measure in ("recall@15", "trustworthiness@15", "triplets ", "labels by kNN"):
         assert measure in trust.line(told)
 
 

@@ -13,6 +13,8 @@ from gpuvis.backends.base import Array, Backend
 
 BLOCK_BYTES = 8 << 20  # of rows, which stay in the processor's cache
 FEW = 8  # times that rows are taken from all over the file, before its memory is given back
+VALUES = 1 << 22  # products that are held at a time where all rows are anchors
+ALL = slice(None)
 SLACK = 16  # roundings within which two distances are equal
 TOGETHER = ("euclidean", "cosine")  # metrics of the same products
 KNOWN = (*TOGETHER, "correlation")
@@ -85,13 +87,16 @@ def _of_group(asked: Asked, metrics: list[str], backend: Backend) -> list[Survey
     if "euclidean" in metrics:  # a mean far from zero would cost digits
         middle = take(asked.pool).mean(0)
     A, own = take(asked.anchors), xp.asarray(asked.anchors)
-    by = _Distances(A, middle, metrics, xp)
+    by, near = _Distances(A, middle, metrics, xp), xp.concatenate(list(asked.near.values()), 1)
     m, k = next(iter(asked.near.values())).shape
-    limits = xp.empty((len(metrics), m, len(asked.near) * k), kind)
-    for t, one in enumerate(xp.concatenate(list(asked.near.values()), 1).T):
-        limits[:, :, t] = by.pairs(take(backend.to_indices(one)))
-        if t % FEW == 0:  # each time costs a moment
-            tensors.let_go(X)
+    if asked.precise:  # all rows are anchors
+        limits, drawn = by.among(A, near, xp.asarray(asked.pool))
+    else:
+        limits, drawn = xp.empty((len(metrics), *near.shape), kind), by.whole(take(asked.pool))
+        for t, one in enumerate(near.T):
+            limits[:, :, t] = by.pairs(take(backend.to_indices(one)))
+            if t % FEW == 0:  # each time costs a moment
+                tensors.let_go(X)
     seen = (len(metrics), m, k)
     found = xp.zeros(limits.shape, np.int64), xp.full(seen, -1, np.int64), xp.full(seen, np.inf, kind)
     anchors = backend.outlined(A)
@@ -99,7 +104,7 @@ def _of_group(asked: Asked, metrics: list[str], backend: Backend) -> list[Survey
         rows = take(slice(start, start + len(block)))
         tensors.let_go(X)
         backend.tally(anchors, rows, (start, own), (by.lift, *by.terms(rows)), limits, found)
-    ranks, drawn = 1 + found[0], by.whole(take(asked.pool))
+    ranks = 1 + found[0]
     parts = {name: slice(at * k, (at + 1) * k) for at, name in enumerate(asked.near)}
     return [
         Survey(found[1][e], {name: ranks[e, :, part] for name, part in parts.items()}, drawn[e])
@@ -129,18 +134,46 @@ class _Distances:
 
     def pairs(self, others: Array) -> Array:
         """Return how far each anchor is from one other row, less what rounding may make of it, (E, m)."""
-        shift, scale = self.terms(others)
-        values = shift + scale * ((self._A * others).sum(1) + self.lift)
-        sizes = self._squares + (others * others).sum(1)
-        lengths = self._xp.sqrt(self._squares) + self._xp.sqrt(self._length)
-        slack = _stacked([sizes if name == "euclidean" else lengths for name in self._metrics], self._xp)
-        return values - SLACK * float(np.finfo(values.dtype).eps) * slack
+        products = (self._A * others).sum(1)
+        return self._less(self._away(products[:, None], self.terms(others)), (others * others).sum(1)[:, None])[:, :, 0]
 
     def whole(self, X: Array) -> Array:
         """Return distances that can be compared from anchor to anchor too, (E, m, c)."""
         shift, scale = self.terms(X)
-        squares, inverse = self._squares, self._inverse(self._squares, self._along)
-        values = shift[:, None] + scale[:, None] * (self._A @ X.T + self.lift[:, :, None])
+        return self._comparable(self._away(self._A @ X.T, (shift[:, None], scale[:, None])))
+
+    def among(self, X: Array, near: Array, pool: Array) -> tuple[Array, Array]:
+        """Return what `pairs` does for the rows of X that are near each anchor, and what `whole` does for a pool."""
+        xp, (shift, scale), squares = self._xp, self.terms(X), (X * X).sum(1)
+        limits = xp.empty((len(shift), *near.shape), X.dtype)
+        drawn = xp.empty((len(shift), len(near), len(pool)), X.dtype)
+        step = max(1, VALUES // len(X))
+        for start in range(0, len(near), step):
+            some = slice(start, start + step)
+            products, ids = self._A[some] @ X.T, near[some]
+            picked = self._away(xp.take_along_axis(products, ids, 1), (shift[:, ids], scale[:, ids]), some)
+            limits[:, some] = self._less(picked, squares[ids], some)
+            terms = shift[:, None, pool], scale[:, None, pool]
+            drawn[:, some] = self._comparable(self._away(products[:, pool], terms, some), some)
+        return limits, drawn
+
+    def _away(self, products: Array, terms: tuple[Array, Array], some: slice = ALL) -> Array:
+        """Return shift + scale * (product + lift), of which the last axis are rows."""
+        shift, scale = terms
+        if shift.ndim == 2:  # a row for each anchor
+            shift, scale = shift[:, :, None], scale[:, :, None]
+        return shift + scale * (products + self.lift[:, some, None])
+
+    def _less(self, values: Array, squares: Array, some: slice = ALL) -> Array:
+        """Take off what rounding may make of distances from rows of so large squares."""
+        own = self._squares[some, None]
+        lengths = self._xp.sqrt(own) + self._xp.sqrt(self._length) + 0 * squares
+        slack = _stacked([own + squares if name == "euclidean" else lengths for name in self._metrics], self._xp)
+        return values - SLACK * float(np.finfo(values.dtype).eps) * slack
+
+    def _comparable(self, values: Array, some: slice = ALL) -> Array:
+        """Make distances comparable from anchor to anchor, in place."""
+        squares, inverse = self._squares[some], self._inverse(self._squares, self._along)[some]
         for e, name in enumerate(self._metrics):
             values[e] = values[e] + squares[:, None] if name == "euclidean" else values[e] * inverse[:, None]
         return values

@@ -15,6 +15,7 @@ from gpuvis.page import columns, painting, palette, picture, sample, template
 from gpuvis.page.columns import Column
 from gpuvis.page.images import Images
 from gpuvis.page.pack import Pack, compressed
+from gpuvis.page.painting import Painted
 from gpuvis.pages import GENERATOR, Page
 
 if TYPE_CHECKING:
@@ -64,9 +65,7 @@ def draw(
     wanted, more = painting.chosen(table, page.color_by)
     made = columns.of_table(table, wanted)
     painted = painting.of_column(coords, next((column for column in made if column.name == wanted), None))
-    codes = painted.column.codes if painted.column else np.empty(0, np.uint8)
-    suspects = (table[columns.SUSPECT] == columns.YES).to_numpy() if columns.SUSPECT in table else None
-    pack, rows = Pack(), sample.rows(coords, codes, suspects)
+    pack, rows = Pack(), _shown(coords, table, painted)
     some = slice(None) if rows is None else rows
     header = {
         "caption": caption,
@@ -102,6 +101,13 @@ def draw(
         "script": script(),
     }
     return template.filled("page.html", parts), notes + more
+
+
+def _shown(coords: np.ndarray, table: pd.DataFrame, painted: Painted) -> np.ndarray | None:
+    """Return the rows that are drawn; None: all of them."""
+    codes = painted.column.codes if painted.column else np.empty(0, np.uint8)
+    suspects = (table[columns.SUSPECT] == columns.YES).to_numpy() if columns.SUSPECT in table else None
+    return sample.rows(coords, codes, suspects)
 
 
 def _coords(pack: Pack, coords: np.ndarray) -> list[dict[str, Any]]:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpuvis import atomic, cache, fingerprint, machine, original, outliers, record
+from gpuvis import atomic, cache, classes, fingerprint, machine, original, outliers, record
+from gpuvis.beside import RECORD, read_record
 from gpuvis.errors import CacheError, DataError, OutputError, OutputExistsError
 from gpuvis.folders import LABELS, SCORES
 from gpuvis.outcome import Outcome
-from gpuvis.outputs import foreign
+from gpuvis.outputs import foreign, save_json, saving
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from gpuvis.job import Job
     from gpuvis.steps import Steps
 
-RECORD = "scores_run.json"
 LISTED = 20
 NAMES = ("near_duplicate", "duplicate")
 ROW_BYTES = 500  # of the files, about
@@ -56,27 +56,35 @@ def _reason(folder: Path, run: dict[str, Any], content: Callable[[], dict[str, A
     try:
         if run["input"]["fingerprint"] != content():
             return "the cache has changed since"
+        missing = next((name for name in SCORES if run["outputs"].get(name) and not (folder / name).exists()), None)
+        changed = next(filter(None, (foreign(folder / name, run["outputs"]) for name in SCORES)), "")
+        return f"{missing} is missing" if missing else changed
     except OSError as error:
         return f"the cache cannot be compared with it ({error.strerror})"
-    missing = next((name for name in SCORES if run["outputs"].get(name) and not (folder / name).exists()), None)
-    changed = next(filter(None, (foreign(folder / name, run["outputs"]) for name in SCORES)), "")
-    return f"{missing} is missing" if missing else changed
-
-
-def read_record(folder: Path) -> dict[str, Any] | None:
-    """Return the record of a folder's scores; None where there is none, or it is not one of ours."""
-    try:
-        run = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        parts = run["input"], run["input"]["fingerprint"], run["outputs"], run["found"]
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        return None
-    return run if all(isinstance(part, dict) for part in parts) and isinstance(run.get("worst"), list) else None
 
 
 def content(folder: Path) -> dict[str, Any]:
     """Return what tells one cache from another: as for maps, and the labels besides."""
     labels = folder / LABELS
     return fingerprint.of_cache(folder) | ({LABELS: fingerprint.of_tensor(labels)} if labels.exists() else {})
+
+
+def check_free(folder: Path) -> None:
+    """Check that no folder stands in the place of a file.
+
+    Raises
+    ------
+    OutputError
+    """
+    for name in (*SCORES, RECORD):
+        if os.path.isdir(folder / name):  # noqa: PTH112  Path.is_dir raises where it may not look
+            raise OutputError(f"{folder / name} is a folder, where a file has to be written; move it away")
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a process that died had begun to write."""
+    for name in (*SCORES, RECORD):
+        atomic.beside(folder / name).unlink(missing_ok=True)
 
 
 def known(job: Job) -> Outcome:
@@ -94,8 +102,6 @@ def audit(job: Job, backend: Backend, reason: str, steps: Steps) -> Outcome:
     GpuvisError
         The cache cannot be read or changes meanwhile, its labels are no classes, or the files cannot be written.
     """
-    from gpuvis import classes
-
     start = time.perf_counter()
     with steps("read"):
         stamp = fingerprint.stamp(job.folder)
@@ -119,7 +125,7 @@ def audit(job: Job, backend: Backend, reason: str, steps: Steps) -> Outcome:
     with steps("save"):
         _write(job.out, run, found, labels, scores)
     run["steps"] = steps.of("read", "outliers", "save")
-    _save_record(job.out, run)
+    save_json(job.out / RECORD, run)
     seconds, paths = time.perf_counter() - start, tuple(job.out / name for name in (*SCORES, RECORD))
     rows, columns = found.embeddings.shape
     return Outcome(job.folder, "scored", "outliers", rows, columns, seconds, paths, told=_lines(job.folder, run))
@@ -132,29 +138,16 @@ def _write(folder: Path, run: dict[str, Any], found: cache.Cache, labels: Any, s
     made = (score_tables.of_centroids, score_tables.of_neighbors)
     tables = {name: make(found.table, labels, scores) for name, make in zip(SCORES, made, strict=True)}
     run["worst"] = score_tables.worst(tables[SCORES[1]], LISTED)
-    _save_record(folder, run | {"outputs": dict.fromkeys(SCORES)})
+    save_json(folder / RECORD, run | {"outputs": dict.fromkeys(SCORES)})
     run["outputs"] = {name: _save_table(folder / name, table) for name, table in tables.items()}
 
 
 def _save_table(path: Path, rows: pd.DataFrame) -> str:
     from gpuvis import table
 
-    try:
-        with atomic.replacing(path) as temporary:
-            table.write(temporary, rows)
-            return fingerprint.of_file(temporary)
-    except OSError as error:
-        raise OutputError(f"{path} could not be written: {error.strerror or error}") from error
-
-
-def _save_record(folder: Path, run: dict[str, Any]) -> None:
-    path = folder / RECORD
-    try:
-        with atomic.replacing(path) as temporary:
-            text = json.dumps(run, indent=2, ensure_ascii=False) + "\n"
-            temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
-    except OSError as error:
-        raise OutputError(f"{path} could not be written: {error.strerror or error}") from error
+    with saving(path) as temporary:
+        table.write(temporary, rows)
+        return fingerprint.of_file(temporary)
 
 
 def _lines(folder: Path, run: dict[str, Any]) -> tuple[str, ...]:

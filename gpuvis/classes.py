@@ -25,12 +25,13 @@ class Classes:
         The place of each row's class among them; -1: it has none.
     names : list of str
         Their numbers, or words if they have none.
-    words : list of str
-        Their words, blank where there are none.
+    numbers, words : list of str
+        Blank where there are none.
     """
 
     codes: np.ndarray
     names: list[str]
+    numbers: list[str]
     words: list[str]
 
 
@@ -38,18 +39,19 @@ def of(table: pd.DataFrame, labels: Any = None) -> Classes:
     """Return the classes of a table's rows; `labels`, those of `labels.pt`, are used if the table has no numbers."""
     known = [name for name in (NUMBER, WORD) if name in table and bool((table[name] != "").any())]
     if labels is not None and NUMBER not in known:
-        texts = np.asarray(labels).astype(str).astype(object)
+        found, codes = np.unique(np.asarray(labels), return_inverse=True)
+        names = [str(number) for number in found.tolist()]
     elif known:
-        texts = table[known[0]].to_numpy(object)
+        codes, uniques = table[known[0]].factorize()
+        names = [str(name) for name in uniques]
     else:
-        return Classes(np.full(len(table), -1), [], [])
-    found, codes = np.unique(texts.astype(str), return_inverse=True)
-    names = [str(name) for name in found]
+        return Classes(np.full(len(table), -1), [], [], [])
     order = sorted((k for k, name in enumerate(names) if name), key=lambda k: (_number(names[k]), names[k]))
     place = np.full(len(names), -1)
     place[order] = np.arange(len(order))
-    codes = place[codes.ravel()]
-    return Classes(codes, [names[k] for k in order], _words(table, codes, len(order)))
+    codes, names = place[codes], [names[k] for k in order]
+    numbers = [""] * len(names) if known == [WORD] and labels is None else names
+    return Classes(codes, names, numbers, _words(table, codes, len(names)))
 
 
 def _number(name: str) -> float:

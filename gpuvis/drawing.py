@@ -76,7 +76,7 @@ def _begin(files: Outputs, run: dict[str, Any], page: Page) -> list[str]:
     left = [name for name in left if name not in {path.name for path in files.drawn(page)}]
     for name in left:
         del run["outputs"][name]
-    if run["page"]:
+    if run["page"] or any(run["outputs"].get(path.name) for path in files.drawn(page)):
         run["outputs"] |= {path.name: None for path in files.drawn(page)}
         run["page"] = None
         files.save_record(run)

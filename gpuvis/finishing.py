@@ -97,6 +97,9 @@ def _save_measured(files: Outputs, run: dict[str, Any], measured: Measured, step
         logger.warning("%s: %s: %s", files.folder, files.method, warning)
     if measured.quality and measured.recall is not None:
         with held_back():
+            if run["outputs"].get(files.quality.name):  # of fewer points, and about to be replaced
+                run["outputs"][files.quality.name] = None
+                files.save_record(run)
             run["outputs"][files.quality.name] = files.save_quality(measured.recall)
             run["quality"], run["page"] = measured.quality, None  # a page that is there does not show it yet
             files.save_record(run)
@@ -115,7 +118,8 @@ def _drawn(job: Job, method: Method, made: Outcome, shown: Shown, run: dict[str,
     def finish(saving: Saving) -> Outcome:
         began = time.perf_counter()
         try:
-            told = replace(made, paths=(*made.paths, *draw(saving), *record))
+            paths = (*made.paths, *draw(saving))
+            told = replace(made, paths=(*paths, *(record if paths else ())))
         except Exception as error:  # noqa: BLE001
             told = failure(job.folder, error, method)
             if made.result != "written":

@@ -150,6 +150,8 @@ def check(job: Job) -> Decided:
         rows = len(cache.read(job.folder, read_tensor=tensors.read).embeddings)
     for method in decided.actions:
         job.outputs(method).check_free(job.page)
+    if decided.audit:
+        auditing.check_free(job.out)
     if decided.kinds:
         page = PAGE_BYTES + PAGE_ROW_BYTES * rows if job.page else 0
         scores = auditing.ROW_BYTES * rows if decided.audit else 0

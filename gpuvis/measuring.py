@@ -60,7 +60,7 @@ def of_map(job: Job, found: Original, shown: Shown, wanted: str, backend: Backen
         return Measured(neighbors=neighbors)
 
     def measure() -> tuple[dict[str, Any], np.ndarray]:
-        labels = classes.of(shown.table).codes
+        labels = classes.of(shown.table, found.labels).codes
         with steps("quality"), backend.working(found.known[0]):
             told, recall = quality.measure(found.X, shown.coords, labels, found.metric, backend, found.known)
             if every_point and near is not None:

@@ -29,11 +29,14 @@ class Original:
         Of the map's fit.
     known : tuple
         The plan, and the largest value in size.
+    labels : torch.Tensor or ndarray of shape (N,), or None
+        Those of `labels.pt`.
     """
 
     X: Any
     metric: str
     known: tuple[Plan, float]
+    labels: Any = None
 
 
 def read(folder: Path, settings: Settings, backend: Backend) -> tuple[Cache, tuple[Plan, float]]:
@@ -65,4 +68,4 @@ def of_map(job: Job, method: Method, rows: int, backend: Backend) -> Original:
         raise CacheError(f"{told}; they are paired row by row, so make the map again with gpuvis reduce")
     run = job.outputs(method).read_own_record() or {}
     metric = run.get("effective", {}).get("metric") or getattr(settings, method).metric
-    return Original(cache.embeddings, metric, known)
+    return Original(cache.embeddings, metric, known, cache.labels)

@@ -122,15 +122,13 @@ class Outputs:
 
     def save_drawn(self, path: Path, content: bytes) -> str:
         """Save the page or a picture, and return its SHA-256."""
-        with _saving(path) as temporary:
+        with saving(path) as temporary:
             temporary.write_bytes(content)
         return hashlib.sha256(content).hexdigest()
 
     def save_record(self, record: dict[str, Any]) -> None:
         """Save the run record."""
-        with _saving(self.record) as temporary:
-            text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
-            temporary.write_bytes(text.encode("utf-8", "backslashreplace"))  # file names need not be UTF-8
+        save_json(self.record, record)
 
 
 def is_ours(path: Path) -> bool:
@@ -148,16 +146,30 @@ def foreign(path: Path, sums: dict[str, Any]) -> str:
     return f"{path.name} was changed after it was made" if known and fingerprint.of_file(path) != known else ""
 
 
+def save_json(path: Path, told: dict[str, Any]) -> None:
+    """Save a record."""
+    with saving(path) as temporary:
+        text = json.dumps(told, indent=2, ensure_ascii=False) + "\n"
+        temporary.write_bytes(text.encode("utf-8", "backslashreplace"))  # file names need not be UTF-8
+
+
 def _save_array(path: Path, values: np.ndarray) -> str:
     """Save a plain `.npy` file with no pickle, and return its SHA-256."""
-    with _saving(path) as temporary:
+    with saving(path) as temporary:
         with temporary.open("wb") as file:
             np.save(file, np.ascontiguousarray(values, np.float32), allow_pickle=False)
         return fingerprint.of_file(temporary)
 
 
 @contextmanager
-def _saving(path: Path) -> Iterator[Path]:
+def saving(path: Path) -> Iterator[Path]:
+    """Give a temporary path, and put that file in the place of `path` at the end.
+
+    Raises
+    ------
+    OutputError
+        It cannot be written.
+    """
     try:
         with atomic.replacing(path) as temporary:
             yield temporary

@@ -50,11 +50,11 @@ def of_neighbors(table: pd.DataFrame, classes: Classes, found: Outliers) -> pd.D
     frame.insert(0, "row", np.arange(len(table)))
     frame["suspicion"] = votes.suspicion
     frame["suspect"] = np.where(votes.suspect, "yes", "")
-    frame["suggested_num_label"] = _named(classes.names, votes.suggested)
+    frame["suggested_num_label"] = _named(classes.numbers, votes.suggested)
     frame["suggested_word_label"] = _named(classes.words, votes.suggested)
     frame["disagreement"] = votes.disagreement
     frame["sim_to_centroid_without"] = near.without
-    frame["nearest_other_num_label"] = _named(classes.names, near.nearest)
+    frame["nearest_other_num_label"] = _named(classes.numbers, near.nearest)
     frame["nearest_other_word_label"] = _named(classes.words, near.nearest)
     frame["sim_to_nearest_other"] = near.other
     frame["margin"] = margin
@@ -70,10 +70,10 @@ def of_neighbors(table: pd.DataFrame, classes: Classes, found: Outliers) -> pd.D
 
 
 def _head(table: pd.DataFrame, classes: Classes) -> pd.DataFrame:
-    """Return the usual columns, blank where the table has none, with the number of each row's class."""
+    """Return the usual columns, blank where the table has none, with the number of each row's class if it has one."""
     frame = pd.DataFrame({name: table.get(name, "") for name in COLUMNS}, index=table.index, dtype="str")
     if not bool((frame[NUMBER] != "").any()):
-        frame[NUMBER] = _named(classes.names, classes.codes)
+        frame[NUMBER] = _named(classes.numbers, classes.codes)
     return frame
 
 
@@ -88,7 +88,8 @@ def _or_blank(rows: np.ndarray) -> pd.Series:
 
 def worst(scores: pd.DataFrame, count: int) -> list[dict[str, Any]]:
     """Return the most suspicious labels, ready for JSON; `scores`: what `of_neighbors` gave."""
-    shown = scores[scores["suggested_num_label"] != ""].head(count)
+    suggested = (scores["suggested_num_label"] != "") | (scores["suggested_word_label"] != "")
+    shown = scores[suggested].head(count)
     names = ("row", NAME, NUMBER, WORD, "suspicion", "suspect", "suggested_num_label", "suggested_word_label")
     rows: list[dict[str, Any]] = shown[list(names)].to_dict("records")
     return rows

@@ -44,7 +44,8 @@ def scores(jobs: Iterable[Job], backend: Backend) -> Iterator[Score]:
 
 def _measured(job: Job, method: Method, backend: Backend) -> dict[str, Any]:
     shown = saved(job, method)
-    found, labels = original.of_map(job, method, len(shown.coords), backend), classes.of(shown.table).codes
+    found = original.of_map(job, method, len(shown.coords), backend)
+    labels = classes.of(shown.table, found.labels).codes
     with backend.working(found.known[0]):
         told, _ = quality.measure(found.X, shown.coords, labels, found.metric, backend, found.known)
     return told

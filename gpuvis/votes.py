@@ -15,7 +15,7 @@ import numpy as np
 NEIGHBORS = 20
 VOTERS = 5  # neighbours of a class that its distance is the mean of
 LEAST = 3  # neighbours that must have a label for it to be suggested against the given one
-STEP = 1e-6  # by which each neighbour counts as farther than the one before: among equal rows the number decides
+STEP = 1e-5  # of the farthest, by which each neighbour counts as farther: among equal rows the number decides
 BLOCK = 4096  # rows that are looked at at a time
 
 
@@ -62,7 +62,9 @@ def of(near: np.ndarray, far: np.ndarray, codes: np.ndarray) -> Votes:
         own, ids = codes[some], near[some]
         labels = np.where(ids == np.arange(some.start, some.stop)[:, None], -1, codes[ids])
         size = np.where(own >= 0, sizes[own], 0)
-        distances = np.maximum(far[some], 0) + STEP * np.arange(1, ids.shape[1] + 1)
+        distances = np.maximum(far[some], 0, dtype=np.float64)
+        farthest = np.where(distances[:, -1:] > 0, distances[:, -1:], 1)
+        distances += STEP * farthest * np.arange(1, ids.shape[1] + 1)
         _judge(votes, some, (own, size), labels, distances)
     return votes
 

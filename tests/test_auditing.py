@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from click.testing import CliRunner, Result
 from examples import content, table_of
 
@@ -177,6 +178,42 @@ def test_a_train_split_without_names_is_scored(make_cache, tmp_path, backend) ->
     assert centroid["sim_to_centroid"].notna().all()
     assert sorted(neighbors["row"]) == list(range(60))
     assert "not shown" not in run("reduce", folder).stderr
+
+
+def test_scores_of_earlier_embeddings_are_not_shown(flipped, backend) -> None:
+    run("outliers", flipped)
+    whole = cache.read(flipped)
+    cache.write(flipped, whole.embeddings.clone() + 1, whole.table)
+    assert f"{SCORES[1]} is of earlier embeddings; gpuvis outliers --overwrite" in run("reduce", flipped).stderr
+    assert run("outliers", flipped, "--overwrite").exit_code == 0
+    assert "earlier embeddings" not in run("reduce", flipped).stderr
+
+
+def test_classes_by_words_alone_have_no_numbers_and_are_shown(make_cache, tmp_path, backend) -> None:
+    table = table_of(60).assign(ground_truth_num_label="")
+    folder = cache.write(tmp_path / "words", cache.read(make_cache(rows=60)).embeddings, table).folder
+    assert run("outliers", folder).exit_code == 0
+    neighbors = pd.read_csv(folder / SCORES[1])
+    assert neighbors["ground_truth_num_label"].isna().all()
+    assert neighbors["suggested_num_label"].isna().all()
+    assert set(neighbors["nearest_other_word_label"]) == set(table["ground_truth_word_label"])
+    assert "not shown" not in run("reduce", folder).stderr
+
+
+def test_labels_of_the_file_stand_in_for_a_blank_column(make_cache, tmp_path, backend) -> None:
+    table, X = table_of(60)[["file_name"]], cache.read(make_cache(rows=60)).embeddings
+    folder = cache.write(tmp_path / "files", X, table, torch.arange(60) % 3).folder
+    assert run("outliers", folder).exit_code == 0
+    assert sorted(set(pd.read_csv(folder / SCORES[0])["ground_truth_num_label"])) == [0, 1, 2]
+    result = run("reduce", folder)
+    assert "not shown" not in result.stderr
+    assert "labels by kNN" in result.stderr
+
+
+def test_a_folder_in_the_place_of_a_file_is_told_before_anything(flipped, backend) -> None:
+    (flipped / SCORES[0]).mkdir()
+    assert f"{flipped / SCORES[0]} is a folder" in run("outliers", flipped, "--overwrite").stderr
+    assert not (flipped / SCORES[1]).exists()
 
 
 def test_labels_that_are_no_classes_are_told(make_cache, backend, monkeypatch) -> None:

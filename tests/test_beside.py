@@ -109,6 +109,41 @@ def test_predictions_that_cannot_be_read_are_told(here) -> None:
     assert "mis_A.csv is broken" in joined(here)[1][0]
 
 
+def test_a_name_that_is_there_twice_tells_nothing(here) -> None:
+    predictions(here, "mis_A", [0, 0, 1])
+    predictions(here, "correct_A", [1, 2])
+    twice = table_of(12)
+    twice.loc[2, "file_name"] = "003.png"
+    predictions(here, "correct_B", [3, 4])
+    assert joined(here)[0]["predictions"].tolist()[:4] == ["", "missed by all", "correct by all", "correct by all"]
+    found, _ = beside.joined(twice, None, here, here)
+    assert found["predictions"].tolist()[2:5] == ["", "", "correct by all"]
+
+
+@pytest.mark.parametrize(
+    "text", ["file_name,suspicion\n000.png,high\n", "row,file_name\n99999999999999999999,000.png\n", "a\n"]
+)
+def test_scores_that_are_none_are_told_with_their_file(here, text) -> None:
+    (here / "scores_neighbors.csv").write_text(text)
+    predictions(here, "mis_A", [0])
+    found, notes = joined(here)
+    assert notes[0].startswith("not shown: scores_neighbors.csv ")
+    assert found["predictions"][0] == "missed by all"
+
+
+def test_what_cannot_be_read_does_not_fail_the_page(make_cache, backend) -> None:
+    folder = make_cache()
+    (folder / "mis_A.csv").mkdir()
+    (folder / "correct_A.csv").symlink_to("nowhere")
+    (folder / "mis_B.csv").write_text("")
+    run = CliRunner()
+    result = run.invoke(main, ["reduce", str(folder)])
+    assert result.exit_code == 0, result.stderr
+    assert "not shown: " in result.stderr
+    assert "mis_B.csv is empty" in result.stderr
+    assert "up to date" in run.invoke(main, ["reduce", str(folder)]).stderr
+
+
 def test_a_column_of_the_table_stays_as_it_is(here) -> None:
     own = table_of(12).assign(recall="mine")
     assert beside.joined(own, RECALL, here, here)[0]["recall"].tolist() == ["mine"] * 12

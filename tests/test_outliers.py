@@ -112,6 +112,8 @@ def test_without_numbers_labels_are_those_of_the_file_or_words() -> None:
     assert classes.of(table).codes.tolist() == [0, -1]
     assert classes.of(table, torch.tensor([7, 12])).names == ["7", "12"]
     assert classes.of(table, torch.tensor([7, 12])).words == ["bog", ""]
+    assert classes.of(table, torch.tensor([7, 12])).numbers == ["7", "12"]
+    assert classes.of(table).numbers == [""]
     assert classes.of(table.assign(ground_truth_word_label="")).codes.tolist() == [-1, -1]
 
 
@@ -147,7 +149,8 @@ def plainly(near: np.ndarray, far: np.ndarray, codes: np.ndarray) -> list[tuple[
     """The votes of each row, by their definition."""
     told = []
     for i, own in enumerate(codes):
-        d = [max(0.0, float(value)) + 1e-6 * (j + 1) for j, value in enumerate(far[i])]
+        step = 1e-5 * (max(0.0, float(far[i][-1])) or 1)
+        d = [max(0.0, float(value)) + step * (j + 1) for j, value in enumerate(far[i])]
         by: dict[int, list[float]] = {}
         for j, row in enumerate(near[i]):
             if row != i and codes[row] >= 0:

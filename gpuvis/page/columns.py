@@ -83,7 +83,7 @@ def _column(texts: pd.Series, wanted: bool) -> Column:
     found = [str(value) for value in uniques.tolist()]
     recurring = len(found) <= max(SCALE_VALUES, len(codes) // 2)
     # The usual columns name classes and files, however many numbers they hold.
-    is_scale = name not in COLUMNS and _is_scale(found, name in MEASURES)
+    is_scale = name not in COLUMNS and not _is_of_labels(name) and _is_scale(found, name in MEASURES)
     if (name == NAME or is_scale or not recurring) and not (wanted and not is_scale):
         found, codes = [], codes[:0]
     return Column(name, texts, found, codes, [], [], is_scale)

@@ -2,7 +2,7 @@
 
 const MOST_PINS = 12;
 const MEANING = [
-  "recall: the share of the nearest neighbours in the original space that are among the nearest here",
+  "recall: how many of the nearest neighbours in the original space are among the nearest here",
   "trustworthiness: the same, weighed by how far off the others are; 1 is best",
   "triplets: how often the nearer one of two points is the nearer one here too",
   "labels: how often most of the neighbours have the label of a point, here and in the original space",

@@ -16,6 +16,7 @@ from examples import content, table_of
 from gpuvis import auditing, cache, classes, outliers, reduction, score_tables
 from gpuvis.backends import cpu
 from gpuvis.cli import main
+from gpuvis.errors import OutputError
 from gpuvis.folders import SCORES
 
 FILES = (*SCORES, "scores_run.json")
@@ -119,17 +120,17 @@ def test_what_no_record_vouches_for_is_left_alone(flipped, backend, spoil, says)
     assert content(flipped) == before
 
 
-def test_a_run_that_died_in_writing_is_done_again(flipped, backend, monkeypatch) -> None:
+def test_a_run_that_failed_in_writing_is_done_again(flipped, backend, monkeypatch) -> None:
     real, written = auditing._save_table, []
 
     def dying(path: Path, rows: pd.DataFrame) -> str:
         if written:
-            raise KeyboardInterrupt
+            raise OutputError("the disk is full")
         written.append(path)
         return real(path, rows)
 
     monkeypatch.setattr(auditing, "_save_table", dying)
-    assert run("outliers", flipped).exit_code != 0
+    assert run("outliers", flipped).exit_code == 1
     assert (flipped / SCORES[0]).exists()
     monkeypatch.setattr(auditing, "_save_table", real)
     assert run("outliers", flipped).exit_code == 0

@@ -14,6 +14,12 @@ def beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.part")
 
 
+def sweep(*paths: Path) -> None:
+    """Remove what a process that died had begun to write in the place of some files."""
+    for path in paths:
+        beside(path).unlink(missing_ok=True)
+
+
 @contextmanager
 def replacing(path: Path, *, shared: bool = False) -> Iterator[Path]:
     """Give a temporary path in the same folder, and put that file in the place of `path` at the end.

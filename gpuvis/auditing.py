@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpuvis import atomic, cache, classes, fingerprint, machine, original, outliers, record
+from gpuvis import cache, classes, fingerprint, machine, original, outliers, record
 from gpuvis.beside import RECORD, read_record
-from gpuvis.errors import CacheError, DataError, OutputError, OutputExistsError
+from gpuvis.errors import CacheError, DataError, OutputExistsError
 from gpuvis.folders import LABELS, SCORES
 from gpuvis.outcome import Outcome
 from gpuvis.outputs import foreign, save_json, saving
@@ -28,8 +26,8 @@ NAMES = ("near_duplicate", "duplicate")
 ROW_BYTES = 500  # of the files, about
 
 
-def is_done(folder: Path, content: Callable[[], dict[str, Any]]) -> bool:
-    """Tell whether the scores of a folder are there, and of this cache; False: they are to be written.
+def up_to_date(folder: Path, content: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
+    """Return the record of the scores of a folder if they are of this cache; None: they are to be written.
 
     Parameters
     ----------
@@ -41,14 +39,14 @@ def is_done(folder: Path, content: Callable[[], dict[str, Any]]) -> bool:
     OutputExistsError
         There are files that are not what would be written now.
     """
-    there = [path for name in (*SCORES, RECORD) if (path := folder / name).exists()]
+    there = [path for path in files(folder) if path.exists()]
     if not there:
-        return False
+        return None
     run = read_record(folder)
     reason = _reason(folder, run, content) if run else "no record vouches for it"
     if reason:
         raise OutputExistsError(f"{there[0]} is there already and {reason}; use --overwrite to replace it")
-    return run is not None and all(run["outputs"].get(name) for name in SCORES)
+    return run if run and all(run["outputs"].get(name) for name in SCORES) else None
 
 
 def _reason(folder: Path, run: dict[str, Any], content: Callable[[], dict[str, Any]]) -> str:
@@ -69,27 +67,13 @@ def content(folder: Path) -> dict[str, Any]:
     return fingerprint.of_cache(folder) | ({LABELS: fingerprint.of_tensor(labels)} if labels.exists() else {})
 
 
-def check_free(folder: Path) -> None:
-    """Check that no folder stands in the place of a file.
-
-    Raises
-    ------
-    OutputError
-    """
-    for name in (*SCORES, RECORD):
-        if os.path.isdir(folder / name):  # noqa: PTH112  Path.is_dir raises where it may not look
-            raise OutputError(f"{folder / name} is a folder, where a file has to be written; move it away")
+def files(folder: Path) -> list[Path]:
+    """Return the paths of the tables, and of their record."""
+    return [folder / name for name in (*SCORES, RECORD)]
 
 
-def sweep(folder: Path) -> None:
-    """Remove what a process that died had begun to write."""
-    for name in (*SCORES, RECORD):
-        atomic.beside(folder / name).unlink(missing_ok=True)
-
-
-def known(job: Job) -> Outcome:
-    """Return the outcome of scores that are up to date."""
-    run = read_record(job.out) or {}
+def known(job: Job, run: dict[str, Any]) -> Outcome:
+    """Return the outcome of scores that are up to date, by their record."""
     told = run["input"]
     return Outcome(job.folder, "up to date", "outliers", told["rows"], told["columns"], told=_lines(job.folder, run))
 
@@ -118,7 +102,7 @@ def audit(job: Job, backend: Backend, reason: str, steps: Steps) -> Outcome:
     run = {
         "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "input": told,
-        "backend": {"name": backend.name, "reason": reason, "device": asdict(backend.describe())},
+        "backend": record.of_backend(backend, reason),
         "versions": machine.versions(),
         "found": {**scores.counts(), "classes": len(labels.names), **scores.told},
     }
@@ -126,7 +110,7 @@ def audit(job: Job, backend: Backend, reason: str, steps: Steps) -> Outcome:
         _write(job.out, run, found, labels, scores)
     run["steps"] = steps.of("read", "outliers", "save")
     save_json(job.out / RECORD, run)
-    seconds, paths = time.perf_counter() - start, tuple(job.out / name for name in (*SCORES, RECORD))
+    seconds, paths = time.perf_counter() - start, tuple(files(job.out))
     rows, columns = found.embeddings.shape
     return Outcome(job.folder, "scored", "outliers", rows, columns, seconds, paths, told=_lines(job.folder, run))
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ import numpy as np
 from gpuvis import fingerprint
 from gpuvis.errors import CacheError
 from gpuvis.folders import COLUMNS, EMBEDDINGS, SCORES
+from gpuvis.page import columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 NAME, NUMBER, _, _ = COLUMNS
 RECORD = "scores_run.json"
 MISSED, CORRECT = "mis_", "correct_"  # how tables of predictions begin: files that a model has missed, or not
-MEASURES = ("suspicion", "outlier_score", "margin", "isolation")
-JUDGED = {"suspicion", "suspect", "suggested_num_label", "suggested_word_label"}
+MEASURES = (columns.SUSPICION, "outlier_score", "margin", "isolation")
+JUDGED = {columns.SUSPICION, columns.SUSPECT, "suggested_num_label", "suggested_word_label"}
 COUNTS = (
     *("near_duplicates", "near_duplicates_other_label", "near_duplicate_row"),
     *("duplicates", "duplicates_other_label"),
@@ -76,22 +76,17 @@ def joined(table: pd.DataFrame, recall: np.ndarray | None, cache: Path, out: Pat
     found: dict[str, Any] = {}
     notes: list[str] = []
     for path in _scores(out):
-        found |= _unless_unfit(path, partial(_of_scores, table, path, cache), notes)
+        try:
+            found |= _of_scores(table, path, cache)
+        except CacheError as error:
+            notes.append(f"not shown: {error}")
+        except (KeyError, ValueError, OverflowError) as error:
+            notes.append(f"not shown: {path.name} holds something else than scores: {error}")
     found |= _of_predictions(table, _predictions(cache), notes)
     if recall is not None:
         found["recall"] = _texts(recall)
     said = {name: values for name, values in found.items() if name not in table and not set(values) <= {"", "0"}}
     return table.assign(**said), notes
-
-
-def _unless_unfit(path: Path, read: Callable[[], dict[str, Any]], notes: list[str]) -> dict[str, Any]:
-    """Return what is read of a file; nothing, with a note, if it is not what it has to be."""
-    try:
-        return read()
-    except (CacheError, KeyError, ValueError, OverflowError) as error:
-        told = str(error) if isinstance(error, CacheError) else f"{path.name} holds something else than scores: {error}"
-        notes.append(f"not shown: {told}")
-        return {}
 
 
 def _scores(out: Path) -> list[Path]:
@@ -115,9 +110,9 @@ def _of_scores(table: pd.DataFrame, path: Path, cache: Path) -> dict[str, Any]:
     found: dict[str, Any] = {name: _texts(values) for name, values in numbers.items()}
     if set(scores) >= JUDGED:
         word, number = (scores[f"suggested_{kind}_label"].to_numpy(object) for kind in ("word", "num"))
-        likely = numbers["suspicion"] >= LIKELY
-        found["suspect"] = scores["suspect"].tolist()
-        found["suggested_label"] = np.where(likely, np.where(word == "", number, word), "").tolist()
+        likely = numbers[columns.SUSPICION] >= LIKELY
+        found[columns.SUSPECT] = scores[columns.SUSPECT].tolist()
+        found[columns.SUGGESTED] = np.where(likely, np.where(word == "", number, word), "").tolist()
     return found | {name: scores[name].tolist() for name in COUNTS if name in scores}
 
 
@@ -163,9 +158,9 @@ def _of_predictions(table: pd.DataFrame, paths: list[Path], notes: list[str]) ->
         before = by_model.get(model, np.zeros(len(table), bool))
         known = names.isin(rows.index).to_numpy() & alone & ~before
         by_model[model] = before | known
-        for title, values in (("predicted", _labels(rows)), ("probability", rows.get("top3_prob_1"))):
+        for title, values in ((columns.PREDICTED, _labels(rows)), ("probability ", rows.get("top3_prob_1"))):
             if values is not None:
-                column = found.setdefault(f"{title} {model}", np.full(len(table), "", object))
+                column = found.setdefault(f"{title}{model}", np.full(len(table), "", object))
                 column[known] = values.reindex(names[known]).to_numpy(object)
         judged += known
         missed += known & is_missed

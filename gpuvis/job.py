@@ -9,7 +9,7 @@ from pathlib import Path
 from gpuvis import auditing, cache, fingerprint, place, standing, tensors
 from gpuvis.errors import CacheError, GpuvisError
 from gpuvis.outcome import Kind, Outcome
-from gpuvis.outputs import Outputs
+from gpuvis.outputs import Outputs, check_free
 from gpuvis.pages import Page
 from gpuvis.settings import Method, Settings
 from gpuvis.standing import Action
@@ -105,15 +105,17 @@ def decide(job: Job) -> Decided:
             settled.append(Outcome(job.folder, "up to date", method, told["rows"], told["columns"], quality=measured))
         else:
             actions[method] = action
-    audit = job.outliers
-    if audit:
-        try:
-            audit = job.overwrite or not auditing.is_done(job.out, lambda: auditing.content(job.folder))
-            settled += [] if audit else [auditing.known(job)]
-        except GpuvisError as error:
-            audit, refused = False, Outcome(job.folder, "refused", "outliers", error=error)
-            settled.append(refused)
-    return Decided(job, actions, tuple(settled), audit)
+    audit, scored = _audit(job) if job.outliers else (False, ())
+    return Decided(job, actions, (*settled, *scored), audit)
+
+
+def _audit(job: Job) -> tuple[bool, tuple[Outcome, ...]]:
+    """Return whether samples are to be scored; if not, the outcome of the scores that are there."""
+    try:
+        run = None if job.overwrite else auditing.up_to_date(job.out, lambda: auditing.content(job.folder))
+    except GpuvisError as error:
+        return False, (Outcome(job.folder, "refused", "outliers", error=error),)
+    return (False, (auditing.known(job, run),)) if run else (True, ())
 
 
 def _drawn(job: Job) -> Decided:
@@ -151,7 +153,7 @@ def check(job: Job) -> Decided:
     for method in decided.actions:
         job.outputs(method).check_free(job.page)
     if decided.audit:
-        auditing.check_free(job.out)
+        check_free(*auditing.files(job.out))
     if decided.kinds:
         page = PAGE_BYTES + PAGE_ROW_BYTES * rows if job.page else 0
         scores = auditing.ROW_BYTES * rows if decided.audit else 0

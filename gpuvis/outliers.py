@@ -87,7 +87,8 @@ def measure(X: Any, codes: np.ndarray, backend: Backend, known: tuple[Plan, floa
     if codes.max(initial=-1) >= MOST_CLASSES:
         told = f"{int(codes.max()) + 1:,} different labels in {len(codes):,} rows"
         raise DataError(f"has {told}; expected classes, {MOST_CLASSES:,} at most")
-    (plan, largest), rows = known, np.arange(len(codes))
+    plan, largest = known
+    rows = np.arange(len(codes))
     scale = matrix.scale(largest, backend.SAFE)
     similarities = centroids.measure(X, codes, scale, backend)
     graph = backend.neighbors(backend.load(X, scale, plan), plan.graphs["umap"])

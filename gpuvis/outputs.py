@@ -73,14 +73,11 @@ class Outputs:
         ------
         OutputError
         """
-        for path in (self.coords, self.quality, self.page, self.record, *self.drawn(page)):
-            if os.path.isdir(path):  # noqa: PTH112  Path.is_dir raises where it may not look
-                raise OutputError(f"{path} is a folder, where a file has to be written; move it away")
+        check_free(self.coords, self.quality, self.page, self.record, *self.drawn(page))
 
     def sweep(self) -> None:
         """Remove what a process that died had begun to write."""
-        for path in (self.coords, self.quality, self.page, self.record, *map(self.static, STATIC)):
-            atomic.beside(path).unlink(missing_ok=True)
+        atomic.sweep(self.coords, self.quality, self.page, self.record, *map(self.static, STATIC))
 
     def read_record(self) -> dict[str, Any] | None:
         """Return the run record; None where there is none, or it is not one of ours."""
@@ -129,6 +126,18 @@ class Outputs:
     def save_record(self, record: dict[str, Any]) -> None:
         """Save the run record."""
         save_json(self.record, record)
+
+
+def check_free(*paths: Path) -> None:
+    """Check that no folder stands in the place of a file.
+
+    Raises
+    ------
+    OutputError
+    """
+    for path in paths:
+        if os.path.isdir(path):  # noqa: PTH112  Path.is_dir raises where it may not look
+            raise OutputError(f"{path} is a folder, where a file has to be written; move it away")
 
 
 def is_ours(path: Path) -> bool:

@@ -32,12 +32,17 @@ def of_input(cache: Cache, fingerprint: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def of_backend(backend: Backend, reason: str) -> dict[str, Any]:
+    """Describe where something was done, and why there."""
+    return {"name": backend.name, "reason": reason, "device": asdict(backend.describe())}
+
+
 def of_run(told: dict[str, Any], asked: Settings, done: Reduction, backend: Backend, reason: str) -> dict[str, Any]:
     """Describe one map: `told` is what `of_input` gave. What it shows and its outputs are not known yet."""
     return {
         "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "input": told,
-        "backend": {"name": backend.name, "reason": reason, "device": asdict(backend.describe())},
+        "backend": of_backend(backend, reason),
         "versions": machine.versions(),
         "asked": asked.describe(done.method),
         "effective": done.effective,

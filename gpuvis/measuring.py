@@ -62,7 +62,9 @@ def of_map(job: Job, found: Original, shown: Shown, wanted: str, backend: Backen
     def measure() -> tuple[dict[str, Any], np.ndarray]:
         labels = classes.of(shown.table, found.labels).codes
         with steps("quality"), backend.working(found.known[0]):
-            told, recall = quality.measure(found.X, shown.coords, labels, found.metric, backend, found.known)
+            told, recall = quality.measure(
+                found.X, shown.coords, labels, found.metric, backend, found.known, found.principal
+            )
             if every_point and near is not None:
                 recall = quality.recall_of_points(shown.coords, near[:, : told["k"]], backend)
         return {**told, "points": int(np.isfinite(recall).sum())}, recall

@@ -10,19 +10,24 @@ from typing import Any
 
 import numpy as np
 
-from gpuvis import matrix, survey, tensors
+from gpuvis import matrix, survey
 from gpuvis.backends.base import Array, Backend
 
 K = 15  # neighbours
 EXACT_ROWS, ANCHORS = 5_000, 2_000
 POOL, TRIPLETS, PAIRS = 1_000, 50, 50_000  # rows that distances are drawn from; of each anchor; for the correlation
-PCA_ROWS, PARTS = 10_000, 16  # that the axes of the PCA map are found of, and in how many parts they are read
 POINTS = 1 << 16  # whose neighbours are compared at a time
 FAR = 10.0  # times as far as 99 % of the points: there, a point has been flung away
 
 
 def measure(
-    X: Any, coords: np.ndarray, labels: np.ndarray | None, metric: str, backend: Backend, known: tuple[Any, float]
+    X: Any,
+    coords: np.ndarray,
+    labels: np.ndarray | None,
+    metric: str,
+    backend: Backend,
+    known: tuple[Any, float],
+    principal: Array | None = None,
 ) -> tuple[dict[str, Any], np.ndarray]:
     """Measure a map.
 
@@ -38,6 +43,8 @@ def measure(
     backend : Backend
     known : tuple
         The plan, and the largest value in size.
+    principal : array of shape (N, 2), optional
+        The first two principal components of X, if they are known.
 
     Returns
     -------
@@ -57,11 +64,11 @@ def measure(
     anchors = np.arange(rows) if rows <= EXACT_ROWS else np.sort(draw.choice(rows, ANCHORS, replace=False))
     pool = np.sort(draw.choice(rows, min(rows, POOL), replace=False))
     scale = matrix.scale(known[1], backend.SAFE)
-    maps = {"map": coords, "pca": pca_map(X, backend, scale, known[0])}
-    maps = {name: xp.asarray(Y, np.float32) for name, Y in maps.items()}
-    near = {name: backend.nearest_on_map(Y, xp.asarray(anchors), k) for name, Y in maps.items()}
+    maps = {"map": coords, "pca": pca_map(X, backend, scale, known[0]) if principal is None else principal}
+    planes = {name: _plane(Y, backend) for name, Y in maps.items()}
+    near = {name: backend.ranks().nearest_on_map(boxed, xp.asarray(anchors), k) for name, (_, boxed) in planes.items()}
     asked = survey.Asked(X, scale, anchors, pool, near, rows <= EXACT_ROWS)
-    judge = _Judge(asked, maps, labels, backend)
+    judge = _Judge(asked, planes, labels, backend)
     found, recall = {}, np.full(rows, np.nan, np.float32)
     for name, seen in survey.surveys(asked, metric, backend):
         found[name], recall[anchors] = judge.of(seen)  # that of the fit comes last
@@ -72,37 +79,26 @@ def measure(
 def recall_of_points(coords: np.ndarray, near: np.ndarray, backend: Backend) -> np.ndarray:
     """Return the share of the rows nearest to each, (N, k), that are among its k nearest on a map; (N,), float32."""
     rows, k = near.shape
-    Y, found = backend.xp.asarray(coords, np.float32), np.empty(rows, np.float32)
+    (_, boxed), found = _plane(coords, backend), np.empty(rows, np.float32)
     for start in range(0, rows, POINTS):
         some = np.arange(start, min(start + POINTS, rows))
-        on_map = backend.to_indices(backend.nearest_on_map(Y, backend.xp.asarray(some), k))
+        on_map = backend.to_indices(backend.ranks().nearest_on_map(boxed, backend.xp.asarray(some), k))
         found[some] = (near[some][:, :, None] == on_map[:, None, :]).any(2).mean(1)
     return found
 
 
+def _plane(coords: Array, backend: Backend) -> tuple[Array, Any]:
+    """Return the coordinates of a map on the device, and the same in boxes."""
+    there = backend.xp.asarray(coords * matrix.scale(float(abs(coords).max()), backend.SAFE), np.float32)
+    return there, backend.ranks().boxed(there)
+
+
 def pca_map(X: Any, backend: Backend, scale: float, plan: Any) -> np.ndarray:
-    """Return the first two principal components, (N, 2); the axes are those of a sample, if there are many rows."""
-    rows, columns = X.shape
-    if columns == 1:
+    """Return the first two principal components, (N, 2)."""
+    if X.shape[1] == 1:
         values = backend.to_host(backend.as_array(X, scale))
         return np.hstack([values, np.zeros_like(values)])
-    if rows <= PCA_ROWS:
-        return backend.to_host(backend.pca(X, 2, 0, scale, plan)[0])
-    some = np.sort(np.random.default_rng(0).choice(rows, PCA_ROWS, replace=False))
-    sample = backend.xp.concatenate([_taken(X, part, scale, backend) for part in np.array_split(some, PARTS)])
-    scores, mean = backend.xp.asarray(backend.pca(sample, 2, 0, 1.0, plan)[0]), sample.mean(0)
-    axes = scores.T @ (sample - mean) / backend.xp.maximum((scores**2).sum(0), 1e-30)[:, None]
-    found = np.empty((rows, 2), np.float32)
-    for start, block in matrix.blocks(X):
-        found[start : start + len(block)] = backend.to_host((backend.as_array(block, scale) - mean) @ axes.T)
-        tensors.let_go(X)
-    return found
-
-
-def _taken(X: Any, rows: np.ndarray, scale: float, backend: Backend) -> Array:
-    found = backend.as_array(X[rows], scale)
-    tensors.let_go(X)
-    return found
+    return backend.to_host(backend.pca(X, 2, 0, scale, plan)[0])
 
 
 def flung(coords: np.ndarray) -> int:
@@ -115,52 +111,57 @@ class _Judge:
     """Turn what the anchors see into numbers."""
 
     def __init__(
-        self, asked: survey.Asked, maps: dict[str, Array], labels: np.ndarray | None, backend: Backend
+        self, asked: survey.Asked, planes: dict[str, tuple[Array, Any]], labels: np.ndarray | None, backend: Backend
     ) -> None:
-        self._asked, self._maps, self._backend, self._xp = asked, maps, backend, backend.xp
+        self._asked, self._planes, self._backend, self._xp = asked, planes, backend, backend.xp
         self._labels = labels if labels is not None and len(np.unique(labels[labels >= 0])) > 1 else None
         draw, shape = np.random.default_rng(1), (len(asked.anchors), len(asked.pool))
         self._triplets = draw.integers(0, shape[1], (2, shape[0], TRIPLETS))
-        self._pairs = draw.integers(0, shape[0] * shape[1], PAIRS)
+        pairs = draw.integers(0, shape[0] * shape[1], PAIRS)
         if shape[0] == shape[1] and shape[0] * (shape[0] - 1) // 2 <= PAIRS:  # all of them, each once
-            self._pairs = np.flatnonzero(np.tri(shape[0], k=-1))
+            pairs = np.flatnonzero(np.tri(shape[0], k=-1))
+        self._pairs = np.divmod(pairs, shape[1])
 
     def of(self, seen: survey.Survey) -> tuple[dict[str, dict[str, float]], np.ndarray]:
         """Return what each map keeps of a survey, and the recall of each anchor on the map that is judged."""
-        told, recall = {"original": self._votes(self._backend.to_indices(seen.near))}, {}
-        for name, coords in self._maps.items():
-            ranks = self._backend.to_indices(seen.ranks[name])
-            recall[name] = (ranks <= ranks.shape[1]).mean(1)
+        told, recall, k = {"original": self._votes(self._backend.to_indices(seen.near))}, {}, seen.near.shape[1]
+        for name, (coords, boxed) in self._planes.items():
+            recall[name] = self._backend.to_indices(seen.kept[name]).mean(1)
             limits = _squares(coords, self._asked.anchors, seen.near, self._xp)
-            closer = self._backend.closer_on_map(coords, self._xp.asarray(self._asked.anchors), limits)
+            closer = self._backend.ranks().closer_on_map(boxed, self._xp.asarray(self._asked.anchors), limits)
             told[name] = {
                 **self._mean("recall", recall[name]),
-                **self._mean("trustworthiness", self._trust(ranks)),
-                **self._mean("continuity", self._trust(1 + self._backend.to_indices(closer))),
+                **self._mean("trustworthiness", self._trust(self._backend.to_indices(seen.excess[name]))),
+                **self._mean("continuity", self._trust(np.maximum(1 + self._backend.to_indices(closer) - k, 0))),
                 **self._distances(seen.drawn, coords),
                 **self._votes(self._backend.to_indices(self._asked.near[name])),
             }
         return told, recall["map"]
 
-    def _trust(self, ranks: np.ndarray) -> np.ndarray:
+    def _trust(self, excess: np.ndarray) -> np.ndarray:
         """Return the trustworthiness of each anchor's neighbourhood; the mean is that of the map."""
-        k, rows = ranks.shape[1], len(self._asked.X)
-        trust: np.ndarray = 1 - 2 / (k * (2 * rows - 3 * k - 1)) * np.maximum(ranks - k, 0).sum(1)
+        k, rows = excess.shape[1], len(self._asked.X)
+        trust: np.ndarray = 1 - 2 / (k * (2 * rows - 3 * k - 1)) * excess.sum(1)
         return trust
 
     def _distances(self, drawn: Array, coords: Array) -> dict[str, float]:
-        xp, (first, second) = self._xp, self._triplets
-        apart = _squares(coords, self._asked.anchors, xp.asarray(self._asked.pool)[None], xp)
-        rows = xp.arange(len(apart))[:, None]
-        order = [far[rows, xp.asarray(first)] < far[rows, xp.asarray(second)] for far in (drawn, apart)]
-        kept = (order[0] == order[1])[xp.asarray(first != second)]
-        share, some = float(kept.mean()), xp.asarray(self._pairs)
-        ranked = (self._backend.to_indices(far.reshape(-1)[some]) for far in (drawn, apart))
+        """Compare distances to rows of the pool in the original space with those on a map."""
+        each = np.arange(len(self._asked.anchors))[:, None]
+        one, other = (self._both(drawn, coords, each, where) for where in self._triplets)
+        kept = ((one[0] < other[0]) == (one[1] < other[1]))[self._xp.asarray(self._triplets[0] != self._triplets[1])]
+        share, (anchors, pool) = float(kept.mean()), self._pairs
+        pairs = self._both(drawn, coords, anchors[:, None], pool[:, None])
         return {
             "triplets": share,
             "triplets_se": (share * (1 - share) / int(kept.size)) ** 0.5,
-            "spearman": _spearman(*ranked),
+            "spearman": _spearman(*(self._backend.to_indices(far)[:, 0] for far in pairs)),
         }
+
+    def _both(self, drawn: Array, coords: Array, anchors: np.ndarray, pool: np.ndarray) -> tuple[Array, Array]:
+        """Return the distances of some anchors to some rows of the pool, in the original space and on a map."""
+        xp, asked = self._xp, self._asked
+        on_map = _squares(coords, asked.anchors[anchors[:, 0]], xp.asarray(asked.pool[pool]), xp)
+        return drawn[xp.asarray(anchors), xp.asarray(pool)], on_map
 
     def _votes(self, near: np.ndarray) -> dict[str, float]:
         """Return the share of labelled anchors that have the label of most of their labelled neighbours."""

@@ -40,6 +40,8 @@ class Reduction:
         What is known of the search for neighbours; None: the library did it.
     layout : dict
         What is known of the layout: ``epochs`` of UMAP, ``iterations`` and ``kl``, the divergence reached, of t-SNE.
+    principal : array of shape (N, 2), or None
+        The first two principal components, if they were found on the way; where the backend works.
     """
 
     method: Method
@@ -51,6 +53,7 @@ class Reduction:
     plan: Plan
     neighbors: dict[str, Any] | None
     layout: dict[str, Any]
+    principal: Array | None
 
 
 @dataclass(eq=False)
@@ -173,7 +176,7 @@ def embed(prepared: Prepared, method: Method, backend: Backend, steps: Steps) ->
     done = fitted.describe(method)
     neighbors = graph.told if graph else None
     how = taken, prepared.plan, neighbors, drawn.told
-    return Reduction(method, coords, done, (*notes, *drawn.notes), prepared.variance_kept, *how)
+    return Reduction(method, coords, done, (*notes, *drawn.notes), prepared.variance_kept, *how, drawn.principal)
 
 
 def nearest(X: Any, metric: str, count: int, backend: Backend, known: tuple[Plan, float]) -> np.ndarray:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from gpuvis import matrix, tensors
 from gpuvis.backends.base import Array, Backend
 
-BLOCK_BYTES = 8 << 20  # of rows, which stay in the processor's cache
-FEW = 8  # times that rows are taken from all over the file, before its memory is given back
+BLOCK_BYTES = 6 << 20  # of rows, which stay in the processor's cache
 VALUES = 1 << 22  # products that are held at a time where all rows are anchors
+PARTS = 16  # in which rows from all over the file are read: memory is given back after each
 ALL = slice(None)
 SLACK = 16  # roundings within which two distances are equal
 TOGETHER = ("euclidean", "cosine")  # metrics of the same products
@@ -55,15 +55,26 @@ class Survey:
     ----------
     near : array of shape (m, k)
         The rows nearest to each anchor, the nearest first.
-    ranks : dict of str to array of shape (m, k)
-        For each map, the ranks (1, 2, …) of the points that are nearest there; equal distances share the lowest rank.
+    kept : dict of str to array of shape (m, k), bool
+        For each map, which of the points that are nearest there are among the k rows nearest to the anchor.
+    excess : dict of str to array of shape (m, k)
+        How far their ranks (1, 2, …) are above k; equal distances share the lowest rank. 0: not at all. Of a sample it
+        may be an estimate, whose mean is right, and so may be below 0.
     drawn : array of shape (m, P)
         Distances to the pool, or what orders them alike.
     """
 
     near: Array
-    ranks: dict[str, Array]
+    kept: dict[str, Array]
+    excess: dict[str, Array]
     drawn: Array
+
+
+class Lengths(NamedTuple):
+    """Of moved rows: their squares, and their products with the move."""
+
+    squares: Array
+    along: Array
 
 
 def surveys(asked: Asked, metric: str, backend: Backend) -> Iterator[tuple[str, Survey]]:
@@ -77,37 +88,27 @@ def surveys(asked: Asked, metric: str, backend: Backend) -> Iterator[tuple[str, 
 
 def _of_group(asked: Asked, metrics: list[str], backend: Backend) -> list[Survey]:
     """Compare the anchors with all rows, block by block."""
-    xp, X, kind = backend.xp, asked.X, np.float64 if asked.precise else np.float32
-    middle = xp.zeros(X.shape[1], kind)
-
-    def take(rows: Any) -> Array:
-        found = backend.as_array(X[rows], asked.scale).astype(kind, copy=False) - middle
-        return found - found.mean(1, keepdims=True) if "correlation" in metrics else found
-
-    if "euclidean" in metrics:  # a mean far from zero would cost digits
-        middle = take(asked.pool).mean(0)
-    A, own = take(asked.anchors), xp.asarray(asked.anchors)
-    by, near = _Distances(A, middle, metrics, xp), xp.concatenate(list(asked.near.values()), 1)
-    m, k = next(iter(asked.near.values())).shape
+    xp, by = backend.xp, _Distances(asked, metrics, backend)
+    near = xp.concatenate(list(asked.near.values()), 1)
+    k = next(iter(asked.near.values())).shape[1]
     if asked.precise:  # all rows are anchors
-        limits, drawn = by.among(A, near, xp.asarray(asked.pool))
+        limits, drawn = by.among(near)
+        far, pool = xp.full((*limits.shape[:2], k), np.inf, limits.dtype), (asked.pool[:0], drawn[:, :, :0])
     else:
-        limits, drawn = xp.empty((len(metrics), *near.shape), kind), by.whole(take(asked.pool))
-        for t, one in enumerate(near.T):
-            limits[:, :, t] = by.pairs(take(backend.to_indices(one)))
-            if t % FEW == 0:  # each time costs a moment
-                tensors.let_go(X)
-    seen = (len(metrics), m, k)
-    found = xp.zeros(limits.shape, np.int64), xp.full(seen, -1, np.int64), xp.full(seen, np.inf, kind)
-    anchors = backend.outlined(A)
-    for start, block in matrix.blocks(X, BLOCK_BYTES):
-        rows = take(slice(start, start + len(block)))
-        tensors.let_go(X)
-        backend.tally(anchors, rows, (start, own), (by.lift, *by.terms(rows)), limits, found)
-    ranks = 1 + found[0]
+        limits = by.pairs(near)
+        drawn, far, pool = by.whole(k)
+    own = xp.asarray(asked.anchors), by.lift
+    closer, nearest, far = backend.ranks().tally(by.A, by.blocks(), own, limits, far, pool)
+    kept = limits <= far[:, :, -1:]  # else k rows are closer
+    excess = xp.where(kept, 0, 1 + closer - k)
     parts = {name: slice(at * k, (at + 1) * k) for at, name in enumerate(asked.near)}
     return [
-        Survey(found[1][e], {name: ranks[e, :, part] for name, part in parts.items()}, drawn[e])
+        Survey(
+            nearest[e],
+            {name: kept[e, :, part] for name, part in parts.items()},
+            {name: excess[e, :, part] for name, part in parts.items()},
+            drawn[e],
+        )
         for e in range(len(metrics))
     ]
 
@@ -115,73 +116,116 @@ def _of_group(asked: Asked, metrics: list[str], backend: Backend) -> list[Survey
 class _Distances:
     """What orders rows by their distance from an anchor: shift + scale * (their product + lift), for each metric.
 
-    Rows are moved by `middle`; cosines are of them as they were. `lift`, (E, m), is that of the anchors.
+    Rows are moved by `middle`; cosines are of them as they were. `lift`, (E, m), is that of the anchors `A`.
     """
 
-    def __init__(self, A: Array, middle: Array, metrics: list[str], xp: Any) -> None:
-        self._A, self._middle, self._metrics, self._xp = A, middle, metrics, xp
-        self._length, self._squares, self._along = middle @ middle, (A * A).sum(1), A @ middle
-        lift = self._along + self._length
-        self.lift = _stacked([0 * lift if name == "euclidean" else lift for name in metrics], xp)
+    def __init__(self, asked: Asked, metrics: list[str], backend: Backend) -> None:
+        self._asked, self._metrics, self._backend, self._xp = asked, metrics, backend, backend.xp
+        self._ranks, self._centred = backend.ranks(), "correlation" in metrics
+        self._middle = self._xp.zeros(asked.X.shape[1], np.float64 if asked.precise else np.float32)
+        if "euclidean" in metrics:  # a mean far from zero would cost digits
+            self._middle = self.rows(asked.pool)[0].mean(0)
+        self._length = self._middle @ self._middle
+        self.A, self._lengths = self.rows(asked.anchors)
+        lift = self._lengths.along + self._length
+        self.lift = _stacked([0 * lift if name == "euclidean" else lift for name in metrics], self._xp)
 
-    def terms(self, X: Array) -> tuple[Array, Array]:
-        """Return shift and scale of each row, both (E, c)."""
-        squares, along = (X * X).sum(1), X @ self._middle
-        inverse = self._inverse(squares, along)
-        euclidean, angle = (squares, 0 * squares - 2), (-along * inverse, -inverse)
+    def rows(self, which: np.ndarray) -> tuple[Array, Lengths]:
+        """Return some rows, whose numbers rise, moved."""
+        return self._moved(self._xp.concatenate([self._read(part) for part in np.array_split(which, PARTS)]))
+
+    def _moved(self, rows: Array) -> tuple[Array, Lengths]:
+        moved, *lengths = self._ranks.moved(rows, self._middle, self._centred)
+        return moved, Lengths(*lengths)
+
+    def _read(self, which: Any) -> Array:
+        found = self._backend.as_array(self._asked.X[which], self._asked.scale)
+        tensors.let_go(self._asked.X)
+        return found
+
+    def terms(self, lengths: Lengths) -> tuple[Array, Array]:
+        """Return shift and scale of rows, both (E, c)."""
+        inverse = self._inverse(lengths)
+        euclidean, angle = (lengths.squares, 0 * lengths.squares - 2), (-lengths.along * inverse, -inverse)
         shift, scale = zip(*(euclidean if name == "euclidean" else angle for name in self._metrics), strict=True)
         return _stacked(shift, self._xp), _stacked(scale, self._xp)
 
-    def pairs(self, others: Array) -> Array:
-        """Return how far each anchor is from one other row, less what rounding may make of it, (E, m)."""
-        products = (self._A * others).sum(1)
-        return self._less(self._away(products[:, None], self.terms(others)), (others * others).sum(1)[:, None])[:, :, 0]
+    def pairs(self, near: Array) -> Array:
+        """Return how far each anchor is from some rows, (m, t), less what rounding may make of it, (E, m, t)."""
+        xp, ids = self._xp, self._backend.to_indices(near).ravel()
+        found = xp.empty((len(self._metrics), len(ids)), self.A.dtype)
+        for some in np.array_split(ids.argsort(), near.shape[1]):  # from the first row to the last, as they are stored
+            which, rows = xp.asarray(some // near.shape[1]), self._read(ids[some])
+            products, *lengths = self._ranks.paired(self.A, which, rows, self._middle, self._centred)
+            away = self._away(products[:, None], self.terms(Lengths(*lengths)), which)
+            found[:, xp.asarray(some)] = (away - self._slack(lengths[0][:, None], which))[:, :, 0]
+        return found.reshape(-1, *near.shape)
 
-    def whole(self, X: Array) -> Array:
-        """Return distances that can be compared from anchor to anchor too, (E, m, c)."""
-        shift, scale = self.terms(X)
-        return self._comparable(self._away(self._A @ X.T, (shift[:, None], scale[:, None])))
+    def blocks(self) -> Iterator[tuple[int, Array, Array, Array]]:
+        """Give all rows in blocks, each with the number of its first row, and the terms of its rows."""
+        for start, block in matrix.blocks(self._asked.X, BLOCK_BYTES):
+            rows, lengths = self._moved(self._read(slice(start, start + len(block))))
+            yield start, rows, *self.terms(lengths)
 
-    def among(self, X: Array, near: Array, pool: Array) -> tuple[Array, Array]:
-        """Return what `pairs` does for the rows of X that are near each anchor, and what `whole` does for a pool."""
-        xp, (shift, scale), squares = self._xp, self.terms(X), (X * X).sum(1)
-        limits = xp.empty((len(shift), *near.shape), X.dtype)
-        drawn = xp.empty((len(shift), len(near), len(pool)), X.dtype)
-        step = max(1, VALUES // len(X))
+    def whole(self, k: int) -> tuple[Array, Array, tuple[np.ndarray, Array]]:
+        """Look at the pool in whole.
+
+        Return distances that can be compared from anchor to anchor too, (E, m, P); k distances within which k rows
+        are, (E, m, k); and the pool with its distances, as `tally` takes it.
+        """
+        xp, pool = self._xp, self._asked.pool
+        rows, lengths = self.rows(pool)
+        shift, scale = self.terms(lengths)
+        away = self._away(self._ranks.products(self.A, rows), (shift[:, None], scale[:, None]))
+        drawn = self._comparable(away.copy())
+        _, own, there = np.intersect1d(self._asked.anchors, pool, return_indices=True)
+        away[:, xp.asarray(own), xp.asarray(there)] = np.inf  # no anchor is its own neighbour
+        far = xp.partition(away + self._slack(lengths.squares[None]), k - 1)[:, :, k - 1, None]
+        return drawn, far + xp.zeros(k, far.dtype), (pool, away)
+
+    def among(self, near: Array) -> tuple[Array, Array]:
+        """Where all rows are anchors, return what `pairs` does of those near each, and `whole` of the pool."""
+        xp, pool, (shift, scale) = self._xp, self._xp.asarray(self._asked.pool), self.terms(self._lengths)
+        limits = xp.empty((len(shift), *near.shape), self.A.dtype)
+        drawn = xp.empty((len(shift), len(near), len(pool)), self.A.dtype)
+        step = max(1, VALUES // len(self.A))
         for start in range(0, len(near), step):
             some = slice(start, start + step)
-            products, ids = self._A[some] @ X.T, near[some]
+            products, ids = self._ranks.products(self.A[some], self.A), near[some]
             picked = self._away(xp.take_along_axis(products, ids, 1), (shift[:, ids], scale[:, ids]), some)
-            limits[:, some] = self._less(picked, squares[ids], some)
+            limits[:, some] = picked - self._slack(self._lengths.squares[ids], some)
             terms = shift[:, None, pool], scale[:, None, pool]
             drawn[:, some] = self._comparable(self._away(products[:, pool], terms, some), some)
         return limits, drawn
 
-    def _away(self, products: Array, terms: tuple[Array, Array], some: slice = ALL) -> Array:
+    def _away(self, products: Array, terms: tuple[Array, Array], some: Any = ALL) -> Array:
         """Return shift + scale * (product + lift), of which the last axis are rows."""
         shift, scale = terms
         if shift.ndim == 2:  # a row for each anchor
             shift, scale = shift[:, :, None], scale[:, :, None]
         return shift + scale * (products + self.lift[:, some, None])
 
-    def _less(self, values: Array, squares: Array, some: slice = ALL) -> Array:
-        """Take off what rounding may make of distances from rows of so large squares."""
-        own = self._squares[some, None]
+    def _slack(self, squares: Array, some: Any = ALL) -> Array:
+        """Return what rounding may make of distances from rows of so large squares."""
+        own = self._lengths.squares[some, None]
         lengths = self._xp.sqrt(own) + self._xp.sqrt(self._length) + 0 * squares
         slack = _stacked([own + squares if name == "euclidean" else lengths for name in self._metrics], self._xp)
-        return values - SLACK * float(np.finfo(values.dtype).eps) * slack
+        return SLACK * float(np.finfo(own.dtype).eps) * slack
 
     def _comparable(self, values: Array, some: slice = ALL) -> Array:
         """Make distances comparable from anchor to anchor, in place."""
-        squares, inverse = self._squares[some], self._inverse(self._squares, self._along)[some]
+        squares, inverse = self._lengths.squares[some], self._inverse(self._lengths)[some]
         for e, name in enumerate(self._metrics):
-            values[e] = values[e] + squares[:, None] if name == "euclidean" else values[e] * inverse[:, None]
+            if name == "euclidean":
+                values[e] += squares[:, None]
+            else:
+                values[e] *= inverse[:, None]
         return values
 
-    def _inverse(self, squares: Array, along: Array) -> Array:
+    def _inverse(self, lengths: Lengths) -> Array:
         """Return one over the length of each row, as it was; 0 for a row of zeros, which is as far from all."""
-        whole = squares + 2 * along + self._length
-        some = whole > SLACK * float(np.finfo(squares.dtype).eps) * (squares + self._length)
+        whole = lengths.squares + 2 * lengths.along + self._length
+        some = whole > SLACK * float(np.finfo(whole.dtype).eps) * (lengths.squares + self._length)
         return self._xp.where(some, 1 / self._xp.sqrt(self._xp.where(some, whole, 1)), 0)
 
 

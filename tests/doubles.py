@@ -23,8 +23,7 @@ class FirstColumns:
     name, xp, SAFE = "cpu", np, cpu.SAFE
     check, load, settle, give_back = map(staticmethod, (cpu.check, cpu.load, cpu.settle, cpu.give_back))
     neighbors, start = map(staticmethod, (cpu.neighbors, cpu.start))
-    nearest_on_map, closer_on_map = map(staticmethod, (cpu.nearest_on_map, cpu.closer_on_map))
-    outlined, tally, to_indices = map(staticmethod, (cpu.outlined, cpu.tally, cpu.to_indices))
+    ranks, to_indices = map(staticmethod, (cpu.ranks, cpu.to_indices))
     read_table, read_tensor = map(staticmethod, (cpu.read_table, cpu.read_tensor))
 
     def __init__(self) -> None:

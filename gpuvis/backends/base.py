@@ -72,11 +72,42 @@ class Layout:
         What was unusual.
     told : dict
         What is known of the way there, such as ``epochs``, or ``iterations`` and ``kl``, the divergence reached.
+    principal : array of shape (N, 2), or None
+        The first two principal components, if it began at them.
     """
 
     coords: Array
     notes: list[str]
     told: dict[str, Any] = field(default_factory=dict)
+    principal: Array | None = None
+
+
+class Ranks(Protocol):
+    """What maps are judged by: distances and ranks of rows, and of points on a map."""
+
+    def boxed(self, coords: Array) -> Any:
+        """Return a map, (N, 2), as `nearest_on_map` and `closer_on_map` take it."""
+
+    def nearest_on_map(self, boxed: Any, anchors: Array, k: int) -> Array:
+        """Return the k points of a map that are nearest to each anchor, but for itself."""
+
+    def closer_on_map(self, boxed: Any, anchors: Array, limits: Array) -> Array:
+        """Count the points of a map closer to each anchor than each of its limits, which are squared distances."""
+
+    def moved(self, X: Array, middle: Array, centred: bool) -> Any:
+        """Take a vector off all rows, and off each its mean if they are to be centred, in the precision of the vector.
+
+        Return the rows, their squares, and their products with the vector: three arrays.
+        """
+
+    def paired(self, A: Array, which: Array, X: Array, middle: Array, centred: bool) -> Any:
+        """Move rows as `moved` does; return the product of each with its row of A, its square, and its product."""
+
+    def products(self, A: Array, B: Array) -> Array:
+        """Return A times B transposed."""
+
+    def tally(self, A: Array, blocks: Any, own: Any, limits: Array, far: Array, pool: Any) -> Any:
+        """Find the rows nearest to anchors, and count those below limits; see `ranks.tally`."""
 
 
 class Backend(Protocol):
@@ -130,17 +161,8 @@ class Backend(Protocol):
     def nearest(self, X: Array, metric: str, k: int) -> np.ndarray:
         """Return the k rows nearest to each row of what `as_array` gave, exactly, the row itself first."""
 
-    def nearest_on_map(self, coords: Array, anchors: Array, k: int) -> Array:
-        """Return the k points of a map that are nearest to each anchor, but for itself."""
-
-    def closer_on_map(self, coords: Array, anchors: Array, limits: Array) -> Array:
-        """Count the points of a map closer to each anchor than each of its limits, which are squared distances."""
-
-    def outlined(self, A: Array) -> Any:
-        """Return anchors as `tally` takes them."""
-
-    def tally(self, anchors: Any, X: Array, which: Any, terms: Any, limits: Array, found: Any) -> None:
-        """Take in the distances of anchors to a chunk of rows, by each of some metrics; see `ranks.tally`."""
+    def ranks(self) -> Ranks:
+        """Return what compares rows, and points of a map."""
 
     def to_indices(self, ids: Array) -> np.ndarray:
         """Return an array of any type, such as row numbers, as a NumPy array."""

@@ -66,6 +66,10 @@ def as_array(X: Any, scale: float = 1.0) -> np.ndarray:
         X = X.detach().cpu().float().contiguous()
     if not isinstance(X, np.ndarray):
         X = np.from_dlpack(X)
+    if X.dtype == np.float16:
+        from gpuvis.backends import halves
+
+        X = halves.as_float32(X)
     with np.errstate(over="ignore"):  # too large for float32 becomes Inf, which is refused
         rows = np.ascontiguousarray(X, np.float32)
     return rows if scale == 1 else np.multiply(rows, np.float32(scale))
@@ -150,32 +154,11 @@ def nearest(X: np.ndarray, metric: str, k: int) -> np.ndarray:
     return found
 
 
-def nearest_on_map(coords: np.ndarray, anchors: np.ndarray, k: int) -> np.ndarray:
-    """Return the k points of a map that are nearest to each anchor, but for itself."""
+def ranks() -> Any:
+    """Return compiled kernels that compare rows, and points of a map."""
     from gpuvis.backends import ranks
 
-    return ranks.nearest_on_map(coords, anchors, k)
-
-
-def closer_on_map(coords: np.ndarray, anchors: np.ndarray, limits: np.ndarray) -> np.ndarray:
-    """Count the points of a map closer to each anchor than each of its limits, which are squared distances."""
-    from gpuvis.backends import ranks
-
-    return ranks.closer_on_map(coords, anchors, limits)
-
-
-def outlined(A: np.ndarray) -> Any:
-    """Return anchors as `tally` takes them."""
-    from gpuvis.backends import ranks
-
-    return ranks.outlined(A)
-
-
-def tally(anchors: Any, X: np.ndarray, which: Any, terms: Any, limits: np.ndarray, found: Any) -> None:
-    """Take in the distances of anchors to a chunk of rows, by each of some metrics."""
-    from gpuvis.backends import ranks
-
-    ranks.tally(anchors, X, which, terms, limits, found)
+    return ranks
 
 
 def to_indices(ids: np.ndarray) -> np.ndarray:
@@ -192,7 +175,9 @@ def start(X: np.ndarray, asked: Umap | Tsne) -> np.ndarray:
         return np.hstack([as_array(X - X.mean(dtype=np.float64)), np.zeros((rows, 1), np.float32)])
     if columns < 2 or (isinstance(asked, Tsne) and asked.init != "pca"):
         return np.zeros((rows, 2), np.float32)
-    return _components(X, 2, 0, 1.0, 1)[0]
+    from gpuvis.backends.compiled import current_threads
+
+    return _components(X, 2, 0, 1.0, current_threads())[0]
 
 
 def umap(X: np.ndarray, graph: Graph, settings: Umap, seed: int) -> Layout:
@@ -206,9 +191,8 @@ def umap(X: np.ndarray, graph: Graph, settings: Umap, seed: int) -> Layout:
     from gpuvis.backends import umap_layout, weights
 
     found = weights.memberships(graph, settings.n_neighbors, umap_layout.least_weight(len(X)))
-    return Layout(
-        umap_layout.layout(found, X, settings.min_dist, seed), notes, {"epochs": umap_layout.epochs_of(len(X))}
-    )
+    coords, told = umap_layout.layout(found, X, settings.min_dist, seed), {"epochs": umap_layout.epochs_of(len(X))}
+    return Layout(coords, notes, told, X)
 
 
 def _of_recall(graph: Graph) -> list[str]:
@@ -231,7 +215,7 @@ def tsne(X: np.ndarray, graph: Graph | None, settings: Tsne, seed: int) -> Layou
 
     found = weights.probabilities(graph, graph.indices.shape[1], settings.perplexity)
     coords, told = tsne_layout.layout(found, begin)
-    return Layout(coords, notes + _of_recall(graph), told)
+    return Layout(coords, notes + _of_recall(graph), told, X if settings.init == "pca" else None)
 
 
 def scaled(start: np.ndarray) -> np.ndarray | None:

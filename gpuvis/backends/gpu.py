@@ -17,13 +17,14 @@ import numpy as np
 import torch
 
 from gpuvis import machine, matrix, tensors
-from gpuvis.backends import footprint, gpu_graph, gpu_memory, gpu_table, ranks_anywhere, sizing
+from gpuvis.backends import footprint, gpu_graph, gpu_memory, gpu_table, sizing
 from gpuvis.backends import plan as planning
-from gpuvis.backends.base import ALL_THE_SAME, Device, Layout
+from gpuvis.backends.base import ALL_THE_SAME, Device, Layout, Ranks
 from gpuvis.backends.cuml_keywords import pca_keywords, tsne_keywords, umap_keywords
 from gpuvis.backends.graph import Graph, for_perplexity
 from gpuvis.backends.noted import warnings_noted
 from gpuvis.backends.plan import GraphPlan, Plan
+from gpuvis.backends.ranks_anywhere import PlainRanks
 from gpuvis.pca import fit as fit_pca
 from gpuvis.settings import Method, Settings, Tsne, Umap
 
@@ -173,24 +174,9 @@ def nearest(X: cupy.ndarray, metric: str, k: int) -> np.ndarray:
     return found
 
 
-def nearest_on_map(coords: cupy.ndarray, anchors: cupy.ndarray, k: int) -> cupy.ndarray:
-    """Return the k points of a map that are nearest to each anchor, but for itself."""
-    return ranks_anywhere.nearest_on_map(coords, anchors, k, cupy)
-
-
-def closer_on_map(coords: cupy.ndarray, anchors: cupy.ndarray, limits: cupy.ndarray) -> cupy.ndarray:
-    """Count the points of a map closer to each anchor than each of its limits, which are squared distances."""
-    return ranks_anywhere.closer_on_map(coords, anchors, limits, cupy)
-
-
-def outlined(A: cupy.ndarray) -> cupy.ndarray:
-    """Return anchors as they are, which is how `tally` takes them."""
-    return A
-
-
-def tally(anchors: cupy.ndarray, X: cupy.ndarray, which: Any, terms: Any, limits: cupy.ndarray, found: Any) -> None:
-    """Take in the distances of anchors to a chunk of rows, by each of some metrics."""
-    ranks_anywhere.tally(anchors, X, which, terms, limits, found, cupy)
+def ranks() -> Ranks:
+    """Return what compares rows, and points of a map."""
+    return PlainRanks(cupy)
 
 
 def to_indices(ids: cupy.ndarray) -> np.ndarray:
@@ -234,4 +220,5 @@ def tsne(X: cupy.ndarray, graph: Graph, settings: Tsne, seed: int) -> Layout:
         coords = model.fit_transform(X, knn_graph=(indices, for_perplexity(distances, cupy)))
     if lost:
         notes.append(ALL_THE_SAME)
-    return Layout(coords, notes, {"iterations": int(model.n_iter_), "kl": float(model.kl_divergence_)})
+    told = {"iterations": int(model.n_iter_), "kl": float(model.kl_divergence_)}
+    return Layout(coords, notes, told, X if settings.init == "pca" else None)

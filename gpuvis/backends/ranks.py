@@ -1,28 +1,22 @@
-"""How many rows are closer to others than given limits, and which are nearest: on the CPU, for judging maps."""
+"""Distances and ranks of rows, and of points on a map: on the CPU, for judging maps."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from gpuvis.backends import outline
+from gpuvis.backends.boxes import boxed, closer_on_map, nearest_on_map
 from gpuvis.backends.compiled import kernel, part, prange
-from gpuvis.backends.lists import LANES, insert
+from gpuvis.backends.lists import LANES, count_below, insert
+from gpuvis.backends.products import moved, paired, products
+
+__all__ = ["boxed", "closer_on_map", "moved", "nearest_on_map", "paired", "products", "tally"]
 
 ANCHORS, CHUNK = 128, 2048  # rows of the two sides of a matrix product
 MANY = 16  # one in so many that may be near: then all are looked at in whole
-BOX = 64  # points of a map that are looked at together
-F = np.float32
-
-
-@part
-def _count(values: Any, limit: Any) -> Any:
-    count = np.int32(0)  # of the width of a float32, which the vector units can follow
-    for j in range(len(values)):
-        count += np.int32(values[j] < limit)
-    return count
+FEW = 8  # one in so many anchors tells how many may be
 
 
 @part
@@ -30,7 +24,7 @@ def _keep_nearest(values: Any, base: int, far: Any, ids: Any) -> None:
     last = len(far) - 1
     for start in range(0, len(values), LANES):
         some = values[start : start + LANES]
-        if _count(some, far[last]) > 0:  # else they are passed over
+        if count_below(some, far[last]) > 0:  # else they are passed over
             for j in range(len(some)):
                 if some[j] < far[last]:
                     insert(some[j], base + start + j, far, ids)
@@ -52,13 +46,13 @@ def _at_least(values: Any, scale: Any, across: Any, own: Any, least: Any) -> Non
 
 @part
 def _count_near(products: Any, low: int, of: Any, lengths: Any, terms: Any, far: Any, room: Any) -> Any:
-    """Count the pairs of which the row may be among the nearest."""
+    """Count pairs of which the row may be among the nearest, those of one anchor in a few."""
     (own, across), (lift, shift, scale), near = lengths, terms, 0
     for e in range(len(lift)):
-        for i in range(len(products)):
+        for i in range(0, len(products), FEW):
             _away(products[i], (lift[e, low + i], shift[e, of], scale[e, of]), room[0])
             _at_least(room[0], scale[e, of], across[of], own[low + i], room[1])
-            near += _count(room[1], far[e, low + i, far.shape[2] - 1])
+            near += count_below(room[1], far[e, low + i, far.shape[2] - 1])
     return near
 
 
@@ -67,37 +61,76 @@ def _look_closer(row: Any, X: Any, terms: Any, least: Any, limit: Any, values: A
     """Find the true distance of rows that may be nearer than a limit."""
     lift, shift, scale = terms
     for start in range(0, len(values), LANES):
-        if _count(least[start : start + LANES], limit) > 0:
+        if count_below(least[start : start + LANES], limit) > 0:
             for j in range(start, min(start + LANES, len(values))):
                 if least[j] < limit:
                     values[j] = shift[j] + scale[j] * (np.dot(row, X[j]) + lift)
 
 
-def outlined(A: np.ndarray) -> Any:
-    """Return anchors as `tally` takes them: with axes, and as these see them."""
-    axes = outline.axes_of(A)
-    return A, axes, *outline.seen(A, axes)
+@part
+def _tell(values: Any, base: int, pool: Any, told: Any) -> None:
+    """Note the distances that rows of the pool are counted by."""
+    for p in range(np.searchsorted(pool, base), np.searchsorted(pool, base + len(values))):
+        told[p] = values[pool[p] - base]
 
 
-def tally(anchors: Any, X: np.ndarray, which: Any, terms: Any, limits: np.ndarray, found: Any) -> None:
-    """Take in the distances of anchors to a chunk of rows, by each of some metrics.
+def tally(A: np.ndarray, blocks: Any, own: Any, limits: np.ndarray, far: np.ndarray, pool: Any) -> Any:
+    """Find the rows nearest to anchors, and count those below limits, by each of some metrics.
 
-    The nearest rows are exactly these, and a row is found to be one of them or not. Of the others, those below a limit
-    are counted by what is seen along the axes.
+    The nearest rows are exactly these, and a row is found to be one of them or not. Other rows are seen along a few
+    axes; what that does to the counts is known of a sample of the rows, and is taken off: a difference estimator, whose
+    mean is right whatever the axes hide (Cochran 1977, Sampling Techniques, chapter 7).
 
-    anchors, X : what `outlined` gave of the anchors A, (m, D); and the rows, (c, D).
-    which : which row the first of X is, and which row each anchor is.
-    terms : lift (E, m), shift and scale (E, c): by metric e, row j is shift + scale * (A[i] · X[j] + lift) away.
-    limits : (E, m, t).
-    found : how many rows are below each limit, added to; the nearest rows so far and their distances, rising.
+    Parameters
+    ----------
+    A : ndarray of shape (m, D)
+        The anchors.
+    blocks : iterable
+        All rows: which row is the first of a block, its rows (c, D), and their shift and scale, both (E, c). By metric
+        e, row j is shift[e, j] + scale[e, j] * (A[i] · row j + lift[e, i]) away.
+    own : tuple
+        Which row each anchor is, and lift, (E, m).
+    limits : ndarray of shape (E, m, t)
+    far : ndarray of shape (E, m, k)
+        Distances within which k rows are.
+    pool : tuple
+        Some rows, rising, drawn of all with the same chances, (P,), and their distances, (E, m, P).
+
+    Returns
+    -------
+    closer : ndarray of shape (E, m, t)
+        How many rows are below each limit; exactly up to k of them.
+    near : ndarray of shape (E, m, k)
+        The nearest rows, the nearest first.
+    far : ndarray of shape (E, m, k)
+        Their distances.
     """
-    _tally(anchors, (X, *outline.seen(X, anchors[1])), which, terms, limits, found)
+    axes, (drawn, true) = outline.axes_of(A), pool
+    anchors, found = (A, axes, *outline.seen(A, axes)), (np.zeros(limits.shape, np.int64), np.full(far.shape, -1), far)
+    told, rows = true.copy(), 0
+    for first, X, *terms in blocks:
+        seen = X, *outline.seen(X, axes)
+        _tally(anchors, seen, (first, own[0], drawn), (own[1], *terms), limits, found, told)
+        rows += len(X)
+    return found[0] + _missed(true, told, limits) * (rows / max(1, len(drawn))), *found[1:]
+
+
+@part
+def _missed(true: Any, told: Any, limits: Any) -> Any:
+    """Return how many more distances are below limits than was told."""
+    missed = np.zeros(limits.shape, np.int64)
+    for e in range(len(limits)):
+        for i in range(limits.shape[1]):
+            for t in range(limits.shape[2]):
+                limit = limits[e, i, t]
+                missed[e, i, t] = count_below(true[e, i], limit) - count_below(told[e, i], limit)
+    return missed
 
 
 @kernel
-def _tally(anchors: Any, rows: Any, which: Any, terms: Any, limits: Any, found: Any) -> None:
+def _tally(anchors: Any, rows: Any, which: Any, terms: Any, limits: Any, found: Any, told: Any) -> None:
     (A, axes, A_along, A_across), (X, along, across) = anchors, rows
-    (first, own), (lift, shift, scale), (closer, ids, far) = which, terms, found
+    (first, own, pool), (lift, shift, scale), (closer, ids, far) = which, terms, found
     for b in prange((len(A) + ANCHORS - 1) // ANCHORS):
         low, high = b * ANCHORS, min((b + 1) * ANCHORS, len(A))
         space, both = np.empty(ANCHORS * CHUNK, A.dtype), np.empty((2, CHUNK), A.dtype)
@@ -109,69 +142,19 @@ def _tally(anchors: Any, rows: Any, which: Any, terms: Any, limits: Any, found: 
             if axes.shape[1] > 0:
                 np.dot(A_along[low:high], along[of].T, products)
                 near = _count_near(products, low, of, (A_across, across), terms, far, (some, least))
-            whole = near > products.size // MANY
+            whole = near > products.size // (MANY * FEW)
             if whole:
                 np.dot(A[low:high], X[of].T, products)
             for e in range(len(lift)):
                 for i in range(low, high):
-                    told = lift[e, i], shift[e, of], scale[e, of]
-                    _away(products[i - low], told, some)
+                    by = lift[e, i], shift[e, of], scale[e, of]
+                    _away(products[i - low], by, some)
                     if not whole:
                         _at_least(some, scale[e, of], across[of], A_across[i], least)
-                        _look_closer(A[i], X[of], told, least, far[e, i, far.shape[2] - 1], some)
+                        _look_closer(A[i], X[of], by, least, far[e, i, far.shape[2] - 1], some)
                     if start <= own[i] - first < of.stop:
                         some[own[i] - first - start] = np.inf
+                    _tell(some, first + start, pool, told[e, i])
                     for t in range(limits.shape[2]):
-                        closer[e, i, t] += _count(some, limits[e, i, t])
+                        closer[e, i, t] += count_below(some, limits[e, i, t])
                     _keep_nearest(some, first + start, far[e, i], ids[e, i])
-
-
-@part
-def _bounds(low: Any, high: Any, at: Any) -> Any:
-    """Return the squares of the least and the greatest distance of an interval from a value."""
-    below, above = low - at, high - at
-    return max(below, -above, F(0)) ** 2, max(-below, above) ** 2
-
-
-@kernel
-def _closer_on_map(x: Any, y: Any, boxes: Any, at: Any, limits: Any, closer: Any) -> None:
-    """Count the points closer to places than limits; a box of them is taken or left as a whole where it can be.
-
-    Distances of a box and of its points are rounded alike, so that no point is on the wrong side.
-    """
-    for i in prange(len(at)):
-        values, first, last = np.empty(BOX, x.dtype), limits[i].min(), limits[i].max()
-        for b in range(len(boxes)):
-            least_x, most_x = _bounds(boxes[b, 0], boxes[b, 1], at[i, 0])
-            least_y, most_y = _bounds(boxes[b, 2], boxes[b, 3], at[i, 1])
-            if least_x + least_y >= last:
-                continue
-            start = b * BOX
-            some = values[: min(BOX, len(x) - start)]
-            if most_x + most_y < first:
-                closer[i] += len(some)
-                continue
-            for j in range(len(some)):
-                some[j] = (x[start + j] - at[i, 0]) ** 2 + (y[start + j] - at[i, 1]) ** 2
-            for t in range(limits.shape[1]):
-                closer[i, t] += _count(some, limits[i, t])
-
-
-def closer_on_map(coords: np.ndarray, anchors: np.ndarray, limits: np.ndarray) -> np.ndarray:
-    """Count the points of a map that are closer to each anchor than each of its limits, which are squared distances."""
-    tree = cKDTree(coords, compact_nodes=False, balanced_tree=False)  # its order puts close points side by side
-    x, y = np.ascontiguousarray(coords[tree.indices].T)
-    starts = np.arange(0, len(x), BOX)
-    boxes = [side.reduceat(values, starts) for values in (x, y) for side in (np.minimum, np.maximum)]
-    closer = -(limits > 0).astype(np.int64)  # each anchor is found too, at no distance
-    _closer_on_map(x, y, np.stack(boxes, 1), coords[anchors], limits, closer)
-    return closer
-
-
-def nearest_on_map(coords: np.ndarray, anchors: np.ndarray, k: int) -> np.ndarray:
-    """Return the k points of a map that are nearest to each anchor, but for itself."""
-    near = cKDTree(coords).query(coords[anchors], k + 1)[1]
-    apart = near != anchors[:, None]
-    apart[apart.all(1), -1] = False  # where so many points coincide that the anchor is not among them
-    found: np.ndarray = near[apart].reshape(len(anchors), k)
-    return found

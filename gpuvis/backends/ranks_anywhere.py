@@ -1,65 +1,97 @@
-"""How many rows are closer to others than given limits, and which are nearest: in steps that any array library has.
+"""Distances and ranks of rows, and of points on a map: in steps that any array library has.
 
 What `ranks` does in compiled kernels for the CPU, and the reference for it.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-Array = Any
+from gpuvis.backends.base import Array
+
 BLOCK = 1 << 24  # distances that are held at a time
 
 
-def tally(A: Array, X: Array, which: Any, terms: Any, limits: Array, found: Any, xp: Any) -> None:
-    """Take in the distances of anchors to a chunk of rows, by each of some metrics; see `ranks.tally`."""
-    (first, own), (lift, shift, scale) = which, terms
-    closer, ids, far = found
-    step = max(1, BLOCK // len(X))
-    for start in range(0, len(A), step):
-        some = slice(start, start + step)
-        products = A[some] @ X.T
-        here = own[some] - first
-        inside = xp.where((here >= 0) & (here < len(X)))[0]
-        for e in range(len(lift)):
-            values = shift[e] + scale[e] * (products + lift[e, some, None])
-            values[inside, here[inside]] = np.inf
-            for t in range(limits.shape[2]):
-                closer[e, some, t] += (values < limits[e, some, t, None]).sum(1)
-            near, k = values.argsort(1)[:, : far.shape[2]], far.shape[2]
-            both = xp.concatenate([far[e, some], xp.take_along_axis(values, near, 1)], 1)
-            rows = xp.concatenate([ids[e, some], near + first], 1)
-            order = both.argsort(1)[:, :k]
-            far[e, some], ids[e, some] = xp.take_along_axis(both, order, 1), xp.take_along_axis(rows, order, 1)
+@dataclass(frozen=True)
+class PlainRanks:
+    """See `Ranks`; `xp` is the array namespace."""
 
+    xp: Any
 
-def closer_on_map(coords: Array, anchors: Array, limits: Array, xp: Any) -> Array:
-    """Count the points of a map that are closer to each anchor than each of its limits, which are squared distances."""
-    closer = xp.zeros(limits.shape, np.int64)
-    step = max(1, BLOCK // len(coords))
-    for start in range(0, len(anchors), step):
-        some = slice(start, start + step)
-        values = _squares(coords, anchors[some], xp)
-        for t in range(limits.shape[1]):
-            closer[some, t] = (values < limits[some, t, None]).sum(1)
-    return closer
+    def boxed(self, coords: Array) -> Array:
+        """Return a map as it is."""
+        return coords
 
+    def nearest_on_map(self, coords: Array, anchors: Array, k: int) -> Array:
+        """Return the k points of a map that are nearest to each anchor, but for itself."""
+        found = self.xp.empty((len(anchors), k), np.int64)
+        step = max(1, BLOCK // len(coords))
+        for start in range(0, len(anchors), step):
+            some = slice(start, start + step)
+            found[some] = self._squares(coords, anchors[some]).argsort(1)[:, :k]
+        return found
 
-def nearest_on_map(coords: Array, anchors: Array, k: int, xp: Any) -> Array:
-    """Return the k points of a map that are nearest to each anchor, but for itself."""
-    found = xp.empty((len(anchors), k), np.int64)
-    step = max(1, BLOCK // len(coords))
-    for start in range(0, len(anchors), step):
-        some = slice(start, start + step)
-        found[some] = _squares(coords, anchors[some], xp).argsort(1)[:, :k]
-    return found
+    def closer_on_map(self, coords: Array, anchors: Array, limits: Array) -> Array:
+        """Count the points of a map closer to each anchor than each of its limits, which are squared distances."""
+        closer = self.xp.zeros(limits.shape, np.int64)
+        step = max(1, BLOCK // len(coords))
+        for start in range(0, len(anchors), step):
+            some = slice(start, start + step)
+            values = self._squares(coords, anchors[some])
+            for t in range(limits.shape[1]):
+                closer[some, t] = (values < limits[some, t, None]).sum(1)
+        return closer
 
+    def _squares(self, coords: Array, anchors: Array) -> Array:
+        """Return the squared distances of some points to all, but for themselves."""
+        apart = coords[None] - coords[anchors][:, None]
+        values = apart[:, :, 0] ** 2 + apart[:, :, 1] ** 2
+        values[self.xp.arange(len(anchors)), anchors] = np.inf
+        return values
 
-def _squares(coords: Array, anchors: Array, xp: Any) -> Array:
-    """Return the squared distances of some points to all, but for themselves."""
-    apart = coords[None] - coords[anchors][:, None]
-    values = apart[:, :, 0] ** 2 + apart[:, :, 1] ** 2
-    values[xp.arange(len(anchors)), anchors] = np.inf
-    return values
+    def moved(self, X: Array, middle: Array, centred: bool) -> tuple[Array, Array, Array]:
+        """Take a vector off all rows, in its precision; return them, their squares and their products with it."""
+        rows = X.astype(middle.dtype, copy=False) - middle
+        if centred:
+            rows = rows - rows.mean(1, keepdims=True)
+        return rows, self.xp.einsum("ij,ij->i", rows, rows), rows @ middle
+
+    def paired(self, A: Array, which: Array, X: Array, middle: Array, centred: bool) -> tuple[Array, Array, Array]:
+        """Move rows; return the product of each with a row of A, its square and its product with the vector."""
+        rows, squares, along = self.moved(X, middle, centred)
+        return self.xp.einsum("ij,ij->i", A[which], rows), squares, along
+
+    def products(self, A: Array, B: Array) -> Array:
+        """Return A times B transposed."""
+        return A @ B.T
+
+    def tally(
+        self, A: Array, blocks: Any, own: Any, limits: Array, far: Array, pool: Any
+    ) -> tuple[Array, Array, Array]:
+        """Find the rows nearest to anchors, and count those below limits; all are exact, and the pool is not needed."""
+        found = self.xp.zeros(limits.shape, np.int64), self.xp.full(far.shape, -1, np.int64), far
+        for block in blocks:
+            self._take_in(A, block, own, limits, found)
+        return found
+
+    def _take_in(self, A: Array, block: Any, own: Any, limits: Array, found: Any) -> None:
+        (first, X, shift, scale), (rows, lift), (closer, ids, far) = block, own, found
+        xp, step = self.xp, max(1, BLOCK // len(X))
+        for start in range(0, len(A), step):
+            some = slice(start, start + step)
+            products = A[some] @ X.T
+            here = rows[some] - first
+            inside = xp.where((here >= 0) & (here < len(X)))[0]
+            for e in range(len(lift)):
+                values = shift[e] + scale[e] * (products + lift[e, some, None])
+                values[inside, here[inside]] = np.inf
+                for t in range(limits.shape[2]):
+                    closer[e, some, t] += (values < limits[e, some, t, None]).sum(1)
+                near, k = values.argsort(1)[:, : far.shape[2]], far.shape[2]
+                both = xp.concatenate([far[e, some], xp.take_along_axis(values, near, 1)], 1)
+                ranked = xp.concatenate([ids[e, some], near + first], 1)
+                order = both.argsort(1)[:, :k]
+                far[e, some], ids[e, some] = xp.take_along_axis(both, order, 1), xp.take_along_axis(ranked, order, 1)

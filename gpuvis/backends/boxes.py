@@ -1,0 +1,139 @@
+"""The points of a map in boxes of those that lie near each other, which are looked at or passed over as a whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpuvis.backends import order
+from gpuvis.backends.compiled import kernel, part, prange
+from gpuvis.backends.lists import count_below, insert
+
+BOX = 64  # points of a box, and boxes of a crate
+F = np.float32
+
+
+@dataclass(frozen=True, eq=False)
+class Boxed:
+    """A map in boxes, which stand in crates.
+
+    Attributes
+    ----------
+    points : ndarray of shape (2, N), float32
+    ids, places : ndarrays of shape (N,), int64
+        Which point stands at each place, and the place of each point.
+    boxes, crates : ndarrays of shape (count, 4), float32
+        The least and the greatest value along each axis.
+    """
+
+    points: np.ndarray
+    ids: np.ndarray
+    places: np.ndarray
+    boxes: np.ndarray
+    crates: np.ndarray
+
+
+def boxed(coords: np.ndarray) -> Boxed:
+    """Put the points of a map, (N, 2), in boxes."""
+    ids = order.along(coords)
+    places, points = np.empty_like(ids), np.ascontiguousarray(coords[ids].T)
+    places[ids] = np.arange(len(ids))
+    sides = [(np.minimum, points[0]), (np.maximum, points[0]), (np.minimum, points[1]), (np.maximum, points[1])]
+    boxes, crates = (
+        np.stack([least.reduceat(values, np.arange(0, len(ids), size)) for least, values in sides], 1)
+        for size in (BOX, BOX * BOX)
+    )
+    return Boxed(points, ids, places, boxes, crates)
+
+
+@part
+def _bounds(low: Any, high: Any, at: Any) -> Any:
+    """Return the squares of the least and the greatest distance of an interval from a value.
+
+    They are rounded as those of points are, so that no point is on the wrong side.
+    """
+    below, above = low - at, high - at
+    return max(below, -above, F(0)) ** 2, max(-below, above) ** 2
+
+
+@part
+def _reach(box: Any, x: Any, y: Any) -> Any:
+    """Return the squares of the least and the greatest distance of a box from a place."""
+    least_x, most_x = _bounds(box[0], box[1], x)
+    least_y, most_y = _bounds(box[2], box[3], y)
+    return least_x + least_y, most_x + most_y
+
+
+@kernel
+def _nearest(boxed: Any, at: Any, found: Any) -> None:
+    for i in prange(len(at)):
+        _nearest_to(boxed, at[i], found[i])
+
+
+@part
+def _nearest_to(boxed: Any, place: int, near: Any) -> None:
+    (points, ids, boxes, crates), far = boxed, np.full(len(near), np.inf, boxed[0].dtype)
+    x, y, last = points[0, place], points[1, place], len(near) - 1
+    for c in range(len(crates)):
+        crate = (place // (BOX * BOX) + c) % len(crates)  # its own first: those near to it are mostly there
+        if _reach(crates[crate], x, y)[0] >= far[last]:
+            continue
+        first, count = crate * BOX, min(BOX, len(boxes) - crate * BOX)
+        for b in range(count):
+            box = first + (place // BOX + b) % count
+            if _reach(boxes[box], x, y)[0] >= far[last]:
+                continue
+            for j in range(box * BOX, min(box * BOX + BOX, len(ids))):
+                apart = (points[0, j] - x) ** 2 + (points[1, j] - y) ** 2
+                if apart < far[last] and j != place:
+                    insert(apart, ids[j], far, near)
+
+
+def nearest_on_map(boxed: Boxed, anchors: np.ndarray, k: int) -> np.ndarray:
+    """Return the k points of a map that are nearest to each anchor, but for itself, (m, k), the nearest first."""
+    found = np.full((len(anchors), k), -1, np.int64)
+    _nearest((boxed.points, boxed.ids, boxed.boxes, boxed.crates), boxed.places[anchors], found)
+    return found
+
+
+@kernel
+def _closer(boxed: Any, at: Any, limits: Any, closer: Any) -> None:
+    for i in prange(len(at)):
+        _closer_to(boxed, at[i], limits[i], closer[i])
+
+
+@part
+def _closer_to(boxed: Any, place: int, limits: Any, closer: Any) -> None:
+    points, boxes, crates = boxed
+    x, y, whole = points[0, place], points[1, place], 0  # whole: points that are within all limits
+    values, first, last = np.empty(BOX, points.dtype), limits.min(), limits.max()
+    for c in range(len(crates)):
+        least, most = _reach(crates[c], x, y)
+        if least >= last:
+            continue
+        if most < first:
+            whole += min(BOX * BOX, points.shape[1] - c * BOX * BOX)
+            continue
+        for b in range(c * BOX, min(c * BOX + BOX, len(boxes))):
+            least, most = _reach(boxes[b], x, y)
+            if least >= last:
+                continue
+            some = values[: min(BOX, points.shape[1] - b * BOX)]
+            if most < first:
+                whole += len(some)
+                continue
+            for j in range(len(some)):
+                some[j] = (points[0, b * BOX + j] - x) ** 2 + (points[1, b * BOX + j] - y) ** 2
+            for t in range(len(limits)):
+                closer[t] += count_below(some, limits[t])
+    for t in range(len(limits)):
+        closer[t] += whole
+
+
+def closer_on_map(boxed: Boxed, anchors: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """Count the points of a map that are closer to each anchor than each of its limits, which are squared distances."""
+    found = -(limits > 0).astype(np.int64)  # each anchor is found too, at no distance
+    _closer((boxed.points, boxed.boxes, boxed.crates), boxed.places[anchors], limits, found)
+    return found

@@ -1,0 +1,77 @@
+"""Rows, moved, and their products, in parallel: what `ranks_anywhere` does in plain steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gpuvis.backends.compiled import blocks, kernel, part, prange
+
+PIECE = 128  # rows that are taken together
+
+
+def moved(X: np.ndarray, middle: np.ndarray, centred: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Take a vector off all rows; return them with their squares and their products with it."""
+    rows, numbers = np.empty(X.shape, middle.dtype), np.empty((2, len(X)), middle.dtype)
+    _moved(X, middle, centred, rows, numbers, blocks(len(X), PIECE))
+    return rows, *numbers
+
+
+def paired(A: np.ndarray, which: np.ndarray, X: np.ndarray, middle: np.ndarray, centred: bool) -> np.ndarray:
+    """Move rows; return the product of each with a row of A, its square and its product with the vector, (3, c)."""
+    numbers = np.empty((3, len(X)), middle.dtype)
+    _paired(A, which, X, middle, centred, numbers, blocks(len(X), PIECE))
+    return numbers
+
+
+def products(A: np.ndarray, B: np.ndarray) -> np.ndarray:
+    """Return A times B transposed."""
+    found = np.empty((len(A), len(B)), A.dtype)
+    _products(A, B, found, blocks(len(A), PIECE))
+    return found
+
+
+@part
+def dot(a: Any, b: Any) -> Any:
+    """Return the product of two rows by BLAS; in a kernel itself, numba would make a loop of it, which is slow."""
+    return np.dot(a, b)
+
+
+@part
+def _move(X: Any, middle: Any, centred: Any, row: Any) -> None:
+    for j in range(len(row)):
+        row[j] = X[j] - middle[j]
+    if centred:
+        total = 0.0
+        for j in range(len(row)):
+            total += row[j]
+        mean = row.dtype.type(total / len(row))
+        for j in range(len(row)):
+            row[j] -= mean
+
+
+@kernel
+def _moved(X: Any, middle: Any, centred: Any, rows: Any, numbers: Any, bounds: Any) -> None:
+    for b in prange(len(bounds) - 1):
+        for i in range(bounds[b], bounds[b + 1]):
+            row = rows[i]
+            _move(X[i], middle, centred, row)
+            numbers[0, i], numbers[1, i] = dot(row, row), dot(row, middle)
+
+
+@kernel
+def _paired(A: Any, which: Any, X: Any, middle: Any, centred: Any, numbers: Any, bounds: Any) -> None:
+    for b in prange(len(bounds) - 1):
+        row = np.empty_like(middle)
+        for i in range(bounds[b], bounds[b + 1]):
+            _move(X[i], middle, centred, row)
+            numbers[0, i], numbers[1, i] = dot(A[which[i]], row), dot(row, row)
+            numbers[2, i] = dot(row, middle)
+
+
+@kernel
+def _products(A: Any, B: Any, found: Any, bounds: Any) -> None:
+    for b in prange(len(bounds) - 1):
+        some = slice(bounds[b], bounds[b + 1])
+        np.dot(A[some], B.T, found[some])

@@ -1,0 +1,107 @@
+"""What maps are judged by, against the libraries and plain steps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.spatial import cKDTree
+
+from gpuvis.backends import boxes, compiled, cpu, halves, outline, products, ranks
+from gpuvis.backends.ranks_anywhere import PlainRanks
+
+PLAIN = PlainRanks(np)
+
+
+def maps(rows: int) -> dict[str, np.ndarray]:
+    draw = np.random.default_rng(0)
+    blob = draw.standard_normal((rows, 2))
+    islands = blob / 50 + draw.integers(0, 9, (rows, 1)) * [3.0, -1.0]
+    line, grid = np.stack([np.arange(rows), np.zeros(rows)], 1), np.round(blob * 3)
+    named = {"blob": blob, "islands": islands, "line": line, "grid": grid, "one place": np.ones((rows, 2))}
+    return {name: np.ascontiguousarray(Y, np.float32) for name, Y in named.items()}
+
+
+@pytest.fixture(autouse=True)
+def threads():
+    with compiled.threads(2):
+        yield
+
+
+@pytest.mark.parametrize("name", maps(5))
+@pytest.mark.parametrize("rows", [17, 64, 65, 9_000])
+def test_points_near_on_a_map_are_those_of_a_tree(rows, name) -> None:
+    Y, k = maps(rows)[name], 7
+    anchors = np.unique(np.random.default_rng(1).integers(0, rows, 200))
+    near = boxes.nearest_on_map(boxes.boxed(Y), anchors, k)
+    far = np.linalg.norm(Y[near] - Y[anchors][:, None], axis=2)
+    np.testing.assert_allclose(far, cKDTree(Y).query(Y[anchors], k + 1)[0][:, 1:], rtol=1e-5, atol=1e-6)
+    assert (near != anchors[:, None]).all()
+    assert all(len(set(row)) == k for row in near)
+
+
+@pytest.mark.parametrize("name", maps(5))
+def test_points_closer_on_a_map_are_counted_as_one_by_one(name) -> None:
+    Y, anchors = maps(9_000)[name], np.arange(0, 9_000, 90)
+    limits = np.random.default_rng(1).uniform(0, 40, (100, 6)).astype(np.float32) ** 2 / 20
+    limits[:, 0] = 0
+    found = boxes.closer_on_map(boxes.boxed(Y), anchors, limits)
+    np.testing.assert_array_equal(found, PLAIN.closer_on_map(Y, anchors, limits))
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("centred", [False, True])
+def test_rows_are_moved_and_multiplied_as_in_plain_steps(kind, centred) -> None:
+    draw = np.random.default_rng(0)
+    X, A = draw.standard_normal((2, 300, 50)).astype(np.float32)
+    middle, which, near = X.mean(0).astype(kind), draw.integers(0, 300, 300), {"rtol": 2e-5, "atol": 2e-5}
+    for found, plain in (
+        (products.moved(X, middle, centred), PLAIN.moved(X, middle, centred)),
+        (
+            products.paired(A.astype(kind), which, X, middle, centred),
+            PLAIN.paired(A.astype(kind), which, X, middle, centred),
+        ),
+        ([products.products(A, X)], [PLAIN.products(A, X)]),
+    ):
+        for one, other in zip(found, plain, strict=True):
+            assert one.dtype == other.dtype
+            np.testing.assert_allclose(one, other, **near)
+
+
+def test_every_value_of_half_precision_is_widened_as_by_numpy() -> None:
+    X = np.arange(1 << 16, dtype=np.uint16).view(np.float16).reshape(256, 256)
+    for some in (X, X[::2, 3:], X.astype(">f2")):
+        np.testing.assert_array_equal(cpu.as_array(some), some.astype(np.float32))
+        assert cpu.as_array(some).flags.c_contiguous
+    whole = X.astype(np.float32)
+    assert halves.as_float32(whole) is whole
+
+
+def tallied(X: np.ndarray, limits: np.ndarray, which: object, k: int = 5):
+    """Count, from the first rows, those below limits, by euclidean distances."""
+    squares, m = (X * X).sum(1), limits.shape[1]
+    pool = np.arange(0, len(X), 6)
+    away = squares[pool] - 2 * X[:m] @ X[pool].T
+    away[pool[None] == np.arange(m)[:, None]] = np.inf
+    pieces = ((s, X[s : s + 700], squares[None, s : s + 700]) for s in range(0, len(X), 700))
+    blocks = ((start, rows, shift, 0 * shift - 2) for start, rows, shift in pieces)
+    own, far = (np.arange(m), np.zeros((1, m), np.float32)), np.full((1, m, k), np.inf, np.float32)
+    return which.tally(X[:m], blocks, own, limits, far, (pool, away[None]))
+
+
+def test_what_axes_hide_is_known_of_a_sample_and_made_good(monkeypatch) -> None:
+    """Classes far from each other fill the axes, and ranks in a class are by what is not seen along them."""
+    draw, m, sizes = np.random.default_rng(0), 400, 1 / np.arange(1, 257)
+    X = 3 * draw.standard_normal((10, 256))[draw.integers(0, 10, 6_000)] + draw.standard_normal((6_000, 256))
+    X = (sizes * (X - X.mean(0))).astype(np.float32)
+    monkeypatch.setattr(outline, "FEWEST", 100)  # more of them would see it
+    assert 0 < outline.axes_of(X[:m]).shape[1] <= 10
+    away = np.sort((X * X).sum(1) - 2 * X[:m] @ X.T, axis=1)  # the first is the row itself
+    limits = away[None, :, [4, 41, 121, 301]] - np.float32(1e-4)  # as rounding may be
+    closer, near, _ = tallied(X, limits, ranks)
+    exact, same, _ = tallied(X, limits, PLAIN)
+    monkeypatch.setattr(ranks, "_missed", lambda true, told, limits: 0)
+    blind = tallied(X, limits, ranks)[0]
+    assert (near == same).mean() > 0.99  # some are as near as others but for rounding
+    assert (closer[:, :, 0] == exact[:, :, 0]).mean() > 0.99  # of the nearest, each is known
+    assert closer.mean((0, 1)) == pytest.approx(exact.mean((0, 1)), rel=0.02)
+    assert blind[:, :, 2].mean() < 0.9 * exact[:, :, 2].mean()

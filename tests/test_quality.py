@@ -18,7 +18,7 @@ from sklearn.metrics import pairwise_distances
 from gpuvis import quality, reduction
 from gpuvis.backends import choose, cpu, outline, ranks_anywhere
 from gpuvis.backends.ranks_anywhere import PlainRanks
-from gpuvis.settings import Settings, Umap
+from gpuvis.settings import Settings, Tsne, Umap
 
 __all__ = ["rapids"]
 METRICS = ["euclidean", "cosine", "correlation"]
@@ -130,6 +130,25 @@ def test_a_sample_is_within_three_standard_errors(monkeypatch, metric) -> None:
             error = told[metric][place][f"{name}_se"]
             assert 0 < error < 0.03
             assert told[metric][place][name] == pytest.approx(exact[place][name], abs=3 * error), name
+
+
+@pytest.mark.parametrize("pca_dim", [None, 4])
+def test_components_that_a_fit_found_are_those_of_the_baseline(pca_dim) -> None:
+    X = clusters(400, 24) + 0.2
+    plan = reduction.plan(X, Settings(umap=Umap()), cpu, 1.0)
+    with cpu.working(plan):
+        expected = quality.pca_map(X, cpu, 1.0, plan)
+    done = reduction.reduce(X, Settings(umap=Umap(), tsne=Tsne(), pca_dim=pca_dim), "cpu")
+    for made in done.values():
+        turned = np.sign((made.principal * expected).sum(0))
+        np.testing.assert_allclose(made.principal * turned, expected, atol=1e-3 * np.abs(expected).max())
+
+
+def test_a_map_that_did_not_begin_at_components_knows_none() -> None:
+    X = clusters(60, 1)
+    assert reduction.reduce(X, Settings(umap=None, tsne=Tsne()), "cpu")["tsne"].principal is None
+    asked = Settings(umap=None, tsne=Tsne(init="random"))
+    assert reduction.reduce(clusters(60, 5), asked, "cpu")["tsne"].principal is None
 
 
 def test_digits_and_what_is_better_than_pca() -> None:

@@ -203,7 +203,8 @@ def _of_recall(graph: Graph) -> list[str]:
 def tsne(X: np.ndarray, graph: Graph | None, settings: Tsne, seed: int) -> Layout:
     """t-SNE: of a graph, where X is what `start` gave; else by scikit-learn, of the matrix itself."""
     begin = scaled(X if graph else start(X, settings))
-    notes = [ALL_THE_SAME] if begin is None and settings.init == "pca" else []
+    lost = begin is None and settings.init == "pca"
+    notes = [ALL_THE_SAME] if lost else []
     if begin is None:
         begin = np.random.default_rng(seed).normal(0, 1e-4, (len(X), 2)).astype(np.float32)
     if graph is None:
@@ -215,7 +216,7 @@ def tsne(X: np.ndarray, graph: Graph | None, settings: Tsne, seed: int) -> Layou
 
     found = weights.probabilities(graph, graph.indices.shape[1], settings.perplexity)
     coords, told = tsne_layout.layout(found, begin)
-    return Layout(coords, notes + _of_recall(graph), told, X if settings.init == "pca" else None)
+    return Layout(coords, notes + _of_recall(graph), told, X if settings.init == "pca" and not lost else None)
 
 
 def scaled(start: np.ndarray) -> np.ndarray | None:

@@ -221,4 +221,4 @@ def tsne(X: cupy.ndarray, graph: Graph, settings: Tsne, seed: int) -> Layout:
     if lost:
         notes.append(ALL_THE_SAME)
     told = {"iterations": int(model.n_iter_), "kl": float(model.kl_divergence_)}
-    return Layout(coords, notes, told, X if settings.init == "pca" else None)
+    return Layout(coords, notes, told, X if settings.init == "pca" and not lost else None)

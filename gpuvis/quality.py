@@ -55,7 +55,8 @@ def measure(
         `continuity` (Venna, Kaski 2001, ICANN, 485), `triplets`, the share of random triplets whose order of distances
         is kept (Wang et al. 2021, JMLR 22:201), `spearman`, the rank correlation of distances (Kobak, Berens 2019,
         Nature Communications 10:5416), and `label_accuracy` of a vote of the k nearest, which stands at "original"
-        too. `…_se`: standard errors of the sample; 0 where there is none.
+        too. `…_se`: standard errors of the
+        anchors; 0 where all rows are that.
     recall : ndarray of shape (N,), float32
         Of the neighbours of each point, by `metric`; NaN of those that are no anchors.
     """
@@ -94,7 +95,7 @@ def _plane(coords: Array, backend: Backend) -> tuple[Array, Any]:
 
 
 def pca_map(X: Any, backend: Backend, scale: float, plan: Any) -> np.ndarray:
-    """Return the first two principal components, (N, 2)."""
+    """Return the first two principal components, (N, 2); where a PCA holds the matrix whole, this does too."""
     if X.shape[1] == 1:
         values = backend.to_host(backend.as_array(X, scale))
         return np.hstack([values, np.zeros_like(values)])

@@ -132,7 +132,8 @@ class _Distances:
 
     def rows(self, which: np.ndarray) -> tuple[Array, Lengths]:
         """Return some rows, whose numbers rise, moved."""
-        return self._moved(self._xp.concatenate([self._read(part) for part in np.array_split(which, PARTS)]))
+        parts = np.array_split(which, min(PARTS, len(which)))
+        return self._moved(self._xp.concatenate([self._read(part) for part in parts]))
 
     def _moved(self, rows: Array) -> tuple[Array, Lengths]:
         moved, *lengths = self._ranks.moved(rows, self._middle, self._centred)
@@ -163,7 +164,8 @@ class _Distances:
 
     def blocks(self) -> Iterator[tuple[int, Array, Array, Array]]:
         """Give all rows in blocks, each with the number of its first row, and the terms of its rows."""
-        for start, block in matrix.blocks(self._asked.X, BLOCK_BYTES):
+        X = self._asked.X
+        for start, block in matrix.blocks(X, BLOCK_BYTES * X.itemsize // self.A.itemsize):
             rows, lengths = self._moved(self._read(slice(start, start + len(block))))
             yield start, rows, *self.terms(lengths)
 
@@ -178,10 +180,11 @@ class _Distances:
         shift, scale = self.terms(lengths)
         away = self._away(self._ranks.products(self.A, rows), (shift[:, None], scale[:, None]))
         drawn = self._comparable(away.copy())
-        _, own, there = np.intersect1d(self._asked.anchors, pool, return_indices=True)
+        _, own, there = np.intersect1d(self._asked.anchors, pool, assume_unique=True, return_indices=True)
         away[:, xp.asarray(own), xp.asarray(there)] = np.inf  # no anchor is its own neighbour
         far = xp.partition(away + self._slack(lengths.squares[None]), k - 1)[:, :, k - 1, None]
-        return drawn, far + xp.zeros(k, far.dtype), (pool, away)
+        far = far + np.finfo(far.dtype).tiny + xp.zeros(k, far.dtype)  # rows are kept if nearer, and all may be at 0
+        return drawn, far, (pool, away)
 
     def among(self, near: Array) -> tuple[Array, Array]:
         """Where all rows are anchors, return what `pairs` does of those near each, and `whole` of the pool."""

@@ -116,9 +116,10 @@ def test_the_baseline_is_a_plain_pca_map() -> None:
         assert told["map"][name] == pytest.approx(value, abs=2e-3), name
 
 
+@pytest.mark.parametrize("columns", [24, 80])
 @pytest.mark.parametrize("metric", METRICS)
-def test_a_sample_is_within_three_standard_errors(monkeypatch, metric) -> None:
-    X = clusters(4_000, 24) + 0.2
+def test_a_sample_is_within_three_standard_errors(monkeypatch, metric, columns) -> None:
+    X = clusters(4_000, columns) + 0.2
     Y, labels = noisy(X), np.arange(4_000) % 7
     exact = measured(X, Y, labels, metric)[metric]
     monkeypatch.setattr(quality, "EXACT_ROWS", 1_000)
@@ -181,6 +182,33 @@ def test_degenerate_data_has_numbers(X, metric) -> None:
     assert "label_accuracy" not in told[metric]["map"]  # one class has nothing to be told from
     if (X == X[0]).all():
         assert told["euclidean"]["map"]["recall"] == 1  # all are as near
+
+
+@pytest.mark.parametrize("rare", [np.zeros(40), np.full(40, 3.3), None], ids=["zeros", "constant", "all equal"])
+@pytest.mark.parametrize("metric", METRICS)
+def test_rows_that_are_as_far_from_all_have_neighbours_in_a_sample(monkeypatch, rare, metric) -> None:
+    X = np.random.default_rng(0).standard_normal((600, 40)).astype(np.float32)
+    X[:: 1 if rare is None else 9] = 1 if rare is None else rare
+    monkeypatch.setattr(quality, "EXACT_ROWS", 100)
+    monkeypatch.setattr(quality, "ANCHORS", 300)
+    seen = []
+    votes = quality._Judge._votes
+    monkeypatch.setattr(quality._Judge, "_votes", lambda self, near: seen.append(near) or votes(self, near))
+    Y = np.random.default_rng(1).standard_normal((600, 2)).astype(np.float32)
+    measured(X, Y, np.arange(600) % 3, metric)
+    assert all((near >= 0).all() for near in seen)
+
+
+def test_numbers_do_not_depend_on_threads(monkeypatch) -> None:
+    X = np.random.default_rng(0).standard_normal((2_500, 8)) @ np.random.default_rng(1).standard_normal((8, 60))
+    X = X.astype(np.float32)
+    monkeypatch.setattr(quality, "EXACT_ROWS", 1_000)
+    monkeypatch.setattr(quality, "ANCHORS", 400)
+    told = []
+    for threads in (1, 2):
+        monkeypatch.setattr("gpuvis.machine.cpu_threads", lambda threads=threads: threads)
+        told.append(measured(X, noisy(X), np.arange(2_500) % 5, "cosine"))
+    assert told[0] == told[1]
 
 
 def test_rows_without_a_label_neither_vote_nor_count() -> None:

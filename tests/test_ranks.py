@@ -84,8 +84,17 @@ def tallied(X: np.ndarray, limits: np.ndarray, which: object, k: int = 5):
     away[pool[None] == np.arange(m)[:, None]] = np.inf
     pieces = ((s, X[s : s + 700], squares[None, s : s + 700]) for s in range(0, len(X), 700))
     blocks = ((start, rows, shift, 0 * shift - 2) for start, rows, shift in pieces)
-    own, far = (np.arange(m), np.zeros((1, m), np.float32)), np.full((1, m, k), np.inf, np.float32)
-    return which.tally(X[:m], blocks, own, limits, far, (pool, away[None]))
+    own, far = (np.arange(m), np.zeros((1, m), np.float32)), np.sort(away, 1)[None, :, k - 1, None] + np.float32(1e-3)
+    return which.tally(X[:m], blocks, own, limits, np.repeat(far, k, 2), (pool, away[None]))
+
+
+@pytest.mark.parametrize("shape", [(300, 64), (200, 600)])
+def test_axes_are_at_right_angles(shape) -> None:
+    draw = np.random.default_rng(0)
+    A = draw.standard_normal((5, shape[1]))[draw.integers(0, 5, shape[0])] + 1e-3 * draw.standard_normal(shape)
+    axes = outline.axes_of(A.astype(np.float32)).astype(np.float64)
+    assert axes.shape[1] > 0
+    np.testing.assert_allclose(axes.T @ axes, np.eye(axes.shape[1]), atol=4e-6)
 
 
 def test_what_axes_hide_is_known_of_a_sample_and_made_good(monkeypatch) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.linalg import eigh
+from scipy.linalg import eigh, qr
 
 from gpuvis.backends.compiled import blocks, kernel, prange
 from gpuvis.backends.products import dot, products
@@ -18,7 +18,7 @@ UNSEEN = 3e-3  # of the squares of all products: what the axes may leave out
 FEWEST = 12  # axes are at least one in so many: those that tell near rows apart are small in the products of all
 LEAST = 32  # columns from which axes are looked for
 PIECE = 256  # rows that are taken together
-ROUNDING, TINY = np.float32(16 * np.finfo(np.float32).eps), np.finfo(np.float32).tiny
+ROUNDING = np.float32(16 * np.finfo(np.float32).eps)
 
 
 def axes_of(A: np.ndarray) -> np.ndarray:
@@ -38,8 +38,8 @@ def axes_of(A: np.ndarray) -> np.ndarray:
     count = max(count, min(columns, rows) // FEWEST)
     if count > columns // 2:
         return np.empty((columns, 0), A.dtype)
-    sizes, axes = np.maximum(sizes[-count:], TINY), axes[:, -count:]
-    return np.ascontiguousarray(A.T @ axes / np.sqrt(sizes) if wide else axes)
+    axes = axes[:, -count:]
+    return np.ascontiguousarray(qr(A.T @ axes, mode="economic")[0] if wide else axes)
 
 
 def seen(X: np.ndarray, axes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

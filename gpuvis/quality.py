@@ -55,8 +55,8 @@ def measure(
         `continuity` (Venna, Kaski 2001, ICANN, 485), `triplets`, the share of random triplets whose order of distances
         is kept (Wang et al. 2021, JMLR 22:201), `spearman`, the rank correlation of distances (Kobak, Berens 2019,
         Nature Communications 10:5416), and `label_accuracy` of a vote of the k nearest, which stands at "original"
-        too. `…_se`: standard errors of the
-        anchors; 0 where all rows are that.
+        too. `…_se`: standard errors, of the choice of anchors; 0 where all rows are that. The share of the pool in the
+        error of `trustworthiness`, where rows are seen along axes (`ranks.tally`), is smaller and not in it.
     recall : ndarray of shape (N,), float32
         Of the neighbours of each point, by `metric`; NaN of those that are no anchors.
     """

@@ -60,17 +60,20 @@ def of_map(job: Job, found: Original, shown: Shown, wanted: str, backend: Backen
         return Measured(neighbors=neighbors)
 
     def measure() -> tuple[dict[str, Any], np.ndarray]:
-        labels = classes.of(shown.table, found.labels).codes
         with steps("quality"), backend.working(found.known[0]):
-            told, recall = quality.measure(
-                found.X, shown.coords, labels, found.metric, backend, found.known, found.principal
-            )
+            told, recall = measured(found, shown, backend)
             if every_point and near is not None:
                 recall = quality.recall_of_points(shown.coords, near[:, : told["k"]], backend)
         return {**told, "points": int(np.isfinite(recall).sum())}, recall
 
     told, recall = _unless_it_fails(job, "the map was not measured", measure) or (None, None)
     return Measured(told, recall, neighbors)
+
+
+def measured(found: Original, shown: Shown, backend: Backend) -> tuple[dict[str, Any], np.ndarray]:
+    """Return what `quality.measure` gives of a map."""
+    labels = classes.of(shown.table, found.labels).codes
+    return quality.measure(found.X, shown.coords, labels, found.metric, backend, found.known, found.principal)
 
 
 def _shows_neighbors(job: Job, rows: int) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpuvis import classes, original, quality
+from gpuvis import measuring, original
 from gpuvis.errors import CacheError, GpuvisError
 from gpuvis.outcome import failure
 from gpuvis.shown import saved
@@ -45,7 +45,5 @@ def scores(jobs: Iterable[Job], backend: Backend) -> Iterator[Score]:
 def _measured(job: Job, method: Method, backend: Backend) -> dict[str, Any]:
     shown = saved(job, method)
     found = original.of_map(job, method, len(shown.coords), backend)
-    labels = classes.of(shown.table, found.labels).codes
     with backend.working(found.known[0]):
-        told, _ = quality.measure(found.X, shown.coords, labels, found.metric, backend, found.known)
-    return told
+        return measuring.measured(found, shown, backend)[0]

@@ -73,7 +73,7 @@ def test_every_value_of_half_precision_is_widened_as_by_numpy() -> None:
         np.testing.assert_array_equal(cpu.as_array(some), some.astype(np.float32))
         assert cpu.as_array(some).flags.c_contiguous
     whole = X.astype(np.float32)
-    assert halves.as_float32(whole) is whole
+    assert halves.widened(whole) is whole
 
 
 def tallied(X: np.ndarray, limits: np.ndarray, which: object, k: int = 5):

@@ -69,7 +69,7 @@ def as_array(X: Any, scale: float = 1.0) -> np.ndarray:
     if X.dtype == np.float16:
         from gpuvis.backends import halves
 
-        X = halves.as_float32(X)
+        X = halves.widened(X)
     with np.errstate(over="ignore"):  # too large for float32 becomes Inf, which is refused
         rows = np.ascontiguousarray(X, np.float32)
     return rows if scale == 1 else np.multiply(rows, np.float32(scale))

@@ -16,7 +16,7 @@ import numpy as np
 from gpuvis import tensors
 from gpuvis.backends.compiled import blocks, inlined, kernel, prange
 from gpuvis.backends.graph import Graph
-from gpuvis.backends.halves import as_float32
+from gpuvis.backends.halves import widened
 from gpuvis.backends.lists import CHUNK, QUERIES, Lists, centers_of, insert, ranked
 
 EXACT_ROWS = 12_000  # up to which every pair is compared: quicker there
@@ -115,12 +115,12 @@ def _taker(X: np.ndarray, metric: str) -> Callable[[Any], np.ndarray]:
     if metric == "euclidean":  # a mean far from zero would cost digits
         total = np.zeros(X.shape[1])
         for start, stop in _pieces(len(X)):
-            total += as_float32(X[start:stop]).sum(0, dtype=np.float64)
+            total += widened(X[start:stop]).sum(0, dtype=np.float64)
             tensors.let_go(X)
         means = (total / len(X)).astype(np.float32)
 
     def take(some: Any) -> np.ndarray:
-        rows = as_float32(X[some]) - means
+        rows = widened(X[some]) - means
         tensors.let_go(X)
         if metric == "correlation":
             rows -= rows.mean(1, keepdims=True, dtype=np.float64)  # exact where a row is constant

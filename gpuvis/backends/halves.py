@@ -10,8 +10,8 @@ import numpy as np
 from gpuvis.backends.compiled import part
 
 
-def as_float32(X: np.ndarray) -> np.ndarray:
-    """Return rows as float32, themselves if they are that."""
+def widened(X: np.ndarray) -> np.ndarray:
+    """Return rows as float32: themselves if they are that, by the table if they are halves."""
     if X.dtype != np.float16 or not X.dtype.isnative:
         return np.asarray(X, np.float32)
     rows = np.empty(X.shape, np.float32)

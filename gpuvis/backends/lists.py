@@ -28,10 +28,10 @@ def insert(value: Any, j: int, far: Any, ids: Any) -> None:
 
 @part
 def count_below(values: Any, limit: Any) -> Any:
-    """Count values below a limit, of 32,767 at most: the vector units are quicker with narrow numbers."""
-    count = np.int16(0)
+    """Count values below a limit."""
+    count = np.int32(0)  # of the width of a float32, which the vector units can follow
     for j in range(len(values)):
-        count = np.int16(count + np.int16(values[j] < limit))
+        count = np.int32(count + np.int32(values[j] < limit))
     return count
 
 

@@ -20,17 +20,6 @@ FEW = 8  # one in so many anchors tells how many may be
 
 
 @part
-def _keep_nearest(values: Any, base: int, far: Any, ids: Any) -> None:
-    last = len(far) - 1
-    for start in range(0, len(values), LANES):
-        some = values[start : start + LANES]
-        if count_below(some, far[last]) > 0:  # else they are passed over
-            for j in range(len(some)):
-                if some[j] < far[last]:
-                    insert(some[j], base + start + j, far, ids)
-
-
-@part
 def _away(products: Any, terms: Any, values: Any) -> None:
     lift, shift, scale = terms
     for j in range(len(values)):
@@ -57,14 +46,18 @@ def _count_near(products: Any, low: int, of: Any, lengths: Any, terms: Any, far:
 
 
 @part
-def _look_closer(row: Any, X: Any, terms: Any, least: Any, limit: Any, values: Any) -> None:
-    """Find the true distance of rows that may be nearer than a limit."""
-    lift, shift, scale = terms
+def _keep_nearest(row: Any, rows: Any, terms: Any, seen: Any, kept: Any) -> None:
+    """Keep rows that are nearer than the farthest kept; those seen along axes are looked at in whole if they may be."""
+    (first, X), (lift, shift, scale), (whole, least, values), (far, ids) = rows, terms, seen, kept
+    last = len(far) - 1
     for start in range(0, len(values), LANES):
-        if count_below(least[start : start + LANES], limit) > 0:
+        if count_below(least[start : start + LANES], far[last]) > 0:  # else they are passed over
             for j in range(start, min(start + LANES, len(values))):
-                if least[j] < limit:
-                    values[j] = shift[j] + scale[j] * (np.dot(row, X[j]) + lift)
+                if least[j] < far[last]:
+                    if not whole:
+                        values[j] = shift[j] + scale[j] * (np.dot(row, X[j]) + lift)
+                    if values[j] < far[last]:
+                        insert(values[j], first + j, far, ids)
 
 
 @part
@@ -144,17 +137,19 @@ def _tally(anchors: Any, rows: Any, which: Any, terms: Any, limits: Any, found: 
                 near = _count_near(products, low, of, (A_across, across), terms, far, (some, least))
             whole = near > products.size // (MANY * FEW)
             if whole:
+                least = some
                 np.dot(A[low:high], X[of].T, products)
+            told_here = np.searchsorted(pool, first + start), np.searchsorted(pool, first + of.stop)
             for e in range(len(lift)):
                 for i in range(low, high):
-                    by = lift[e, i], shift[e, of], scale[e, of]
+                    by, last = (lift[e, i], shift[e, of], scale[e, of]), own[i] - first - start
                     _away(products[i - low], by, some)
                     if not whole:
                         _at_least(some, scale[e, of], across[of], A_across[i], least)
-                        _look_closer(A[i], X[of], by, least, far[e, i, far.shape[2] - 1], some)
-                    if start <= own[i] - first < of.stop:
-                        some[own[i] - first - start] = np.inf
-                    _tell(some, first + start, pool, told[e, i])
+                    if 0 <= last < len(some):
+                        some[last] = least[last] = np.inf
+                    _keep_nearest(A[i], (first + start, X[of]), by, (whole, least, some), (far[e, i], ids[e, i]))
+                    for p in range(*told_here):
+                        told[e, i, p] = some[pool[p] - first - start]
                     for t in range(limits.shape[2]):
                         closer[e, i, t] += count_below(some, limits[e, i, t])
-                    _keep_nearest(some, first + start, far[e, i], ids[e, i])

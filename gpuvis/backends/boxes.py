@@ -105,31 +105,36 @@ def _closer(boxed: Any, at: Any, limits: Any, closer: Any) -> None:
 
 
 @part
+def _count_whole(reach: Any, count: int, limits: Any, closer: Any) -> Any:
+    """Count points that are within limits as a whole; return whether others are within some of them in part."""
+    (least, most), crossed = reach, 0
+    for t in range(len(limits)):
+        crossed += (least < limits[t]) & (limits[t] <= most)
+    if not crossed:
+        for t in range(len(limits)):
+            closer[t] += count * (most < limits[t])
+    return crossed > 0
+
+
+@part
 def _closer_to(boxed: Any, place: int, limits: Any, closer: Any) -> None:
-    points, boxes, crates = boxed
-    x, y, whole = points[0, place], points[1, place], 0  # whole: points that are within all limits
-    values, first, last = np.empty(BOX, points.dtype), limits.min(), limits.max()
+    (points, boxes, crates), rows = boxed, boxed[0].shape[1]
+    x, y, values = points[0, place], points[1, place], np.empty(BOX, points.dtype)
     for c in range(len(crates)):
-        least, most = _reach(crates[c], x, y)
-        if least >= last:
+        first = c * BOX
+        if not _count_whole(_reach(crates[c], x, y), min(BOX * BOX, rows - first * BOX), limits, closer):
             continue
-        if most < first:
-            whole += min(BOX * BOX, points.shape[1] - c * BOX * BOX)
-            continue
-        for b in range(c * BOX, min(c * BOX + BOX, len(boxes))):
-            least, most = _reach(boxes[b], x, y)
-            if least >= last:
-                continue
-            some = values[: min(BOX, points.shape[1] - b * BOX)]
-            if most < first:
-                whole += len(some)
+        for b in range(first, min(first + BOX, len(boxes))):
+            some, (least, most) = values[: min(BOX, rows - b * BOX)], _reach(boxes[b], x, y)
+            if not _count_whole((least, most), len(some), limits, closer):
                 continue
             for j in range(len(some)):
                 some[j] = (points[0, b * BOX + j] - x) ** 2 + (points[1, b * BOX + j] - y) ** 2
             for t in range(len(limits)):
-                closer[t] += count_below(some, limits[t])
-    for t in range(len(limits)):
-        closer[t] += whole
+                if most < limits[t]:
+                    closer[t] += len(some)
+                elif least < limits[t]:
+                    closer[t] += count_below(some, limits[t])
 
 
 def closer_on_map(boxed: Boxed, anchors: np.ndarray, limits: np.ndarray) -> np.ndarray:

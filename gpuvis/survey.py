@@ -140,7 +140,7 @@ class _Distances:
         return moved, Lengths(*lengths)
 
     def _read(self, which: Any) -> Array:
-        found = self._backend.as_array(self._asked.X[which], self._asked.scale)
+        found = self._backend.as_array(self._asked.X[which], self._asked.scale, halves=True)
         tensors.let_go(self._asked.X)
         return found
 

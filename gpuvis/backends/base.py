@@ -143,8 +143,11 @@ class Backend(Protocol):
     def read_tensor(self, path: Path) -> Any:
         """Read a `.pt` file as `gpuvis.tensors.load` does, or as an array of the same values."""
 
-    def as_array(self, X: Any, scale: float = 1.0) -> Array:
-        """Return a tensor or array, times a scale, as this backend's own: float32, C order, a view where possible."""
+    def as_array(self, X: Any, scale: float = 1.0, halves: bool = False) -> Array:
+        """Return a tensor or array, times a scale, as this backend's own: float32, C order, a view where possible.
+
+        `halves`: it may stay in half precision, for those who convert its rows themselves.
+        """
 
     def to_host(self, X: Array) -> np.ndarray:
         """Return an array of this backend as a NumPy array of float32 in C order."""

@@ -60,16 +60,21 @@ def working(plan: CpuPlan) -> AbstractContextManager[None]:
     return compiled.threads(plan.threads)
 
 
-def as_array(X: Any, scale: float = 1.0) -> np.ndarray:
-    """Return a tensor or array, times a scale, as float32 in C order: a view by DLPack if it is that already."""
+def as_array(X: Any, scale: float = 1.0, halves: bool = False) -> np.ndarray:
+    """Return a tensor or array, times a scale, as float32 in C order: a view by DLPack if it is that already.
+
+    `halves`: an array in half precision may stay as it is, since its rows are converted where they are used.
+    """
+    if halves and scale == 1 and isinstance(X, np.ndarray) and X.dtype == np.float16:
+        return X
     if hasattr(X, "detach"):  # a tensor: NumPy knows no bfloat16, so torch does the conversion
         X = X.detach().cpu().float().contiguous()
     if not isinstance(X, np.ndarray):
         X = np.from_dlpack(X)
     if X.dtype == np.float16:
-        from gpuvis.backends import halves
+        from gpuvis.backends.halves import widened
 
-        X = halves.widened(X)
+        X = widened(X)
     with np.errstate(over="ignore"):  # too large for float32 becomes Inf, which is refused
         rows = np.ascontiguousarray(X, np.float32)
     return rows if scale == 1 else np.multiply(rows, np.float32(scale))
@@ -81,9 +86,8 @@ def to_host(X: np.ndarray) -> np.ndarray:
 
 
 def load(X: Any, scale: float, plan: CpuPlan) -> np.ndarray:
-    """Return a matrix as float32; one in half precision as it is, since its rows are converted where they are used."""
-    half = isinstance(X, np.ndarray) and X.dtype == np.float16
-    return X if half and scale == 1 else as_array(X, scale)
+    """Return a matrix as float32, or in half precision."""
+    return as_array(X, scale, halves=True)
 
 
 def pca(X: Any, n_components: int, seed: int, scale: float, plan: CpuPlan) -> tuple[np.ndarray, float | None]:

@@ -85,8 +85,8 @@ def plan(rows: int, columns: int, itemsize: int, settings: Settings, scaled: boo
     return sizing.plan(planning.Work(rows, columns, itemsize, settings, room, scaled=scaled))
 
 
-def as_array(X: Any, scale: float = 1.0) -> cupy.ndarray:
-    """Return a tensor or array, times a scale, as float32 in C order on the device."""
+def as_array(X: Any, scale: float = 1.0, halves: bool = False) -> cupy.ndarray:
+    """Return a tensor or array, times a scale, as float32 in C order on the device, which converts halves at once."""
     if isinstance(X, cupy.ndarray):
         return cupy.ascontiguousarray(X, cupy.float32) if scale == 1 else X.astype(cupy.float32) * np.float32(scale)
     tensor = _tensor(X)

@@ -12,11 +12,21 @@ from gpuvis.backends.compiled import part
 
 def widened(X: np.ndarray) -> np.ndarray:
     """Return rows as float32: themselves if they are that, by the table if they are halves."""
-    if X.dtype != np.float16 or not X.dtype.isnative:
+    if X.dtype != np.float16:
         return np.asarray(X, np.float32)
-    rows = np.empty(X.shape, np.float32)
-    _look_up(np.ascontiguousarray(X).reshape(-1).view(np.uint16), _table(), rows.reshape(-1))
+    rows, (bits, table) = np.empty(X.shape, np.float32), coded(X)
+    _look_up(bits.reshape(-1), table, rows.reshape(-1))
     return rows
+
+
+def coded(X: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return rows as kernels take them: halves, of which numba knows nothing, as places in a table; others as they are.
+
+    With None for the table, they are the values themselves.
+    """
+    if X.dtype != np.float16:
+        return X, None
+    return np.ascontiguousarray(X).view(np.uint16), _table()
 
 
 @cache

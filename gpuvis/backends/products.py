@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from gpuvis.backends.compiled import blocks, kernel, part, prange
+from gpuvis.backends.halves import coded
 
 PIECE = 128  # rows that are taken together
 
@@ -14,14 +15,14 @@ PIECE = 128  # rows that are taken together
 def moved(X: np.ndarray, middle: np.ndarray, centred: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Take a vector off all rows; return them with their squares and their products with it."""
     rows, numbers = np.empty(X.shape, middle.dtype), np.empty((2, len(X)), middle.dtype)
-    _moved(X, middle, centred, rows, numbers, blocks(len(X), PIECE))
+    _moved(coded(X), middle, centred, rows, numbers, blocks(len(X), PIECE))
     return rows, *numbers
 
 
 def paired(A: np.ndarray, which: np.ndarray, X: np.ndarray, middle: np.ndarray, centred: bool) -> np.ndarray:
     """Move rows; return the product of each with a row of A, its square and its product with the vector, (3, c)."""
     numbers = np.empty((3, len(X)), middle.dtype)
-    _paired(A, which, X, middle, centred, numbers, blocks(len(X), PIECE))
+    _paired(A, which, coded(X), middle, centred, numbers, blocks(len(X), PIECE))
     return numbers
 
 
@@ -39,9 +40,13 @@ def dot(a: Any, b: Any) -> Any:
 
 
 @part
-def _move(X: Any, middle: Any, centred: Any, row: Any) -> None:
-    for j in range(len(row)):
-        row[j] = X[j] - middle[j]
+def _move(values: Any, table: Any, middle: Any, centred: Any, row: Any) -> None:
+    if table is None:
+        for j in range(len(row)):
+            row[j] = values[j] - middle[j]
+    else:
+        for j in range(len(row)):
+            row[j] = table[values[j]] - middle[j]
     if centred:
         total = 0.0
         for j in range(len(row)):
@@ -52,20 +57,22 @@ def _move(X: Any, middle: Any, centred: Any, row: Any) -> None:
 
 
 @kernel
-def _moved(X: Any, middle: Any, centred: Any, rows: Any, numbers: Any, bounds: Any) -> None:
+def _moved(coded: Any, middle: Any, centred: Any, rows: Any, numbers: Any, bounds: Any) -> None:
+    X, table = coded
     for b in prange(len(bounds) - 1):
         for i in range(bounds[b], bounds[b + 1]):
             row = rows[i]
-            _move(X[i], middle, centred, row)
+            _move(X[i], table, middle, centred, row)
             numbers[0, i], numbers[1, i] = dot(row, row), dot(row, middle)
 
 
 @kernel
-def _paired(A: Any, which: Any, X: Any, middle: Any, centred: Any, numbers: Any, bounds: Any) -> None:
+def _paired(A: Any, which: Any, coded: Any, middle: Any, centred: Any, numbers: Any, bounds: Any) -> None:
+    X, table = coded
     for b in prange(len(bounds) - 1):
         row = np.empty_like(middle)
         for i in range(bounds[b], bounds[b + 1]):
-            _move(X[i], middle, centred, row)
+            _move(X[i], table, middle, centred, row)
             numbers[0, i], numbers[1, i] = dot(A[which[i]], row), dot(row, row)
             numbers[2, i] = dot(row, middle)
 

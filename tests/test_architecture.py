@@ -43,6 +43,7 @@ FLOORS = [
     {"page/columns", "page/images", "page/index"},
     {"page/painting"},
     {"backends/graph", "backends/compiled", "backends/base"},
+    {"backends/halves", "backends/levels"},
     {
         *{"matrix", "fingerprint", "outcome", "page/figure", "page/static", "options"},
         *{
@@ -51,7 +52,6 @@ FLOORS = [
             "backends/lists",
             "backends/weights",
             "backends/order",
-            "backends/halves",
             "backends/pairs",
             "backends/products",
             "backends/ranks_anywhere",

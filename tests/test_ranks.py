@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from gpuvis.backends import boxes, compiled, cpu, halves, outline, products, ranks
+from gpuvis.backends import boxes, compiled, cpu, halves, levels, outline, products, ranks
 from gpuvis.backends.ranks_anywhere import PlainRanks
 
 PLAIN = PlainRanks(np)
@@ -77,6 +77,30 @@ def test_every_value_of_half_precision_is_widened_as_by_numpy() -> None:
     assert halves.widened(whole) is whole
 
 
+@pytest.mark.parametrize("far", [1.0, 1e4, 1e30])
+def test_levels_of_distances_rise_with_them(far) -> None:
+    """Those below the middle limit are told apart however far away others are; equal ones never count as below."""
+    draw = np.random.default_rng(0)
+    near, away = draw.random((2, 1, 1, 1_000)).astype(np.float32)
+    limits = np.sort(np.concatenate([near[:, :, :9], far * (1 + away[:, :, :6])], 2), 2)
+    found, spread = levels.between(limits)
+    values = np.concatenate([near, far * (1 + away), np.full((1, 1, 1), np.inf, np.float32)], 2)[0, 0]
+    there = np.empty(len(values), np.int16)
+    levels.set_levels(values, spread[0, 0], there)
+    assert (np.diff(there[values.argsort()].astype(int)) >= 0).all()
+    for limit, level, exact in zip(limits[0, 0], found[0, 0], (values[:, None] < limits[0, 0]).sum(0), strict=True):
+        assert level == there[values == limit][0]
+        assert exact - 3 <= levels.count_lower(there, level) <= exact, limit
+
+
+def test_levels_of_one_limit() -> None:
+    limits = np.full((1, 1, 4), 5, np.float32)
+    found, spread = levels.between(limits)
+    there = np.empty(3, np.int16)
+    levels.set_levels(np.float32([4.999, 5, 5.001]), spread[0, 0], there)
+    assert levels.count_lower(there, found[0, 0, 0]) == 1
+
+
 def tallied(X: np.ndarray, limits: np.ndarray, which: object, k: int = 5):
     """Count, from the first rows, those below limits, by euclidean distances."""
     squares, m = (X * X).sum(1), limits.shape[1]
@@ -109,7 +133,7 @@ def test_what_axes_hide_is_known_of_a_sample_and_made_good(monkeypatch) -> None:
     limits = away[None, :, [4, 41, 121, 301]] - np.float32(1e-4)  # as rounding may be
     closer, near, _ = tallied(X, limits, ranks)
     exact, same, _ = tallied(X, limits, PLAIN)
-    monkeypatch.setattr(ranks, "_missed", lambda true, told, limits: 0)
+    monkeypatch.setattr(ranks, "_missed", lambda *told: 0)
     blind = tallied(X, limits, ranks)[0]
     assert (near == same).mean() > 0.99  # some are as near as others but for rounding
     assert (closer[:, :, 0] == exact[:, :, 0]).mean() > 0.99  # of the nearest, each is known

@@ -9,6 +9,7 @@ import numpy as np
 from gpuvis.backends import outline
 from gpuvis.backends.boxes import boxed, closer_on_map, nearest_on_map
 from gpuvis.backends.compiled import kernel, part, prange
+from gpuvis.backends.levels import between, count_lower, set_levels
 from gpuvis.backends.lists import LANES, count_below, insert
 from gpuvis.backends.products import moved, paired, products
 
@@ -61,10 +62,15 @@ def _keep_nearest(row: Any, rows: Any, terms: Any, seen: Any, kept: Any) -> None
 
 
 @part
-def _tell(values: Any, base: int, pool: Any, told: Any) -> None:
-    """Note the distances that rows of the pool are counted by."""
-    for p in range(np.searchsorted(pool, base), np.searchsorted(pool, base + len(values))):
-        told[p] = values[pool[p] - base]
+def _count(values: Any, e: int, i: int, sought: Any, room: Any, closer: Any) -> None:
+    """Count values below limits, or below their levels."""
+    limits, levels, spread = sought
+    for t in range(limits.shape[2]):
+        closer[e, i, t] += count_below(values, limits[e, i, t])
+    if levels.shape[2] > 0:
+        set_levels(values, spread[e, i], room)
+        for t in range(levels.shape[2]):
+            closer[e, i, t] += count_lower(room, levels[e, i, t])
 
 
 def tally(A: np.ndarray, blocks: Any, own: Any, limits: np.ndarray, far: np.ndarray, pool: Any) -> Any:
@@ -98,35 +104,38 @@ def tally(A: np.ndarray, blocks: Any, own: Any, limits: np.ndarray, far: np.ndar
     far : ndarray of shape (E, m, k)
         Their distances.
     """
-    axes, (drawn, true) = outline.axes_of(A), pool
+    axes, (drawn, true), (levels, spread) = outline.axes_of(A), pool, between(limits)
+    precise = A.dtype == np.float64
+    sought = (limits, levels[:, :, :0], spread) if precise else (limits[:, :, :0], levels, spread)
     anchors, found = (A, axes, *outline.seen(A, axes)), (np.zeros(limits.shape, np.int64), np.full(far.shape, -1), far)
-    told, rows = true.copy(), 0
+    told, rows = np.empty(true.shape, np.int16), 0
     for first, X, *terms in blocks:
         seen = X, *outline.seen(X, axes)
-        _tally(anchors, seen, (first, own[0], drawn), (own[1], *terms), limits, found, told)
+        _tally(anchors, seen, (first, own[0], drawn), (own[1], *terms), sought, found, told)
         rows += len(X)
-    return found[0] + _missed(true, told, limits) * (rows / max(1, len(drawn))), *found[1:]
+    missed = 0 if precise else _missed(true, told, limits, levels) * (rows / len(drawn))
+    return found[0] + missed, *found[1:]
 
 
 @part
-def _missed(true: Any, told: Any, limits: Any) -> Any:
+def _missed(true: Any, told: Any, limits: Any, levels: Any) -> Any:
     """Return how many more distances are below limits than was told."""
     missed = np.zeros(limits.shape, np.int64)
     for e in range(len(limits)):
         for i in range(limits.shape[1]):
             for t in range(limits.shape[2]):
-                limit = limits[e, i, t]
-                missed[e, i, t] = count_below(true[e, i], limit) - count_below(told[e, i], limit)
+                missed[e, i, t] = count_below(true[e, i], limits[e, i, t]) - count_lower(told[e, i], levels[e, i, t])
     return missed
 
 
 @kernel
-def _tally(anchors: Any, rows: Any, which: Any, terms: Any, limits: Any, found: Any, told: Any) -> None:
+def _tally(anchors: Any, rows: Any, which: Any, terms: Any, sought: Any, found: Any, told: Any) -> None:
     (A, axes, A_along, A_across), (X, along, across) = anchors, rows
     (first, own, pool), (lift, shift, scale), (closer, ids, far) = which, terms, found
     for b in prange((len(A) + ANCHORS - 1) // ANCHORS):
         low, high = b * ANCHORS, min((b + 1) * ANCHORS, len(A))
         space, both = np.empty(ANCHORS * CHUNK, A.dtype), np.empty((2, CHUNK), A.dtype)
+        levels = np.empty(CHUNK, np.int16)
         for start in range(0, len(X), CHUNK):
             of = slice(start, min(start + CHUNK, len(X)))
             some, least = both[0, : of.stop - start], both[1, : of.stop - start]
@@ -149,7 +158,6 @@ def _tally(anchors: Any, rows: Any, which: Any, terms: Any, limits: Any, found: 
                     if 0 <= last < len(some):
                         some[last] = least[last] = np.inf
                     _keep_nearest(A[i], (first + start, X[of]), by, (whole, least, some), (far[e, i], ids[e, i]))
+                    _count(some, e, i, sought, levels[: len(some)], closer)
                     for p in range(*told_here):
-                        told[e, i, p] = some[pool[p] - first - start]
-                    for t in range(limits.shape[2]):
-                        closer[e, i, t] += count_below(some, limits[e, i, t])
+                        told[e, i, p] = levels[pool[p] - first - start]

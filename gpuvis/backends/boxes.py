@@ -105,40 +105,46 @@ def _closer(boxed: Any, at: Any, limits: Any, closer: Any) -> None:
 
 
 @part
-def _count_whole(reach: Any, count: int, limits: Any, closer: Any) -> Any:
-    """Count points that are within limits as a whole; return whether others are within some of them in part."""
-    (least, most), crossed = reach, 0
+def _crossed(limits: Any, reach: Any) -> Any:
+    """Return which of some limits, that rise, points in reach are on both sides of: first and last, not counted."""
+    least, most = reach
+    first = last = np.int32(0)
     for t in range(len(limits)):
-        crossed += (least < limits[t]) & (limits[t] <= most)
-    if not crossed:
-        for t in range(len(limits)):
-            closer[t] += count * (most < limits[t])
-    return crossed > 0
+        first = np.int32(first + np.int32(limits[t] <= least))
+        last = np.int32(last + np.int32(limits[t] <= most))
+    return first, last
 
 
 @part
 def _closer_to(boxed: Any, place: int, limits: Any, closer: Any) -> None:
     (points, boxes, crates), rows = boxed, boxed[0].shape[1]
     x, y, values = points[0, place], points[1, place], np.empty(BOX, points.dtype)
+    whole = np.zeros(len(limits) + 1, np.int64)  # points that are within this limit and those after it
     for c in range(len(crates)):
-        first = c * BOX
-        if not _count_whole(_reach(crates[c], x, y), min(BOX * BOX, rows - first * BOX), limits, closer):
+        begin = c * BOX
+        first, last = _crossed(limits, _reach(crates[c], x, y))
+        if first == last:
+            whole[last] += min(BOX * BOX, rows - begin * BOX)
             continue
-        for b in range(first, min(first + BOX, len(boxes))):
-            some, (least, most) = values[: min(BOX, rows - b * BOX)], _reach(boxes[b], x, y)
-            if not _count_whole((least, most), len(some), limits, closer):
-                continue
-            for j in range(len(some)):
-                some[j] = (points[0, b * BOX + j] - x) ** 2 + (points[1, b * BOX + j] - y) ** 2
-            for t in range(len(limits)):
-                if most < limits[t]:
-                    closer[t] += len(some)
-                elif least < limits[t]:
+        for b in range(begin, min(begin + BOX, len(boxes))):
+            some = values[: min(BOX, rows - b * BOX)]
+            first, last = _crossed(limits, _reach(boxes[b], x, y))
+            whole[last] += len(some)
+            if first < last:
+                for j in range(len(some)):
+                    some[j] = (points[0, b * BOX + j] - x) ** 2 + (points[1, b * BOX + j] - y) ** 2
+                for t in range(first, last):
                     closer[t] += count_below(some, limits[t])
+    for t in range(len(limits)):
+        whole[t + 1] += whole[t]
+        closer[t] += whole[t]
 
 
 def closer_on_map(boxed: Boxed, anchors: np.ndarray, limits: np.ndarray) -> np.ndarray:
     """Count the points of a map that are closer to each anchor than each of its limits, which are squared distances."""
+    rising = limits.argsort(1)
+    limits, closer = np.take_along_axis(limits, rising, 1), np.empty(limits.shape, np.int64)
     found = -(limits > 0).astype(np.int64)  # each anchor is found too, at no distance
     _closer((boxed.points, boxed.boxes, boxed.crates), boxed.places[anchors], limits, found)
-    return found
+    np.put_along_axis(closer, rising, found, 1)
+    return closer

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from gpuvis import cache as caches
 from gpuvis import reduction
+from gpuvis.backends.base import Findings
 from gpuvis.errors import CacheError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gpuvis.backends.base import Array, Backend, Plan
+    from gpuvis.backends.base import Backend, Plan
     from gpuvis.cache import Cache
     from gpuvis.job import Job
     from gpuvis.settings import Method, Settings
@@ -31,15 +32,15 @@ class Original:
         The plan, and the largest value in size.
     labels : torch.Tensor or ndarray of shape (N,), or None
         Those of `labels.pt`.
-    principal : array of shape (N, 2), or None
-        The first two principal components, if they are known; where the backend works.
+    findings : Findings
+        Of the map's fit, if it was now.
     """
 
     X: Any
     metric: str
     known: tuple[Plan, float]
     labels: Any = None
-    principal: Array | None = None
+    findings: Findings = Findings()
 
 
 def read(folder: Path, settings: Settings, backend: Backend) -> tuple[Cache, tuple[Plan, float]]:

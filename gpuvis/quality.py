@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from gpuvis import matrix, survey
-from gpuvis.backends.base import Array, Backend
+from gpuvis.backends.base import Array, Backend, Findings
 
 K = 15  # neighbours
 EXACT_ROWS, ANCHORS = 5_000, 2_000
@@ -27,7 +27,7 @@ def measure(
     metric: str,
     backend: Backend,
     known: tuple[Any, float],
-    principal: Array | None = None,
+    findings: Findings = Findings(),  # noqa: B008  it is frozen
 ) -> tuple[dict[str, Any], np.ndarray]:
     """Measure a map.
 
@@ -43,8 +43,8 @@ def measure(
     backend : Backend
     known : tuple
         The plan, and the largest value in size.
-    principal : array of shape (N, 2), optional
-        The first two principal components of X, if they are known.
+    findings : Findings, optional
+        Of the fit.
 
     Returns
     -------
@@ -65,10 +65,11 @@ def measure(
     anchors = np.arange(rows) if rows <= EXACT_ROWS else np.sort(draw.choice(rows, ANCHORS, replace=False))
     pool = np.sort(draw.choice(rows, min(rows, POOL), replace=False))
     scale = matrix.scale(known[1], backend.SAFE)
-    maps = {"map": coords, "pca": pca_map(X, backend, scale, known[0]) if principal is None else principal}
+    maps = {"map": coords, "pca": pca_map(X, backend, scale, known[0]) if findings.principal is None else findings.principal}
     planes = {name: _plane(Y, backend) for name, Y in maps.items()}
     near = {name: backend.ranks().nearest_on_map(boxed, xp.asarray(anchors), k) for name, (_, boxed) in planes.items()}
-    asked = survey.Asked(X, scale, anchors, pool, near, rows <= EXACT_ROWS)
+    likely = None if findings.near is None else findings.near[xp.asarray(anchors), 1 : 1 + k]
+    asked = survey.Asked(X, scale, anchors, pool, near, likely, rows <= EXACT_ROWS)
     judge = _Judge(asked, planes, labels, backend)
     found, recall = {}, np.full(rows, np.nan, np.float32)
     for name, seen in survey.surveys(asked, metric, backend):

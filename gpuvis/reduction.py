@@ -11,7 +11,7 @@ import numpy as np
 
 from gpuvis import matrix
 from gpuvis.backends import choose
-from gpuvis.backends.base import Array, Backend, Plan
+from gpuvis.backends.base import Array, Backend, Findings, Plan
 from gpuvis.errors import DataError, OutOfMemoryError, is_out_of_memory
 from gpuvis.settings import Method, Settings
 from gpuvis.steps import Steps
@@ -40,8 +40,8 @@ class Reduction:
         What is known of the search for neighbours; None: the library did it.
     layout : dict
         What is known of the layout: ``epochs`` of UMAP, ``iterations`` and ``kl``, the divergence reached, of t-SNE.
-    principal : array of shape (N, 2), or None
-        The first two principal components, if they were found on the way; where the backend works.
+    findings : Findings
+        What else was found on the way.
     """
 
     method: Method
@@ -53,7 +53,7 @@ class Reduction:
     plan: Plan
     neighbors: dict[str, Any] | None
     layout: dict[str, Any]
-    principal: Array | None
+    findings: Findings
 
 
 @dataclass(eq=False)
@@ -176,7 +176,8 @@ def embed(prepared: Prepared, method: Method, backend: Backend, steps: Steps) ->
     done = fitted.describe(method)
     neighbors = graph.told if graph else None
     how = taken, prepared.plan, neighbors, drawn.told
-    return Reduction(method, coords, done, (*notes, *drawn.notes), prepared.variance_kept, *how, drawn.principal)
+    found = Findings(drawn.principal, graph.indices if graph else None)
+    return Reduction(method, coords, done, (*notes, *drawn.notes), prepared.variance_kept, *how, found)
 
 
 def nearest(X: Any, metric: str, count: int, backend: Backend, known: tuple[Plan, float]) -> np.ndarray:

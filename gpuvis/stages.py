@@ -162,7 +162,7 @@ def _compute(job: Job, source: Source, chosen: Chosen, steps: Steps) -> Iterator
             raise CacheError(f"{job.folder}: the cache was written again while it was read; run again")
         run = record.of_run(source.told, settings, done, *chosen)
         run["steps"] = {**source.steps, **done.steps}
-        of = Original(embeddings, done.effective["metric"], source.known, source.cache.labels, done.principal)
+        of = Original(embeddings, done.effective["metric"], source.known, source.cache.labels, done.findings)
         shown = Shown(done.coords, source.cache.table)
         return finishing.save(job, method, run, shown, of, chosen[0], (start, steps))
 

@@ -35,6 +35,8 @@ class Asked:
         Rows whose distances to the anchors are kept.
     near : dict of str to array of shape (m, k)
         For each map, the points that are nearest to each anchor there.
+    likely : array of shape (m, t), or None
+        Rows that are likely to be near each anchor.
     precise : bool
         Work in float64.
     """
@@ -44,6 +46,7 @@ class Asked:
     anchors: np.ndarray
     pool: np.ndarray
     near: dict[str, Array]
+    likely: Array | None
     precise: bool
 
 
@@ -89,14 +92,14 @@ def surveys(asked: Asked, metric: str, backend: Backend) -> Iterator[tuple[str, 
 def _of_group(asked: Asked, metrics: list[str], backend: Backend) -> list[Survey]:
     """Compare the anchors with all rows, block by block."""
     xp, by = backend.xp, _Distances(asked, metrics, backend)
-    near = xp.concatenate(list(asked.near.values()), 1)
-    k = next(iter(asked.near.values())).shape[1]
+    near, k = xp.concatenate(list(asked.near.values()), 1), next(iter(asked.near.values())).shape[1]
     if asked.precise:  # all rows are anchors
         limits, drawn = by.among(near)
         far, pool = xp.full((*limits.shape[:2], k), np.inf, limits.dtype), (asked.pool[:0], drawn[:, :, :0])
     else:
-        limits = by.pairs(near)
+        limits, close = by.pairs(near, k)
         drawn, far, pool = by.whole(k)
+        far = xp.minimum(far, close)
     own = xp.asarray(asked.anchors), by.lift
     closer, nearest, far = backend.ranks().tally(by.A, by.blocks(), own, limits, far, pool)
     kept = limits <= far[:, :, -1:]  # else k rows are closer
@@ -151,16 +154,37 @@ class _Distances:
         shift, scale = zip(*(euclidean if name == "euclidean" else angle for name in self._metrics), strict=True)
         return _stacked(shift, self._xp), _stacked(scale, self._xp)
 
-    def pairs(self, near: Array) -> Array:
-        """Return how far each anchor is from some rows, (m, t), less what rounding may make of it, (E, m, t)."""
-        xp, ids = self._xp, self._backend.to_indices(near).ravel()
-        found = xp.empty((len(self._metrics), len(ids)), self.A.dtype)
-        for some in np.array_split(ids.argsort(), near.shape[1]):  # from the first row to the last, as they are stored
-            which, rows = xp.asarray(some // near.shape[1]), self._read(ids[some])
+    def pairs(self, near: Array, k: int) -> tuple[Array, Array]:
+        """Look at rows, (m, t), of which k or more are neighbours of the anchor.
+
+        Return how far each is from its anchor, less what rounding may make of it, (E, m, t); and `far` as `tally` takes
+        it, by these rows and those that are likely to be near.
+        """
+        xp, likely = self._xp, self._asked.likely
+        both = near if likely is None else xp.concatenate([near, likely], 1)
+        ids, width = self._backend.to_indices(both).ravel(), both.shape[1]
+        found = xp.empty((2, len(self._metrics), len(ids)), self.A.dtype)
+        for some in np.array_split(ids.argsort(), width):  # from the first row to the last, as they are stored
+            which, rows = xp.asarray(some // width), self._read(ids[some])
             products, *lengths = self._ranks.paired(self.A, which, rows, self._middle, self._centred)
             away = self._away(products[:, None], self.terms(Lengths(*lengths)), which)
-            found[:, xp.asarray(some)] = (away - self._slack(lengths[0][:, None], which))[:, :, 0]
-        return found.reshape(-1, *near.shape)
+            slack = self._slack(lengths[0][:, None], which)
+            found[:, :, xp.asarray(some)] = _stacked([away - slack, away + slack], xp)[:, :, :, 0]
+        least, most = found.reshape(2, -1, *both.shape)
+        return least[:, :, : near.shape[1]], self._reach(self._once(both, most), k)
+
+    def _once(self, ids: Array, far: Array) -> Array:
+        """Return distances of rows, (E, m, t), without those of rows that came before, and of the anchor itself."""
+        each, order = self._xp.arange(len(ids))[:, None], ids.argsort(1)
+        rising, far = ids[each, order], far[:, each, order]
+        far[:, :, 1:][:, rising[:, 1:] == rising[:, :-1]] = np.inf
+        far[:, rising == self._xp.asarray(self._asked.anchors)[:, None]] = np.inf
+        return far
+
+    def _reach(self, far: Array, k: int) -> Array:
+        """Return distances below which k rows are, (E, m, k)."""
+        reach = self._xp.partition(far, k - 1)[:, :, k - 1, None]
+        return reach + np.finfo(reach.dtype).tiny + self._xp.zeros(k, reach.dtype)  # all may be at 0
 
     def blocks(self) -> Iterator[tuple[int, Array, Array, Array]]:
         """Give all rows in blocks, each with the number of its first row, and the terms of its rows."""
@@ -172,8 +196,8 @@ class _Distances:
     def whole(self, k: int) -> tuple[Array, Array, tuple[np.ndarray, Array]]:
         """Look at the pool in whole.
 
-        Return distances that can be compared from anchor to anchor too, (E, m, P); k distances within which k rows
-        are, (E, m, k); and the pool with its distances, as `tally` takes it.
+        Return distances that can be compared from anchor to anchor too, (E, m, P); `far`, and the pool with its
+        distances, as `tally` takes them.
         """
         xp, pool = self._xp, self._asked.pool
         rows, lengths = self.rows(pool)
@@ -182,9 +206,7 @@ class _Distances:
         drawn = self._comparable(away.copy())
         _, own, there = np.intersect1d(self._asked.anchors, pool, assume_unique=True, return_indices=True)
         away[:, xp.asarray(own), xp.asarray(there)] = np.inf  # no anchor is its own neighbour
-        far = xp.partition(away + self._slack(lengths.squares[None]), k - 1)[:, :, k - 1, None]
-        far = far + np.finfo(far.dtype).tiny + xp.zeros(k, far.dtype)  # rows are kept if nearer, and all may be at 0
-        return drawn, far, (pool, away)
+        return drawn, self._reach(away + self._slack(lengths.squares[None]), k), (pool, away)
 
     def among(self, near: Array) -> tuple[Array, Array]:
         """Where all rows are anchors, return what `pairs` does of those near each, and `whole` of the pool."""

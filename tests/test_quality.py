@@ -141,15 +141,15 @@ def test_components_that_a_fit_found_are_those_of_the_baseline(pca_dim) -> None:
         expected = quality.pca_map(X, cpu, 1.0, plan)
     done = reduction.reduce(X, Settings(umap=Umap(), tsne=Tsne(), pca_dim=pca_dim), "cpu")
     for made in done.values():
-        turned = np.sign((made.principal * expected).sum(0))
-        np.testing.assert_allclose(made.principal * turned, expected, atol=1e-3 * np.abs(expected).max())
+        turned = np.sign((made.findings.principal * expected).sum(0))
+        np.testing.assert_allclose(made.findings.principal * turned, expected, atol=1e-3 * np.abs(expected).max())
 
 
 def test_a_map_that_did_not_begin_at_components_knows_none() -> None:
     X = clusters(60, 1)
-    assert reduction.reduce(X, Settings(umap=None, tsne=Tsne()), "cpu")["tsne"].principal is None
+    assert reduction.reduce(X, Settings(umap=None, tsne=Tsne()), "cpu")["tsne"].findings.principal is None
     asked = Settings(umap=None, tsne=Tsne(init="random"))
-    assert reduction.reduce(clusters(60, 5), asked, "cpu")["tsne"].principal is None
+    assert reduction.reduce(clusters(60, 5), asked, "cpu")["tsne"].findings.principal is None
 
 
 def test_digits_and_what_is_better_than_pca() -> None:

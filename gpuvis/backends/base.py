@@ -82,6 +82,22 @@ class Layout:
     principal: Array | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """What a fit found on its way to a map, which spares those who measure it some work; where the backend works.
+
+    Attributes
+    ----------
+    principal : array of shape (N, 2), or None
+        The first two principal components of the original columns.
+    near : array of shape (N, k), or None
+        Rows that are likely to be near each row, itself the first.
+    """
+
+    principal: Array | None = None
+    near: Array | None = None
+
+
 class Ranks(Protocol):
     """What maps are judged by: distances and ranks of rows, and of points on a map."""
 

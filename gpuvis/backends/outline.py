@@ -14,7 +14,7 @@ from scipy.linalg import eigh, qr
 from gpuvis.backends.compiled import blocks, kernel, prange
 from gpuvis.backends.products import dot, products
 
-UNSEEN = 3e-3  # of the squares of all products: what the axes may leave out
+UNSEEN = 1e-2  # of the squares of all products: what the axes may leave out
 FEWEST = 12  # axes are at least one in so many: those that tell near rows apart are small in the products of all
 LEAST = 32  # columns from which axes are looked for
 PIECE = 256  # rows that are taken together

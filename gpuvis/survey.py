@@ -147,6 +147,12 @@ class _Distances:
         tensors.let_go(self._asked.X)
         return found
 
+    def _part(self, ids: np.ndarray) -> tuple[Any, Array]:
+        """Return rows as `paired` takes them: a matrix, and which of its rows they are."""
+        if self._ranks.as_it_lies(self._asked.X, self._asked.scale):
+            return self._asked.X, ids
+        return self._read(ids), self._xp.arange(len(ids))
+
     def terms(self, lengths: Lengths) -> tuple[Array, Array]:
         """Return shift and scale of rows, both (E, c)."""
         inverse = self._inverse(lengths)
@@ -164,9 +170,10 @@ class _Distances:
         both = near if likely is None else xp.concatenate([near, likely], 1)
         ids, width = self._backend.to_indices(both).ravel(), both.shape[1]
         found = xp.empty((2, len(self._metrics), len(ids)), self.A.dtype)
-        for some in np.array_split(ids.argsort(), width):  # from the first row to the last, as they are stored
-            which, rows = xp.asarray(some // width), self._read(ids[some])
-            products, *lengths = self._ranks.paired(self.A, which, rows, self._middle, self._centred)
+        for some in np.array_split(ids.argsort(), PARTS):  # from the first row to the last, as they are stored
+            which = xp.asarray(some // width)
+            products, *lengths = self._ranks.paired(self.A, which, *self._part(ids[some]), self._middle, self._centred)
+            tensors.let_go(self._asked.X)
             away = self._away(products[:, None], self.terms(Lengths(*lengths)), which)
             slack = self._slack(lengths[0][:, None], which)
             found[:, :, xp.asarray(some)] = _stacked([away - slack, away + slack], xp)[:, :, :, 0]

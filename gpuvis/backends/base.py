@@ -116,8 +116,11 @@ class Ranks(Protocol):
         Return the rows, their squares, and their products with the vector: three arrays.
         """
 
-    def paired(self, A: Array, which: Array, X: Array, middle: Array, centred: bool) -> Any:
-        """Move rows as `moved` does; return the product of each with its row of A, its square, and its product."""
+    def as_it_lies(self, X: Any, scale: float) -> bool:
+        """Tell whether `paired` takes a matrix that is to be scaled as it was read, without a copy of its rows."""
+
+    def paired(self, A: Array, which: Array, X: Any, ids: Array, middle: Array, centred: bool) -> Any:
+        """Move rows of X as `moved` does; return the product of each with its row of A, its square, and its product."""
 
     def products(self, A: Array, B: Array) -> Array:
         """Return A times B transposed."""

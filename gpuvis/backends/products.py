@@ -19,10 +19,15 @@ def moved(X: np.ndarray, middle: np.ndarray, centred: bool) -> tuple[np.ndarray,
     return rows, *numbers
 
 
-def paired(A: np.ndarray, which: np.ndarray, X: np.ndarray, middle: np.ndarray, centred: bool) -> np.ndarray:
-    """Move rows; return the product of each with a row of A, its square and its product with the vector, (3, c)."""
-    numbers = np.empty((3, len(X)), middle.dtype)
-    _paired(A, which, coded(X), middle, centred, numbers, blocks(len(X), PIECE))
+def as_it_lies(X: Any, scale: float) -> bool:
+    """Tell whether kernels take the rows of a matrix from where they lie."""
+    return isinstance(X, np.ndarray) and X.dtype in {np.dtype(np.float32), np.dtype(np.float16)} and scale == 1
+
+
+def paired(A: np.ndarray, which: np.ndarray, X: np.ndarray, ids: np.ndarray, middle: np.ndarray, centred: bool) -> Any:
+    """Move rows of X; return the product of each with its row of A, its square and its product with the vector."""
+    numbers = np.empty((3, len(ids)), middle.dtype)
+    _paired((A, which), (*coded(X), ids), middle, centred, numbers, blocks(len(ids), PIECE))
     return numbers
 
 
@@ -67,12 +72,12 @@ def _moved(coded: Any, middle: Any, centred: Any, rows: Any, numbers: Any, bound
 
 
 @kernel
-def _paired(A: Any, which: Any, coded: Any, middle: Any, centred: Any, numbers: Any, bounds: Any) -> None:
-    X, table = coded
+def _paired(anchors: Any, coded: Any, middle: Any, centred: Any, numbers: Any, bounds: Any) -> None:
+    (A, which), (X, table, ids) = anchors, coded
     for b in prange(len(bounds) - 1):
         row = np.empty_like(middle)
         for i in range(bounds[b], bounds[b + 1]):
-            _move(X[i], table, middle, centred, row)
+            _move(X[ids[i]], table, middle, centred, row)
             numbers[0, i], numbers[1, i] = dot(A[which[i]], row), dot(row, row)
             numbers[2, i] = dot(row, middle)
 

@@ -11,9 +11,9 @@ from gpuvis.backends.boxes import boxed, closer_on_map, nearest_on_map
 from gpuvis.backends.compiled import kernel, part, prange
 from gpuvis.backends.levels import between, count_lower, set_levels
 from gpuvis.backends.lists import LANES, count_below, insert
-from gpuvis.backends.products import moved, paired, products
+from gpuvis.backends.products import as_it_lies, moved, paired, products
 
-__all__ = ["boxed", "closer_on_map", "moved", "nearest_on_map", "paired", "products", "tally"]
+__all__ = ["as_it_lies", "boxed", "closer_on_map", "moved", "nearest_on_map", "paired", "products", "tally"]
 
 ANCHORS, CHUNK = 128, 1024  # rows of the two sides of a matrix product: what is held of one anchor's fits the first cache
 MANY = 16  # one in so many that may be near: then all are looked at in whole

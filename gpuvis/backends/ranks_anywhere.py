@@ -59,9 +59,13 @@ class PlainRanks:
             rows = rows - rows.mean(1, keepdims=True)
         return rows, self.xp.einsum("ij,ij->i", rows, rows), rows @ middle
 
-    def paired(self, A: Array, which: Array, X: Array, middle: Array, centred: bool) -> tuple[Array, Array, Array]:
-        """Move rows; return the product of each with a row of A, its square and its product with the vector."""
-        rows, squares, along = self.moved(X, middle, centred)
+    def as_it_lies(self, X: Any, scale: float) -> bool:
+        """Tell that rows are to be read first."""
+        return False
+
+    def paired(self, A: Array, which: Array, X: Array, ids: Array, middle: Array, centred: bool) -> Any:
+        """Move rows of X; return the product of each with its row of A, its square and its product with the vector."""
+        rows, squares, along = self.moved(X[ids], middle, centred)
         return self.xp.einsum("ij,ij->i", A[which], rows), squares, along
 
     def products(self, A: Array, B: Array) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gpuvis import cache as caches
@@ -40,7 +40,7 @@ class Original:
     metric: str
     known: tuple[Plan, float]
     labels: Any = None
-    findings: Findings = Findings()
+    findings: Findings = field(default_factory=Findings)
 
 
 def read(folder: Path, settings: Settings, backend: Backend) -> tuple[Cache, tuple[Plan, float]]:

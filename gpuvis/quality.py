@@ -65,7 +65,8 @@ def measure(
     anchors = np.arange(rows) if rows <= EXACT_ROWS else np.sort(draw.choice(rows, ANCHORS, replace=False))
     pool = np.sort(draw.choice(rows, min(rows, POOL), replace=False))
     scale = matrix.scale(known[1], backend.SAFE)
-    maps = {"map": coords, "pca": pca_map(X, backend, scale, known[0]) if findings.principal is None else findings.principal}
+    principal = pca_map(X, backend, scale, known[0]) if findings.principal is None else findings.principal
+    maps = {"map": coords, "pca": principal}
     planes = {name: _plane(Y, backend) for name, Y in maps.items()}
     near = {name: backend.ranks().nearest_on_map(boxed, xp.asarray(anchors), k) for name, (_, boxed) in planes.items()}
     likely = None if findings.near is None else findings.near[xp.asarray(anchors), 1 : 1 + k]

@@ -74,9 +74,10 @@ FLOORS = [
         "backends/gpu_table",
     },
     {
-        *{"agreement", "beside", "centroids", "duplicates", "outputs", "survey", "trust"},
+        *{"agreement", "beside", "centroids", "distances", "duplicates", "outputs", "trust"},
         *{"backends/cpu", "backends/gpu"},
     },
+    {"survey"},
     {"cache", "quality", "outliers", "standing", "backends/__init__"},
     {"reduction", "demo", "score_tables"},
     {"record", "original"},

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.linalg import eigh, qr
 
 from gpuvis.backends.compiled import blocks, kernel, prange
-from gpuvis.backends.products import dot, products
+from gpuvis.backends.products import dot
 
 UNSEEN = 1e-2  # of the squares of all products: what the axes may leave out
 FEWEST = 12  # axes are at least one in so many: those that tell near rows apart are small in the products of all
@@ -31,8 +31,7 @@ def axes_of(A: np.ndarray) -> np.ndarray:
     if A.dtype != np.float32 or columns < LEAST:
         return np.empty((columns, 0), A.dtype)
     wide = columns > rows
-    side = A if wide else np.ascontiguousarray(A.T)
-    sizes, axes = eigh(products(side, side), driver="evd")  # rising
+    sizes, axes = eigh(A @ A.T if wide else A.T @ A, driver="evd")  # rising
     shares = np.cumsum(np.square(sizes[::-1], dtype=np.float64))
     count = 1 + int((shares < (1 - UNSEEN) * shares[-1]).sum())
     count = max(count, min(columns, rows) // FEWEST)

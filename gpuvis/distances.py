@@ -1,0 +1,178 @@
+"""How far rows are from some anchors in the original space, and what rounding may make of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from gpuvis import matrix, tensors
+from gpuvis.backends.base import Array, Backend
+
+if TYPE_CHECKING:
+    from gpuvis.survey import Asked
+
+BLOCK_BYTES = 6 << 20  # of rows, which stay in the processor's cache
+VALUES = 1 << 22  # products that are held at a time where all rows are anchors
+PARTS = 16  # in which rows from all over the file are read: memory is given back after each
+ALL = slice(None)
+SLACK = 16  # roundings within which two distances are equal
+
+
+class Lengths(NamedTuple):
+    """Of moved rows: their squares, and their products with the move."""
+
+    squares: Array
+    along: Array
+
+
+class Distances:
+    """What orders rows by their distance from an anchor: shift + scale * (their product + lift), for each metric.
+
+    Rows are moved by `middle`; cosines are of them as they were. `lift`, (E, m), is that of the anchors `A`.
+    """
+
+    def __init__(self, asked: Asked, metrics: list[str], backend: Backend) -> None:
+        self._asked, self._metrics, self._backend, self._xp = asked, metrics, backend, backend.xp
+        self._ranks, self._centred = backend.ranks(), "correlation" in metrics
+        self._middle = self._xp.zeros(asked.X.shape[1], np.float64 if asked.precise else np.float32)
+        if "euclidean" in metrics:  # a mean far from zero would cost digits
+            self._middle = self.rows(asked.pool)[0].mean(0)
+        self._length = self._middle @ self._middle
+        self.A, self._lengths = self.rows(asked.anchors)
+        lift = self._lengths.along + self._length
+        self.lift = _stacked([0 * lift if name == "euclidean" else lift for name in metrics], self._xp)
+
+    def rows(self, which: np.ndarray) -> tuple[Array, Lengths]:
+        """Return some rows, whose numbers rise, moved."""
+        parts = np.array_split(which, min(PARTS, len(which)))
+        return self._moved(self._xp.concatenate([self._read(part) for part in parts]))
+
+    def _moved(self, rows: Array) -> tuple[Array, Lengths]:
+        moved, *lengths = self._ranks.moved(rows, self._middle, self._centred)
+        return moved, Lengths(*lengths)
+
+    def _read(self, which: Any) -> Array:
+        found = self._backend.as_array(self._asked.X[which], self._asked.scale, halves=True)
+        tensors.let_go(self._asked.X)
+        return found
+
+    def _part(self, ids: np.ndarray) -> tuple[Any, Array]:
+        """Return rows as `paired` takes them: a matrix, and which of its rows they are."""
+        if self._ranks.as_it_lies(self._asked.X, self._asked.scale):
+            return self._asked.X, ids
+        return self._read(ids), self._xp.arange(len(ids))
+
+    def terms(self, lengths: Lengths) -> tuple[Array, Array]:
+        """Return shift and scale of rows, both (E, c)."""
+        inverse = self._inverse(lengths)
+        euclidean, angle = (lengths.squares, 0 * lengths.squares - 2), (-lengths.along * inverse, -inverse)
+        shift, scale = zip(*(euclidean if name == "euclidean" else angle for name in self._metrics), strict=True)
+        return _stacked(shift, self._xp), _stacked(scale, self._xp)
+
+    def pairs(self, near: Array, k: int) -> tuple[Array, Array]:
+        """Look at rows, (m, t), of which k or more are neighbours of the anchor.
+
+        Return how far each is from its anchor, less what rounding may make of it, (E, m, t); and `far` as `tally` takes
+        it, by these rows and those that are likely to be near.
+        """
+        xp, likely = self._xp, self._asked.likely
+        both = near if likely is None else xp.concatenate([near, likely], 1)
+        ids, width = self._backend.to_indices(both).ravel(), both.shape[1]
+        found = xp.empty((2, len(self._metrics), len(ids)), self.A.dtype)
+        for some in np.array_split(ids.argsort(), PARTS):  # from the first row to the last, as they are stored
+            which = xp.asarray(some // width)
+            products, *lengths = self._ranks.paired(self.A, which, *self._part(ids[some]), self._middle, self._centred)
+            tensors.let_go(self._asked.X)
+            away = self._away(products[:, None], self.terms(Lengths(*lengths)), which)
+            slack = self._slack(lengths[0][:, None], which)
+            found[:, :, xp.asarray(some)] = _stacked([away - slack, away + slack], xp)[:, :, :, 0]
+        least, most = found.reshape(2, -1, *both.shape)
+        return least[:, :, : near.shape[1]], self._reach(self._once(both, most), k)
+
+    def _once(self, ids: Array, far: Array) -> Array:
+        """Return distances of rows, (E, m, t), without those of rows that came before, and of the anchor itself."""
+        xp, each, order = self._xp, self._xp.arange(len(ids))[:, None], ids.argsort(1)
+        rising, own = ids[each, order], xp.asarray(self._asked.anchors)[:, None]
+        again = xp.concatenate([rising[:, :1] < 0, rising[:, 1:] == rising[:, :-1]], 1)
+        return xp.where(again | (rising == own), np.inf, far[:, each, order])
+
+    def _reach(self, far: Array, k: int) -> Array:
+        """Return distances below which k rows are, (E, m, k)."""
+        reach = self._xp.partition(far, k - 1)[:, :, k - 1, None]
+        return reach + np.finfo(reach.dtype).tiny + self._xp.zeros(k, reach.dtype)  # all may be at 0
+
+    def blocks(self) -> Iterator[tuple[int, Array, Array, Array]]:
+        """Give all rows in blocks, each with the number of its first row, and the terms of its rows."""
+        X = self._asked.X
+        for start, block in matrix.blocks(X, BLOCK_BYTES * X.itemsize // self.A.itemsize):
+            rows, lengths = self._moved(self._read(slice(start, start + len(block))))
+            yield start, rows, *self.terms(lengths)
+
+    def whole(self, k: int) -> tuple[Array, Array, tuple[np.ndarray, Array]]:
+        """Look at the pool in whole.
+
+        Return distances that can be compared from anchor to anchor too, (E, m, P); `far`, and the pool with its
+        distances, as `tally` takes them.
+        """
+        xp, pool = self._xp, self._asked.pool
+        rows, lengths = self.rows(pool)
+        shift, scale = self.terms(lengths)
+        away = self._away(self._ranks.products(self.A, rows), (shift[:, None], scale[:, None]))
+        drawn = self._comparable(away.copy())
+        _, own, there = np.intersect1d(self._asked.anchors, pool, assume_unique=True, return_indices=True)
+        away[:, xp.asarray(own), xp.asarray(there)] = np.inf  # no anchor is its own neighbour
+        slack = self._slack(lengths.squares.max(keepdims=True)[None])
+        return drawn, self._reach(away, k) + slack, (pool, away)
+
+    def among(self, near: Array) -> tuple[Array, Array]:
+        """Where all rows are anchors, return what `pairs` does of those near each, and `whole` of the pool."""
+        xp, pool, (shift, scale) = self._xp, self._xp.asarray(self._asked.pool), self.terms(self._lengths)
+        limits = xp.empty((len(shift), *near.shape), self.A.dtype)
+        drawn = xp.empty((len(shift), len(near), len(pool)), self.A.dtype)
+        step = max(1, VALUES // len(self.A))
+        for start in range(0, len(near), step):
+            some = slice(start, start + step)
+            products, ids = self._ranks.products(self.A[some], self.A), near[some]
+            picked = self._away(xp.take_along_axis(products, ids, 1), (shift[:, ids], scale[:, ids]), some)
+            limits[:, some] = picked - self._slack(self._lengths.squares[ids], some)
+            terms = shift[:, None, pool], scale[:, None, pool]
+            drawn[:, some] = self._comparable(self._away(products[:, pool], terms, some), some)
+        return limits, drawn
+
+    def _away(self, products: Array, terms: tuple[Array, Array], some: Any = ALL) -> Array:
+        """Return shift + scale * (product + lift), of which the last axis are rows."""
+        shift, scale = terms
+        if shift.ndim == 2:  # a row for each anchor
+            shift, scale = shift[:, :, None], scale[:, :, None]
+        return shift + scale * (products + self.lift[:, some, None])
+
+    def _slack(self, squares: Array, some: Any = ALL) -> Array:
+        """Return what rounding may make of distances from rows of so large squares."""
+        own, root = self._lengths.squares[some, None], self._xp.sqrt
+        slack = [
+            own + squares if name == "euclidean" else root(own) + root(self._length) + 0 * squares
+            for name in self._metrics
+        ]
+        return SLACK * float(np.finfo(own.dtype).eps) * _stacked(slack, self._xp)
+
+    def _comparable(self, values: Array, some: slice = ALL) -> Array:
+        """Make distances comparable from anchor to anchor, in place."""
+        squares, inverse = self._lengths.squares[some], self._inverse(self._lengths)[some]
+        for e, name in enumerate(self._metrics):
+            if name == "euclidean":
+                values[e] += squares[:, None]
+            else:
+                values[e] *= inverse[:, None]
+        return values
+
+    def _inverse(self, lengths: Lengths) -> Array:
+        """Return one over the length of each row, as it was; 0 for a row of zeros, which is as far from all."""
+        whole = lengths.squares + 2 * lengths.along + self._length
+        some = whole > SLACK * float(np.finfo(whole.dtype).eps) * (lengths.squares + self._length)
+        return self._xp.where(some, 1 / self._xp.sqrt(self._xp.where(some, whole, 1)), 0)
+
+
+def _stacked(rows: Iterable[Array], xp: Any) -> Array:
+    return xp.concatenate([row[None] for row in rows])

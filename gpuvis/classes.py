@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,14 +26,27 @@ class Classes:
         The place of each row's class among them; -1: it has none.
     names : list of str
         Their numbers, or words if they have none.
-    numbers, words : list of str
+    numbers : list of str
         Blank where there are none.
+    table : DataFrame
+        Of the rows.
     """
 
     codes: np.ndarray
     names: list[str]
     numbers: list[str]
-    words: list[str]
+    table: pd.DataFrame
+
+    @cached_property
+    def words(self) -> list[str]:
+        """The words of classes, each as its first row has it; blank where there are none."""
+        words = [""] * len(self.names)
+        if WORD in self.table:
+            told = np.flatnonzero((self.table[WORD] != "").to_numpy() & (self.codes >= 0))
+            which, first = np.unique(self.codes[told], return_index=True)
+            for code, at in zip(which, first, strict=True):
+                words[code] = str(self.table[WORD].iloc[told[at]])
+        return words
 
 
 def of(table: pd.DataFrame, labels: Any = None) -> Classes:
@@ -45,13 +59,13 @@ def of(table: pd.DataFrame, labels: Any = None) -> Classes:
         codes, uniques = table[known[0]].factorize()
         names = [str(name) for name in uniques]
     else:
-        return Classes(np.full(len(table), -1), [], [], [])
+        return Classes(np.full(len(table), -1), [], [], table)
     order = sorted((k for k, name in enumerate(names) if name), key=lambda k: (_number(names[k]), names[k]))
     place = np.full(len(names), -1)
     place[order] = np.arange(len(order))
     codes, names = place[codes], [names[k] for k in order]
     numbers = [""] * len(names) if known == [WORD] and labels is None else names
-    return Classes(codes, names, numbers, _words(table, codes, len(names)))
+    return Classes(codes, names, numbers, table)
 
 
 def _number(name: str) -> float:
@@ -59,13 +73,3 @@ def _number(name: str) -> float:
         return float(name)
     except ValueError:
         return float("inf")
-
-
-def _words(table: pd.DataFrame, codes: np.ndarray, count: int) -> list[str]:
-    words = [""] * count
-    if WORD in table:
-        told = np.flatnonzero((table[WORD] != "").to_numpy() & (codes >= 0))
-        which, first = np.unique(codes[told], return_index=True)
-        for code, at in zip(which, first, strict=True):
-            words[code] = str(table[WORD].iloc[told[at]])
-    return words

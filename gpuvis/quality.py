@@ -20,6 +20,13 @@ POINTS = 1 << 16  # whose neighbours are compared at a time
 FAR = 10.0  # times as far as 99 % of the points: there, a point has been flung away
 
 
+def anchors(rows: int) -> np.ndarray:
+    """Return the rows of a matrix of so many that are compared with all, rising."""
+    if rows <= EXACT_ROWS:
+        return np.arange(rows)
+    return np.sort(np.random.default_rng(0).choice(rows, ANCHORS, replace=False))
+
+
 def measure(
     X: Any,
     coords: np.ndarray,
@@ -44,7 +51,7 @@ def measure(
     known : tuple
         The plan, and the largest value in size.
     findings : Findings, optional
-        Of the fit.
+        Of the fit; `near`, of the `anchors`.
 
     Returns
     -------
@@ -60,22 +67,21 @@ def measure(
     recall : ndarray of shape (N,), float32
         Of the neighbours of each point, by `metric`; NaN of those that are no anchors.
     """
-    xp, rows = backend.xp, len(X)
-    k, draw = min(K, (rows - 1) // 2), np.random.default_rng(0)
-    anchors = np.arange(rows) if rows <= EXACT_ROWS else np.sort(draw.choice(rows, ANCHORS, replace=False))
+    xp, rows, anchored = backend.xp, len(X), anchors(len(X))
+    k, draw = min(K, (rows - 1) // 2), np.random.default_rng(2)
     pool = np.sort(draw.choice(rows, min(rows, POOL), replace=False))
     scale = matrix.scale(known[1], backend.SAFE)
     principal = pca_map(X, backend, scale, known[0]) if findings.principal is None else findings.principal
     maps = {"map": coords, "pca": principal}
     planes = {name: _plane(Y, backend) for name, Y in maps.items()}
-    near = {name: backend.ranks().nearest_on_map(boxed, xp.asarray(anchors), k) for name, (_, boxed) in planes.items()}
-    likely = None if findings.near is None else findings.near[xp.asarray(anchors), 1 : 1 + k]
-    asked = survey.Asked(X, scale, anchors, pool, near, likely, rows <= EXACT_ROWS)
+    near = {name: backend.ranks().nearest_on_map(boxed, xp.asarray(anchored), k) for name, (_, boxed) in planes.items()}
+    likely = None if findings.near is None else findings.near[:, 1 : 1 + k]
+    asked = survey.Asked(X, scale, anchored, pool, near, likely, rows <= EXACT_ROWS)
     judge = _Judge(asked, planes, labels, backend)
     found, recall = {}, np.full(rows, np.nan, np.float32)
     for name, seen in survey.surveys(asked, metric, backend):
-        found[name], recall[anchors] = judge.of(seen)  # that of the fit comes last
-    about = {"k": k, "anchors": len(anchors), "sampled": rows > EXACT_ROWS, "flung": flung(coords)}
+        found[name], recall[anchored] = judge.of(seen)  # that of the fit comes last
+    about = {"k": k, "anchors": len(anchored), "sampled": rows > EXACT_ROWS, "flung": flung(coords)}
     return {**about, "metric": name, **found}, recall
 
 

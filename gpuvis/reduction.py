@@ -160,8 +160,10 @@ def prepare(X: Any, settings: Settings, backend: Backend, steps: Steps, known: t
     return Prepared(X, shape, settings, fitted, planned, kept, list(settings.methods))
 
 
-def embed(prepared: Prepared, method: Method, backend: Backend, steps: Steps) -> Reduction:
-    """Draw one map of a prepared matrix."""
+def embed(
+    prepared: Prepared, method: Method, backend: Backend, steps: Steps, some: np.ndarray | None = None
+) -> Reduction:
+    """Draw one map of a prepared matrix. `some`: rows of which it is to be told what is near them."""
     fitted = prepared.fitted
     asked = getattr(fitted, method)
     draw = backend.umap if method == "umap" else backend.tsne
@@ -176,7 +178,7 @@ def embed(prepared: Prepared, method: Method, backend: Backend, steps: Steps) ->
     done = fitted.describe(method)
     neighbors = graph.told if graph else None
     how = taken, prepared.plan, neighbors, drawn.told
-    found = Findings(drawn.principal, graph.indices if graph else None)
+    found = Findings(drawn.principal, None if graph is None or some is None else graph.indices[backend.xp.asarray(some)])
     return Reduction(method, coords, done, (*notes, *drawn.notes), prepared.variance_kept, *how, found)
 
 

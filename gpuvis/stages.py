@@ -148,7 +148,7 @@ def _audited(job: Job, chosen: Chosen, steps: Steps) -> Outcome:
 
 
 def _compute(job: Job, source: Source, chosen: Chosen, steps: Steps) -> Iterator[Finish]:
-    from gpuvis import reduction
+    from gpuvis import quality, reduction
 
     start = time.perf_counter() - source.seconds
     embeddings, settings = source.cache.embeddings, source.settings
@@ -157,7 +157,7 @@ def _compute(job: Job, source: Source, chosen: Chosen, steps: Steps) -> Iterator
     prepared = reduction.prepare(embeddings, settings, chosen[0], steps, source.known)
 
     def make(method: Method) -> Finish:
-        done = reduction.embed(prepared, method, chosen[0], steps)
+        done = reduction.embed(prepared, method, chosen[0], steps, quality.anchors(len(embeddings)))
         if fingerprint.stamp(job.folder) != source.stamp:
             raise CacheError(f"{job.folder}: the cache was written again while it was read; run again")
         run = record.of_run(source.told, settings, done, *chosen)

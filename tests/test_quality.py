@@ -17,20 +17,22 @@ from sklearn.metrics import pairwise_distances
 
 from gpuvis import quality, reduction
 from gpuvis.backends import choose, cpu, outline, ranks_anywhere
+from gpuvis.backends.base import Findings
 from gpuvis.backends.ranks_anywhere import PlainRanks
 from gpuvis.settings import Settings, Tsne, Umap
+from gpuvis.steps import Steps
 
 __all__ = ["rapids"]
-METRICS = ["euclidean", "cosine", "correlation"]
+METRICS, NOTHING = ["euclidean", "cosine", "correlation"], Findings()
 
 
 def measured(
-    X: Any, coords: np.ndarray, labels: np.ndarray | None = None, metric: str = "euclidean", backend: Any = cpu
+    X: Any, coords: np.ndarray, labels: Any = None, metric: str = "euclidean", backend: Any = cpu, findings=NOTHING
 ):
     largest = float(np.abs(np.asarray(X)).max())
     planned = reduction.plan(X, Settings(umap=Umap()), cpu, largest)
     with cpu.working(planned):
-        return quality.measure(X, coords, labels, metric, backend, (planned, largest))[0]
+        return quality.measure(X, coords, labels, metric, backend, (planned, largest), findings)[0]
 
 
 def noisy(X: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -150,6 +152,28 @@ def test_a_map_that_did_not_begin_at_components_knows_none() -> None:
     assert reduction.reduce(X, Settings(umap=None, tsne=Tsne()), "cpu")["tsne"].findings.principal is None
     asked = Settings(umap=None, tsne=Tsne(init="random"))
     assert reduction.reduce(clusters(60, 5), asked, "cpu")["tsne"].findings.principal is None
+
+
+def test_a_fit_tells_what_is_near_rows_that_are_asked_for() -> None:
+    X, settings, some = clusters(400, 24), Settings(umap=Umap(n_neighbors=9)), np.array([3, 5, 399])
+    plan = reduction.plan(X, settings, cpu, 1.0)
+    made = reduction.embed(reduction.prepare(X, settings, cpu, Steps(), (plan, 1.0)), "umap", cpu, Steps(), some)
+    np.testing.assert_array_equal(made.findings.near, pairwise_distances(X)[some].argsort(1)[:, :9])
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_numbers_do_not_depend_on_what_a_fit_took_for_near(monkeypatch, metric) -> None:
+    monkeypatch.setattr(quality, "ANCHORS", 300)
+    X = clusters(6_000, 40) + 0.2
+    Y, anchors = noisy(X), quality.anchors(6_000)
+    nearest = pairwise_distances(X[anchors], X, metric).argsort(1)
+    told = measured(X, Y, metric=metric)
+    one, own, far = nearest[:, [0] + 20 * [1]], nearest[:, [0, 0, *range(1, 15)]], nearest[:, [0, *range(-20, 0)]]
+    for near in (nearest[:, :16], one, own, far):
+        same = measured(X, Y, metric=metric, findings=Findings(near=near))
+        for place, values in told[metric].items():
+            for name, value in values.items():
+                assert same[metric][place][name] == pytest.approx(value, abs=1e-6), (place, name)
 
 
 def test_digits_and_what_is_better_than_pca() -> None:

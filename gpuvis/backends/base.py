@@ -90,8 +90,8 @@ class Findings:
     ----------
     principal : array of shape (N, 2), or None
         The first two principal components of the original columns.
-    near : array of shape (N, k), or None
-        Rows that are likely to be near each row, itself the first.
+    near : array of shape (m, k), or None
+        Rows that are likely to be near each of some rows that were asked for, itself the first.
     """
 
     principal: Array | None = None

@@ -146,7 +146,10 @@ class Distances:
         shift, scale = terms
         if shift.ndim == 2:  # a row for each anchor
             shift, scale = shift[:, :, None], scale[:, :, None]
-        return shift + scale * (products + self.lift[:, some, None])
+        found = products + self.lift[:, some, None]
+        found *= scale
+        found += shift
+        return found
 
     def _slack(self, squares: Array, some: Any = ALL) -> Array:
         """Return what rounding may make of distances from rows of so large squares."""

@@ -97,9 +97,9 @@ def recall_of_points(coords: np.ndarray, near: np.ndarray, backend: Backend) -> 
 
 
 def _plane(coords: Array, backend: Backend) -> tuple[Array, Any]:
-    """Return the coordinates of a map on the device, and the same in boxes."""
+    """Return the coordinates of a map on the device, (2, N), and the same in boxes."""
     there = backend.xp.asarray(coords * matrix.scale(float(abs(coords).max()), backend.SAFE), np.float32)
-    return there, backend.ranks().boxed(there)
+    return backend.xp.ascontiguousarray(there.T), backend.ranks().boxed(there)
 
 
 def pca_map(X: Any, backend: Backend, scale: float, plan: Any) -> np.ndarray:
@@ -112,7 +112,7 @@ def pca_map(X: Any, backend: Backend, scale: float, plan: Any) -> np.ndarray:
 
 def flung(coords: np.ndarray) -> int:
     """Return how many points lie far outside the map: more than `FAR` times as far from its middle as 99 % of them."""
-    apart = np.abs(coords - np.median(coords, axis=0)).max(1)
+    apart = np.maximum(*(np.abs(axis - np.median(axis)) for axis in np.ascontiguousarray(coords.T)))
     return int((apart > FAR * max(float(np.quantile(apart, 0.99)), 1e-30)).sum()) if len(coords) >= 100 else 0
 
 
@@ -123,17 +123,19 @@ class _Judge:
         self, asked: survey.Asked, planes: dict[str, tuple[Array, Any]], labels: np.ndarray | None, backend: Backend
     ) -> None:
         self._asked, self._planes, self._backend, self._xp = asked, planes, backend, backend.xp
-        self._labels = labels if labels is not None and len(np.unique(labels[labels >= 0])) > 1 else None
+        self._labels = labels if labels is not None and (labels[labels >= 0] != labels.max(initial=-1)).any() else None
         draw, shape = np.random.default_rng(1), (len(asked.anchors), len(asked.pool))
-        self._triplets = draw.integers(0, shape[1], (2, shape[0], TRIPLETS))
+        one, other = draw.integers(0, shape[1], (2, shape[0], TRIPLETS))
         pairs = draw.integers(0, shape[0] * shape[1], PAIRS)
         if shape[0] == shape[1] and shape[0] * (shape[0] - 1) // 2 <= PAIRS:  # all of them, each once
             pairs = np.flatnonzero(np.tri(shape[0], k=-1))
-        self._pairs = np.divmod(pairs, shape[1])
+        each, (anchors, pool) = np.arange(shape[0])[:, None], np.divmod(pairs, shape[1])
+        self._compared = [(each, one), (each, other), (anchors[:, None], pool[:, None])]
 
     def of(self, seen: survey.Survey) -> tuple[dict[str, dict[str, float]], np.ndarray]:
         """Return what each map keeps of a survey, and the recall of each anchor on the map that is judged."""
         told, recall, k = {"original": self._votes(self._backend.to_indices(seen.near))}, {}, seen.near.shape[1]
+        original = [seen.drawn[self._xp.asarray(anchors), self._xp.asarray(pool)] for anchors, pool in self._compared]
         for name, (coords, boxed) in self._planes.items():
             recall[name] = self._backend.to_indices(seen.kept[name]).mean(1)
             limits = _squares(coords, self._asked.anchors, seen.near, self._xp)
@@ -142,7 +144,7 @@ class _Judge:
                 **self._mean("recall", recall[name]),
                 **self._mean("trustworthiness", self._trust(self._backend.to_indices(seen.excess[name]))),
                 **self._mean("continuity", self._trust(np.maximum(1 + self._backend.to_indices(closer) - k, 0))),
-                **self._distances(seen.drawn, coords),
+                **self._distances(original, coords),
                 **self._votes(self._backend.to_indices(self._asked.near[name])),
             }
         return told, recall["map"]
@@ -153,24 +155,18 @@ class _Judge:
         trust: np.ndarray = 1 - 2 / (k * (2 * rows - 3 * k - 1)) * excess.sum(1)
         return trust
 
-    def _distances(self, drawn: Array, coords: Array) -> dict[str, float]:
+    def _distances(self, original: list[Array], coords: Array) -> dict[str, float]:
         """Compare distances to rows of the pool in the original space with those on a map."""
-        each = np.arange(len(self._asked.anchors))[:, None]
-        one, other = (self._both(drawn, coords, each, where) for where in self._triplets)
-        kept = ((one[0] < other[0]) == (one[1] < other[1]))[self._xp.asarray(self._triplets[0] != self._triplets[1])]
-        share, (anchors, pool) = float(kept.mean()), self._pairs
-        pairs = self._both(drawn, coords, anchors[:, None], pool[:, None])
+        xp, asked = self._xp, self._asked
+        on_map = [_squares(coords, asked.anchors[a[:, 0]], xp.asarray(asked.pool[p]), xp) for a, p in self._compared]
+        kept = (original[0] < original[1]) == (on_map[0] < on_map[1])
+        kept = kept[xp.asarray(self._compared[0][1] != self._compared[1][1])]
+        share = float(kept.mean())
         return {
             "triplets": share,
             "triplets_se": (share * (1 - share) / int(kept.size)) ** 0.5,
-            "spearman": _spearman(*(self._backend.to_indices(far)[:, 0] for far in pairs)),
+            "spearman": _spearman(*(self._backend.to_indices(far[2])[:, 0] for far in (original, on_map))),
         }
-
-    def _both(self, drawn: Array, coords: Array, anchors: np.ndarray, pool: np.ndarray) -> tuple[Array, Array]:
-        """Return the distances of some anchors to some rows of the pool, in the original space and on a map."""
-        xp, asked = self._xp, self._asked
-        on_map = _squares(coords, asked.anchors[anchors[:, 0]], xp.asarray(asked.pool[pool]), xp)
-        return drawn[xp.asarray(anchors), xp.asarray(pool)], on_map
 
     def _votes(self, near: np.ndarray) -> dict[str, float]:
         """Return the share of labelled anchors that have the label of most of their labelled neighbours."""
@@ -192,8 +188,8 @@ class _Judge:
 
 def _squares(coords: Array, anchors: np.ndarray, ids: Array, xp: Any) -> Array:
     """Return the squared distances of anchors to some points of a map, as `closer_on_map` takes them."""
-    apart = coords[ids] - coords[xp.asarray(anchors)][:, None]
-    return apart[:, :, 0] ** 2 + apart[:, :, 1] ** 2
+    x, y = (axis[ids] - axis[xp.asarray(anchors)][:, None] for axis in coords)
+    return x**2 + y**2
 
 
 def _spearman(one: np.ndarray, other: np.ndarray) -> float:

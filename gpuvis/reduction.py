@@ -178,7 +178,8 @@ def embed(
     done = fitted.describe(method)
     neighbors = graph.told if graph else None
     how = taken, prepared.plan, neighbors, drawn.told
-    found = Findings(drawn.principal, None if graph is None or some is None else graph.indices[backend.xp.asarray(some)])
+    near = graph.indices[backend.xp.asarray(some)] if graph and some is not None else None
+    found = Findings(drawn.principal, near)
     return Reduction(method, coords, done, (*notes, *drawn.notes), prepared.variance_kept, *how, found)
 
 

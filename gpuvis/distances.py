@@ -3,21 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from gpuvis import matrix, tensors
 from gpuvis.backends.base import Array, Backend
 
-if TYPE_CHECKING:
-    from gpuvis.survey import Asked
-
 BLOCK_BYTES = 6 << 20  # of rows, which stay in the processor's cache
 VALUES = 1 << 22  # products that are held at a time where all rows are anchors
 PARTS = 16  # in which rows from all over the file are read: memory is given back after each
 ALL = slice(None)
 SLACK = 16  # roundings within which two distances are equal
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """What is looked at.
+
+    Attributes
+    ----------
+    X : torch.Tensor or array of shape (N, D)
+    scale : float
+        What X is multiplied by first.
+    anchors : ndarray of shape (m,)
+        Rows that are compared with all.
+    pool : ndarray of shape (P,)
+        Rows whose distances to the anchors are kept.
+    near : dict of str to array of shape (m, k)
+        For each map, the points that are nearest to each anchor there.
+    likely : array of shape (m, t), or None
+        Rows that are likely to be near each anchor; not looked at where all rows are anchors.
+    precise : bool
+        Work in float64: all rows are anchors.
+    """
+
+    X: Any
+    scale: float
+    anchors: np.ndarray
+    pool: np.ndarray
+    near: dict[str, Array]
+    likely: Array | None
+    precise: bool
 
 
 class Lengths(NamedTuple):
@@ -36,6 +64,7 @@ class Distances:
     def __init__(self, asked: Asked, metrics: list[str], backend: Backend) -> None:
         self._asked, self._metrics, self._backend, self._xp = asked, metrics, backend, backend.xp
         self._ranks, self._centred = backend.ranks(), "correlation" in metrics
+        self._lies_ready = self._ranks.as_it_lies(asked.X, asked.scale)
         self._middle = self._xp.zeros(asked.X.shape[1], np.float64 if asked.precise else np.float32)
         if "euclidean" in metrics:  # a mean far from zero would cost digits
             self._middle = self.rows(asked.pool)[0].mean(0)
@@ -58,11 +87,9 @@ class Distances:
         tensors.let_go(self._asked.X)
         return found
 
-    def _part(self, ids: np.ndarray) -> tuple[Any, Array]:
-        """Return rows as `paired` takes them: a matrix, and which of its rows they are."""
-        if self._ranks.as_it_lies(self._asked.X, self._asked.scale):
-            return self._asked.X, ids
-        return self._read(ids), self._xp.arange(len(ids))
+    def _part(self, ids: np.ndarray) -> tuple[Any, np.ndarray | None]:
+        """Return rows as `paired` takes them: a matrix, and which of its rows they are; None: all of them."""
+        return (self._asked.X, ids) if self._lies_ready else (self._read(ids), None)
 
     def terms(self, lengths: Lengths) -> tuple[Array, Array]:
         """Return shift and scale of rows, both (E, c)."""
@@ -81,12 +108,13 @@ class Distances:
         both = near if likely is None else xp.concatenate([near, likely], 1)
         ids, width = self._backend.to_indices(both).ravel(), both.shape[1]
         found = xp.empty((2, len(self._metrics), len(ids)), self.A.dtype)
-        for some in np.array_split(ids.argsort(), PARTS):  # from the first row to the last, as they are stored
+        parts = PARTS if self._lies_ready else width
+        for some in np.array_split(ids.argsort(), parts):  # from the first row to the last, as they are stored
             which = xp.asarray(some // width)
             products, *lengths = self._ranks.paired(self.A, which, *self._part(ids[some]), self._middle, self._centred)
             tensors.let_go(self._asked.X)
             away = self._away(products[:, None], self.terms(Lengths(*lengths)), which)
-            slack = self._slack(lengths[0][:, None], which)
+            slack = self._slack(Lengths(*(values[:, None] for values in lengths)), which)
             found[:, :, xp.asarray(some)] = _stacked([away - slack, away + slack], xp)[:, :, :, 0]
         least, most = found.reshape(2, -1, *both.shape)
         return least[:, :, : near.shape[1]], self._reach(self._once(both, most), k)
@@ -123,8 +151,7 @@ class Distances:
         drawn = self._comparable(away.copy())
         _, own, there = np.intersect1d(self._asked.anchors, pool, assume_unique=True, return_indices=True)
         away[:, xp.asarray(own), xp.asarray(there)] = np.inf  # no anchor is its own neighbour
-        slack = self._slack(lengths.squares.max(keepdims=True)[None])
-        return drawn, self._reach(away, k) + slack, (pool, away)
+        return drawn, self._reach(away + self._slack(Lengths(*(values[None] for values in lengths))), k), (pool, away)
 
     def among(self, near: Array) -> tuple[Array, Array]:
         """Where all rows are anchors, return what `pairs` does of those near each, and `whole` of the pool."""
@@ -136,7 +163,7 @@ class Distances:
             some = slice(start, start + step)
             products, ids = self._ranks.products(self.A[some], self.A), near[some]
             picked = self._away(xp.take_along_axis(products, ids, 1), (shift[:, ids], scale[:, ids]), some)
-            limits[:, some] = picked - self._slack(self._lengths.squares[ids], some)
+            limits[:, some] = picked - self._slack(Lengths(*(values[ids] for values in self._lengths)), some)
             terms = shift[:, None, pool], scale[:, None, pool]
             drawn[:, some] = self._comparable(self._away(products[:, pool], terms, some), some)
         return limits, drawn
@@ -151,13 +178,15 @@ class Distances:
         found += shift
         return found
 
-    def _slack(self, squares: Array, some: Any = ALL) -> Array:
-        """Return what rounding may make of distances from rows of so large squares."""
-        own, root = self._lengths.squares[some, None], self._xp.sqrt
-        slack = [
-            own + squares if name == "euclidean" else root(own) + root(self._length) + 0 * squares
-            for name in self._metrics
-        ]
+    def _slack(self, lengths: Lengths, some: Any = ALL) -> Array:
+        """Return what rounding may make of distances from rows of such lengths: most where a row is short as it was."""
+        own, slack = self._lengths.squares[some, None], []
+        for name in self._metrics:
+            if name == "euclidean":
+                slack.append(own + lengths.squares)
+            else:
+                move, root = self._xp.sqrt(self._length), self._xp.sqrt
+                slack.append((root(own) + move) * ((root(lengths.squares) + move) * self._inverse(lengths)) ** 2)
         return SLACK * float(np.finfo(own.dtype).eps) * _stacked(slack, self._xp)
 
     def _comparable(self, values: Array, some: slice = ALL) -> Array:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gpuvis import cache as caches
 from gpuvis import reduction
-from gpuvis.backends.base import Findings
 from gpuvis.errors import CacheError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gpuvis.backends.base import Backend, Plan
+    from gpuvis.backends.base import Backend, Findings, Plan
     from gpuvis.cache import Cache
     from gpuvis.job import Job
     from gpuvis.settings import Method, Settings
@@ -32,7 +31,7 @@ class Original:
         The plan, and the largest value in size.
     labels : torch.Tensor or ndarray of shape (N,), or None
         Those of `labels.pt`.
-    findings : Findings
+    findings : Findings, or None
         Of the map's fit, if it was now.
     """
 
@@ -40,7 +39,7 @@ class Original:
     metric: str
     known: tuple[Plan, float]
     labels: Any = None
-    findings: Findings = field(default_factory=Findings)
+    findings: Findings | None = None
 
 
 def read(folder: Path, settings: Settings, backend: Backend) -> tuple[Cache, tuple[Plan, float]]:

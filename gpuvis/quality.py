@@ -12,6 +12,7 @@ import numpy as np
 
 from gpuvis import matrix, survey
 from gpuvis.backends.base import Array, Backend, Findings
+from gpuvis.distances import Asked
 
 K = 15  # neighbours
 EXACT_ROWS, ANCHORS = 5_000, 2_000
@@ -34,7 +35,7 @@ def measure(
     metric: str,
     backend: Backend,
     known: tuple[Any, float],
-    findings: Findings = Findings(),  # noqa: B008  it is frozen
+    findings: Findings | None = None,
 ) -> tuple[dict[str, Any], np.ndarray]:
     """Measure a map.
 
@@ -63,20 +64,20 @@ def measure(
         is kept (Wang et al. 2021, JMLR 22:201), `spearman`, the rank correlation of distances (Kobak, Berens 2019,
         Nature Communications 10:5416), and `label_accuracy` of a vote of the k nearest, which stands at "original"
         too. `…_se`: standard errors, of the choice of anchors; 0 where all rows are that. The share of the pool in the
-        error of `trustworthiness`, where rows are seen along axes (`ranks.tally`), is smaller and not in it.
+        error of `trustworthiness`, where ranks are estimated (`ranks.tally`), is smaller and not in it.
     recall : ndarray of shape (N,), float32
         Of the neighbours of each point, by `metric`; NaN of those that are no anchors.
     """
     xp, rows, anchored = backend.xp, len(X), anchors(len(X))
     k, draw = min(K, (rows - 1) // 2), np.random.default_rng(2)
     pool = np.sort(draw.choice(rows, min(rows, POOL), replace=False))
-    scale = matrix.scale(known[1], backend.SAFE)
+    scale, findings = matrix.scale(known[1], backend.SAFE), findings or Findings()
     principal = pca_map(X, backend, scale, known[0]) if findings.principal is None else findings.principal
     maps = {"map": coords, "pca": principal}
     planes = {name: _plane(Y, backend) for name, Y in maps.items()}
     near = {name: backend.ranks().nearest_on_map(boxed, xp.asarray(anchored), k) for name, (_, boxed) in planes.items()}
     likely = None if findings.near is None else findings.near[:, 1 : 1 + k]
-    asked = survey.Asked(X, scale, anchored, pool, near, likely, rows <= EXACT_ROWS)
+    asked = Asked(X, scale, anchored, pool, near, likely, rows <= EXACT_ROWS)
     judge = _Judge(asked, planes, labels, backend)
     found, recall = {}, np.full(rows, np.nan, np.float32)
     for name, seen in survey.surveys(asked, metric, backend):
@@ -120,7 +121,7 @@ class _Judge:
     """Turn what the anchors see into numbers."""
 
     def __init__(
-        self, asked: survey.Asked, planes: dict[str, tuple[Array, Any]], labels: np.ndarray | None, backend: Backend
+        self, asked: Asked, planes: dict[str, tuple[Array, Any]], labels: np.ndarray | None, backend: Backend
     ) -> None:
         self._asked, self._planes, self._backend, self._xp = asked, planes, backend, backend.xp
         self._labels = labels if labels is not None and (labels[labels >= 0] != labels.max(initial=-1)).any() else None

@@ -178,7 +178,7 @@ def embed(
     done = fitted.describe(method)
     neighbors = graph.told if graph else None
     how = taken, prepared.plan, neighbors, drawn.told
-    near = graph.indices[backend.xp.asarray(some)] if graph and some is not None else None
+    near = backend.xp.asarray(graph.indices[graph.xp.asarray(some)]) if graph and some is not None else None
     found = Findings(drawn.principal, near)
     return Reduction(method, coords, done, (*notes, *drawn.notes), prepared.variance_kept, *how, found)
 

@@ -155,9 +155,10 @@ def _compute(job: Job, source: Source, chosen: Chosen, steps: Steps) -> Iterator
     for note in (*source.cache.notes, *settings.fitted_to(*embeddings.shape)[1]):
         logger.warning("%s: %s", job.folder, note)
     prepared = reduction.prepare(embeddings, settings, chosen[0], steps, source.known)
+    some = quality.anchors(len(embeddings)) if job.quality != "none" else None
 
     def make(method: Method) -> Finish:
-        done = reduction.embed(prepared, method, chosen[0], steps, quality.anchors(len(embeddings)))
+        done = reduction.embed(prepared, method, chosen[0], steps, some)
         if fingerprint.stamp(job.folder) != source.stamp:
             raise CacheError(f"{job.folder}: the cache was written again while it was read; run again")
         run = record.of_run(source.told, settings, done, *chosen)

@@ -4,45 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from gpuvis.backends.base import Array, Backend
-from gpuvis.distances import Distances
+from gpuvis.distances import Asked, Distances
 
 TOGETHER = ("euclidean", "cosine")  # metrics of the same products
 KNOWN = (*TOGETHER, "correlation")
-
-
-@dataclass(frozen=True, eq=False)
-class Asked:
-    """What is looked at.
-
-    Attributes
-    ----------
-    X : torch.Tensor or array of shape (N, D)
-    scale : float
-        What X is multiplied by first.
-    anchors : ndarray of shape (m,)
-        Rows that are compared with all.
-    pool : ndarray of shape (P,)
-        Rows whose distances to the anchors are kept.
-    near : dict of str to array of shape (m, k)
-        For each map, the points that are nearest to each anchor there.
-    likely : array of shape (m, t), or None
-        Rows that are likely to be near each anchor.
-    precise : bool
-        Work in float64.
-    """
-
-    X: Any
-    scale: float
-    anchors: np.ndarray
-    pool: np.ndarray
-    near: dict[str, Array]
-    likely: Array | None
-    precise: bool
 
 
 @dataclass(frozen=True, eq=False)

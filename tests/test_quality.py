@@ -23,11 +23,11 @@ from gpuvis.settings import Settings, Tsne, Umap
 from gpuvis.steps import Steps
 
 __all__ = ["rapids"]
-METRICS, NOTHING = ["euclidean", "cosine", "correlation"], Findings()
+METRICS = ["euclidean", "cosine", "correlation"]
 
 
 def measured(
-    X: Any, coords: np.ndarray, labels: Any = None, metric: str = "euclidean", backend: Any = cpu, findings=NOTHING
+    X: Any, coords: np.ndarray, labels: Any = None, metric: str = "euclidean", backend: Any = cpu, findings: Any = None
 ):
     largest = float(np.abs(np.asarray(X)).max())
     planned = reduction.plan(X, Settings(umap=Umap()), cpu, largest)
@@ -176,6 +176,24 @@ def test_numbers_do_not_depend_on_what_a_fit_took_for_near(monkeypatch, metric) 
                 assert same[metric][place][name] == pytest.approx(value, abs=1e-6), (place, name)
 
 
+def test_rows_far_shorter_than_the_mean_have_neighbours(monkeypatch) -> None:
+    """Rounding turns them more than others; what a fit found is the nearest there can be, and no row may be lost."""
+    monkeypatch.setattr(quality, "ANCHORS", 300)
+    draw = np.random.default_rng(0)
+    X, short = draw.normal(1, 0.1, (6_000, 256)), np.arange(6_000) % 2 == 0
+    turned = draw.standard_normal((75, 256))
+    turned /= np.linalg.norm(turned, axis=1)[:, None]
+    X[short] = 0.08 * (turned[draw.integers(0, 75, 3_000)] + 1e-4 * draw.standard_normal((3_000, 256)))
+    X = X.astype(np.float32)
+    found = []
+    monkeypatch.setattr(quality._Judge, "_votes", lambda judge, near: found.append(near) or {})
+    anchors = quality.anchors(6_000)
+    near = pairwise_distances(X[anchors].astype(np.float64), X.astype(np.float64), "cosine").argsort(1)[:, :16]
+    measured(X, draw.standard_normal((6_000, 2)).astype(np.float32), None, "cosine", findings=Findings(near=near))
+    assert len(found) == 6
+    assert min(ids.min() for ids in found) >= 0
+
+
 def test_digits_and_what_is_better_than_pca() -> None:
     X = digits()
     told = measured(X, noisy(X, 1))["euclidean"]
@@ -295,7 +313,9 @@ def test_the_gpu_backend_gives_the_same(rapids, monkeypatch, metric) -> None:
         monkeypatch.setattr(quality, "EXACT_ROWS", exact_rows)
         monkeypatch.setattr(quality, "ANCHORS", 300)
         planned = reduction.plan(torch.from_numpy(X), Settings(umap=Umap()), gpu, 1.0)
-        told = quality.measure(torch.from_numpy(X), Y, labels, metric, gpu, (planned, 1.0))[0][metric]
+        near = gpu.xp.asarray(np.random.default_rng(1).integers(0, 1_500, (len(quality.anchors(1_500)), 20)))
+        how = gpu, (planned, 1.0), Findings(near=near)
+        told = quality.measure(torch.from_numpy(X), Y, labels, metric, *how)[0][metric]
         same = measured(X, Y, labels, metric)[metric]
         for place in told:
             for name, value in told[place].items():

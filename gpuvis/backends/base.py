@@ -117,10 +117,13 @@ class Ranks(Protocol):
         """
 
     def as_it_lies(self, X: Any, scale: float) -> bool:
-        """Tell whether `paired` takes a matrix that is to be scaled as it was read, without a copy of its rows."""
+        """Tell whether `paired` takes rows straight from a matrix, which is to be multiplied by a scale."""
 
-    def paired(self, A: Array, which: Array, X: Any, ids: Array, middle: Array, centred: bool) -> Any:
-        """Move rows of X as `moved` does; return the product of each with its row of A, its square, and its product."""
+    def paired(self, A: Array, which: Array, X: Any, ids: Any, middle: Array, centred: bool) -> Any:
+        """Move rows of X as `moved` does: those of some numbers, or all, for None.
+
+        Return their products with their rows of A, their squares, and their products with the vector.
+        """
 
     def products(self, A: Array, B: Array) -> Array:
         """Return A times B transposed."""

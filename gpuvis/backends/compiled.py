@@ -8,7 +8,6 @@ Matrix products are of fixed blocks, on one thread each: BLAS rounds otherwise o
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 import tempfile
@@ -81,8 +80,6 @@ from numba import prange as prange  # noqa: E402, PLC0414
 from numba.core import types  # noqa: E402
 from numba.extending import intrinsic  # noqa: E402
 from threadpoolctl import threadpool_limits  # noqa: E402
-
-gc.freeze()  # numba's many objects stay: no collection of garbage needs to look through them
 
 kernel: Callable[..., Any] = numba.njit(parallel=True, nogil=True, cache=KEPT)
 part: Callable[..., Any] = numba.njit(nogil=True, cache=KEPT)

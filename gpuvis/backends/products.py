@@ -20,13 +20,14 @@ def moved(X: np.ndarray, middle: np.ndarray, centred: bool) -> tuple[np.ndarray,
 
 
 def as_it_lies(X: Any, scale: float) -> bool:
-    """Tell whether kernels take the rows of a matrix from where they lie."""
-    return isinstance(X, np.ndarray) and X.dtype in {np.dtype(np.float32), np.dtype(np.float16)} and scale == 1
+    """Tell whether `paired` takes rows straight from a matrix, which is to be multiplied by a scale."""
+    kinds = np.dtype(np.float32), np.dtype(np.float16)
+    return isinstance(X, np.ndarray) and X.dtype in kinds and X.flags.c_contiguous and scale == 1
 
 
-def paired(A: np.ndarray, which: np.ndarray, X: np.ndarray, ids: np.ndarray, middle: np.ndarray, centred: bool) -> Any:
-    """Move rows of X; return the product of each with its row of A, its square and its product with the vector."""
-    numbers = np.empty((3, len(ids)), middle.dtype)
+def paired(A: np.ndarray, which: np.ndarray, X: np.ndarray, ids: Any, middle: np.ndarray, centred: bool) -> np.ndarray:
+    """Move rows of X, all or some; return their products with rows of A, squares, and products with the vector."""
+    numbers, ids = np.empty((3, len(which)), middle.dtype), np.arange(len(X)) if ids is None else ids
     _paired((A, which), (*coded(X), ids), middle, centred, numbers, blocks(len(ids), PIECE))
     return numbers
 

@@ -76,9 +76,10 @@ def _count(values: Any, e: int, i: int, sought: Any, room: Any, closer: Any) -> 
 def tally(A: np.ndarray, blocks: Any, own: Any, limits: np.ndarray, far: np.ndarray, pool: Any) -> Any:
     """Find the rows nearest to anchors, and count those below limits, by each of some metrics.
 
-    The nearest rows are exactly these, and a row is found to be one of them or not. Other rows are seen along a few
-    axes; what that does to the counts is known of a sample of the rows, and is taken off: a difference estimator, whose
-    mean is right whatever the axes hide (Cochran 1977, Sampling Techniques, chapter 7).
+    The nearest rows are exactly these, and a row is found to be one of them or not. In double precision all counts are
+    exact. Else other rows are seen along a few axes, and their distances rounded to levels; what that does to counts is
+    known of a sample of the rows, and is taken off: a difference estimator, whose mean is right whatever is hidden
+    (Cochran 1977, Sampling Techniques, chapter 7).
 
     Parameters
     ----------
@@ -91,30 +92,34 @@ def tally(A: np.ndarray, blocks: Any, own: Any, limits: np.ndarray, far: np.ndar
         Which row each anchor is, and lift, (E, m).
     limits : ndarray of shape (E, m, t)
     far : ndarray of shape (E, m, k)
-        Distances within which k rows are.
+        Distances below which k rows are.
     pool : tuple
-        Some rows, rising, drawn of all with the same chances, (P,), and their distances, (E, m, P).
+        Some rows, rising, drawn of all with the same chances, (P,), and their distances, (E, m, P). None in double
+        precision.
 
     Returns
     -------
     closer : ndarray of shape (E, m, t)
-        How many rows are below each limit; exactly up to k of them.
+        How many rows are below each limit, or an estimate of it.
     near : ndarray of shape (E, m, k)
         The nearest rows, the nearest first.
     far : ndarray of shape (E, m, k)
         Their distances.
     """
-    axes, (drawn, true), (levels, spread) = outline.axes_of(A), pool, between(limits)
-    precise = A.dtype == np.float64
-    sought = (limits, levels[:, :, :0], spread) if precise else (limits[:, :, :0], levels, spread)
+    axes, (drawn, true), shape = outline.axes_of(A), pool, limits.shape[:2]
+    if A.dtype == np.float64:
+        sought = limits, np.empty((*shape, 0), np.int16), np.empty((*shape, 3))
+    else:
+        sought = np.empty((*shape, 0), np.float32), *between(limits)
     anchors, found = (A, axes, *outline.seen(A, axes)), (np.zeros(limits.shape, np.int64), np.full(far.shape, -1), far)
     told, rows = np.empty(true.shape, np.int16), 0
     for first, X, *terms in blocks:
         seen = X, *outline.seen(X, axes)
         _tally(anchors, seen, (first, own[0], drawn), (own[1], *terms), sought, found, told)
         rows += len(X)
-    missed = 0 if precise else _missed(true, told, limits, levels) * (rows / len(drawn))
-    return found[0] + missed, *found[1:]
+    if len(drawn) == 0:
+        return found
+    return found[0] + _missed(true, told, limits, sought[1]) * (rows / len(drawn)), *found[1:]
 
 
 @part

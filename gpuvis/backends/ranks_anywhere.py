@@ -63,9 +63,9 @@ class PlainRanks:
         """Tell that rows are to be read first."""
         return False
 
-    def paired(self, A: Array, which: Array, X: Array, ids: Array, middle: Array, centred: bool) -> Any:
-        """Move rows of X; return the product of each with its row of A, its square and its product with the vector."""
-        rows, squares, along = self.moved(X[ids], middle, centred)
+    def paired(self, A: Array, which: Array, X: Array, ids: Any, middle: Array, centred: bool) -> Any:
+        """Move rows of X, all or some; return their products with rows of A, squares, and products with the vector."""
+        rows, squares, along = self.moved(X if ids is None else X[ids], middle, centred)
         return self.xp.einsum("ij,ij->i", A[which], rows), squares, along
 
     def products(self, A: Array, B: Array) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -16,6 +17,8 @@ from gpuvis.interrupts import STOPS, Stopped, stop
 from gpuvis.options import COUNT, PATH, SIZE, of_page, of_settings, option, page_of, settings_of
 from gpuvis.settings import QUALITIES, Settings, Tsne, Umap
 
+SELDOM = 50_000  # objects after which garbage is looked for: all that libraries have loaded is looked through, for 40 ms
+
 
 def _ignore_stops() -> None:
     for number in STOPS:
@@ -27,9 +30,12 @@ class _Main(click.Group):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         before = {number: signal.signal(number, lambda number, frame: sys.exit(128 + number)) for number in STOPS}
+        often = gc.get_threshold()
+        gc.set_threshold(SELDOM)
         try:
             return super().main(*args, **kwargs)
         finally:
+            gc.set_threshold(*often)
             if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
                 for number, handler in before.items():
                     signal.signal(number, handler)

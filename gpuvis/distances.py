@@ -114,8 +114,9 @@ class Distances:
             products, *lengths = self._ranks.paired(self.A, which, *self._part(ids[some]), self._middle, self._centred)
             tensors.let_go(self._asked.X)
             away = self._away(products[:, None], self.terms(Lengths(*lengths)), which)
-            slack = self._slack(Lengths(*(values[:, None] for values in lengths)), which)
-            found[:, :, xp.asarray(some)] = _stacked([away - slack, away + slack], xp)[:, :, :, 0]
+            lengths = Lengths(*(values[:, None] for values in lengths))
+            bounds = away - self._slack(lengths, which), away + self._slack(lengths, which, at_most=True)
+            found[:, :, xp.asarray(some)] = _stacked(bounds, xp)[:, :, :, 0]
         least, most = found.reshape(2, -1, *both.shape)
         return least[:, :, : near.shape[1]], self._reach(self._once(both, most), k)
 
@@ -151,7 +152,8 @@ class Distances:
         drawn = self._comparable(away.copy())
         _, own, there = np.intersect1d(self._asked.anchors, pool, assume_unique=True, return_indices=True)
         away[:, xp.asarray(own), xp.asarray(there)] = np.inf  # no anchor is its own neighbour
-        return drawn, self._reach(away + self._slack(Lengths(*(values[None] for values in lengths))), k), (pool, away)
+        most = away + self._slack(Lengths(*(values[None] for values in lengths)), at_most=True)
+        return drawn, self._reach(most, k), (pool, away)
 
     def among(self, near: Array) -> tuple[Array, Array]:
         """Where all rows are anchors, return what `pairs` does of those near each, and `whole` of the pool."""
@@ -178,15 +180,19 @@ class Distances:
         found += shift
         return found
 
-    def _slack(self, lengths: Lengths, some: Any = ALL) -> Array:
-        """Return what rounding may make of distances from rows of such lengths: most where a row is short as it was."""
+    def _slack(self, lengths: Lengths, some: Any = ALL, at_most: bool = False) -> Array:
+        """Return what rounding makes of distances from rows of such lengths, or may make of them at most.
+
+        The latter is much where a row was short and the move is long: as a tie it would make equal what is not.
+        """
         own, slack = self._lengths.squares[some, None], []
         for name in self._metrics:
             if name == "euclidean":
                 slack.append(own + lengths.squares)
             else:
                 move, root = self._xp.sqrt(self._length), self._xp.sqrt
-                slack.append((root(own) + move) * ((root(lengths.squares) + move) * self._inverse(lengths)) ** 2)
+                times = (root(lengths.squares) + move) * self._inverse(lengths) if at_most else 1 + 0 * lengths.squares
+                slack.append((root(own) + move) * times)
         return SLACK * float(np.finfo(own.dtype).eps) * _stacked(slack, self._xp)
 
     def _comparable(self, values: Array, some: slice = ALL) -> Array:

@@ -54,6 +54,10 @@ class Lengths(NamedTuple):
     squares: Array
     along: Array
 
+    def at(self, place: Any) -> Lengths:
+        """Return those of some of the rows, or the same in another shape."""
+        return Lengths(self.squares[place], self.along[place])
+
 
 class Distances:
     """What orders rows by their distance from an anchor: shift + scale * (their product + lift), for each metric.
@@ -111,10 +115,11 @@ class Distances:
         parts = PARTS if self._lies_ready else width
         for some in np.array_split(ids.argsort(), parts):  # from the first row to the last, as they are stored
             which = xp.asarray(some // width)
-            products, *lengths = self._ranks.paired(self.A, which, *self._part(ids[some]), self._middle, self._centred)
+            part = self._part(ids[some])
+            products, squares, along = self._ranks.paired(self.A, which, *part, self._middle, self._centred)
             tensors.let_go(self._asked.X)
-            away = self._away(products[:, None], self.terms(Lengths(*lengths)), which)
-            lengths = Lengths(*(values[:, None] for values in lengths))
+            lengths = Lengths(squares, along)
+            away, lengths = self._away(products[:, None], self.terms(lengths), which), lengths.at((ALL, None))
             bounds = away - self._slack(lengths, which), away + self._slack(lengths, which, at_most=True)
             found[:, :, xp.asarray(some)] = _stacked(bounds, xp)[:, :, :, 0]
         least, most = found.reshape(2, -1, *both.shape)
@@ -152,7 +157,7 @@ class Distances:
         drawn = self._comparable(away.copy())
         _, own, there = np.intersect1d(self._asked.anchors, pool, assume_unique=True, return_indices=True)
         away[:, xp.asarray(own), xp.asarray(there)] = np.inf  # no anchor is its own neighbour
-        most = away + self._slack(Lengths(*(values[None] for values in lengths)), at_most=True)
+        most = away + self._slack(lengths.at(None), at_most=True)
         return drawn, self._reach(most, k), (pool, away)
 
     def among(self, near: Array) -> tuple[Array, Array]:
@@ -165,7 +170,7 @@ class Distances:
             some = slice(start, start + step)
             products, ids = self._ranks.products(self.A[some], self.A), near[some]
             picked = self._away(xp.take_along_axis(products, ids, 1), (shift[:, ids], scale[:, ids]), some)
-            limits[:, some] = picked - self._slack(Lengths(*(values[ids] for values in self._lengths)), some)
+            limits[:, some] = picked - self._slack(self._lengths.at(ids), some)
             terms = shift[:, None, pool], scale[:, None, pool]
             drawn[:, some] = self._comparable(self._away(products[:, pool], terms, some), some)
         return limits, drawn

@@ -21,10 +21,10 @@ POINTS = 1 << 16  # whose neighbours are compared at a time
 FAR = 10.0  # times as far as 99 % of the points: there, a point has been flung away
 
 
-def anchors(rows: int) -> np.ndarray:
-    """Return the rows of a matrix of so many that are compared with all, rising."""
+def sample(rows: int) -> np.ndarray | None:
+    """Return the rows of a matrix of so many that are compared with all, rising; None: all of them."""
     if rows <= EXACT_ROWS:
-        return np.arange(rows)
+        return None
     return np.sort(np.random.default_rng(0).choice(rows, ANCHORS, replace=False))
 
 
@@ -52,7 +52,7 @@ def measure(
     known : tuple
         The plan, and the largest value in size.
     findings : Findings, optional
-        Of the fit; `near`, of the `anchors`.
+        Of the fit; `near`, of the `sample`.
 
     Returns
     -------
@@ -68,21 +68,22 @@ def measure(
     recall : ndarray of shape (N,), float32
         Of the neighbours of each point, by `metric`; NaN of those that are no anchors.
     """
-    xp, rows, anchored = backend.xp, len(X), anchors(len(X))
+    xp, rows, some = backend.xp, len(X), sample(len(X))
+    anchors = np.arange(rows) if some is None else some
     k, draw = min(K, (rows - 1) // 2), np.random.default_rng(2)
     pool = np.sort(draw.choice(rows, min(rows, POOL), replace=False))
     scale, findings = matrix.scale(known[1], backend.SAFE), findings or Findings()
     principal = pca_map(X, backend, scale, known[0]) if findings.principal is None else findings.principal
     maps = {"map": coords, "pca": principal}
     planes = {name: _plane(Y, backend) for name, Y in maps.items()}
-    near = {name: backend.ranks().nearest_on_map(boxed, xp.asarray(anchored), k) for name, (_, boxed) in planes.items()}
+    near = {name: backend.ranks().nearest_on_map(boxed, xp.asarray(anchors), k) for name, (_, boxed) in planes.items()}
     likely = None if findings.near is None else findings.near[:, 1 : 1 + k]
-    asked = Asked(X, scale, anchored, pool, near, likely, rows <= EXACT_ROWS)
+    asked = Asked(X, scale, anchors, pool, near, likely, some is None)
     judge = _Judge(asked, planes, labels, backend)
     found, recall = {}, np.full(rows, np.nan, np.float32)
     for name, seen in survey.surveys(asked, metric, backend):
-        found[name], recall[anchored] = judge.of(seen)  # that of the fit comes last
-    about = {"k": k, "anchors": len(anchored), "sampled": rows > EXACT_ROWS, "flung": flung(coords)}
+        found[name], recall[anchors] = judge.of(seen)  # that of the fit comes last
+    about = {"k": k, "anchors": len(anchors), "sampled": some is not None, "flung": flung(coords)}
     return {**about, "metric": name, **found}, recall
 
 

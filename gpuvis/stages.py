@@ -155,7 +155,7 @@ def _compute(job: Job, source: Source, chosen: Chosen, steps: Steps) -> Iterator
     for note in (*source.cache.notes, *settings.fitted_to(*embeddings.shape)[1]):
         logger.warning("%s: %s", job.folder, note)
     prepared = reduction.prepare(embeddings, settings, chosen[0], steps, source.known)
-    some = quality.anchors(len(embeddings)) if job.quality != "none" else None
+    some = quality.sample(len(embeddings)) if job.quality != "none" else None
 
     def make(method: Method) -> Finish:
         done = reduction.embed(prepared, method, chosen[0], steps, some)

@@ -165,7 +165,7 @@ def test_a_fit_tells_what_is_near_rows_that_are_asked_for() -> None:
 def test_numbers_do_not_depend_on_what_a_fit_took_for_near(monkeypatch, metric) -> None:
     monkeypatch.setattr(quality, "ANCHORS", 300)
     X = clusters(6_000, 40) + 0.2
-    Y, anchors = noisy(X), quality.anchors(6_000)
+    Y, anchors = noisy(X), quality.sample(6_000)
     nearest = pairwise_distances(X[anchors], X, metric).argsort(1)
     told = measured(X, Y, metric=metric)
     one, own, far = nearest[:, [0] + 20 * [1]], nearest[:, [0, 0, *range(1, 15)]], nearest[:, [0, *range(-20, 0)]]
@@ -187,7 +187,7 @@ def test_rows_far_shorter_than_the_mean_have_neighbours(monkeypatch) -> None:
     X = X.astype(np.float32)
     found = []
     monkeypatch.setattr(quality._Judge, "_votes", lambda judge, near: found.append(near) or {})
-    anchors = quality.anchors(6_000)
+    anchors = quality.sample(6_000)
     near = pairwise_distances(X[anchors].astype(np.float64), X.astype(np.float64), "cosine").argsort(1)[:, :16]
     measured(X, draw.standard_normal((6_000, 2)).astype(np.float32), None, "cosine", findings=Findings(near=near))
     assert len(found) == 6
@@ -313,7 +313,7 @@ def test_the_gpu_backend_gives_the_same(rapids, monkeypatch, metric) -> None:
         monkeypatch.setattr(quality, "EXACT_ROWS", exact_rows)
         monkeypatch.setattr(quality, "ANCHORS", 300)
         planned = reduction.plan(torch.from_numpy(X), Settings(umap=Umap()), gpu, 1.0)
-        near = gpu.xp.asarray(np.random.default_rng(1).integers(0, 1_500, (len(quality.anchors(1_500)), 20)))
+        near = gpu.xp.asarray(np.random.default_rng(1).integers(0, 1_500, (300, 20)))  # none are looked at if all are
         how = gpu, (planned, 1.0), Findings(near=near)
         told = quality.measure(torch.from_numpy(X), Y, labels, metric, *how)[0][metric]
         same = measured(X, Y, labels, metric)[metric]

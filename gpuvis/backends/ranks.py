@@ -112,31 +112,26 @@ def tally(A: np.ndarray, blocks: Any, own: Any, limits: np.ndarray, far: np.ndar
     else:
         sought = np.empty((*shape, 0), np.float32), *between(limits)
     anchors, found = (A, axes, *outline.seen(A, axes)), (np.zeros(limits.shape, np.int64), np.full(far.shape, -1), far)
-    told, rows = np.empty(true.shape, np.int16), 0
+    missed, rows = np.zeros(limits.shape, np.int32), 0
     for first, X, *terms in blocks:
         seen = X, *outline.seen(X, axes)
-        _tally(anchors, seen, (first, own[0], drawn), (own[1], *terms), sought, found, told)
+        _tally(anchors, seen, (first, own[0]), (own[1], *terms), sought, found, (drawn, true, limits, missed))
         rows += len(X)
-    if len(drawn) == 0:
-        return found
-    return found[0] + _missed(true, told, limits, sought[1]) * (rows / len(drawn)), *found[1:]
+    return found if len(drawn) == 0 else (found[0] + missed * (rows / len(drawn)), *found[1:])
 
 
 @part
-def _missed(true: Any, told: Any, limits: Any, levels: Any) -> Any:
-    """Return how many more distances are below limits than was told."""
-    missed = np.zeros(limits.shape, np.int64)
-    for e in range(len(limits)):
-        for i in range(limits.shape[1]):
-            for t in range(limits.shape[2]):
-                missed[e, i, t] = count_below(true[e, i], limits[e, i, t]) - count_lower(told[e, i], levels[e, i, t])
-    return missed
+def _count_missed(away: Any, level: Any, limits: Any, levels: Any, missed: Any) -> None:
+    """Count how many more limits a row is below than its level says."""
+    for t in range(len(limits)):
+        below, told = np.int32(away < limits[t]), np.int32(level < levels[t])
+        missed[t] = np.int32(missed[t] + np.int32(below - told))
 
 
 @kernel
-def _tally(anchors: Any, rows: Any, which: Any, terms: Any, sought: Any, found: Any, told: Any) -> None:
-    (A, axes, A_along, A_across), (X, along, across) = anchors, rows
-    (first, own, pool), (lift, shift, scale), (closer, ids, far) = which, terms, found
+def _tally(anchors: Any, rows: Any, which: Any, terms: Any, sought: Any, found: Any, sample: Any) -> None:
+    (A, axes, A_along, A_across), (X, along, across), (first, own) = anchors, rows, which
+    (lift, shift, scale), (closer, ids, far), (pool, true, limits, missed) = terms, found, sample
     for b in prange((len(A) + ANCHORS - 1) // ANCHORS):
         low, high = b * ANCHORS, min((b + 1) * ANCHORS, len(A))
         space, both = np.empty(ANCHORS * CHUNK, A.dtype), np.empty((2, CHUNK), A.dtype)
@@ -165,4 +160,5 @@ def _tally(anchors: Any, rows: Any, which: Any, terms: Any, sought: Any, found: 
                     _keep_nearest(A[i], (first + start, X[of]), by, (whole, least, some), (far[e, i], ids[e, i]))
                     _count(some, e, i, sought, levels[: len(some)], closer)
                     for p in range(*told_here):
-                        told[e, i, p] = levels[pool[p] - first - start]
+                        level = levels[pool[p] - first - start]
+                        _count_missed(true[e, i, p], level, limits[e, i], sought[1][e, i], missed[e, i])

@@ -144,11 +144,11 @@ class Distances:
             rows, lengths = self._moved(self._read(slice(start, start + len(block))))
             yield start, rows, *self.terms(lengths)
 
-    def whole(self, k: int) -> tuple[Array, Array, tuple[np.ndarray, Array]]:
+    def whole(self, far: Array) -> tuple[Array, Array, tuple[np.ndarray, Array]]:
         """Look at the pool in whole.
 
-        Return distances that can be compared from anchor to anchor too, (E, m, P); `far`, and the pool with its
-        distances, as `tally` takes them.
+        Return distances that can be compared from anchor to anchor too, (E, m, P); `far`, by the pool too where nothing
+        is known to be near, and the pool with its distances, as `tally` takes them.
         """
         xp, pool = self._xp, self._asked.pool
         rows, lengths = self.rows(pool)
@@ -157,8 +157,10 @@ class Distances:
         drawn = self._comparable(away.copy())
         _, own, there = np.intersect1d(self._asked.anchors, pool, assume_unique=True, return_indices=True)
         away[:, xp.asarray(own), xp.asarray(there)] = np.inf  # no anchor is its own neighbour
-        most = away + self._slack(lengths.at(None), at_most=True)
-        return drawn, self._reach(most, k), (pool, away)
+        if self._asked.likely is None:  # else the pool, few of all rows, would tell nothing new
+            most = away + self._slack(lengths.at(None), at_most=True)
+            far = xp.minimum(far, self._reach(most, far.shape[2]))
+        return drawn, far, (pool, away)
 
     def among(self, near: Array) -> tuple[Array, Array]:
         """Where all rows are anchors, return what `pairs` does of those near each, and `whole` of the pool."""

@@ -54,9 +54,8 @@ def _of_group(asked: Asked, metrics: list[str], backend: Backend) -> list[Survey
         limits, drawn = by.among(near)
         far, pool = xp.full((*limits.shape[:2], k), np.inf, limits.dtype), (asked.pool[:0], drawn[:, :, :0])
     else:
-        limits, close = by.pairs(near, k)
-        drawn, far, pool = by.whole(k)
-        far = xp.minimum(far, close)
+        limits, far = by.pairs(near, k)
+        drawn, far, pool = by.whole(far)
     own = xp.asarray(asked.anchors), by.lift
     closer, nearest, far = backend.ranks().tally(by.A, by.blocks(), own, limits, far, pool)
     kept = limits <= far[:, :, -1:]  # else k rows are closer

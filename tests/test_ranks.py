@@ -77,13 +77,24 @@ def test_every_value_of_half_precision_is_widened_as_by_numpy() -> None:
     assert halves.widened(whole) is whole
 
 
+@pytest.mark.parametrize("kind", [np.float16, np.float32])
+def test_rows_that_lie_in_a_file_need_no_kernels_of_their_own(kind) -> None:
+    rows = np.ones((3, 4), kind)
+    in_a_file = rows.copy()
+    in_a_file.flags.writeable = False
+    one, other = halves.coded(rows)[0], halves.coded(in_a_file)[0]
+    assert compiled.numba.typeof(one) == compiled.numba.typeof(other)
+    assert rows.flags.writeable
+
+
 @pytest.mark.parametrize("far", [1.0, 1e4, 1e30])
 def test_levels_of_distances_rise_with_them(far) -> None:
     """Those below the middle limit are told apart however far away others are; equal ones never count as below."""
     draw = np.random.default_rng(0)
     near, away = draw.random((2, 1, 1, 1_000)).astype(np.float32)
     limits = np.sort(np.concatenate([near[:, :, :9], far * (1 + away[:, :, :6])], 2), 2)
-    found, spread = levels.between(limits)
+    spread, found = levels.spread_over(limits), np.empty(limits.shape, np.int16)
+    levels.set_levels(limits[0, 0], spread[0, 0], found[0, 0])
     values = np.concatenate([near, far * (1 + away), np.full((1, 1, 1), np.inf, np.float32)], 2)[0, 0]
     there = np.empty(len(values), np.int16)
     levels.set_levels(values, spread[0, 0], there)
@@ -95,10 +106,9 @@ def test_levels_of_distances_rise_with_them(far) -> None:
 
 def test_levels_of_one_limit() -> None:
     limits = np.full((1, 1, 4), 5, np.float32)
-    found, spread = levels.between(limits)
-    there = np.empty(3, np.int16)
+    spread, there = levels.spread_over(limits), np.empty(3, np.int16)
     levels.set_levels(np.float32([4.999, 5, 5.001]), spread[0, 0], there)
-    assert levels.count_lower(there, found[0, 0, 0]) == 1
+    assert levels.count_lower(there, there[1]) == 1
 
 
 def tallied(X: np.ndarray, limits: np.ndarray, which: object, k: int = 5, known: int = 1_000):

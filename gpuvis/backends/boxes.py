@@ -24,8 +24,8 @@ class Boxed:
     points : ndarray of shape (2, N), float32
     ids, places : ndarrays of shape (N,), int64
         Which point stands at each place, and the place of each point.
-    boxes, crates : ndarrays of shape (count, 4), float32
-        The least and the greatest value along each axis.
+    boxes, crates : ndarrays of shape (4, count), float32
+        The least and the greatest value of each along one axis, and along the other.
     """
 
     points: np.ndarray
@@ -42,7 +42,7 @@ def boxed(coords: np.ndarray) -> Boxed:
     places[ids] = np.arange(len(ids))
     sides = [(np.minimum, points[0]), (np.maximum, points[0]), (np.minimum, points[1]), (np.maximum, points[1])]
     boxes, crates = (
-        np.stack([least.reduceat(values, np.arange(0, len(ids), size)) for least, values in sides], 1)
+        np.stack([least.reduceat(values, np.arange(0, len(ids), size)) for least, values in sides])
         for size in (BOX, BOX * BOX)
     )
     return Boxed(points, ids, places, boxes, crates)
@@ -59,10 +59,10 @@ def _bounds(low: Any, high: Any, at: Any) -> Any:
 
 
 @part
-def _reach(box: Any, x: Any, y: Any) -> Any:
+def _reach(boxes: Any, b: int, x: Any, y: Any) -> Any:
     """Return the squares of the least and the greatest distance of a box from a place."""
-    least_x, most_x = _bounds(box[0], box[1], x)
-    least_y, most_y = _bounds(box[2], box[3], y)
+    least_x, most_x = _bounds(boxes[0, b], boxes[1, b], x)
+    least_y, most_y = _bounds(boxes[2, b], boxes[3, b], y)
     return least_x + least_y, most_x + most_y
 
 
@@ -76,14 +76,14 @@ def _nearest(boxed: Any, at: Any, found: Any) -> None:
 def _nearest_to(boxed: Any, place: int, near: Any) -> None:
     (points, ids, boxes, crates), far = boxed, np.full(len(near), np.inf, boxed[0].dtype)
     x, y, last = points[0, place], points[1, place], len(near) - 1
-    for c in range(len(crates)):
-        crate = (place // (BOX * BOX) + c) % len(crates)  # its own first: those near to it are mostly there
-        if _reach(crates[crate], x, y)[0] >= far[last]:
+    for c in range(crates.shape[1]):
+        crate = (place // (BOX * BOX) + c) % crates.shape[1]  # its own first: those near to it are mostly there
+        if _reach(crates, crate, x, y)[0] >= far[last]:
             continue
-        first, count = crate * BOX, min(BOX, len(boxes) - crate * BOX)
+        first, count = crate * BOX, min(BOX, boxes.shape[1] - crate * BOX)
         for b in range(count):
             box = first + (place // BOX + b) % count
-            if _reach(boxes[box], x, y)[0] >= far[last]:
+            if _reach(boxes, box, x, y)[0] >= far[last]:
                 continue
             for j in range(box * BOX, min(box * BOX + BOX, len(ids))):
                 apart = (points[0, j] - x) ** 2 + (points[1, j] - y) ** 2
@@ -105,34 +105,39 @@ def _closer(boxed: Any, at: Any, limits: Any, closer: Any) -> None:
 
 
 @part
-def _crossed(limits: Any, reach: Any) -> Any:
-    """Return which of some limits, that rise, points in reach are on both sides of: first and last, not counted."""
-    least, most = reach
-    first = last = np.int32(0)
+def _crossed(boxes: Any, start: int, place: Any, limits: Any) -> Any:
+    """Return which of some limits, that rise, points of a box, of `BOX`, are on both sides of: first and last, not counted."""
+    count, (x, y) = min(BOX, boxes.shape[1] - start), place
+    reach, crossed = np.empty((2, count), boxes.dtype), np.zeros((2, count), np.int32)
+    for b in range(count):
+        reach[0, b], reach[1, b] = _reach(boxes, start + b, x, y)
     for t in range(len(limits)):
-        first = np.int32(first + np.int32(limits[t] <= least))
-        last = np.int32(last + np.int32(limits[t] <= most))
-    return first, last
+        for b in range(count):
+            crossed[0, b] += np.int32(limits[t] <= reach[0, b])
+            crossed[1, b] += np.int32(limits[t] <= reach[1, b])
+    return crossed
 
 
 @part
-def _closer_to(boxed: Any, place: int, limits: Any, closer: Any) -> None:
-    (points, boxes, crates), rows = boxed, boxed[0].shape[1]
-    x, y, values = points[0, place], points[1, place], np.empty(BOX, points.dtype)
+def _closer_to(boxed: Any, at: int, limits: Any, closer: Any) -> None:
+    (points, boxes, crates), values = boxed, np.empty(BOX, boxed[0].dtype)
+    rows, place = points.shape[1], (points[0, at], points[1, at])
     whole = np.zeros(len(limits) + 1, np.int64)  # points that are within this limit and those after it
-    for c in range(len(crates)):
-        begin = c * BOX
-        first, last = _crossed(limits, _reach(crates[c], x, y))
+    for c in range(crates.shape[1]):
+        if c % BOX == 0:
+            of_crates = _crossed(crates, c, place, limits)
+        first, last = of_crates[0, c % BOX], of_crates[1, c % BOX]
         if first == last:
-            whole[last] += min(BOX * BOX, rows - begin * BOX)
+            whole[last] += min(BOX * BOX, rows - c * BOX * BOX)
             continue
-        for b in range(begin, min(begin + BOX, len(boxes))):
-            some = values[: min(BOX, rows - b * BOX)]
-            first, last = _crossed(limits, _reach(boxes[b], x, y))
+        of_boxes = _crossed(boxes, c * BOX, place, limits)
+        for b in range(of_boxes.shape[1]):
+            first, last, start = of_boxes[0, b], of_boxes[1, b], (c * BOX + b) * BOX
+            some = values[: min(BOX, rows - start)]
             whole[last] += len(some)
             if first < last:
                 for j in range(len(some)):
-                    some[j] = (points[0, b * BOX + j] - x) ** 2 + (points[1, b * BOX + j] - y) ** 2
+                    some[j] = (points[0, start + j] - place[0]) ** 2 + (points[1, start + j] - place[1]) ** 2
                 for t in range(first, last):
                     closer[t] += count_below(some, limits[t])
     for t in range(len(limits)):

@@ -22,11 +22,12 @@ def widened(X: np.ndarray) -> np.ndarray:
 def coded(X: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     """Return rows as kernels take them: halves, of which numba knows nothing, as places in a table; others as they are.
 
-    With None for the table, they are the values themselves.
+    With None for the table, they are the values themselves. They are only to be read, wherever they are from: a kernel
+    is loaded for each kind of array.
     """
-    if X.dtype != np.float16:
-        return X, None
-    return np.ascontiguousarray(X).view(np.uint16), _table()
+    rows, table = (X.view(), None) if X.dtype != np.float16 else (np.ascontiguousarray(X).view(np.uint16), _table())
+    rows.flags.writeable = False
+    return rows, table
 
 
 @cache

@@ -16,7 +16,7 @@ LOWEST, MOST = np.float32(-32768), np.float32(32767)
 LEAST_WIDTH = np.float32(1e-30)  # of a range of distances, which may be none
 
 
-def between(limits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def spread_over(limits: np.ndarray) -> np.ndarray:
     """Spread the levels from the least to the greatest of some limits.
 
     Parameters
@@ -26,24 +26,13 @@ def between(limits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Returns
     -------
-    levels : ndarray of shape (E, m, t), int16
-        Of the limits.
-    spread : ndarray of shape (E, m, 3), float32
+    ndarray of shape (E, m, 3), float32
         The distance of level 0, and how many levels there are for each unit below it, and above it.
     """
     rising = np.sort(limits, 2)
     middle = np.take_along_axis(rising, np.diff(rising).argmax(2)[:, :, None], 2)[:, :, 0]
     widths = middle - rising[:, :, 0], rising[:, :, -1] - middle
-    spread = np.stack([middle, *(MOST / np.maximum(width, LEAST_WIDTH) for width in widths)], 2)
-    levels = np.empty(limits.shape, np.int16)
-    _set_all(limits.reshape(-1, limits.shape[2]), spread.reshape(-1, 3), levels.reshape(-1, limits.shape[2]))
-    return levels, spread
-
-
-@part
-def _set_all(distances: Any, spread: Any, levels: Any) -> None:
-    for i in range(len(distances)):
-        set_levels(distances[i], spread[i], levels[i])
+    return np.stack([middle, *(MOST / np.maximum(width, LEAST_WIDTH) for width in widths)], 2)
 
 
 @part

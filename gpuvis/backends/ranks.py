@@ -9,7 +9,7 @@ import numpy as np
 from gpuvis.backends import outline
 from gpuvis.backends.boxes import boxed, closer_on_map, nearest_on_map
 from gpuvis.backends.compiled import kernel, part, prange
-from gpuvis.backends.levels import between, count_lower, set_levels
+from gpuvis.backends.levels import count_lower, set_levels, spread_over
 from gpuvis.backends.lists import LANES, count_below, insert
 from gpuvis.backends.products import as_it_lies, moved, paired, products
 
@@ -62,15 +62,17 @@ def _keep_nearest(row: Any, rows: Any, terms: Any, seen: Any, kept: Any) -> None
 
 
 @part
-def _count(values: Any, e: int, i: int, sought: Any, room: Any, closer: Any) -> None:
-    """Count values below limits, or below their levels."""
-    limits, levels, spread = sought
-    for t in range(limits.shape[2]):
-        closer[e, i, t] += count_below(values, limits[e, i, t])
-    if levels.shape[2] > 0:
-        set_levels(values, spread[e, i], room)
-        for t in range(levels.shape[2]):
-            closer[e, i, t] += count_lower(room, levels[e, i, t])
+def _count(values: Any, limits: Any, spread: Any, room: Any, closer: Any) -> None:
+    """Count values below limits, by their levels if these are spread."""
+    if len(spread) == 0:
+        for t in range(len(limits)):
+            closer[t] += count_below(values, limits[t])
+    else:
+        levels, of_limits = room
+        set_levels(values, spread, levels)
+        set_levels(limits, spread, of_limits)
+        for t in range(len(limits)):
+            closer[t] += count_lower(levels, of_limits[t])
 
 
 def tally(A: np.ndarray, blocks: Any, own: Any, limits: np.ndarray, far: np.ndarray, pool: Any) -> Any:
@@ -106,36 +108,39 @@ def tally(A: np.ndarray, blocks: Any, own: Any, limits: np.ndarray, far: np.ndar
     far : ndarray of shape (E, m, k)
         Their distances.
     """
-    axes, (drawn, true), shape = outline.axes_of(A), pool, limits.shape[:2]
-    if A.dtype == np.float64:
-        sought = limits, np.empty((*shape, 0), np.int16), np.empty((*shape, 3))
-    else:
-        sought = np.empty((*shape, 0), np.float32), *between(limits)
+    axes, (drawn, true) = outline.axes_of(A), pool
+    spread = np.empty((*limits.shape[:2], 0)) if A.dtype == np.float64 else spread_over(limits)
     anchors, found = (A, axes, *outline.seen(A, axes)), (np.zeros(limits.shape, np.int64), np.full(far.shape, -1), far)
-    missed, rows = np.zeros(limits.shape, np.int32), 0
+    told, rows = np.empty(true.shape, np.int16), 0
     for first, X, *terms in blocks:
         seen = X, *outline.seen(X, axes)
-        _tally(anchors, seen, (first, own[0]), (own[1], *terms), sought, found, (drawn, true, limits, missed))
+        _tally(anchors, seen, (first, own[0]), (own[1], *terms), (limits, spread), found, (drawn, told))
         rows += len(X)
-    return found if len(drawn) == 0 else (found[0] + missed * (rows / len(drawn)), *found[1:])
+    if len(drawn) == 0:
+        return found
+    return found[0] + _missed(true, told, limits, spread) * (rows / len(drawn)), *found[1:]
 
 
 @part
-def _count_missed(away: Any, level: Any, limits: Any, levels: Any, missed: Any) -> None:
-    """Count how many more limits a row is below than its level says."""
-    for t in range(len(limits)):
-        below, told = np.int32(away < limits[t]), np.int32(level < levels[t])
-        missed[t] = np.int32(missed[t] + np.int32(below - told))
+def _missed(true: Any, told: Any, limits: Any, spread: Any) -> Any:
+    """Return how many more distances are below limits than was told."""
+    missed, levels = np.zeros(limits.shape, np.int64), np.empty(limits.shape[2], np.int16)
+    for e in range(len(limits)):
+        for i in range(limits.shape[1]):
+            set_levels(limits[e, i], spread[e, i], levels)
+            for t in range(len(levels)):
+                missed[e, i, t] = count_below(true[e, i], limits[e, i, t]) - count_lower(told[e, i], levels[t])
+    return missed
 
 
 @kernel
 def _tally(anchors: Any, rows: Any, which: Any, terms: Any, sought: Any, found: Any, sample: Any) -> None:
     (A, axes, A_along, A_across), (X, along, across), (first, own) = anchors, rows, which
-    (lift, shift, scale), (closer, ids, far), (pool, true, limits, missed) = terms, found, sample
+    (lift, shift, scale), (limits, spread), (closer, ids, far), (pool, told) = terms, sought, found, sample
     for b in prange((len(A) + ANCHORS - 1) // ANCHORS):
         low, high = b * ANCHORS, min((b + 1) * ANCHORS, len(A))
         space, both = np.empty(ANCHORS * CHUNK, A.dtype), np.empty((2, CHUNK), A.dtype)
-        levels = np.empty(CHUNK, np.int16)
+        levels, of_limits = np.empty(CHUNK, np.int16), np.empty(limits.shape[2], np.int16)
         for start in range(0, len(X), CHUNK):
             of = slice(start, min(start + CHUNK, len(X)))
             some, least = both[0, : of.stop - start], both[1, : of.stop - start]
@@ -158,7 +163,7 @@ def _tally(anchors: Any, rows: Any, which: Any, terms: Any, sought: Any, found: 
                     if 0 <= last < len(some):
                         some[last] = least[last] = np.inf
                     _keep_nearest(A[i], (first + start, X[of]), by, (whole, least, some), (far[e, i], ids[e, i]))
-                    _count(some, e, i, sought, levels[: len(some)], closer)
+                    room = levels[: len(some)], of_limits
+                    _count(some, limits[e, i], spread[e, i], room, closer[e, i])
                     for p in range(*told_here):
-                        level = levels[pool[p] - first - start]
-                        _count_missed(true[e, i, p], level, limits[e, i], sought[1][e, i], missed[e, i])
+                        told[e, i, p] = levels[pool[p] - first - start]

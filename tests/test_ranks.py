@@ -123,13 +123,20 @@ def tallied(X: np.ndarray, limits: np.ndarray, which: object, k: int = 5, known:
     return which.tally(X[:m], blocks, own, limits, np.repeat(far, k, 2), (pool[:known], away[None, :, :known]))
 
 
+@pytest.mark.parametrize("size", [1e-12, 1, 1e12])  # as far as values go, whose squares would overflow
 @pytest.mark.parametrize("shape", [(300, 64), (200, 600)])
-def test_axes_are_at_right_angles(shape) -> None:
+def test_axes_are_at_right_angles(shape, size) -> None:
     draw = np.random.default_rng(0)
     A = draw.standard_normal((5, shape[1]))[draw.integers(0, 5, shape[0])] + 1e-3 * draw.standard_normal(shape)
-    axes = outline.axes_of(A.astype(np.float32)).astype(np.float64)
-    assert axes.shape[1] > 0
+    axes = outline.axes_of((size * A).astype(np.float32)).astype(np.float64)
+    assert 5 <= axes.shape[1] <= max(5, min(shape) // outline.FEWEST)
     np.testing.assert_allclose(axes.T @ axes, np.eye(axes.shape[1]), atol=4e-6)
+
+
+def test_axes_of_rows_that_tell_nothing() -> None:
+    """Where all rows are the mean any axes will do; where all directions tell as much, none do."""
+    assert np.isfinite(outline.axes_of(np.zeros((300, 64), np.float32))).all()
+    assert outline.axes_of(np.eye(64, dtype=np.float32)).shape == (64, 0)
 
 
 def test_what_axes_hide_is_known_of_a_sample_and_made_good(monkeypatch) -> None:

@@ -106,7 +106,10 @@ def _closer(boxed: Any, at: Any, limits: Any, closer: Any) -> None:
 
 @part
 def _crossed(boxes: Any, start: int, place: Any, limits: Any) -> Any:
-    """Return which of some limits, that rise, points of a box, of `BOX`, are on both sides of: first and last, not counted."""
+    """Return which of some limits, that rise, cross each of `BOX` boxes: the first, and the one after the last; (2, BOX).
+
+    They are found for all boxes at a time, in arrays of their own, so that the vector units can follow.
+    """
     count, (x, y) = min(BOX, boxes.shape[1] - start), place
     reach, crossed = np.empty((2, count), boxes.dtype), np.zeros((2, count), np.int32)
     for b in range(count):

@@ -16,29 +16,43 @@ from gpuvis.backends.products import dot
 
 UNSEEN = 1e-2  # of the squares of all products: what the axes may leave out
 FEWEST = 12  # axes are at least one in so many: those that tell near rows apart are small in the products of all
+MOST = 3  # and one in so many at most
 LEAST = 32  # columns from which axes are looked for
-PIECE = 256  # rows that are taken together
+PIECE = 512  # rows that are taken together
 ROUNDING = np.float32(16 * np.finfo(np.float32).eps)
 
 
 def axes_of(A: np.ndarray) -> np.ndarray:
     """Return axes, (D, p), along which most of what tells rows apart is seen, or none if too many were needed.
 
-    They are the principal ones of a sample of the rows, half as many as there are columns at most. None are given in
-    double precision, where every digit is asked for.
+    They are about the principal ones of a sample of the rows. None are given in double precision, where every digit is
+    asked for.
     """
     rows, columns = A.shape
+    none = np.empty((columns, 0), A.dtype)
     if A.dtype != np.float32 or columns < LEAST:
-        return np.empty((columns, 0), A.dtype)
+        return none
     wide = columns > rows
-    sizes, axes = eigh(A @ A.T if wide else A.T @ A, driver="evd")  # rising
+    products = A @ A.T if wide else A.T @ A
+    products /= max(np.trace(products), np.finfo(np.float32).tiny)  # what is squared next does not overflow
+    sizes, axes = _largest(products, len(products) // MOST)
     shares = np.cumsum(np.square(sizes[::-1], dtype=np.float64))
-    count = 1 + int((shares < (1 - UNSEEN) * shares[-1]).sum())
-    count = max(count, min(columns, rows) // FEWEST)
-    if count > columns // 2:
-        return np.empty((columns, 0), A.dtype)
-    axes = axes[:, -count:]
+    count = 1 + int((shares < (1 - UNSEEN) * np.vdot(products, products)).sum())
+    if count > len(sizes):
+        return none
+    axes = axes[:, -max(count, len(products) // FEWEST) :]
     return np.ascontiguousarray(qr(A.T @ axes, mode="economic")[0] if wide else axes)
+
+
+def _largest(matrix: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return eigenvalues of a symmetric matrix, rising, and their vectors: about the largest, several times as fast.
+
+    By subspace iteration (Halko, Martinsson, Tropp 2011, SIAM Review 53:217): any axes that show much will do.
+    """
+    start = np.random.default_rng(0).standard_normal((len(matrix), count), np.float32)
+    basis = qr(matrix @ (matrix @ start), mode="economic")[0]
+    sizes, turned = eigh(basis.T @ (matrix @ basis))
+    return sizes, basis @ turned
 
 
 def seen(X: np.ndarray, axes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -17,7 +17,7 @@ __all__ = ["as_it_lies", "boxed", "closer_on_map", "moved", "nearest_on_map", "p
 
 ANCHORS, CHUNK = 128, 1024  # rows of the two sides of a matrix product; what one anchor needs fits the first cache
 MANY = 16  # one in so many that may be near: then all are looked at in whole
-FEW = 8  # one in so many anchors tells how many may be
+FEW = 32  # one in so many anchors tells how many may be
 
 
 @part

@@ -106,7 +106,7 @@ def _closer(boxed: Any, at: Any, limits: Any, closer: Any) -> None:
 
 @part
 def _crossed(boxes: Any, start: int, place: Any, limits: Any) -> Any:
-    """Return which of some limits, that rise, cross each of `BOX` boxes: the first, and the one after the last; (2, BOX).
+    """Return which of some limits, that rise, cross each of `BOX` boxes: first and last, not counted; (2, BOX).
 
     They are found for all boxes at a time, in arrays of their own, so that the vector units can follow.
     """

@@ -43,7 +43,7 @@ FLOORS = [
     {"page/columns", "page/images", "page/index"},
     {"page/painting"},
     {"backends/graph", "backends/compiled", "backends/base"},
-    {"backends/halves", "backends/levels"},
+    {"backends/halves"},
     {
         *{"matrix", "fingerprint", "outcome", "page/figure", "page/static", "options"},
         *{

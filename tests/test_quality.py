@@ -16,7 +16,7 @@ from sklearn.manifold import trustworthiness
 from sklearn.metrics import pairwise_distances
 
 from gpuvis import quality, reduction
-from gpuvis.backends import choose, cpu, outline, ranks_anywhere
+from gpuvis.backends import choose, cpu, outline, ranks, ranks_anywhere
 from gpuvis.backends.base import Findings
 from gpuvis.backends.ranks_anywhere import PlainRanks
 from gpuvis.settings import Settings, Tsne, Umap
@@ -277,6 +277,7 @@ def test_compiled_kernels_agree_with_plain_steps(monkeypatch, metric) -> None:
     Y, labels = noisy(X), np.arange(3_000) % 5
     names = ("xp", "SAFE", "as_array", "to_host", "to_indices", "pca")
     plain = SimpleNamespace(**{name: getattr(cpu, name) for name in names}, ranks=lambda: PlainRanks(np))
+    monkeypatch.setattr(ranks, "RUNS", 1)
     for exact_rows in (5_000, 1_000):
         monkeypatch.setattr(quality, "EXACT_ROWS", exact_rows)
         monkeypatch.setattr(ranks_anywhere, "BLOCK", 100_000)
@@ -309,6 +310,7 @@ def test_the_gpu_backend_gives_the_same(rapids, monkeypatch, metric) -> None:
     X = clusters(1_500, 24) + 0.2
     Y, labels = noisy(X), np.arange(1_500) % 5
     gpu, _ = choose("gpu")
+    monkeypatch.setattr(ranks, "RUNS", 1)
     for exact_rows in (5_000, 1_000):
         monkeypatch.setattr(quality, "EXACT_ROWS", exact_rows)
         monkeypatch.setattr(quality, "ANCHORS", 300)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from gpuvis.backends import boxes, compiled, cpu, halves, levels, outline, products, ranks
+from gpuvis.backends import boxes, compiled, cpu, halves, outline, products, ranks
 from gpuvis.backends.ranks_anywhere import PlainRanks
 
 PLAIN = PlainRanks(np)
@@ -87,30 +87,6 @@ def test_rows_that_lie_in_a_file_need_no_kernels_of_their_own(kind) -> None:
     assert rows.flags.writeable
 
 
-@pytest.mark.parametrize("far", [1.0, 1e4, 1e30])
-def test_levels_of_distances_rise_with_them(far) -> None:
-    """Those below the middle limit are told apart however far away others are; equal ones never count as below."""
-    draw = np.random.default_rng(0)
-    near, away = draw.random((2, 1, 1, 1_000)).astype(np.float32)
-    limits = np.sort(np.concatenate([near[:, :, :9], far * (1 + away[:, :, :6])], 2), 2)
-    spread, found = levels.spread_over(limits), np.empty(limits.shape, np.int16)
-    levels.set_levels(limits[0, 0], spread[0, 0], found[0, 0])
-    values = np.concatenate([near, far * (1 + away), np.full((1, 1, 1), np.inf, np.float32)], 2)[0, 0]
-    there = np.empty(len(values), np.int16)
-    levels.set_levels(values, spread[0, 0], there)
-    assert (np.diff(there[values.argsort()].astype(int)) >= 0).all()
-    for limit, level, exact in zip(limits[0, 0], found[0, 0], (values[:, None] < limits[0, 0]).sum(0), strict=True):
-        assert level == there[values == limit][0]
-        assert exact - 3 <= levels.count_lower(there, level) <= exact, limit
-
-
-def test_levels_of_one_limit() -> None:
-    limits = np.full((1, 1, 4), 5, np.float32)
-    spread, there = levels.spread_over(limits), np.empty(3, np.int16)
-    levels.set_levels(np.float32([4.999, 5, 5.001]), spread[0, 0], there)
-    assert levels.count_lower(there, there[1]) == 1
-
-
 def tallied(X: np.ndarray, limits: np.ndarray, which: object, k: int = 5, known: int = 1_000):
     """Count, from the first rows, those below limits, by euclidean distances; `known`: of how many all is known."""
     squares, m = (X * X).sum(1), limits.shape[1]
@@ -145,6 +121,7 @@ def test_what_axes_hide_is_known_of_a_sample_and_made_good(monkeypatch) -> None:
     X = 3 * draw.standard_normal((10, 256))[draw.integers(0, 10, 6_000)] + draw.standard_normal((6_000, 256))
     X = (sizes * (X - X.mean(0))).astype(np.float32)
     monkeypatch.setattr(outline, "FEWEST", 100)  # more of them would see it
+    monkeypatch.setattr(ranks, "RUNS", 1)
     assert 0 < outline.axes_of(X[:m]).shape[1] <= 10
     away = np.sort((X * X).sum(1) - 2 * X[:m] @ X.T, axis=1)  # the first is the row itself
     limits = away[None, :, [4, 41, 121, 301]] - np.float32(1e-4)  # as rounding may be
@@ -152,6 +129,29 @@ def test_what_axes_hide_is_known_of_a_sample_and_made_good(monkeypatch) -> None:
     exact, same, _ = tallied(X, limits, PLAIN)
     blind = tallied(X, limits, ranks, known=0)[0]
     assert (near == same).mean() > 0.99  # some are as near as others but for rounding
-    assert (closer[:, :, 0] == exact[:, :, 0]).mean() > 0.99  # hardly rounded: the levels are near each other here
+    assert (closer[:, :, 0] == exact[:, :, 0]).mean() > 0.99
     assert closer.mean((0, 1)) == pytest.approx(exact.mean((0, 1)), rel=0.02)
     assert blind[:, :, 2].mean() < 0.9 * exact[:, :, 2].mean()
+
+
+@pytest.mark.parametrize("order", ["as drawn", "by class", "by distance", "every eighth alike"])
+def test_rows_counted_in_runs_tell_how_many_there_are(order) -> None:
+    """In whatever order they are; of one anchor about, of all together closely."""
+    draw, m, rows = np.random.default_rng(0), 400, 20_000
+    labels = draw.integers(0, 10, rows)
+    X = (3 * draw.standard_normal((10, 16))[labels] + draw.standard_normal((rows, 16))).astype(np.float32)
+    rest = {"as drawn": labels * 0, "by class": labels, "by distance": (X * X).sum(1), "every eighth alike": labels}
+    after = m + np.argsort(rest[order][m:], kind="stable")
+    if order == "every eighth alike":
+        after = after.reshape(8, -1).T.ravel()
+    X = np.concatenate([X[:m], X[after]])
+    away = np.sort((X * X).sum(1) - 2 * X[:m] @ X.T, axis=1)
+    limits = away[None, :, [101, 1_001, 5_001]] + np.float32(1e-3)
+    closer = tallied(X, limits, ranks)[0][0]
+    exact = tallied(X, limits, PLAIN)[0][0]
+    spread = np.sqrt((ranks.RUNS - 1) * exact)  # of rows that are counted or not, each for itself
+    assert (closer != exact).mean() > 0.9
+    assert (np.abs(closer - exact) < 6 * spread).all()
+    assert (np.abs((closer - exact).mean(0)) < 4 * spread.mean(0) / m**0.5).all()
+    precise = tallied(X.astype(np.float64), limits.astype(np.float64), ranks)[0][0]
+    np.testing.assert_allclose(precise, exact, atol=1)  # rounding may move a row across a limit

@@ -14,9 +14,9 @@ from scipy.linalg import eigh, qr
 from gpuvis.backends.compiled import blocks, kernel, prange
 from gpuvis.backends.products import dot
 
-UNSEEN = 1e-2  # of the squares of all products: what the axes may leave out
+UNSEEN = 3e-2  # of the squares of all products: what the axes may leave out
 FEWEST = 12  # axes are at least one in so many: those that tell near rows apart are small in the products of all
-MOST = 3  # and one in so many at most
+MOST = 4  # and one in so many at most
 LEAST = 32  # columns from which axes are looked for
 PIECE = 512  # rows that are taken together
 ROUNDING = np.float32(16 * np.finfo(np.float32).eps)
@@ -57,7 +57,7 @@ def _largest(matrix: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 def seen(X: np.ndarray, axes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return rows along some axes, and how long each is across them, or a little more, whatever is rounded."""
-    along, across = np.empty((len(X), axes.shape[1]), X.dtype), np.empty(len(X), X.dtype)
+    along, across = np.empty((len(X), axes.shape[1]), X.dtype), np.zeros(len(X), X.dtype)
     if axes.shape[1]:
         _seen(X, axes, along, across, blocks(len(X), PIECE))
     return along, across

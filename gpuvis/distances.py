@@ -70,17 +70,18 @@ class Distances:
         self._ranks, self._centred = backend.ranks(), "correlation" in metrics
         self._lies_ready = self._ranks.as_it_lies(asked.X, asked.scale)
         self._middle = self._xp.zeros(asked.X.shape[1], np.float64 if asked.precise else np.float32)
+        self._pool = self._picked(asked.pool)
         if "euclidean" in metrics:  # a mean far from zero would cost digits
-            self._middle = self.rows(asked.pool)[0].mean(0)
+            self._middle = self._moved(self._pool)[0].mean(0)
         self._length = self._middle @ self._middle
-        self.A, self._lengths = self.rows(asked.anchors)
+        self.A, self._lengths = self._moved(self._picked(asked.anchors))
         lift = self._lengths.along + self._length
         self.lift = _stacked([0 * lift if name == "euclidean" else lift for name in metrics], self._xp)
 
-    def rows(self, which: np.ndarray) -> tuple[Array, Lengths]:
-        """Return some rows, whose numbers rise, moved."""
+    def _picked(self, which: np.ndarray) -> Array:
+        """Return some rows, whose numbers rise."""
         parts = np.array_split(which, min(PARTS, len(which)))
-        return self._moved(self._xp.concatenate([self._read(part) for part in parts]))
+        return self._xp.concatenate([self._read(part) for part in parts])
 
     def _moved(self, rows: Array) -> tuple[Array, Lengths]:
         moved, *lengths = self._ranks.moved(rows, self._middle, self._centred)
@@ -151,7 +152,7 @@ class Distances:
         is known to be near, and the pool with its distances, as `tally` takes them.
         """
         xp, pool = self._xp, self._asked.pool
-        rows, lengths = self.rows(pool)
+        rows, lengths = self._moved(self._pool)
         shift, scale = self.terms(lengths)
         away = self._away(self._ranks.products(self.A, rows), (shift[:, None], scale[:, None]))
         drawn = self._comparable(away.copy())

@@ -136,20 +136,27 @@ class _Judge:
 
     def of(self, seen: survey.Survey) -> tuple[dict[str, dict[str, float]], np.ndarray]:
         """Return what each map keeps of a survey, and the recall of each anchor on the map that is judged."""
-        told, recall, k = {"original": self._votes(self._backend.to_indices(seen.near))}, {}, seen.near.shape[1]
+        told, recall = {"original": self._votes(self._backend.to_indices(seen.near))}, {}
         original = [seen.drawn[self._xp.asarray(anchors), self._xp.asarray(pool)] for anchors, pool in self._compared]
+        original[2] = _ranks(self._backend.to_indices(original[2])[:, 0])
         for name, (coords, boxed) in self._planes.items():
             recall[name] = self._backend.to_indices(seen.kept[name]).mean(1)
-            limits = _squares(coords, self._asked.anchors, seen.near, self._xp)
-            closer = self._backend.ranks().closer_on_map(boxed, self._xp.asarray(self._asked.anchors), limits)
+            excess = self._excess(coords, boxed, seen.near, self._asked.near[name])
             told[name] = {
                 **self._mean("recall", recall[name]),
                 **self._mean("trustworthiness", self._trust(self._backend.to_indices(seen.excess[name]))),
-                **self._mean("continuity", self._trust(np.maximum(1 + self._backend.to_indices(closer) - k, 0))),
+                **self._mean("continuity", self._trust(self._backend.to_indices(excess))),
                 **self._distances(original, coords),
                 **self._votes(self._backend.to_indices(self._asked.near[name])),
             }
         return told, recall["map"]
+
+    def _excess(self, coords: Array, boxed: Any, ids: Array, near: Array) -> Array:
+        """Return how far ranks of some points on a map are above k, like `Survey.excess`; `near`: the k nearest."""
+        xp, anchors, k = self._xp, self._asked.anchors, near.shape[1]
+        limits = _squares(coords, anchors, ids, xp)
+        closer = self._backend.ranks().closer_on_map(boxed, xp.asarray(anchors), limits)
+        return xp.where(limits <= _squares(coords, anchors, near, xp).max(1)[:, None], 0, 1 + closer - k)
 
     def _trust(self, excess: np.ndarray) -> np.ndarray:
         """Return the trustworthiness of each anchor's neighbourhood; the mean is that of the map."""
@@ -158,7 +165,7 @@ class _Judge:
         return trust
 
     def _distances(self, original: list[Array], coords: Array) -> dict[str, float]:
-        """Compare distances to rows of the pool in the original space with those on a map."""
+        """Compare distances to rows of the pool in the original space, the last by their ranks, with those on a map."""
         xp, asked = self._xp, self._asked
         on_map = [_squares(coords, asked.anchors[a[:, 0]], xp.asarray(asked.pool[p]), xp) for a, p in self._compared]
         kept = (original[0] < original[1]) == (on_map[0] < on_map[1])
@@ -167,7 +174,7 @@ class _Judge:
         return {
             "triplets": share,
             "triplets_se": (share * (1 - share) / int(kept.size)) ** 0.5,
-            "spearman": _spearman(*(self._backend.to_indices(far[2])[:, 0] for far in (original, on_map))),
+            "spearman": _correlation(original[2], _ranks(self._backend.to_indices(on_map[2])[:, 0])),
         }
 
     def _votes(self, near: np.ndarray) -> dict[str, float]:
@@ -194,11 +201,13 @@ def _squares(coords: Array, anchors: np.ndarray, ids: Array, xp: Any) -> Array:
     return x**2 + y**2
 
 
-def _spearman(one: np.ndarray, other: np.ndarray) -> float:
-    """Return the correlation of ranks; equal values have the mean of theirs. 0 where all are equal."""
-    ranks = []
-    for values in (one, other):
-        _, number, counts = np.unique(values, return_inverse=True, return_counts=True)
-        ranks.append((np.cumsum(counts) - counts / 2)[number] - len(values) / 2)
-    product = (ranks[0] * ranks[1]).sum()
-    return float(product / max(np.sqrt((ranks[0] ** 2).sum() * (ranks[1] ** 2).sum()), 1))
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Return the ranks of values, less their mean; equal values have the mean of theirs."""
+    _, number, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: np.ndarray = (np.cumsum(counts) - counts / 2)[number] - len(values) / 2
+    return ranks
+
+
+def _correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """Return the correlation of values whose mean is 0; 0 where all of some are equal."""
+    return float((one * other).sum() / max(np.sqrt((one**2).sum() * (other**2).sum()), 1))

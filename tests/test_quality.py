@@ -16,7 +16,7 @@ from sklearn.manifold import trustworthiness
 from sklearn.metrics import pairwise_distances
 
 from gpuvis import quality, reduction
-from gpuvis.backends import choose, cpu, outline, ranks, ranks_anywhere
+from gpuvis.backends import choose, cpu, lists, outline, ranks_anywhere
 from gpuvis.backends.base import Findings
 from gpuvis.backends.ranks_anywhere import PlainRanks
 from gpuvis.settings import Settings, Tsne, Umap
@@ -277,7 +277,7 @@ def test_compiled_kernels_agree_with_plain_steps(monkeypatch, metric) -> None:
     Y, labels = noisy(X), np.arange(3_000) % 5
     names = ("xp", "SAFE", "as_array", "to_host", "to_indices", "pca")
     plain = SimpleNamespace(**{name: getattr(cpu, name) for name in names}, ranks=lambda: PlainRanks(np))
-    monkeypatch.setattr(ranks, "RUNS", 1)
+    monkeypatch.setattr(lists, "EVERY", 1)
     for exact_rows in (5_000, 1_000):
         monkeypatch.setattr(quality, "EXACT_ROWS", exact_rows)
         monkeypatch.setattr(ranks_anywhere, "BLOCK", 100_000)
@@ -305,12 +305,28 @@ def test_rows_seen_along_a_few_axes_are_judged_as_in_whole(monkeypatch, metric, 
             assert told[place][name] == pytest.approx(value, abs=near), (place, name)
 
 
+def test_ranks_told_by_every_seventh_row_are_right_on_average_where_a_map_is_good(monkeypatch) -> None:
+    """Most ranks are hardly above k there: what is below may not be cut off of an estimate."""
+    draw = np.random.default_rng(3)
+    plane = draw.standard_normal((6_000, 2))
+    X = np.concatenate([plane, 0.05 * draw.standard_normal((6_000, 22))], 1).astype(np.float32)
+    Y = (plane + 0.003 * draw.standard_normal(plane.shape)).astype(np.float32)
+    told = measured(X, Y)["euclidean"]["map"]
+    monkeypatch.setattr(lists, "EVERY", 1)
+    exact = measured(X, Y)["euclidean"]["map"]
+    for name in ("trustworthiness", "continuity"):
+        assert told[name] != exact[name]
+        assert told[name] == pytest.approx(exact[name], abs=1.2 * told[f"{name}_se"])
+        assert told[f"{name}_se"] < 1.3 * exact[f"{name}_se"]
+    assert told["recall"] == exact["recall"]
+
+
 @pytest.mark.parametrize("metric", METRICS)
 def test_the_gpu_backend_gives_the_same(rapids, monkeypatch, metric) -> None:
     X = clusters(1_500, 24) + 0.2
     Y, labels = noisy(X), np.arange(1_500) % 5
     gpu, _ = choose("gpu")
-    monkeypatch.setattr(ranks, "RUNS", 1)
+    monkeypatch.setattr(lists, "EVERY", 1)
     for exact_rows in (5_000, 1_000):
         monkeypatch.setattr(quality, "EXACT_ROWS", exact_rows)
         monkeypatch.setattr(quality, "ANCHORS", 300)

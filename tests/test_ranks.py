@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from gpuvis.backends import boxes, compiled, cpu, halves, outline, products, ranks
+from gpuvis.backends import boxes, compiled, cpu, halves, lists, outline, products, ranks
 from gpuvis.backends.ranks_anywhere import PlainRanks
 
 PLAIN = PlainRanks(np)
@@ -40,12 +40,28 @@ def test_points_near_on_a_map_are_those_of_a_tree(rows, name) -> None:
 
 
 @pytest.mark.parametrize("name", maps(5))
-def test_points_closer_on_a_map_are_counted_as_one_by_one(name) -> None:
+def test_points_closer_on_a_map_are_counted_as_one_by_one(monkeypatch, name) -> None:
+    monkeypatch.setattr(lists, "EVERY", 1)
     Y, anchors = maps(9_000)[name], np.arange(0, 9_000, 90)
     limits = np.random.default_rng(1).uniform(0, 40, (100, 6)).astype(np.float32) ** 2 / 20
     limits[:, 0] = 0
     found = boxes.closer_on_map(boxes.boxed(Y), anchors, limits)
     np.testing.assert_array_equal(found, PLAIN.closer_on_map(Y, anchors, limits))
+
+
+@pytest.mark.parametrize("name", maps(5))
+@pytest.mark.parametrize("rows", [3, 9_000])
+def test_points_closer_on_a_map_are_told_by_every_seventh(rows, name) -> None:
+    """By all of them, where all are anchors."""
+    Y, draw = maps(rows)[name], np.random.default_rng(1)
+    anchors, limits = np.arange(0, rows, 1 + rows // 700), draw.uniform(0, 40, (rows, 6)).astype(np.float32) ** 2 / 20
+    limits[:, 0] = 0
+    found = boxes.closer_on_map(boxes.boxed(Y), anchors, limits[anchors])
+    exact = PLAIN.closer_on_map(Y, anchors, limits[anchors])
+    off, most = np.abs(found - exact), 3 * np.sqrt(lists.EVERY * exact)
+    assert (off <= (most if rows > 3 else 0)).mean() > 0.99
+    assert (off.mean(0) > 0).any() == (rows > 3)
+    assert (np.abs((found - exact).mean(0)) <= most.mean(0) / len(anchors) ** 0.5).all()
 
 
 @pytest.mark.parametrize("stored", [np.float32, np.float16])
@@ -121,7 +137,7 @@ def test_what_axes_hide_is_known_of_a_sample_and_made_good(monkeypatch) -> None:
     X = 3 * draw.standard_normal((10, 256))[draw.integers(0, 10, 6_000)] + draw.standard_normal((6_000, 256))
     X = (sizes * (X - X.mean(0))).astype(np.float32)
     monkeypatch.setattr(outline, "FEWEST", 100)  # more of them would see it
-    monkeypatch.setattr(ranks, "RUNS", 1)
+    monkeypatch.setattr(lists, "EVERY", 1)
     assert 0 < outline.axes_of(X[:m]).shape[1] <= 10
     away = np.sort((X * X).sum(1) - 2 * X[:m] @ X.T, axis=1)  # the first is the row itself
     limits = away[None, :, [4, 41, 121, 301]] - np.float32(1e-4)  # as rounding may be
@@ -134,24 +150,24 @@ def test_what_axes_hide_is_known_of_a_sample_and_made_good(monkeypatch) -> None:
     assert blind[:, :, 2].mean() < 0.9 * exact[:, :, 2].mean()
 
 
-@pytest.mark.parametrize("order", ["as drawn", "by class", "by distance", "every eighth alike"])
-def test_rows_counted_in_runs_tell_how_many_there_are(order) -> None:
+@pytest.mark.parametrize("order", ["as drawn", "by class", "by distance", "every seventh alike"])
+def test_every_seventh_row_tells_how_many_there_are(order) -> None:
     """In whatever order they are; of one anchor about, of all together closely."""
-    draw, m, rows = np.random.default_rng(0), 400, 20_000
+    draw, m, rows = np.random.default_rng(0), 400, 21_400
     labels = draw.integers(0, 10, rows)
     X = (3 * draw.standard_normal((10, 16))[labels] + draw.standard_normal((rows, 16))).astype(np.float32)
-    rest = {"as drawn": labels * 0, "by class": labels, "by distance": (X * X).sum(1), "every eighth alike": labels}
-    after = m + np.argsort(rest[order][m:], kind="stable")
-    if order == "every eighth alike":
-        after = after.reshape(8, -1).T.ravel()
+    by = {"as drawn": labels * 0, "by distance": (X * X).sum(1)}.get(order, labels)
+    after = m + np.argsort(by[m:], kind="stable")
+    if order == "every seventh alike":
+        after = after.reshape(7, -1).T.ravel()
     X = np.concatenate([X[:m], X[after]])
     away = np.sort((X * X).sum(1) - 2 * X[:m] @ X.T, axis=1)
     limits = away[None, :, [101, 1_001, 5_001]] + np.float32(1e-3)
-    closer = tallied(X, limits, ranks)[0][0]
-    exact = tallied(X, limits, PLAIN)[0][0]
-    spread = np.sqrt((ranks.RUNS - 1) * exact)  # of rows that are counted or not, each for itself
-    assert (closer != exact).mean() > 0.9
-    assert (np.abs(closer - exact) < 6 * spread).all()
-    assert (np.abs((closer - exact).mean(0)) < 4 * spread.mean(0) / m**0.5).all()
+    closer, exact = (tallied(X, limits, which)[0][0] for which in (ranks, PLAIN))
+    off, spread = closer - exact, np.sqrt((lists.EVERY - 1) * exact)  # if each row were counted or not by itself
+    uneven = order == "every seventh alike"
+    assert (off != 0).mean() > 0.9
+    assert (np.abs(off) < 6 * spread).all() or uneven
+    assert (np.abs(off.mean(0)) < (6 if uneven else 3) * spread.mean(0) / m**0.5).all()
     precise = tallied(X.astype(np.float64), limits.astype(np.float64), ranks)[0][0]
     np.testing.assert_allclose(precise, exact, atol=1)  # rounding may move a row across a limit

@@ -108,7 +108,10 @@ class Ranks(Protocol):
         """Return the k points of a map that are nearest to each anchor, but for itself."""
 
     def closer_on_map(self, boxed: Any, anchors: Array, limits: Array) -> Array:
-        """Count the points of a map closer to each anchor than each of its limits, which are squared distances."""
+        """Count the points of a map closer to each anchor than each of its limits, which are squared distances.
+
+        For a sample of anchors these may be estimates, whose mean is right.
+        """
 
     def moved(self, X: Array, middle: Array, centred: bool) -> Any:
         """Take a vector off all rows, and off each its mean if they are to be centred, in the precision of the vector.

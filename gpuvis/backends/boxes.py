@@ -9,7 +9,7 @@ import numpy as np
 
 from gpuvis.backends import order
 from gpuvis.backends.compiled import kernel, part, prange
-from gpuvis.backends.lists import count_below, insert
+from gpuvis.backends.lists import count_below, dealt, insert
 
 BOX = 64  # points of a box, and boxes of a crate
 F = np.float32
@@ -40,12 +40,16 @@ def boxed(coords: np.ndarray) -> Boxed:
     ids = order.along(coords)
     places, points = np.empty_like(ids), np.ascontiguousarray(coords[ids].T)
     places[ids] = np.arange(len(ids))
+    return Boxed(points, ids, places, *_around(points))
+
+
+def _around(points: np.ndarray) -> list[np.ndarray]:
+    """Return the boxes of points that stand in order, and their crates."""
     sides = [(np.minimum, points[0]), (np.maximum, points[0]), (np.minimum, points[1]), (np.maximum, points[1])]
-    boxes, crates = (
-        np.stack([least.reduceat(values, np.arange(0, len(ids), size)) for least, values in sides])
+    return [
+        np.stack([least.reduceat(values, np.arange(0, points.shape[1], size)) for least, values in sides])
         for size in (BOX, BOX * BOX)
-    )
-    return Boxed(points, ids, places, boxes, crates)
+    ]
 
 
 @part
@@ -99,9 +103,9 @@ def nearest_on_map(boxed: Boxed, anchors: np.ndarray, k: int) -> np.ndarray:
 
 
 @kernel
-def _closer(boxed: Any, at: Any, limits: Any, closer: Any) -> None:
-    for i in prange(len(at)):
-        _closer_to(boxed, at[i], limits[i], closer[i])
+def _closer(boxed: Any, which: Any, places: Any, limits: Any, closer: Any) -> None:
+    for i in prange(len(which)):
+        _closer_to(boxed, places[which[i]], limits[which[i]], closer[which[i]])
 
 
 @part
@@ -122,9 +126,8 @@ def _crossed(boxes: Any, start: int, place: Any, limits: Any) -> Any:
 
 
 @part
-def _closer_to(boxed: Any, at: int, limits: Any, closer: Any) -> None:
-    (points, boxes, crates), values = boxed, np.empty(BOX, boxed[0].dtype)
-    rows, place = points.shape[1], (points[0, at], points[1, at])
+def _closer_to(boxed: Any, place: Any, limits: Any, closer: Any) -> None:
+    (points, boxes, crates), values, rows = boxed, np.empty(BOX, boxed[0].dtype), boxed[0].shape[1]
     whole = np.zeros(len(limits) + 1, np.int64)  # points that are within this limit and those after it
     for c in range(crates.shape[1]):
         if c % BOX == 0:
@@ -149,10 +152,17 @@ def _closer_to(boxed: Any, at: int, limits: Any, closer: Any) -> None:
 
 
 def closer_on_map(boxed: Boxed, anchors: np.ndarray, limits: np.ndarray) -> np.ndarray:
-    """Count the points of a map that are closer to each anchor than each of its limits, which are squared distances."""
-    rising = limits.argsort(1)
-    limits, closer = np.take_along_axis(limits, rising, 1), np.empty(limits.shape, np.int64)
-    found = -(limits > 0).astype(np.int64)  # each anchor is found too, at no distance
-    _closer((boxed.points, boxed.boxes, boxed.crates), boxed.places[anchors], limits, found)
-    np.put_along_axis(closer, rising, found, 1)
+    """Count the points of a map that are closer to each anchor than each of its limits, which are squared distances.
+
+    Where the anchors are a sample, each is told by a sample of the points, spread all over the map.
+    """
+    at, (every, turn) = boxed.places[anchors], dealt(len(anchors), len(anchors) == len(boxed.ids))
+    rising, places = limits.argsort(1), boxed.points.T[at]
+    limits = np.take_along_axis(limits, rising, 1)
+    found = -((limits > 0) & (at % every == turn)[:, None]).astype(np.int64)  # an anchor is found too, at no distance
+    for one in range(min(every, len(boxed.ids))):
+        points = np.ascontiguousarray(boxed.points[:, one::every])
+        _closer((points, *_around(points)), np.flatnonzero(turn == one), places, limits, found)
+    closer: np.ndarray = np.empty_like(found)
+    np.put_along_axis(closer, rising, found * every, 1)
     return closer

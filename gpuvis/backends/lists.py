@@ -13,6 +13,7 @@ from gpuvis.backends.compiled import blocks, kernel, part, prange
 QUERIES, CHUNK = 512, 2048  # rows of the two sides of a matrix product, at most
 WORK, LEAST = 200e9, 32 * QUERIES  # multiply-adds of one call, so that an interrupt is heard soon, and its fewest rows
 LANES = 32  # rows that are looked at together
+EVERY = 7  # of so many rows one is counted for an anchor, others for others; what repeats in rows hardly does by sevens
 ROUNDS, SAMPLED = 5, 40  # of k-means, and of how many rows for each centre
 
 
@@ -33,6 +34,12 @@ def count_below(values: Any, limit: Any) -> Any:
     for j in range(len(values)):
         count = np.int32(count + np.int32(values[j] < limit))
     return count
+
+
+def dealt(anchors: int, exact: bool) -> tuple[int, np.ndarray]:
+    """Return of how many rows one is counted, and which it is for each anchor: each row for as many of them."""
+    every = 1 if exact else EVERY
+    return every, np.random.default_rng(0).permutation(anchors) % every
 
 
 @part

@@ -9,7 +9,7 @@ import numpy as np
 from gpuvis.backends import outline
 from gpuvis.backends.boxes import boxed, closer_on_map, nearest_on_map
 from gpuvis.backends.compiled import kernel, part, prange
-from gpuvis.backends.lists import LANES, count_below, insert
+from gpuvis.backends.lists import LANES, count_below, dealt, insert
 from gpuvis.backends.products import as_it_lies, moved, paired, products
 
 __all__ = ["as_it_lies", "boxed", "closer_on_map", "moved", "nearest_on_map", "paired", "products", "tally"]
@@ -17,7 +17,6 @@ __all__ = ["as_it_lies", "boxed", "closer_on_map", "moved", "nearest_on_map", "p
 ANCHORS, CHUNK = 128, 1024  # rows of the two sides of a matrix product; what one anchor needs fits the first cache
 MANY = 16  # one in so many that may be near: then all are looked at in whole
 FEW = 32  # one in so many anchors tells how many may be
-RUNS = 8  # one in so many rows is counted, in runs: enough for ranks of so many anchors
 
 
 @part
@@ -54,6 +53,17 @@ def _keep_nearest(row: Any, rows: Any, terms: Any, seen: Any, kept: Any) -> None
                         insert(values[j], first + j, far, ids)
 
 
+@part
+def _count(values: Any, counted: Any, limits: Any, closer: Any) -> None:
+    """Count values below limits, one in every few."""
+    (turn, every, room), count = counted, 0
+    for j in range(turn % every, len(values), every):
+        room[count] = values[j]
+        count += 1
+    for t in range(len(limits)):
+        closer[t] += count_below(room[:count], limits[t])
+
+
 def tally(A: np.ndarray, blocks: Any, own: Any, limits: np.ndarray, far: np.ndarray, pool: Any) -> Any:
     """Find the rows nearest to anchors, and count those below limits, by each of some metrics.
 
@@ -87,17 +97,17 @@ def tally(A: np.ndarray, blocks: Any, own: Any, limits: np.ndarray, far: np.ndar
     far : ndarray of shape (E, m, k)
         Their distances.
     """
-    axes, (drawn, true), runs = outline.axes_of(A), pool, 1 if A.dtype == np.float64 else RUNS
-    counted = np.random.default_rng(0).permutation(len(A)) % runs  # each row for as many anchors
+    axes, (drawn, true), (every, turn) = outline.axes_of(A), pool, dealt(len(A), A.dtype == np.float64)
     anchors, found = (A, axes, *outline.seen(A, axes)), (np.zeros(limits.shape, np.int64), np.full(far.shape, -1), far)
     told, rows = np.empty_like(true), 0
     for first, X, *terms in blocks:
         seen = X, *outline.seen(X, axes)
-        _tally(anchors, seen, (first, own[0]), (own[1], *terms), (limits, runs, counted), found, (drawn, told))
+        _tally(anchors, seen, (first, own[0]), (own[1], *terms), (limits, every, turn), found, (drawn, told))
         rows += len(X)
-    if len(drawn) == 0:
-        return found
-    return found[0] * runs + _missed(true, told, limits) * (rows / len(drawn)), *found[1:]
+    closer = found[0] * every
+    if len(drawn):
+        closer = closer + _missed(true, told, limits) * (rows / len(drawn))
+    return closer, *found[1:]
 
 
 @part
@@ -115,11 +125,10 @@ def _missed(true: Any, told: Any, limits: Any) -> Any:
 @kernel
 def _tally(anchors: Any, rows: Any, which: Any, terms: Any, sought: Any, found: Any, sample: Any) -> None:
     (A, axes, A_along, A_across), (X, along, across), (first, own) = anchors, rows, which
-    (lift, shift, scale), (limits, runs, counted), (closer, ids, far), (pool, told) = terms, sought, found, sample
+    (lift, shift, scale), (limits, every, turn), (closer, ids, far), (pool, told) = terms, sought, found, sample
     for b in prange((len(A) + ANCHORS - 1) // ANCHORS):
         low, high = b * ANCHORS, min((b + 1) * ANCHORS, len(A))
-        space, room = np.empty(ANCHORS * CHUNK, A.dtype), np.empty((2, CHUNK), A.dtype)
-        some, none = np.empty((CHUNK + runs - 1) // runs, A.dtype), A.dtype.type(0)
+        space, room, none = np.empty(ANCHORS * CHUNK, A.dtype), np.empty((3, CHUNK), A.dtype), A.dtype.type(0)
         for start in range(0, len(X), CHUNK):
             of = slice(start, min(start + CHUNK, len(X)))
             values, least = room[0, : of.stop - start], room[1, : of.stop - start]
@@ -142,11 +151,7 @@ def _tally(anchors: Any, rows: Any, which: Any, terms: Any, sought: Any, found: 
                     if 0 <= last < len(values):
                         values[last] = least[last] = np.inf
                     _keep_nearest(A[i], (first + start, X[of]), by, (whole, least, values), (far[e, i], ids[e, i]))
-                    run = (counted[i] + (first + start) // CHUNK) % runs
-                    count = (len(values) - run + runs - 1) // runs
-                    for j in range(count):
-                        some[j] = values[run + j * runs]
-                    for t in range(limits.shape[2]):
-                        closer[e, i, t] += count_below(some[:count], limits[e, i, t])
+                    counted = turn[i] + (first + start) // CHUNK, every, room[2]
+                    _count(values, counted, limits[e, i], closer[e, i])
                     for p in range(*told_here):
                         told[e, i, p] = values[pool[p] - first - start]

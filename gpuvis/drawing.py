@@ -25,6 +25,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+def prepare(page: Page | None) -> None:
+    """Begin with a page, if one is to be drawn: before other threads do, since two that import see half a module."""
+    if page:
+        from gpuvis.page import figure
+
+        figure.prepare(page)
+
+
 def draw(
     job: Job,
     method: Method,

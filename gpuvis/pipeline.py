@@ -11,10 +11,9 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, wait
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
-from importlib import import_module
 from typing import Any
 
-from gpuvis import place, stages
+from gpuvis import drawing, place, stages
 from gpuvis.finishing import Finish, settled
 from gpuvis.interrupts import held_back
 from gpuvis.job import Job
@@ -51,8 +50,7 @@ class Pipeline:
 
     def run(self, jobs: list[Job], chosen: Chosen, watcher: Watcher) -> None:
         """Do jobs, as `stages.run` does one."""
-        if jobs[0].page:
-            import_module("gpuvis.page.figure")  # two threads that import at once may see half a module
+        drawing.prepare(jobs[0].page)
         ahead = self._begin(jobs[0], chosen)
         for number, asked in enumerate(jobs, 1):
             watcher.folder(number, asked.folder)

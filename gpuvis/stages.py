@@ -9,7 +9,7 @@ from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from gpuvis import auditing, fingerprint, finishing, place, record
+from gpuvis import auditing, drawing, fingerprint, finishing, place, record
 from gpuvis import cache as caches
 from gpuvis.backends.base import Backend
 from gpuvis.errors import CacheError
@@ -78,6 +78,7 @@ def run(job: Job, backend: Backend, reason: str, steps: Steps) -> Generator[Outc
     GpuvisError
         Nothing can be done for this folder.
     """
+    drawing.prepare(job.page)
     with (
         place.locked(job.out),
         closing(maps(job, read(job, backend, steps), (backend, reason), steps)) as unfinished,

@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -86,6 +87,25 @@ def color_of(html: str) -> dict[str, str]:
     told = read(html)
     column = told.column(told.header["colorBy"])
     return dict(zip(column["values"], column["colors"], strict=True))
+
+
+def test_plotly_js_is_packed_once_and_beside_other_work(monkeypatch) -> None:
+    packed, compressed = [], figure.compressed
+
+    def watched(content: bytes) -> str:
+        packed.append((threading.current_thread(), len(content)))
+        return compressed(content)
+
+    figure._plotly_packed.cache_clear()
+    monkeypatch.setattr(figure, "compressed", watched)
+    figure.prepare(Page(plotlyjs="cdn"))
+    assert not packed
+    for _ in range(2):
+        figure.prepare(Page())
+        figure.draw(np.zeros((3, 2), np.float32), table_of(3), Page(), "")
+    [(thread, size)] = packed
+    assert thread is not threading.current_thread()
+    assert size == len(get_plotlyjs().encode())
 
 
 @pytest.mark.parametrize("rows", [1, 2, 30, 300])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+from concurrent.futures import Future
 from functools import cache as once
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from gpuvis.page.images import Images
 from gpuvis.page.pack import Pack, compressed
 from gpuvis.page.painting import Painted
 from gpuvis.pages import GENERATOR, Page
+from gpuvis.threads import aside
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +27,12 @@ WHOLE_ROWS = 250_000  # up to which coordinates are sent as they are; above, in 
 STEPS = (1 << 16) - 1
 SCRIPTS = ("data", "map", "overlay", "panel", "review", "filter", "legend", "find", "select", "controls", "main")
 CDN_HOST = "https://cdn.plot.ly"
+
+
+def prepare(page: Page) -> None:
+    """Begin, beside other work, with what is the same for all pages."""
+    if page.plotlyjs == "inline":
+        _plotly_packed()
 
 
 def draw(
@@ -153,7 +161,7 @@ def _policy(plotly_js: str | None) -> str:
 def _plotly(address: str | None) -> str:
     """Return what gives the page plotly.js."""
     if address is None:
-        return _held("plotly", _plotly_packed())
+        return _held("plotly", _plotly_packed().result())
     check = ""
     if address.startswith("https:"):
         digest = base64.b64encode(hashlib.sha256(get_plotlyjs().encode()).digest()).decode()
@@ -166,8 +174,8 @@ def _held(name: str, content: str) -> str:
 
 
 @once
-def _plotly_packed() -> str:
-    return compressed(get_plotlyjs().encode())
+def _plotly_packed() -> Future[str]:
+    return aside(lambda: compressed(get_plotlyjs().encode()))
 
 
 def script() -> str:

@@ -65,12 +65,12 @@ class Distances:
     Rows are moved by `middle`; cosines are of them as they were. `lift`, (E, m), is that of the anchors `A`.
     """
 
-    def __init__(self, asked: Asked, metrics: list[str], backend: Backend) -> None:
+    def __init__(self, asked: Asked, metrics: tuple[str, ...], backend: Backend) -> None:
         self._asked, self._metrics, self._backend, self._xp = asked, metrics, backend, backend.xp
         self._ranks, self._centred = backend.ranks(), "correlation" in metrics
         self._lies_ready = self._ranks.as_it_lies(asked.X, asked.scale)
-        self._middle = self._xp.zeros(asked.X.shape[1], np.float64 if asked.precise else np.float32)
-        self._pool = self._picked(asked.pool)
+        self._middle, self._length = self._xp.zeros(asked.X.shape[1], np.float64 if asked.precise else np.float32), 0
+        self._pool, self._shortest, self._longest = self._picked(asked.pool), np.inf, -np.inf
         if "euclidean" in metrics:  # a mean far from zero would cost digits
             self._middle = self._moved(self._pool)[0].mean(0)
         self._length = self._middle @ self._middle
@@ -78,14 +78,29 @@ class Distances:
         lift = self._lengths.along + self._length
         self.lift = _stacked([0 * lift if name == "euclidean" else lift for name in metrics], self._xp)
 
+    def is_of_one_length(self, share: float = 1.0) -> bool:
+        """Tell whether the rows read so far are of one length: angles order them as euclidean distances do.
+
+        Their squares may differ by a share of what rounding may make of the distance of two rows.
+        """
+        slack = SLACK * float(np.finfo(self.A.dtype).eps) * 2 * self._lengths.squares.mean()
+        return bool(self._longest - self._shortest <= share * slack)
+
+    def forget_angles(self) -> None:
+        """Tell of euclidean distances only."""
+        self._metrics, self.lift = ("euclidean",), self.lift[:1]
+
     def _picked(self, which: np.ndarray) -> Array:
         """Return some rows, whose numbers rise."""
         parts = np.array_split(which, min(PARTS, len(which)))
         return self._xp.concatenate([self._read(part) for part in parts])
 
     def _moved(self, rows: Array) -> tuple[Array, Lengths]:
-        moved, *lengths = self._ranks.moved(rows, self._middle, self._centred)
-        return moved, Lengths(*lengths)
+        moved, *numbers = self._ranks.moved(rows, self._middle, self._centred)
+        lengths, xp = Lengths(*numbers), self._xp
+        whole = self._whole(lengths)
+        self._shortest, self._longest = xp.minimum(self._shortest, whole.min()), xp.maximum(self._longest, whole.max())
+        return moved, lengths
 
     def _read(self, which: Any) -> Array:
         found = self._backend.as_array(self._asked.X[which], self._asked.scale, halves=True)
@@ -213,9 +228,13 @@ class Distances:
                 values[e] *= inverse[:, None]
         return values
 
+    def _whole(self, lengths: Lengths) -> Array:
+        """Return the squares of rows as they were."""
+        return lengths.squares + 2 * lengths.along + self._length
+
     def _inverse(self, lengths: Lengths) -> Array:
         """Return one over the length of each row, as it was; 0 for a row of zeros, which is as far from all."""
-        whole = lengths.squares + 2 * lengths.along + self._length
+        whole = self._whole(lengths)
         some = whole > SLACK * float(np.finfo(whole.dtype).eps) * (lengths.squares + self._length)
         return self._xp.where(some, 1 / self._xp.sqrt(self._xp.where(some, whole, 1)), 0)
 

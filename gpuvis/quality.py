@@ -80,11 +80,13 @@ def measure(
     likely = None if findings.near is None else findings.near[:, 1 : 1 + k]
     asked = Asked(X, scale, anchors, pool, near, likely, some is None)
     judge = _Judge(asked, planes, labels, backend)
-    found, recall = {}, np.full(rows, np.nan, np.float32)
-    for name, seen in survey.surveys(asked, metric, backend):
-        found[name], recall[anchors] = judge.of(seen)  # that of the fit comes last
+    found: dict[str, Any] = {}
+    recall = np.full(rows, np.nan, np.float32)
+    for names, seen in survey.surveys(asked, metric, backend):
+        kept, recall[anchors] = judge.of(seen)  # that of the fit comes last
+        found |= dict.fromkeys(names, kept)
     about = {"k": k, "anchors": len(anchors), "sampled": some is not None, "flung": flung(coords)}
-    return {**about, "metric": name, **found}, recall
+    return {**about, "metric": names[-1], **found}, recall
 
 
 def recall_of_points(coords: np.ndarray, near: np.ndarray, backend: Backend) -> np.ndarray:

@@ -37,18 +37,35 @@ class Survey:
     drawn: Array
 
 
-def surveys(asked: Asked, metric: str, backend: Backend) -> Iterator[tuple[str, Survey]]:
-    """Give a survey by euclidean distances and, where that differs and is known, by another metric."""
-    metrics = dict.fromkeys(("euclidean", metric) if metric in KNOWN else ("euclidean",))
-    together = [name for name in metrics if name in TOGETHER]
-    for group in (together, [name for name in metrics if name not in TOGETHER]):
-        if group:
-            yield from zip(group, _of_group(asked, group, backend), strict=True)
+def surveys(asked: Asked, metric: str, backend: Backend) -> Iterator[tuple[tuple[str, ...], Survey]]:
+    """Give a survey by euclidean distances and, where that differs and is known, by another metric: with their names.
+
+    Rows of one length are as near by their angles as by euclidean distances, and one survey has both names.
+    """
+    metrics = tuple(dict.fromkeys(("euclidean", metric) if metric in KNOWN else ("euclidean",)))
+    if metrics == TOGETHER:
+        yield from _by_lengths(asked, backend)
+    for name in metrics if metrics != TOGETHER else ():
+        yield (name,), _seen(asked, Distances(asked, (name,), backend), backend)[0]
 
 
-def _of_group(asked: Asked, metrics: list[str], backend: Backend) -> list[Survey]:
-    """Compare the anchors with all rows, block by block."""
-    xp, by = backend.xp, Distances(asked, metrics, backend)
+def _by_lengths(asked: Asked, backend: Backend) -> Iterator[tuple[tuple[str, ...], Survey]]:
+    """Give surveys by both metrics of the same products."""
+    by = Distances(asked, TOGETHER, backend)
+    if by.is_of_one_length(0.5):  # as far as rows were read: it would take as long again if the others are not
+        by.forget_angles()
+        seen = _seen(asked, by, backend)[0]
+        if by.is_of_one_length():
+            yield TOGETHER, seen
+            return
+        by = Distances(asked, TOGETHER, backend)
+    for name, seen in zip(TOGETHER, _seen(asked, by, backend), strict=True):
+        yield (name,), seen
+
+
+def _seen(asked: Asked, by: Distances, backend: Backend) -> list[Survey]:
+    """Compare the anchors with all rows, block by block, by each metric."""
+    xp = backend.xp
     near, k = xp.concatenate(list(asked.near.values()), 1), next(iter(asked.near.values())).shape[1]
     if asked.precise:  # all rows are anchors
         limits, drawn = by.among(near)
@@ -68,5 +85,5 @@ def _of_group(asked: Asked, metrics: list[str], backend: Backend) -> list[Survey
             {name: excess[e, :, part] for name, part in parts.items()},
             drawn[e],
         )
-        for e in range(len(metrics))
+        for e in range(len(by.lift))
     ]

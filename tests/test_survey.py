@@ -1,0 +1,70 @@
+"""How the original space is looked at, beside what comes of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from measures import clusters
+from test_quality import measured, noisy
+
+from gpuvis import distances, quality, survey
+from gpuvis.backends import ranks
+from gpuvis.backends.ranks_anywhere import PlainRanks
+
+
+def of_length_one(rows: int) -> np.ndarray:
+    X = clusters(rows, 40) + 0.2
+    return (X / np.linalg.norm(X, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture
+def tallies(monkeypatch) -> list[int]:
+    """Tell of how many metrics each look at all rows was."""
+    told, tally = [], ranks.tally
+
+    def counted(A: Any, blocks: Any, own: Any, limits: Any, *more: Any) -> Any:
+        told.append(len(limits))
+        return tally(A, blocks, own, limits, *more)
+
+    monkeypatch.setattr(quality, "ANCHORS", 300)
+    monkeypatch.setattr(ranks, "tally", counted)
+    return told
+
+
+def test_rows_of_one_length_are_compared_once(monkeypatch, tallies) -> None:
+    X = of_length_one(6_000)
+    Y, labels = noisy(X), np.arange(6_000) % 5
+    told = measured(X, Y, labels, "cosine")
+    monkeypatch.setattr(distances.Distances, "is_of_one_length", lambda by, share=1.0: False)
+    apart = measured(X, Y, labels, "cosine")
+    assert tallies == [1, 2]
+    assert list(told) == list(apart)
+    assert told["cosine"] == told["euclidean"] == apart["euclidean"]
+    for place in ("original", "map", "pca"):
+        for name, value in apart["cosine"][place].items():
+            assert told["cosine"][place][name] == pytest.approx(value, abs=2e-4), (place, name)
+
+
+@pytest.mark.parametrize("which", ["anchor", "other"])
+def test_one_row_of_another_length_has_all_compared_by_angles(monkeypatch, tallies, which) -> None:
+    X, anchors = of_length_one(6_000), quality.sample(6_000)
+    pool = np.random.default_rng(2).choice(6_000, quality.POOL, replace=False)
+    others = np.setdiff1d(np.arange(6_000), [*anchors, *pool])
+    X[anchors[7] if which == "anchor" else others[-1]] *= 1.01
+    Y = noisy(X)
+    told = measured(X, Y, None, "cosine")
+    assert tallies == ([2] if which == "anchor" else [1, 2])
+    monkeypatch.setattr(distances.Distances, "is_of_one_length", lambda by, share=1.0: False)
+    assert told == measured(X, Y, None, "cosine")
+
+
+def test_lengths_that_differ_by_more_than_rounding_are_not_one() -> None:
+    """As those of rows that were brought to length 1 in half precision."""
+    X = of_length_one(300)
+    for rows, same in ((X, True), (X.astype(np.float16).astype(np.float32), False), (X + 3, False)):
+        near = {"map": np.zeros((300, 5), np.int64)}
+        asked = distances.Asked(rows, 1.0, np.arange(300), np.arange(200), near, None, False)
+        backend = type("Plain", (), {"xp": np, "ranks": lambda: PlainRanks(np), "as_array": lambda X, *_, **__: X})
+        assert distances.Distances(asked, survey.TOGETHER, backend).is_of_one_length() == same

@@ -30,7 +30,9 @@ class Asked:
     anchors : ndarray of shape (m,)
         Rows that are compared with all.
     pool : ndarray of shape (P,)
-        Rows whose distances to the anchors are kept.
+        Rows drawn of all, rising; all, where all are anchors.
+    places : ndarray of shape (m, c)
+        For each anchor, places in the pool of rows whose distances are kept.
     near : dict of str to array of shape (m, k)
         For each map, the points that are nearest to each anchor there.
     likely : array of shape (m, t), or None
@@ -43,6 +45,7 @@ class Asked:
     scale: float
     anchors: np.ndarray
     pool: np.ndarray
+    places: np.ndarray
     near: dict[str, Array]
     likely: Array | None
     precise: bool
@@ -74,7 +77,7 @@ class Distances:
         if "euclidean" in metrics:  # a mean far from zero would cost digits
             self._middle = self._moved(self._pool)[0].mean(0)
         self._length = self._middle @ self._middle
-        self.A, self._lengths = self._moved(self._picked(asked.anchors))
+        self.A, self._lengths = self._moved(self._pool if asked.precise else self._picked(asked.anchors))
         lift = self._lengths.along + self._length
         self.lift = _stacked([0 * lift if name == "euclidean" else lift for name in metrics], self._xp)
 
@@ -163,14 +166,14 @@ class Distances:
     def whole(self, far: Array) -> tuple[Array, Array, tuple[np.ndarray, Array]]:
         """Look at the pool in whole.
 
-        Return distances that can be compared from anchor to anchor too, (E, m, P); `far`, by the pool too where nothing
-        is known to be near, and the pool with its distances, as `tally` takes them.
+        Return distances at `places` that can be compared from anchor to anchor too, (E, m, c); `far`, by the pool too
+        where nothing is known to be near, and the pool with its distances, as `tally` takes them.
         """
         xp, pool = self._xp, self._asked.pool
         rows, lengths = self._moved(self._pool)
         shift, scale = self.terms(lengths)
         away = self._away(self._ranks.products(self.A, rows), (shift[:, None], scale[:, None]))
-        drawn = self._comparable(away.copy())
+        drawn = self._comparable(away[:, xp.arange(len(self.A))[:, None], xp.asarray(self._asked.places)])
         _, own, there = np.intersect1d(self._asked.anchors, pool, assume_unique=True, return_indices=True)
         away[:, xp.asarray(own), xp.asarray(there)] = np.inf  # no anchor is its own neighbour
         if self._asked.likely is None:  # else the pool, few of all rows, would tell nothing new
@@ -179,18 +182,19 @@ class Distances:
         return drawn, far, (pool, away)
 
     def among(self, near: Array) -> tuple[Array, Array]:
-        """Where all rows are anchors, return what `pairs` does of those near each, and `whole` of the pool."""
-        xp, pool, (shift, scale) = self._xp, self._xp.asarray(self._asked.pool), self.terms(self._lengths)
-        limits = xp.empty((len(shift), *near.shape), self.A.dtype)
-        drawn = xp.empty((len(shift), len(near), len(pool)), self.A.dtype)
+        """Where all rows are anchors, return what `pairs` does of those near each, and `whole` of those at `places`."""
+        xp, (shift, scale) = self._xp, self.terms(self._lengths)
+        places = xp.asarray(self._asked.places)
+        limits, drawn = (xp.empty((len(shift), *ids.shape), self.A.dtype) for ids in (near, places))
         step = max(1, VALUES // len(self.A))
         for start in range(0, len(near), step):
             some = slice(start, start + step)
-            products, ids = self._ranks.products(self.A[some], self.A), near[some]
-            picked = self._away(xp.take_along_axis(products, ids, 1), (shift[:, ids], scale[:, ids]), some)
-            limits[:, some] = picked - self._slack(self._lengths.at(ids), some)
-            terms = shift[:, None, pool], scale[:, None, pool]
-            drawn[:, some] = self._comparable(self._away(products[:, pool], terms, some), some)
+            products = self._ranks.products(self.A[some], self.A)
+            for ids, found in ((near[some], limits), (places[some], drawn)):
+                terms = shift[:, ids], scale[:, ids]
+                found[:, some] = self._away(xp.take_along_axis(products, ids, 1), terms, some)
+            limits[:, some] -= self._slack(self._lengths.at(near[some]), some)
+            drawn[:, some] = self._comparable(drawn[:, some], some)
         return limits, drawn
 
     def _away(self, products: Array, terms: tuple[Array, Array], some: Any = ALL) -> Array:

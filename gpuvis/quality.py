@@ -10,15 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from gpuvis import matrix, survey
+from gpuvis import comparisons, matrix, survey
 from gpuvis.backends.base import Array, Backend, Findings
+from gpuvis.comparisons import Compared
 from gpuvis.distances import Asked
 
 K = 15  # neighbours
 EXACT_ROWS, ANCHORS = 5_000, 2_000
-POOL, TRIPLETS, PAIRS = 1_000, 50, 50_000  # rows that distances are drawn from; of each anchor; for the correlation
+POOL = 1_000  # rows that distances are drawn from, where not all rows are anchors
 POINTS = 1 << 16  # whose neighbours are compared at a time
-FAR = 10.0  # times as far as 99 % of the points: there, a point has been flung away
+FAR, MOST = 10.0, 0.9  # times as far as most points: there, a point has been flung away
 
 
 def sample(rows: int) -> np.ndarray | None:
@@ -63,22 +64,24 @@ def measure(
         `continuity` (Venna, Kaski 2001, ICANN, 485), `triplets`, the share of random triplets whose order of distances
         is kept (Wang et al. 2021, JMLR 22:201), `spearman`, the rank correlation of distances (Kobak, Berens 2019,
         Nature Communications 10:5416), and `label_accuracy` of a vote of the k nearest, which stands at "original"
-        too. `…_se`: standard errors, of the choice of anchors; 0 where all rows are that. The share of the pool in the
-        error of `trustworthiness`, where ranks are estimated (`ranks.tally`), is smaller and not in it.
+        too. `…_se`: standard errors, of the choice of anchors and, of triplets and correlations, of the distances too;
+        0 where all are there. The share of the pool in the error of `trustworthiness`, where ranks are estimated
+        (`ranks.tally`), is smaller and not in it.
     recall : ndarray of shape (N,), float32
         Of the neighbours of each point, by `metric`; NaN of those that are no anchors.
     """
     xp, rows, some = backend.xp, len(X), sample(len(X))
     anchors = np.arange(rows) if some is None else some
-    k, draw = min(K, (rows - 1) // 2), np.random.default_rng(2)
-    pool = np.sort(draw.choice(rows, min(rows, POOL), replace=False))
+    k = min(K, (rows - 1) // 2)
+    pool = anchors if some is None else np.sort(np.random.default_rng(2).choice(rows, min(rows, POOL), replace=False))
     scale, findings = matrix.scale(known[1], backend.SAFE), findings or Findings()
     principal = pca_map(X, backend, scale, known[0]) if findings.principal is None else findings.principal
     maps = {"map": coords, "pca": principal}
     planes = {name: _plane(Y, backend) for name, Y in maps.items()}
     near = {name: backend.ranks().nearest_on_map(boxed, xp.asarray(anchors), k) for name, (_, boxed) in planes.items()}
     likely = None if findings.near is None else findings.near[:, 1 : 1 + k]
-    asked = Asked(X, scale, anchors, pool, near, likely, some is None)
+    places = comparisons.places(len(anchors), len(pool))
+    asked = Asked(X, scale, anchors, pool, places, near, likely, some is None)
     judge = _Judge(asked, planes, labels, backend)
     found: dict[str, Any] = {}
     recall = np.full(rows, np.nan, np.float32)
@@ -115,9 +118,9 @@ def pca_map(X: Any, backend: Backend, scale: float, plan: Any) -> np.ndarray:
 
 
 def flung(coords: np.ndarray) -> int:
-    """Return how many points lie far outside the map: more than `FAR` times as far from its middle as 99 % of them."""
+    """Return how many points are more than `FAR` times as far from the middle of a map as `MOST` of them are."""
     apart = np.maximum(*(np.abs(axis - np.median(axis)) for axis in np.ascontiguousarray(coords.T)))
-    return int((apart > FAR * max(float(np.quantile(apart, 0.99)), 1e-30)).sum()) if len(coords) >= 100 else 0
+    return int((apart > FAR * max(float(np.quantile(apart, MOST)), 1e-30)).sum())
 
 
 class _Judge:
@@ -128,28 +131,21 @@ class _Judge:
     ) -> None:
         self._asked, self._planes, self._backend, self._xp = asked, planes, backend, backend.xp
         self._labels = labels if labels is not None and (labels[labels >= 0] != labels.max(initial=-1)).any() else None
-        draw, shape = np.random.default_rng(1), (len(asked.anchors), len(asked.pool))
-        one, other = draw.integers(0, shape[1], (2, shape[0], TRIPLETS))
-        pairs = draw.integers(0, shape[0] * shape[1], PAIRS)
-        if shape[0] == shape[1] and shape[0] * (shape[0] - 1) // 2 <= PAIRS:  # all of them, each once
-            pairs = np.flatnonzero(np.tri(shape[0], k=-1))
-        each, (anchors, pool) = np.arange(shape[0])[:, None], np.divmod(pairs, shape[1])
-        self._compared = [(each, one), (each, other), (anchors[:, None], pool[:, None])]
 
     def of(self, seen: survey.Survey) -> tuple[dict[str, dict[str, float]], np.ndarray]:
         """Return what each map keeps of a survey, and the recall of each anchor on the map that is judged."""
         told, recall = {"original": self._votes(self._backend.to_indices(seen.near))}, {}
-        original = [seen.drawn[self._xp.asarray(anchors), self._xp.asarray(pool)] for anchors, pool in self._compared]
-        original[2] = _ranks(self._backend.to_indices(original[2])[:, 0])
+        asked, original = self._asked, Compared(self._backend.to_indices(seen.drawn), self._asked)
+        drawn = self._xp.asarray(asked.pool[asked.places])
         for name, (coords, boxed) in self._planes.items():
             recall[name] = self._backend.to_indices(seen.kept[name]).mean(1)
-            excess = self._excess(coords, boxed, seen.near, self._asked.near[name])
+            excess = self._excess(coords, boxed, seen.near, asked.near[name])
             told[name] = {
                 **self._mean("recall", recall[name]),
                 **self._mean("trustworthiness", self._trust(self._backend.to_indices(seen.excess[name]))),
                 **self._mean("continuity", self._trust(self._backend.to_indices(excess))),
-                **self._distances(original, coords),
-                **self._votes(self._backend.to_indices(self._asked.near[name])),
+                **original.on(self._backend.to_indices(_squares(coords, asked.anchors, drawn, self._xp))),
+                **self._votes(self._backend.to_indices(asked.near[name])),
             }
         return told, recall["map"]
 
@@ -165,19 +161,6 @@ class _Judge:
         k, rows = excess.shape[1], len(self._asked.X)
         trust: np.ndarray = 1 - 2 / (k * (2 * rows - 3 * k - 1)) * excess.sum(1)
         return trust
-
-    def _distances(self, original: list[Array], coords: Array) -> dict[str, float]:
-        """Compare distances to rows of the pool in the original space, the last by their ranks, with those on a map."""
-        xp, asked = self._xp, self._asked
-        on_map = [_squares(coords, asked.anchors[a[:, 0]], xp.asarray(asked.pool[p]), xp) for a, p in self._compared]
-        kept = (original[0] < original[1]) == (on_map[0] < on_map[1])
-        kept = kept[xp.asarray(self._compared[0][1] != self._compared[1][1])]
-        share = float(kept.mean())
-        return {
-            "triplets": share,
-            "triplets_se": (share * (1 - share) / int(kept.size)) ** 0.5,
-            "spearman": _correlation(original[2], _ranks(self._backend.to_indices(on_map[2])[:, 0])),
-        }
 
     def _votes(self, near: np.ndarray) -> dict[str, float]:
         """Return the share of labelled anchors that have the label of most of their labelled neighbours."""
@@ -201,15 +184,3 @@ def _squares(coords: Array, anchors: np.ndarray, ids: Array, xp: Any) -> Array:
     """Return the squared distances of anchors to some points of a map, as `closer_on_map` takes them."""
     x, y = (axis[ids] - axis[xp.asarray(anchors)][:, None] for axis in coords)
     return x**2 + y**2
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    """Return the ranks of values, less their mean; equal values have the mean of theirs."""
-    _, number, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ranks: np.ndarray = (np.cumsum(counts) - counts / 2)[number] - len(values) / 2
-    return ranks
-
-
-def _correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """Return the correlation of values whose mean is 0; 0 where all of some are equal."""
-    return float((one * other).sum() / max(np.sqrt((one**2).sum() * (other**2).sum()), 1))

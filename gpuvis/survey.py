@@ -27,8 +27,8 @@ class Survey:
     excess : dict of str to array of shape (m, k)
         How far their ranks (1, 2, …) are above k; equal distances share the lowest rank. 0: not at all. Of a sample it
         may be an estimate, whose mean is right, and so may be below 0.
-    drawn : array of shape (m, P)
-        Distances to the pool, or what orders them alike.
+    drawn : array of shape (m, c)
+        Distances at `Asked.places`, or what orders them alike.
     """
 
     near: Array
@@ -69,7 +69,7 @@ def _seen(asked: Asked, by: Distances, backend: Backend) -> list[Survey]:
     near, k = xp.concatenate(list(asked.near.values()), 1), next(iter(asked.near.values())).shape[1]
     if asked.precise:  # all rows are anchors
         limits, drawn = by.among(near)
-        far, pool = xp.full((*limits.shape[:2], k), np.inf, limits.dtype), (asked.pool[:0], drawn[:, :, :0])
+        far, pool = xp.full((*limits.shape[:2], k), np.inf, limits.dtype), (asked.pool[:0], limits[:, :, :0])
     else:
         limits, far = by.pairs(near, k)
         drawn, far, pool = by.whole(far)

@@ -77,7 +77,7 @@ FLOORS = [
         *{"agreement", "beside", "centroids", "distances", "duplicates", "outputs", "trust"},
         *{"backends/cpu", "backends/gpu"},
     },
-    {"survey"},
+    {"survey", "comparisons"},
     {"cache", "quality", "outliers", "standing", "backends/__init__"},
     {"reduction", "demo", "score_tables"},
     {"record", "original"},

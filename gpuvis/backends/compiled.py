@@ -28,6 +28,15 @@ SHARED_MEMORY = "/dev/shm"  # noqa: S108  a folder of our own in it
 HERE = Path(__file__).parent
 
 
+def _temporary() -> list[str]:
+    """Return the system's temporary folder, if there is one: Python would take the current folder as well."""
+    try:
+        found = tempfile.gettempdir()
+    except FileNotFoundError:
+        return []
+    return [found] if found != os.getcwd() else []
+
+
 def _place() -> Path | None:
     """Return where numba may keep what it compiles, if its usual places cannot be written; None: they can.
 
@@ -40,7 +49,7 @@ def _place() -> Path | None:
     usual = [Path(chosen)] if chosen else [HERE, *([Path(home)] if home else [])]
     if any(map(place.is_writable, usual)):
         return None
-    for other in (Path(folder) / f"numba-{os.getuid()}" for folder in (tempfile.gettempdir(), SHARED_MEMORY)):
+    for other in (Path(folder) / f"numba-{os.getuid()}" for folder in (*_temporary(), SHARED_MEMORY)):
         if place.is_writable(other):
             other.mkdir(mode=0o700, exist_ok=True)
             if other.stat().st_uid == os.getuid():  # code from a folder of somebody else's would be run

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +102,13 @@ def test_blocks_cover_all_and_depend_on_the_size_alone(count, size) -> None:
     assert np.diff(bounds).max() <= size
 
 
+def raising(error: type[Exception]) -> Callable[[], None]:
+    def fail() -> None:
+        raise error
+
+    return fail
+
+
 def test_compiled_code_goes_where_it_may_be_written(monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "chosen"))
     assert compiled._place() is None
@@ -110,6 +118,13 @@ def test_compiled_code_goes_where_it_may_be_written(monkeypatch, tmp_path) -> No
     monkeypatch.delenv("NUMBA_CACHE_DIR")
     monkeypatch.setenv("HOME", "/somebody/else")
     assert compiled._place() == tmp_path / f"numba-{os.getuid()}"
+    monkeypatch.setattr(compiled, "SHARED_MEMORY", str(tmp_path / "shm"))
+    (tmp_path / "shm").mkdir()
+    writable.add(tmp_path / "shm")
+    monkeypatch.chdir(tmp_path)  # a folder of the user's, which Python takes where there is no temporary one
+    assert compiled._place() == tmp_path / "shm" / f"numba-{os.getuid()}"
+    monkeypatch.setattr(compiled.tempfile, "gettempdir", raising(FileNotFoundError))
+    assert compiled._place() == tmp_path / "shm" / f"numba-{os.getuid()}"
     writable.clear()
     assert not compiled._keep()
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from gpuvis import matrix, tensors
+from gpuvis.backends import apart
 from gpuvis.backends.base import Array, Backend
-from gpuvis.distances import Asked, Distances
+from gpuvis.backends.ranks_anywhere import PlainRanks
+from gpuvis.distances import BLOCK_BYTES, SLACK, Asked, Distances
 
 TOGETHER = ("euclidean", "cosine")  # metrics of the same products
-KNOWN = (*TOGETHER, "correlation")
+BY_PRODUCTS = (*TOGETHER, "correlation")
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,11 +46,14 @@ def surveys(asked: Asked, metric: str, backend: Backend) -> Iterator[tuple[tuple
 
     Rows of one length are as near by their angles as by euclidean distances, and one survey has both names.
     """
-    metrics = tuple(dict.fromkeys(("euclidean", metric) if metric in KNOWN else ("euclidean",)))
-    if metrics == TOGETHER:
+    if metric == "cosine":
         yield from _by_lengths(asked, backend)
-    for name in metrics if metrics != TOGETHER else ():
-        yield (name,), _seen(asked, Distances(asked, (name,), backend), backend)[0]
+        return
+    for name in dict.fromkeys(("euclidean", metric)):
+        if name in BY_PRODUCTS:
+            yield (name,), _seen(asked, Distances(asked, (name,), backend), backend)[0]
+        else:
+            yield (name,), _by_definition(asked, name, backend)
 
 
 def _by_lengths(asked: Asked, backend: Backend) -> Iterator[tuple[tuple[str, ...], Survey]]:
@@ -75,15 +82,43 @@ def _seen(asked: Asked, by: Distances, backend: Backend) -> list[Survey]:
         drawn, far, pool = by.whole(far)
     own = xp.asarray(asked.anchors), by.lift
     closer, nearest, far = backend.ranks().tally(by.A, by.blocks(), own, limits, far, pool)
-    kept = limits <= far[:, :, -1:]  # else k rows are closer
+    return [_told(asked, (limits[e], closer[e]), (nearest[e], far[e]), drawn[e], xp) for e in range(len(by.lift))]
+
+
+def _by_definition(asked: Asked, metric: str, backend: Backend) -> Survey:
+    """Compare the anchors with all rows by a metric that products do not tell: each distance in whole, all exact."""
+    xp, ranks, own, near = backend.xp, backend.ranks(), asked.anchors, backend.xp.concatenate([*asked.near.values()], 1)
+
+    def read(which: Any) -> Array:
+        rows = backend.as_array(asked.X[which], asked.scale).astype(np.float64 if asked.precise else np.float32)
+        tensors.let_go(asked.X)
+        return rows
+
+    A, ids, width = read(own), backend.to_indices(near), near.shape[1]
+    limits = xp.empty(ids.size, A.dtype)
+    for some in np.array_split(ids.ravel().argsort(), width):  # from the first row to the last, as they are stored
+        limits[xp.asarray(some)] = apart.in_pairs(A[xp.asarray(some // width)], read(ids.ravel()[some]), metric, xp)
+    limits = limits.reshape(ids.shape) * (1 - SLACK * float(np.finfo(A.dtype).eps))
+    drawn = xp.take_along_axis(ranks.apart(A, read(asked.pool), metric), xp.asarray(asked.places), 1)
+    shape = len(own), width // len(asked.near)
+    closer, nearest, far = xp.zeros(ids.shape, np.int64), xp.full(shape, -1, np.int64), xp.full(shape, np.inf, A.dtype)
+    for start, block in matrix.blocks(asked.X, BLOCK_BYTES):
+        values = ranks.apart(A, read(slice(start, start + len(block))), metric)
+        itself = np.flatnonzero((own >= start) & (own < start + len(block)))
+        values[xp.asarray(itself), xp.asarray(own[itself] - start)] = np.inf
+        PlainRanks(xp).take(values, start, limits, (closer, nearest, far))
+    return _told(asked, (limits, closer), (nearest, far), drawn, xp)
+
+
+def _told(asked: Asked, limits: tuple[Array, Array], near: tuple[Array, Array], drawn: Array, xp: Any) -> Survey:
+    """Return what is seen; `limits`: of the points near on each map, and how many rows are closer than these."""
+    (least, closer), (ids, far) = limits, near
+    kept, k = least <= far[:, -1:], far.shape[1]  # else k rows are closer
     excess = xp.where(kept, 0, 1 + closer - k)
     parts = {name: slice(at * k, (at + 1) * k) for at, name in enumerate(asked.near)}
-    return [
-        Survey(
-            nearest[e],
-            {name: kept[e, :, part] for name, part in parts.items()},
-            {name: excess[e, :, part] for name, part in parts.items()},
-            drawn[e],
-        )
-        for e in range(len(by.lift))
-    ]
+    return Survey(
+        ids,
+        {name: kept[:, part] for name, part in parts.items()},
+        {name: excess[:, part] for name, part in parts.items()},
+        drawn,
+    )

@@ -19,7 +19,7 @@ DOORS = {
     "pynndescent": {"backends/cpu_libraries"},
     "numba": {"backends/compiled"},
     "threadpoolctl": {"backends/compiled"},
-    "scipy": {"backends/compiled", "backends/cpu", "backends/outline", "backends/tsne_repulsion"},
+    "scipy": {"backends/compiled", "backends/cpu", "backends/outline", "backends/ranks", "backends/tsne_repulsion"},
     "plotly": {"page/figure", "page/painting"},
     "PIL": {"demo", "page/picture", "page/thumbnails"},
     "click": {"cli", "options", "questions"},
@@ -43,7 +43,7 @@ FLOORS = [
     {"page/columns", "page/images", "page/index"},
     {"page/painting"},
     {"backends/graph", "backends/compiled", "backends/base"},
-    {"backends/halves"},
+    {"backends/halves", "backends/apart"},
     {
         *{"matrix", "fingerprint", "outcome", "page/figure", "page/static", "options"},
         *{

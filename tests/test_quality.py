@@ -270,7 +270,7 @@ def test_points_that_are_flung_away_are_counted() -> None:
     assert quality.flung(Y) == 0
     Y[[3, 7]] = [[900, 0], [0, -900]]
     assert quality.flung(Y) == 2
-    assert quality.flung(Y[:20]) == 2
+    assert quality.flung(Y[:40]) == 2
     Y[:40] += 10_000  # many are no less far out
     assert quality.flung(Y) == 40
 
@@ -325,7 +325,7 @@ def test_ranks_told_by_every_seventh_row_are_right_on_average_where_a_map_is_goo
     assert told["recall"] == exact["recall"]
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", [*METRICS, "canberra"])
 def test_the_gpu_backend_gives_the_same(rapids, monkeypatch, metric) -> None:
     X = clusters(1_500, 24) + 0.2
     Y, labels = noisy(X), np.arange(1_500) % 5

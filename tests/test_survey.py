@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from measures import clusters
+from scipy.spatial.distance import cdist
+from sklearn.manifold import trustworthiness
+from sklearn.neighbors import NearestNeighbors
 from test_quality import measured, noisy
 
 from gpuvis import distances, quality, survey
-from gpuvis.backends import ranks
+from gpuvis.backends import cpu, lists, ranks
 from gpuvis.backends.ranks_anywhere import PlainRanks
 
 
@@ -68,3 +72,44 @@ def test_lengths_that_differ_by_more_than_rounding_are_not_one() -> None:
         asked = distances.Asked(rows, 1.0, np.arange(300), np.arange(200), np.zeros((300, 1), int), near, None, False)
         backend = type("Plain", (), {"xp": np, "ranks": lambda: PlainRanks(np), "as_array": lambda X, *_, **__: X})
         assert distances.Distances(asked, survey.TOGETHER, backend).is_of_one_length() == same
+
+
+NAMES = {"manhattan": "cityblock"}
+
+
+@pytest.mark.parametrize("metric", ["manhattan", "chebyshev", "canberra", "braycurtis"])
+def test_other_metrics_are_measured_by_their_definitions(monkeypatch, metric) -> None:
+    X = clusters(1_500, 12) + 0.2
+    Y, labels, k = noisy(X), np.arange(1_500) % 3, quality.K
+    told = measured(X, Y, labels, metric)
+    D = cdist(X.astype(np.float64), X.astype(np.float64), NAMES.get(metric, metric))
+    np.fill_diagonal(D, -1)
+    near = NearestNeighbors(n_neighbors=k).fit(Y).kneighbors(return_distance=False)
+    recall = np.mean([len(set(a) & set(b)) / k for a, b in zip(D.argsort(1)[:, 1 : k + 1], near, strict=True)])
+    assert list(told)[-2:] == ["euclidean", metric]
+    assert told["metric"] == metric
+    assert told[metric]["map"]["recall"] == pytest.approx(recall, abs=1e-9)
+    np.fill_diagonal(D, 0)
+    exact = trustworthiness(D, Y, n_neighbors=k, metric="precomputed")
+    assert told[metric]["map"]["trustworthiness"] == pytest.approx(exact, abs=1e-9)
+    assert told[metric] != told["euclidean"]
+    monkeypatch.setattr(quality, "EXACT_ROWS", 1_000)
+    monkeypatch.setattr(quality, "ANCHORS", 400)
+    monkeypatch.setattr(lists, "EVERY", 1)
+    sampled = measured(X, Y, labels, metric)[metric]
+    names = ("xp", "SAFE", "as_array", "to_host", "to_indices", "pca")
+    plain = SimpleNamespace(**{name: getattr(cpu, name) for name in names}, ranks=lambda: PlainRanks(np))
+    same = measured(X, Y, labels, metric, plain)[metric]
+    for place in ("original", "map", "pca"):
+        for name, value in sampled[place].items():
+            if name.endswith("_se"):
+                error = np.hypot(value, told[metric][place][name])
+                assert sampled[place][name[:-3]] == pytest.approx(told[metric][place][name[:-3]], abs=3 * error), name
+            assert same[place][name] == pytest.approx(value, abs=1e-4), name
+
+
+def test_rows_of_zeros_are_at_no_distance_where_it_is_not_defined() -> None:
+    X = np.zeros((3, 4), np.float32)
+    for metric in ("canberra", "braycurtis"):
+        for ranked in (ranks, PlainRanks(np)):
+            assert (ranked.apart(X, X, metric) == 0).all()

@@ -131,6 +131,9 @@ class Ranks(Protocol):
     def products(self, A: Array, B: Array) -> Array:
         """Return A times B transposed."""
 
+    def apart(self, A: Array, X: Array, metric: str) -> Array:
+        """Return how far each row of X is from each of A, (m, c), by a metric that products do not tell."""
+
     def tally(self, A: Array, blocks: Any, own: Any, limits: Array, far: Array, pool: Any) -> Any:
         """Find the rows nearest to anchors, and count those below limits; see `ranks.tally`."""
 

@@ -34,7 +34,7 @@ def _temporary() -> list[str]:
         found = tempfile.gettempdir()
     except FileNotFoundError:
         return []
-    return [found] if found != os.getcwd() else []
+    return [found] if Path(found) != Path.cwd() else []
 
 
 def _place() -> Path | None:

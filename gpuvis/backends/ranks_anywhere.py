@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from gpuvis.backends import apart
 from gpuvis.backends.base import Array
 
 BLOCK = 1 << 24  # distances that are held at a time
@@ -72,6 +73,10 @@ class PlainRanks:
         """Return A times B transposed."""
         return A @ B.T
 
+    def apart(self, A: Array, X: Array, metric: str) -> Array:
+        """Return how far each row of X is from each of A, (m, c), by a metric that products do not tell."""
+        return apart.of_all(A, X, metric, self.xp)
+
     def tally(
         self, A: Array, blocks: Any, own: Any, limits: Array, far: Array, pool: Any
     ) -> tuple[Array, Array, Array]:
@@ -92,10 +97,19 @@ class PlainRanks:
             for e in range(len(lift)):
                 values = shift[e] + scale[e] * (products + lift[e, some, None])
                 values[inside, here[inside]] = np.inf
-                for t in range(limits.shape[2]):
-                    closer[e, some, t] += (values < limits[e, some, t, None]).sum(1)
-                near, k = values.argsort(1)[:, : far.shape[2]], far.shape[2]
-                both = xp.concatenate([far[e, some], xp.take_along_axis(values, near, 1)], 1)
-                ranked = xp.concatenate([ids[e, some], near + first], 1)
-                order = both.argsort(1)[:, :k]
-                far[e, some], ids[e, some] = xp.take_along_axis(both, order, 1), xp.take_along_axis(ranked, order, 1)
+                self.take(values, first, limits[e, some], (closer[e, some], ids[e, some], far[e, some]))
+
+    def take(self, values: Array, first: int, limits: Array, found: tuple[Array, Array, Array]) -> None:
+        """Count distances (m, c) below limits, and keep the nearest rows, the nearest first; `first`: the first row.
+
+        `found`, changed in place: the counts, (m, t), the rows and their distances, both (m, k).
+        """
+        xp, (closer, ids, far) = self.xp, found
+        for t in range(limits.shape[1]):
+            closer[:, t] += (values < limits[:, t, None]).sum(1)
+        k = min(far.shape[1], values.shape[1])
+        near = xp.argpartition(values, k - 1, 1)[:, :k]
+        both = xp.concatenate([far, xp.take_along_axis(values, near, 1)], 1)
+        ranked = xp.concatenate([ids, near + first], 1)
+        order = both.argsort(1)[:, : far.shape[1]]
+        far[:], ids[:] = xp.take_along_axis(both, order, 1), xp.take_along_axis(ranked, order, 1)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gpuvis import fingerprint
+from gpuvis import fingerprint, predictions
 from gpuvis.errors import CacheError
 from gpuvis.folders import COLUMNS, EMBEDDINGS, SCORES
 from gpuvis.page import columns
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 NAME, NUMBER, _, _ = COLUMNS
 RECORD = "scores_run.json"
-MISSED, CORRECT = "mis_", "correct_"  # how tables of predictions begin: files that a model has missed, or not
 MEASURES = (columns.SUSPICION, "outlier_score", "margin", "isolation")
 JUDGED = {columns.SUSPICION, columns.SUSPECT, "suggested_num_label", "suggested_word_label"}
 COUNTS = (
@@ -33,7 +31,8 @@ LIKELY = 0.5  # suspicion from which on the suggested label is nearer than the g
 
 def described(page: Page, cache: Path, out: Path) -> dict[str, Any]:
     """Return what a page shows, with what tells the files beside it from others, ready for JSON."""
-    return {**page.describe(cache), "beside": {path.name: _sum(path) for path in (*_scores(out), *_predictions(cache))}}
+    paths = (*_scores(out), *predictions.files(cache))
+    return {**page.describe(cache), "beside": {path.name: _sum(path) for path in paths}}
 
 
 def _sum(path: Path) -> str | None:
@@ -71,7 +70,7 @@ def joined(table: pd.DataFrame, recall: np.ndarray | None, cache: Path, out: Pat
         With more columns, all strings, blank where nothing is known. None that says nothing, and none that is there
         already.
     notes : list of str
-        Why a file is not shown.
+        Why a file is not shown, or not all of it.
     """
     found: dict[str, Any] = {}
     notes: list[str] = []
@@ -82,7 +81,7 @@ def joined(table: pd.DataFrame, recall: np.ndarray | None, cache: Path, out: Pat
             notes.append(f"not shown: {error}")
         except (KeyError, ValueError, OverflowError) as error:
             notes.append(f"not shown: {path.name} holds something else than scores: {error}")
-    found |= _of_predictions(table, _predictions(cache), notes)
+    found |= predictions.of_table(table, predictions.files(cache), notes)
     if recall is not None:
         found["recall"] = _texts(recall)
     said = {name: values for name, values in found.items() if name not in table and not set(values) <= {"", "0"}}
@@ -92,10 +91,6 @@ def joined(table: pd.DataFrame, recall: np.ndarray | None, cache: Path, out: Pat
 def _scores(out: Path) -> list[Path]:
     """Return the table of scores that tells most, if there is one."""
     return [path for name in reversed(SCORES) if (path := out / name).is_file()][:1]
-
-
-def _predictions(cache: Path) -> list[Path]:
-    return [path for start in (MISSED, CORRECT) for path in sorted(cache.glob(f"{start}*.csv")) if path.is_file()]
 
 
 def _of_scores(table: pd.DataFrame, path: Path, cache: Path) -> dict[str, Any]:
@@ -140,56 +135,6 @@ def _by_name(scores: pd.DataFrame, table: pd.DataFrame, path: Path) -> pd.DataFr
     if NAME not in table or NAME not in scores or scores[NAME].duplicated().any():
         raise CacheError(f"{path.name} cannot be told to rows: file names are missing, or there twice")
     return scores.set_index(NAME).reindex(table[NAME]).fillna("").reset_index(drop=True)
-
-
-def _of_predictions(table: pd.DataFrame, paths: list[Path], notes: list[str]) -> dict[str, Any]:
-    """Return what each model predicted, and whether all, some or none of them were right.
-
-    A name that is there twice, of the samples or of the predictions, tells nothing.
-    """
-    if NAME not in table:
-        return {}
-    found: dict[str, Any] = {}
-    names = table[NAME]
-    alone = ((names != "") & ~names.duplicated(keep=False)).to_numpy()
-    missed, judged = np.zeros(len(table), np.int64), np.zeros(len(table), np.int64)
-    by_model: dict[str, np.ndarray] = {}
-    for model, is_missed, rows in _by_model(paths, notes):
-        before = by_model.get(model, np.zeros(len(table), bool))
-        known = names.isin(rows.index).to_numpy() & alone & ~before
-        by_model[model] = before | known
-        for title, values in ((columns.PREDICTED, _labels(rows)), ("probability ", rows.get("top3_prob_1"))):
-            if values is not None:
-                column = found.setdefault(f"{title}{model}", np.full(len(table), "", object))
-                column[known] = values.reindex(names[known]).to_numpy(object)
-        judged += known
-        missed += known & is_missed
-    kinds = {"": judged == 0, "correct by all": missed == 0, "missed by all": missed == judged}
-    together = np.select(list(kinds.values()), list(kinds), "missed by some")
-    return {"predictions": together.tolist(), **{name: values.tolist() for name, values in found.items()}}
-
-
-def _labels(rows: pd.DataFrame) -> pd.Series | None:
-    """Return the predicted words, or numbers where there are none."""
-    word, number = rows.get("predicted_word_label"), rows.get("predicted_label")
-    return number if word is None else word if number is None else word.where(word != "", number)
-
-
-def _by_model(paths: list[Path], notes: list[str]) -> Iterator[tuple[str, bool, pd.DataFrame]]:
-    """Give the tables of predictions by file name, each with its model and whether it is of files that were missed."""
-    from gpuvis.table import read
-
-    for path in paths:
-        is_missed = path.name.startswith(MISSED)
-        try:
-            rows = read(path)
-            if NAME not in rows:
-                raise CacheError(f"{path.name} has no column {NAME}")
-        except CacheError as error:
-            notes.append(f"not shown: {error}")
-            continue
-        model = path.stem.removeprefix(MISSED if is_missed else CORRECT)
-        yield model, is_missed, rows.drop_duplicates(NAME, keep=False).set_index(NAME)
 
 
 def _texts(values: np.ndarray) -> list[str]:

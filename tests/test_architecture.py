@@ -45,7 +45,7 @@ FLOORS = [
     {"backends/graph", "backends/compiled", "backends/base"},
     {"backends/halves", "backends/apart"},
     {
-        *{"matrix", "fingerprint", "outcome", "page/figure", "page/static", "options"},
+        *{"matrix", "fingerprint", "outcome", "predictions", "page/figure", "page/static", "options"},
         *{
             "backends/plan",
             "backends/cpu_plan",

@@ -102,6 +102,42 @@ def test_predictions_become_columns_and_sets(here) -> None:
     assert found["probability B"].tolist() == ["0.9", "", "", "0.5", *[""] * 8]
 
 
+def test_a_sample_that_a_model_does_not_list_is_neither_missed_nor_right_by_all(here) -> None:
+    predictions(here, "mis_A", [0, 1])
+    predictions(here, "mis_B", [0, 2])
+    assert joined(here)[0]["predictions"].tolist() == ["missed by all", *["missed by some"] * 2, *[""] * 9]
+    predictions(here, "correct_A", [2, 3])  # of the third, and of others, B has not said that it was right
+    assert joined(here)[0]["predictions"].tolist() == ["missed by all", *["missed by some"] * 2, *[""] * 9]
+    predictions(here, "correct_B", [3])
+    assert joined(here)[0]["predictions"].tolist()[2:5] == ["missed by some", "correct by all", ""]
+    predictions(here, "mis_C", [])  # which has missed nothing
+    assert joined(here)[0]["predictions"].tolist() == [*["missed by some"] * 3, *[""] * 9]
+
+
+def test_predictions_of_samples_that_are_not_there_are_told(here) -> None:
+    predictions(here, "mis_A", [0, 12, 13])
+    found, notes = joined(here)
+    told = "mis_A.csv: rows left out, which match no file_name of metadata.csv: 2 of 3, as '012.png'"
+    assert notes == [f"{told}; write the names as they are there, as '000.png'"]
+    predictions(here, "mis_B", [12])  # a model of other samples does not keep ours from being missed by all
+    found, notes = joined(here)
+    assert notes[1].startswith("mis_B.csv: rows left out")
+    assert found["predictions"].tolist() == ["missed by all", *[""] * 11]
+    nameless = table_of(12).assign(file_name="")
+    assert beside.joined(nameless, None, here, here)[1][1].endswith("; it names no files")
+    _, notes = beside.joined(nameless.drop(columns="file_name"), None, here, here)
+    assert notes[0] == "not shown: mis_A.csv: metadata.csv has no column file_name"
+
+
+def test_samples_that_a_model_has_both_missed_and_not_are_told(here) -> None:
+    predictions(here, "mis_A", [0, 1], predicted_label=["2", "1"])
+    predictions(here, "correct_A", [1, 2], predicted_label=["0", "0"])
+    found, notes = joined(here)
+    assert notes == ["correct_A.csv: samples that are in mis_A.csv too, and taken as missed: 1"]
+    assert found["predictions"].tolist()[:3] == ["missed by all", "missed by all", "correct by all"]
+    assert found["predicted A"].tolist()[:3] == ["2", "1", "0"]
+
+
 def test_predictions_that_cannot_be_read_are_told(here) -> None:
     (here / "mis_A.csv").write_text("name\nx\n")
     assert joined(here)[1] == ["not shown: mis_A.csv has no column file_name"]
@@ -111,10 +147,9 @@ def test_predictions_that_cannot_be_read_are_told(here) -> None:
 
 def test_a_name_that_is_there_twice_tells_nothing(here) -> None:
     predictions(here, "mis_A", [0, 0, 1])
-    predictions(here, "correct_A", [1, 2])
+    predictions(here, "correct_A", [2, 3, 4])
     twice = table_of(12)
     twice.loc[2, "file_name"] = "003.png"
-    predictions(here, "correct_B", [3, 4])
     assert joined(here)[0]["predictions"].tolist()[:4] == ["", "missed by all", "correct by all", "correct by all"]
     found, _ = beside.joined(twice, None, here, here)
     assert found["predictions"].tolist()[2:5] == ["", "", "correct by all"]

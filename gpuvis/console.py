@@ -121,6 +121,9 @@ class Display:
             self.say(f"{outcome.folder}: {outcome.method} {outcome.result}{took}")
             if outcome.quality:
                 self.say(f"{outcome.folder}: {outcome.method} {trust.line(outcome.quality)}")
+        if outcome.quality and self._verbosity >= 0:
+            for warning in trust.warnings(outcome.quality):
+                self.say(f"{outcome.folder}: {outcome.method}: {warning}", "yellow", "note: ")
 
     def summary(self, report: Report) -> None:
         """Print the table of a finished batch."""

@@ -57,7 +57,7 @@ def draw(
     files, page = job.outputs(method), job.page or Page()
     caption = record.caption(run) if run else f"{record.TITLES[method]} · {len(shown.coords):,} rows"
     if run and run.get("quality"):
-        caption += "\n" + trust.line(run["quality"])
+        caption = "\n".join([caption, trust.line(run["quality"]), *trust.warnings(run["quality"])])
     with ExitStack() as until_saved:
         with steps("draw"):
             plotly_js = _plotly(job, page)

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gpuvis import drawing, fingerprint, measuring, standing, trust
+from gpuvis import drawing, fingerprint, measuring, standing
 from gpuvis.backends.base import Backend
 from gpuvis.interrupts import held_back
 from gpuvis.job import Job
@@ -93,8 +93,6 @@ def _save_coords(job: Job, files: Outputs, run: dict[str, Any], shown: Shown, st
 
 def _save_measured(files: Outputs, run: dict[str, Any], measured: Measured, steps: Steps) -> None:
     run["steps"] |= steps.of("nearest", "quality")
-    for warning in trust.warnings(measured.quality) if measured.quality else []:
-        logger.warning("%s: %s: %s", files.folder, files.method, warning)
     if measured.quality and measured.recall is not None:
         with held_back():
             if run["outputs"].get(files.quality.name):  # of fewer points, and about to be replaced

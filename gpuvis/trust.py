@@ -93,9 +93,9 @@ def warnings(told: dict[str, Any]) -> list[str]:
             f"({pca['recall']:.1%}): its islands may mean nothing; try other settings or another method"
         )
     if told["flung"]:
+        who = "1 point was" if told["flung"] == 1 else f"{told['flung']:,} points were"
         found.append(
-            f"{told['flung']:,} points were flung far outside the map, so the others are crowded together: "
-            "try another seed or fewer neighbours"
+            f"{who} flung far outside the map, so the others are crowded together: try another seed or fewer neighbours"
         )
     if original:
         gap = here["label_accuracy"] - original["label_accuracy"]

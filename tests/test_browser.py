@@ -725,6 +725,27 @@ def test_the_theme_follows_the_system_or_the_page(read, theme, dark) -> None:
     expect(reader.see("body")).to_have_css("background-color", PAPER[after])
 
 
+@pytest.mark.parametrize("width", [1000, 400])
+def test_warnings_of_a_map_wrap_and_leave_the_map_its_room(read, width) -> None:
+    warnings = ["the map keeps <b>no more</b> of the nearest neighbours than a plain PCA map " * 3, "islands" * 60] * 2
+    reader = read(table_of(30), caption="\n".join(["UMAP of a test", "recall@15 10.0%", *warnings]))
+    reader.page.set_viewport_size({"width": width, "height": 800})
+    expect(reader.see("#quality")).to_have_text("recall@15 10.0%")
+    expect(reader.see("#warnings li")).to_have_text(warnings)
+    told, above, plot = (reader.see(part).bounding_box() for part in ("#warnings", "header", "#plot"))
+    assert reader.page.evaluate("warnings.scrollWidth <= warnings.clientWidth")
+    assert told["y"] + told["height"] <= above["y"] + above["height"] <= plot["y"]
+    assert 800 - plot["y"] > 350  # the rest of the warnings is scrolled to
+    reader.page.evaluate("warnings.scrollTop = 9999")
+    assert reader.see("#warnings li").last.bounding_box()["y"] < told["y"] + told["height"]
+
+
+def test_a_map_without_warnings_has_no_room_for_them(read) -> None:
+    reader = read(table_of(30), caption="UMAP of a test\nrecall@15 50.0%")
+    expect(reader.see("#warnings li")).to_have_count(0)
+    expect(reader.see("#warnings")).to_be_hidden()
+
+
 def test_the_theme_that_a_reader_chose_is_kept(read) -> None:
     reader = read(table_of(6))
     reader.keyboard.press("t")

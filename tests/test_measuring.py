@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 from measures import true_neighbors
 from sklearn.manifold import trustworthiness
+from test_page import read
 
 from gpuvis import cache, quality, trust
 from gpuvis.backends.base import Layout
@@ -136,4 +137,19 @@ def test_a_map_that_means_nothing_is_told(make_cache, backend, monkeypatch) -> N
     noise = np.random.default_rng(0).standard_normal((120, 2))
     monkeypatch.setattr(backend, "umap", lambda *how: Layout(noise, []))
     folder = make_cache(rows=120)
-    assert f"note: {folder}: umap: the map keeps no more of the nearest neighbours" in reduce(folder).stderr
+    page, pages = folder / "vis_umap.html", []
+    for theme, result in [
+        ("auto", "written"),
+        ("auto", "up to date"),
+        ("dark", "drawn again"),
+        ("auto", "drawn again"),
+    ]:
+        told = reduce(folder, "--theme", theme).stderr
+        assert f"{folder}: umap {result}" in told
+        assert told.count(f"note: {folder}: umap: the map keeps no more of the nearest neighbours") == 1
+        pages.append(page.read_bytes())
+    assert pages[0] == pages[3] != pages[2]
+    _, line, warning = read(page.read_text()).header["caption"].split("\n")
+    assert line == trust.line(record_of(folder)["quality"])
+    assert [warning] == trust.warnings(record_of(folder)["quality"])
+    assert "note: " not in reduce(folder, "-q").stderr

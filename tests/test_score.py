@@ -68,6 +68,8 @@ def test_what_is_wrong_with_a_map_is_said(scored) -> None:
     flung = noise.copy()
     flung[[5, 9]] = 1e4
     assert "2 points were flung far outside the map" in warned(scored, flung)
+    flung[5] = 0
+    assert "1 point was flung far outside the map" in warned(scored, flung)
 
 
 def test_a_good_map_has_no_warning(digits) -> None:

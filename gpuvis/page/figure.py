@@ -54,7 +54,7 @@ def draw(
     page : Page
         What to show.
     caption : str
-        One line that says what the map is, and perhaps one that says how far to trust it.
+        One line that says what the map is, perhaps one that says how far to trust it, and one for each warning.
     neighbors : ndarray of shape (N, k), optional
         The rows nearest to each in the original space, nearest first.
     images : Images, optional

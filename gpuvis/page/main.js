@@ -15,11 +15,12 @@ class Page {
     this.status = document.getElementById("status");
     this.tray = document.getElementById("tray");
     this.pins = [];
-    const [what, quality] = data.caption.split("\n");
+    const [what, quality, ...warnings] = data.caption.split("\n");
     this.caption = what;
     document.getElementById("caption").textContent =
       `${what}. Near points are alike; distances between far groups mean little.`;
     Object.assign(document.getElementById("quality"), { textContent: quality ?? "", title: MEANING });
+    document.getElementById("warnings").append(...warnings.map((warning) => element("li", { textContent: warning })));
     this.title();
     const canvas = document.getElementById("overlay");
     this.map = new PointMap(data, document.getElementById("plot"));

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -265,6 +266,31 @@ def test_the_worst_of_a_selection_come_first(read) -> None:
         reader.button("Save CSV").click()
     saved = Path(download.value.path()).read_bytes().decode("utf-8-sig")
     assert [int(line["row"]) for line in csv.DictReader(io.StringIO(saved))] == list(range(ROWS))
+
+
+def test_without_suspicion_the_worst_are_those_with_the_highest_outlier_score(read) -> None:
+    scores = ["" if np.isnan(value) else f"{value:.4f}" for value in SUSPICION]
+    reader = read(table_of(ROWS).assign(outlier_score=scores))
+    reader.find("png")
+    reader.button("Select").click()
+    assert reader.selected == sorted(range(ROWS), key=lambda row: (-np.nan_to_num(SUSPICION[row], nan=-1), row))
+    told = reader.see("#selection .small").first.get_attribute("title").split("\n")
+    assert f"outlier_score {max(scores)}" in told
+
+
+def test_what_is_shown_does_not_fade_for_a_selection_that_is_not(read) -> None:
+    reader = read(reviewed().assign(predictions=["" if row in SUSPECTS else "missed by all" for row in range(ROWS)]))
+    faded, strong = re.compile("faded"), reader.see("#selection strong")
+    reader.button(f"Suspects {len(SUSPECTS)}").click()
+    expect(reader.see("#plot")).to_have_class(faded)
+    show_only(reader, "predictions", f"missed by all ({ROWS - len(SUSPECTS)})")
+    expect(strong).to_have_text(f"{len(SUSPECTS)} points selected, {len(SUSPECTS)} of them hidden")
+    expect(reader.see("#plot")).not_to_have_class(faded)
+    reader.see(".shares button").first.hover()  # all of these are hidden too
+    reader.page.wait_for_timeout(100)
+    expect(reader.see("#plot")).not_to_have_class(faded)
+    reader.button("Show all points again").click()
+    expect(reader.see("#plot")).to_have_class(faded)
 
 
 def test_suspects_have_a_badge_and_what_is_suggested_under_their_label(read) -> None:

@@ -244,11 +244,13 @@ def test_a_page_is_told_which_columns_tell_of_labels_in_doubt() -> None:
     table = table_of(3)
     assert read(draw(table)[0]).header["review"] == {"label": 2}
     full = table.assign(suspicion=["0.5", "", "1"], suspect=["", "yes", ""], suggested_label=["", "bog", ""])
-    told = {"label": 2, "suspicion": 4, "suspect": 5, "yes": 1, "suggested": 6}
+    told = {"label": 2, "doubt": 4, "suspect": 5, "yes": 1, "suggested": 6}
     assert read(draw(full)[0]).header["review"] == told
     assert read(draw(full.assign(ground_truth_word_label=""))[0]).header["review"] == told | {"label": 1}
     other = full.assign(suspicion="high", suspect="no", suggested_label="")
     assert read(draw(other)[0]).header["review"] == {"label": 2}
+    assert read(draw(full.assign(outlier_score="0.5"))[0]).header["review"] == told
+    assert read(draw(other.assign(outlier_score=["0.5", "", "1"]))[0]).header["review"] == {"label": 2, "doubt": 7}
 
 
 def test_labels_are_classes_however_many_numbers_there_are() -> None:

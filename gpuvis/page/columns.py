@@ -19,8 +19,9 @@ LABELS = (WORD, NUMBER)  # what names the class of a point: the first that is th
 # What a page knows of how far labels can be trusted, if the table has it.
 SUSPICION, SUSPECT, SUGGESTED = "suspicion", "suspect", "suggested_label"
 YES = "yes"  # of a suspect
+DOUBTS = (SUSPICION, "outlier_score")  # by which the worst points come first: the first that is there
 PREDICTED = "predicted "  # how the names of columns begin that hold labels too
-MEASURES = {SUSPICION, "outlier_score", "margin", "isolation", "recall"}  # on a scale, also where all are 0 or 1
+MEASURES = {*DOUBTS, "margin", "isolation", "recall"}  # on a scale, also where all are 0 or 1
 SCALE_VALUES = 256  # a column with more different numbers is drawn on a scale, not as classes
 # What NumPy and a browser read alike: not 1_000 or 0x10, nor digits of other scripts.
 DECIMAL = re.compile(r" *[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)? *")
@@ -165,8 +166,7 @@ def review(made: list[Column]) -> dict[str, int]:
     """Return which columns tell how far labels can be trusted, as far as there are such, and the code of a suspect."""
     place = {column.name: k for k, column in enumerate(made) if column.values != [""]}
     found = {"label": next((place[name] for name in LABELS if name in place), None)}
-    if SUSPICION in place and made[place[SUSPICION]].is_scale:
-        found["suspicion"] = place[SUSPICION]
+    found["doubt"] = next((place[name] for name in DOUBTS if name in place and made[place[name]].is_scale), None)
     if SUSPECT in place and YES in made[place[SUSPECT]].values:
         found |= {"suspect": place[SUSPECT], "yes": made[place[SUSPECT]].values.index(YES)}
     found["suggested"] = place.get(SUGGESTED)

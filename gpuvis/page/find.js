@@ -51,7 +51,7 @@ class Find {
   /* Keep to the hits that are shown now, and to the one that was gone to. */
   sift() {
     const here = this.hits[this.at];
-    this.hits = this.all.filter((i) => this.page.map.visible[i]);
+    this.hits = this.page.map.shown(this.all);
     this.at = this.hits.indexOf(here);
     this.tell();
     this.page.showHits(this.hits);

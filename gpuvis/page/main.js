@@ -161,12 +161,10 @@ class Page {
     this.overlay.draw();
   }
 
-  /* What is selected stands out, or else what was found. */
+  /* What is selected stands out, or else what was found; if nothing of it is shown, nothing else fades for it. */
   stress() {
-    const { points } = this.selection;
-    const found = this.find.hits;
-    const chosen = points.size ? this.selection.rising.filter((i) => this.map.visible[i]) : null;
-    this.overlay.emphasis = chosen ?? (found.length ? found : null);
+    const chosen = this.map.shown(this.selection.rising);
+    this.overlay.emphasis = [chosen, this.find.hits].find((points) => points.length) ?? null;
   }
 
   /* Have the points of a class stand out that is pointed at. */

@@ -40,6 +40,11 @@ class PointMap {
     return clamp(Math.floor(((value - low) / (high - low)) * GRID), 0, GRID - 1);
   }
 
+  /* Those of some points that are drawn. */
+  shown(points) {
+    return points.filter((i) => this.visible[i]);
+  }
+
   /* Give each visible point within a rectangle of the map. */
   *within([left, right], [bottom, top]) {
     const [first, last] = [this.cell(left, this.extent.x), this.cell(right, this.extent.x)];

@@ -1,11 +1,11 @@
-/* Whose labels are in doubt, as far as the table tells: suspects, how suspicious each point is, what its neighbours suggest. */
+/* Whose labels are in doubt, as far as the table tells: suspects, how doubtful each point is, what its neighbours suggest. */
 
 class Review {
   constructor(page) {
     this.page = page;
     this.data = page.data;
     const { review, columns } = this.data;
-    for (const part of ["label", "suspicion", "suspect", "suggested"]) this[part] = columns[review[part]];
+    for (const part of ["label", "doubt", "suspect", "suggested"]) this[part] = columns[review[part]];
     this.suspects = this.suspect ? this.suspect.membersOf(review.yes) : [];
     this.button = document.querySelector("[data-do=suspects]");
     this.button.hidden = !this.suspects.length;
@@ -17,7 +17,7 @@ class Review {
 
   /* The suspects that are shown. */
   get shown() {
-    return this.suspects.filter((i) => this.page.map.visible[i]);
+    return this.page.map.shown(this.suspects);
   }
 
   /* Say on the button how many suspects are shown. */
@@ -50,8 +50,8 @@ class Review {
 
   /* What is told of a point in lines. */
   lines(i) {
-    const value = this.suspicion?.text(i);
-    return [value && `${this.suspicion.name} ${value}`, this.verdict(i)].filter(Boolean);
+    const value = this.doubt?.text(i);
+    return [value && `${this.doubt.name} ${value}`, this.verdict(i)].filter(Boolean);
   }
 
   /* The columns of a card: what is suggested to a suspect stands right under its label. */
@@ -61,11 +61,9 @@ class Review {
     return others.toSpliced(others.indexOf(this.label) + 1, 0, this.suggested);
   }
 
-  /* Points, the most suspicious first; those of which nothing is known are the last. */
+  /* Points, the most doubtful first; those of which nothing is known are the last. */
   worstFirst(points) {
-    this.doubts ??= this.suspicion
-      .measured(this.data.count)
-      .values.map((value) => (Number.isNaN(value) ? -1 / 0 : value));
+    this.doubts ??= this.doubt.measured(this.data.count).values.map((value) => (Number.isNaN(value) ? -1 / 0 : value));
     return Uint32Array.from(points).sort((a, b) => this.doubts[b] - this.doubts[a] || a - b);
   }
 }

@@ -118,7 +118,7 @@ class Selection {
   /* What the tray shows of it. */
   view() {
     const count = this.points.size === 1 ? "1 point" : `${this.points.size.toLocaleString("en")} points`;
-    const hidden = this.rising.reduce((sum, i) => sum + !this.page.map.visible[i], 0);
+    const hidden = this.rising.length - this.page.map.shown(this.rising).length;
     const seen = hidden ? `, ${hidden.toLocaleString("en")} of them hidden` : "";
     const bar = element("div", { className: "buttons" });
     bar.append(
@@ -166,7 +166,7 @@ class Selection {
   inOrder(classes) {
     const { review } = this.page;
     const points = classes.length ? classes.toReversed().flatMap(([, points]) => points) : this.rising;
-    return review.suspicion ? review.worstFirst(points) : points;
+    return review.doubt ? review.worstFirst(points) : points;
   }
 
   /* How many of each class are selected: pointed at they stand out, pressed they are listed alone. */
@@ -182,7 +182,7 @@ class Selection {
       });
       share.ariaPressed = "false";
       share.append(swatch(palette[k]), `${name} ${points.length.toLocaleString("en")}`);
-      share.addEventListener("pointerenter", () => this.page.light(points));
+      share.addEventListener("pointerenter", () => this.page.light(this.page.map.shown(points)));
       share.addEventListener("pointerleave", () => this.page.light(null));
       list.append(share);
     }

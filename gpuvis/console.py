@@ -29,7 +29,7 @@ from gpuvis.outcome import Kind, Outcome
 
 STYLES = dict.fromkeys(("written", "drawn again", "measured", "scored"), "green") | {"up to date": "cyan"}
 BESIDE_FOLDER = 50  # columns of the live line that are not the folder
-WIDE = 10_000
+WIDE, HIGH = 10_000, 25  # of a width alone, where TERM is dumb, rich makes 80 columns
 
 
 class Display:
@@ -45,10 +45,10 @@ class Display:
 
     def __init__(self, verbosity: int, written: Callable[[Iterable[Path]], None]) -> None:
         # Where a line is too long the terminal wraps it; nothing is cut, and in a log file nothing is wrapped.
-        self._wide = Console(stderr=True, highlight=False, width=WIDE)
+        self._wide = Console(stderr=True, highlight=False, width=WIDE, height=HIGH)
         self.console = Console(stderr=True, highlight=False) if self._wide.is_terminal else self._wide
         self._verbosity, self._written = verbosity, written
-        self._live = self.console.is_terminal and verbosity >= 0
+        self._live = self.console.is_terminal and not self.console.is_dumb_terminal and verbosity >= 0
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.fields[where]}", markup=False),
@@ -65,6 +65,7 @@ class Display:
         self._task = self._progress.add_task("", total=None, where="checking", step="")
         self._handler = _LogToConsole(self)
         self._left: dict[Path, set[Kind]] = {}  # what is still to be made, of each folder
+        self._said: set[str] = set()
 
     def __enter__(self) -> Self:
         logger = logging.getLogger("gpuvis")
@@ -83,6 +84,12 @@ class Display:
     def say(self, text: str, style: str = "", prefix: str = "") -> None:
         """Print one line, whatever characters it holds."""
         self.console.print(Text.assemble((prefix, style), text), soft_wrap=True)
+
+    def say_once(self, text: str, style: str, prefix: str) -> None:
+        """Print one line, unless it was printed before: two maps of a folder may have the same to tell."""
+        if text not in self._said:
+            self._said.add(text)
+            self.say(text, style, prefix)
 
     def begin(self, works: list[Decided], backend: str) -> None:
         """Take note of what will be done."""
@@ -114,16 +121,16 @@ class Display:
         left -= made
         self._progress.advance(self._task, len(made))
         self._written(outcome.paths)
+        in_lines = self._verbosity >= 0 and not self._live
         if outcome.error:
-            self.say(str(outcome.error), "bold red", "error: ")
-        elif self._verbosity >= 0 and not self._live:
+            self.say_once(str(outcome.error), "bold red", "error: ")
+        elif in_lines:
             took = "" if outcome.seconds is None else f" in {outcome.seconds:.1f} s"
             self.say(f"{outcome.folder}: {outcome.method} {outcome.result}{took}")
-            if outcome.quality:
-                self.say(f"{outcome.folder}: {outcome.method} {trust.line(outcome.quality)}")
-        if outcome.quality and self._verbosity >= 0:
-            for warning in trust.warnings(outcome.quality):
-                self.say(f"{outcome.folder}: {outcome.method}: {warning}", "yellow", "note: ")
+        if outcome.quality and in_lines:
+            self.say(f"{outcome.folder}: {outcome.method} {trust.line(outcome.quality)}")
+        for warning in trust.warnings(outcome.quality) if outcome.quality and self._verbosity >= 0 else []:
+            self.say(f"{outcome.folder}: {outcome.method}: {warning}", "yellow", "note: ")
 
     def summary(self, report: Report) -> None:
         """Print the table of a finished batch."""
@@ -173,15 +180,10 @@ class _LogToConsole(logging.Handler):
     def __init__(self, display: Display) -> None:
         super().__init__()
         self._display = display
-        self._said: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
-        told = self.format(record)
-        if told in self._said:  # the same of two maps of a folder
-            return
-        self._said.add(told)
         prefix, style = ("note: ", "yellow") if record.levelno >= logging.WARNING else ("", "dim")
-        self._display.say(told, style, prefix)
+        self._display.say_once(self.format(record), style, prefix)
 
 
 class Paths:

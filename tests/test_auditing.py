@@ -163,6 +163,17 @@ def test_reduce_scores_too_and_its_page_shows_it(flipped, backend) -> None:
     assert "drawn again" not in result.stderr  # the same scores as are on the page
 
 
+def test_an_error_that_map_and_scores_share_is_said_once(make_cache, backend) -> None:
+    folder = make_cache()
+    X = cache.read(folder).embeddings.clone()
+    X[3] = torch.nan
+    torch.save(X, folder / "embeddings.pt")
+    result = run("reduce", folder, "--outliers")
+    assert result.exit_code == 1
+    assert result.stderr.count("the first is row 3") == 1
+    assert result.stderr.splitlines()[-1] == "2 failed"
+
+
 def test_scores_that_come_later_are_drawn_by_the_next_run(flipped, backend) -> None:
     run("reduce", flipped)
     before = (flipped / "vis_umap.html").read_bytes()

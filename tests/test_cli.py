@@ -237,6 +237,21 @@ def test_long_folder_names_on_a_narrow_terminal(capsys, monkeypatch) -> None:
     assert line.split() == [str(folder), "1,400", "×", "1,152", "umap", "cpu", "3.2", "written"]
 
 
+@pytest.mark.parametrize("term", ["dumb", "xterm"])
+def test_the_summary_is_whole_on_any_terminal(capsys, monkeypatch, term) -> None:
+    for name, value in {"TERM": term, "COLUMNS": "80", "FORCE_COLOR": "1", "NO_COLOR": "1"}.items():
+        monkeypatch.setenv(name, value)
+    folder = Path("feat_cache_vis/hf-hub_timm_ViT-SO400M-16-SigLIP2-384_cs/test/seed1")
+    outcome = Outcome(folder, "written", "umap", 1400, 1152, 3.2)
+    with Display(0, lambda paths: None) as display:
+        display.outcome(outcome)
+    display.summary(batch.Report([outcome], "cpu"))
+    told = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().err)
+    assert re.search(r"folder +rows × columns +method +backend +seconds +recall \(PCA\)", told)
+    assert re.search(rf"{folder} +1,400 × 1,152 +umap +cpu +3.2 +written", told)
+    assert (f"{folder}: umap written in 3.2 s" in told) == (term == "dumb")  # where nothing is shown live
+
+
 def test_version_and_help() -> None:
     assert "\\b" not in call("--help").output + call("reduce", "--help").output
     assert "\n  gpuvis reduce demo_cache  " in call("--help").output

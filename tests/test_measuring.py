@@ -84,6 +84,7 @@ def test_a_map_below_what_is_asked_fails_and_keeps_its_files(make_cache, backend
         assert result.exit_code == 5
         assert f"error: {folder}: the umap map has a trustworthiness of 0." in result.stderr
         assert ("up to date" if again else "written") + ", not trusted" in result.stderr
+        assert f"{folder}: umap recall@15 " in result.stderr
     assert len(list(folder.glob("vis_umap*"))) == 4
     assert reduce(folder, good, "--min-trust", "0.3").exit_code == 0
     assert len(reduce(good, "--overwrite", "--min-trust", "1").stdout.splitlines()) == 4

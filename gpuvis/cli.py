@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import signal
@@ -18,6 +19,7 @@ from gpuvis.options import COUNT, PATH, SIZE, of_page, of_settings, option, page
 from gpuvis.settings import QUALITIES, Settings, Tsne, Umap
 
 SELDOM = 50_000  # objects after which garbage is looked for: all that libraries have loaded is looked through, for 40 ms
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 def _ignore_stops() -> None:
@@ -34,6 +36,14 @@ class _Main(click.Group):
         gc.set_threshold(SELDOM)
         try:
             return super().main(*args, **kwargs)
+        except OSError as error:
+            if error.filename or error.errno not in FULL:  # then it is not stdout; files have errors of their own
+                raise
+            from gpuvis.console import silence
+
+            silence()
+            click.echo(f"error: stdout: {error.strerror}; make room there, or send it elsewhere", err=True)
+            sys.exit(1)
         finally:
             gc.set_threshold(*often)
             if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:

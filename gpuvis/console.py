@@ -186,6 +186,11 @@ class _LogToConsole(logging.Handler):
         self._display.say_once(self.format(record), style, prefix)
 
 
+def silence() -> None:
+    """Let go of stdout, which takes no more: else Python tries again as it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
 class Paths:
     """Written paths on stdout, a line each: at once into a pipe or a file, at the end where progress is shown."""
 
@@ -209,4 +214,4 @@ class Paths:
         except OSError as error:
             if not isinstance(error, BrokenPipeError):  # whoever reads may stop reading
                 self.error = error
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python tries again as it ends
+            silence()

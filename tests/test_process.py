@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from examples import ENDS, content
 from process import gpuvis
@@ -223,3 +224,18 @@ def test_paths_that_cannot_be_printed_are_told(make_cache) -> None:
     assert run.returncode == 1
     assert run.stderr.splitlines()[-1] == "error: stdout: No space left on device; the files are written"
     assert "Traceback" not in run.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")  # noqa: PTH110
+@pytest.mark.parametrize("args", [["--help"], ["--version"], ["info"], ["score", "--json"]])
+def test_answers_that_cannot_be_printed_are_one_line(make_cache, args) -> None:
+    folders = []
+    if "score" in args:
+        folders = [make_cache()]
+        np.save(folders[0] / "vis_umap_coords.npy", np.random.default_rng(0).standard_normal((40, 2)))
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        command = [*COMMAND[:-1], *args, *folders]
+        run = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert run.returncode == 1
+    told = [line for line in run.stderr.splitlines() if not line.startswith("note: ")]
+    assert told == ["error: stdout: No space left on device; make room there, or send it elsewhere"]

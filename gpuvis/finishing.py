@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gpuvis import drawing, fingerprint, measuring, standing
+from gpuvis import drawing, measuring, standing
 from gpuvis.backends.base import Backend
 from gpuvis.interrupts import held_back
 from gpuvis.job import Job
@@ -54,12 +54,9 @@ def again(job: Job, method: Method, backend: Backend, steps: Steps) -> Finish:
     start, files = time.perf_counter(), job.outputs(method)
     try:
         shown = saved(job, method)
-        run = files.read_own_record()
-        if run is None and files.read_record():
-            logger.warning("%s: %s is not the map that its record tells of", job.folder, files.coords.name)
-        is_other = run is not None and _is_other(job, run)
-        if is_other:
-            logger.warning("%s: the cache has changed since the %s map was made", job.folder, method)
+        run, changed = standing.of_saved(files, job.folder)
+        if changed:
+            logger.warning("%s: %s", job.folder, changed)
         wanted = job.quality if run and standing.is_unmeasured(files, run, job.quality) else "none"
         measured = measuring.again(job, method, shown, wanted, backend, steps)
         paths = _written(files, measured)
@@ -72,7 +69,8 @@ def again(job: Job, method: Method, backend: Backend, steps: Steps) -> Finish:
     told = Outcome(job.folder, "drawn again", method, len(shown.coords), columns, paths=paths, quality=measured.quality)
     if not job.page:
         told = replace(told, result="measured" if paths else "not measured")
-    return _drawn(job, method, told, replace(shown, measured=measured, is_current=not is_other), run, (start, steps))
+    shown = replace(shown, measured=measured, is_current=not (run and changed))
+    return _drawn(job, method, told, shown, run, (start, steps))
 
 
 def _save_coords(job: Job, files: Outputs, run: dict[str, Any], shown: Shown, steps: Steps) -> None:
@@ -126,11 +124,3 @@ def _drawn(job: Job, method: Method, made: Outcome, shown: Shown, run: dict[str,
         return replace(told, seconds=ready + time.perf_counter() - began)
 
     return finish
-
-
-def _is_other(job: Job, run: dict[str, Any]) -> bool:
-    """Tell whether the cache is not the one that a map was made of; one that is not there any more tells nothing."""
-    try:
-        return bool(run["input"]["fingerprint"] != fingerprint.of_cache(job.folder))
-    except OSError:
-        return False

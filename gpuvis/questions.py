@@ -48,8 +48,8 @@ def score(folders: tuple[Path, ...], umap: bool, tsne: bool, backend: str, as_js
             all_told[str(one.path)] = one.told
             if not as_json:
                 click.echo("\n".join([str(one.path), *trust.report(one.told)]))
-            for warning in trust.warnings(one.told):
-                click.echo(f"note: {one.path}: {warning}", err=True)
+            for note in filter(None, (one.changed, *trust.warnings(one.told))):
+                click.echo(f"note: {one.path}: {note}", err=True)
     if as_json:
         click.echo(json.dumps(all_told, indent=2))
     click.get_current_context().exit(code)

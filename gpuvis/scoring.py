@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpuvis import measuring, original
+from gpuvis import measuring, original, standing
 from gpuvis.errors import CacheError, GpuvisError
 from gpuvis.outcome import failure
 from gpuvis.shown import saved
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Score:
-    """One map: its coordinates, and what was measured or why it could not be."""
+    """One map: its coordinates, what was measured or why it could not be, and what has changed since it was made."""
 
     path: Path
     told: dict[str, Any] | None = None
+    changed: str = ""
     error: GpuvisError | None = None
 
 
@@ -37,13 +38,14 @@ def scores(jobs: Iterable[Job], backend: Backend) -> Iterator[Score]:
         for method in maps:
             path = job.outputs(method).coords
             try:
-                yield Score(path, _measured(job, method, backend))
+                yield Score(path, *_measured(job, method, backend))
             except Exception as error:  # noqa: BLE001
                 yield Score(path, error=failure(job.folder, error, method).error)
 
 
-def _measured(job: Job, method: Method, backend: Backend) -> dict[str, Any]:
+def _measured(job: Job, method: Method, backend: Backend) -> tuple[dict[str, Any], str]:
     shown = saved(job, method)
+    _, changed = standing.of_saved(job.outputs(method), job.folder)
     found = original.of_map(job, method, len(shown.coords), backend)
     with backend.working(found.known[0]):
-        return measuring.measured(found, shown, backend)[0]
+        return measuring.measured(found, shown, backend)[0], changed

@@ -8,7 +8,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from gpuvis import beside
+from gpuvis import beside, fingerprint
 from gpuvis.errors import OutputExistsError
 from gpuvis.outputs import Outputs, foreign
 from gpuvis.pages import Page
@@ -91,6 +91,21 @@ def is_unmeasured(files: Outputs, record: dict[str, Any], quality: str) -> bool:
     if not told or not files.quality.exists() or not record["outputs"].get(files.quality.name):
         return True
     return quality == "full" and bool(told.get("points", 0) < record["input"]["rows"])
+
+
+def of_saved(files: Outputs, cache: Path) -> tuple[dict[str, Any] | None, str]:
+    """Return the run record of saved coordinates, None if none vouches for them, and what has changed since, if any.
+
+    A cache that is not there any more tells nothing.
+    """
+    run = files.read_own_record()
+    if run is None:
+        return None, f"{files.coords.name} is not the map that its record tells of" if files.read_record() else ""
+    try:
+        is_other = run["input"]["fingerprint"] != fingerprint.of_cache(cache)
+    except OSError:
+        is_other = False
+    return run, f"the cache has changed since the {files.method} map was made" if is_other else ""
 
 
 def _stale(

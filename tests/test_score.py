@@ -72,6 +72,19 @@ def test_what_is_wrong_with_a_map_is_said(scored) -> None:
     assert "1 point was flung far outside the map" in warned(scored, flung)
 
 
+def test_what_has_changed_since_a_map_was_made_is_said(make_cache, backend) -> None:
+    folder = make_cache(rows=60)
+    CliRunner().invoke(main, ["reduce", str(folder), "--no-html"])
+    assert "the cache has changed" not in score(folder).stderr
+    make_cache(rows=60, seed=1)  # written over the other
+    result = score(folder)
+    path = folder / "vis_umap_coords.npy"
+    assert f"note: {path}: the cache has changed since the umap map was made\n" in result.stderr
+    assert result.exit_code == 0
+    np.save(path, np.random.default_rng(0).standard_normal((60, 2)))
+    assert f"{path}: vis_umap_coords.npy is not the map that its record tells of\n" in score(folder).stderr
+
+
 def test_a_good_map_has_no_warning(digits) -> None:
     assert CliRunner().invoke(main, ["reduce", str(digits), "--tsne", "--backend", "cpu"]).exit_code == 0
     result = score(digits)

@@ -53,7 +53,7 @@ def again(job: Job, method: Method, backend: Backend, steps: Steps) -> Finish:
     """Measure a map if that is still to be done, and draw it again, from its saved coordinates."""
     start, files = time.perf_counter(), job.outputs(method)
     try:
-        shown = saved(job, method)
+        shown = saved(files.coords, job.folder)
         run, changed = standing.of_saved(files, job.folder)
         if changed:
             logger.warning("%s: %s", job.folder, changed)

@@ -60,6 +60,20 @@ def find(roots: Iterable[Path]) -> Iterator[Path]:
                 yield folder
 
 
+def above(path: Path) -> Path:
+    """Return the folder of the cache that a file lies in or below: the nearest that holds `embeddings.pt`.
+
+    Raises
+    ------
+    CacheError
+    """
+    for folder in (path.parent, *Path(os.path.abspath(path.parent)).parents):
+        if os.path.exists(folder / EMBEDDINGS):  # noqa: PTH110  Path.exists raises where it may not look
+            return folder
+    told = f"{path} lies in no cache: expected embeddings.pt beside it or in a folder above, and found none"
+    raise CacheError(f"{told}; put it into the folder of its cache")
+
+
 def _below(root: Path) -> Iterator[Path]:
     """Walk through real folders first and through links to folders after them, each once."""
     walked: set[str] = set()

@@ -29,7 +29,8 @@ def again(job: Job, method: Method, shown: Shown, wanted: str, backend: Backend,
     if wanted == "none" and not _shows_neighbors(job, len(shown.coords)):
         return Measured()
     try:
-        found = original.of_map(job, method, len(shown.coords), backend)
+        run, settings = job.outputs(method).read_own_record(), job.settings.only(method)
+        found = original.of_map(job.folder, len(shown.coords), settings, run, backend)
     except GpuvisError as error:
         lacks = "no neighbours" if wanted == "none" else "the map was not measured"
         asked = wanted != "none" or (job.page and job.page.neighbors)

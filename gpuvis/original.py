@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 
     from gpuvis.backends.base import Backend, Findings, Plan
     from gpuvis.cache import Cache
-    from gpuvis.job import Job
-    from gpuvis.settings import Method, Settings
+    from gpuvis.settings import Settings
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,19 +55,29 @@ def read(folder: Path, settings: Settings, backend: Backend) -> tuple[Cache, tup
     return cache, (reduction.plan(cache.embeddings, settings, backend, largest), largest)
 
 
-def of_map(job: Job, method: Method, rows: int, backend: Backend) -> Original:
-    """Read and verify the embeddings of a saved map of so many rows.
+def of_map(folder: Path, rows: int, settings: Settings, run: dict[str, Any] | None, backend: Backend) -> Original:
+    """Read and verify the embeddings of a saved map.
+
+    Parameters
+    ----------
+    folder : Path
+        The cache.
+    rows : int
+        Of the map.
+    settings : Settings
+        Of this one map, where no record tells them.
+    run : dict or None
+        Its run record.
+    backend : Backend
 
     Raises
     ------
     GpuvisError
         They are not there, not whole, of another number of rows, or too large.
     """
-    settings = job.settings.only(method)
-    cache, known = read(job.folder, settings, backend)
+    cache, known = read(folder, settings, backend)
     if len(cache.embeddings) != rows:
-        told = f"{job.outputs(method).coords} has {rows} rows and the embeddings {len(cache.embeddings)}"
+        told = f"{folder}: the map has {rows} rows and the embeddings {len(cache.embeddings)}"
         raise CacheError(f"{told}; they are paired row by row, so make the map again with gpuvis reduce")
-    run = job.outputs(method).read_own_record() or {}
-    metric = run.get("effective", {}).get("metric") or getattr(settings, method).metric
-    return Original(cache.embeddings, metric, known, cache.labels)
+    metric = run["effective"].get("metric") if run else None
+    return Original(cache.embeddings, metric or getattr(settings, settings.methods[0]).metric, known, cache.labels)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -104,11 +105,6 @@ class Outputs:
         """Save what is measured of each point, and return its SHA-256."""
         return _save_array(self.quality, quality)
 
-    def load_coords(self) -> np.ndarray:
-        """Load saved coordinates."""
-        coords: np.ndarray = np.load(self.coords, allow_pickle=False)
-        return coords
-
     def load_quality(self, record: dict[str, Any]) -> np.ndarray | None:
         """Load what is measured of each point; None where a record does not vouch for it."""
         known = record["outputs"].get(self.quality.name)
@@ -126,6 +122,12 @@ class Outputs:
     def save_record(self, record: dict[str, Any]) -> None:
         """Save the run record."""
         save_json(self.record, record)
+
+
+def of_coords(path: Path) -> Outputs | None:
+    """Return the files of a map by the path of its coordinates; None if that is not how they are named here."""
+    found = re.fullmatch(r"(.+)_(umap|tsne)_coords\.npy", path.name, re.DOTALL)
+    return Outputs(path.parent, found[1], "umap" if found[2] == "umap" else "tsne") if found else None
 
 
 def check_free(*paths: Path) -> None:

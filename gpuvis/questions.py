@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,9 @@ ITEMSIZES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
 
 
 @click.command()
-@click.argument("folders", metavar="FOLDER...", nargs=-1, required=True, type=PATH)
-@click.option("--umap", is_flag=True, help="Measure the UMAP map only.")
-@click.option("--tsne", is_flag=True, help="Measure the t-SNE map only.")
+@click.argument("paths", metavar="FOLDER|FILE...", nargs=-1, required=True, type=PATH)
+@click.option("--umap", is_flag=True, help="Of folders, measure the UMAP map only.")
+@click.option("--tsne", is_flag=True, help="Of folders, measure the t-SNE map only.")
 @option("out_prefix", default="vis", show_default=True, help="Start of the coordinates' names.")
 @option(
     "out_dir", type=PATH, help="The coordinates lie here, under the same relative paths.  [default: beside the cache]"
@@ -27,20 +28,24 @@ ITEMSIZES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
     "--backend", type=click.Choice(["auto", "gpu", "cpu"]), default="auto", show_default=True, help="Where to work."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def score(folders: tuple[Path, ...], umap: bool, tsne: bool, backend: str, as_json: bool, **flags: Any) -> None:
+def score(paths: tuple[Path, ...], umap: bool, tsne: bool, backend: str, as_json: bool, **flags: Any) -> None:
     """Measure how far maps that are there can be trusted, whoever made them.
 
-    FOLDER is a cache folder with coordinates, or a folder with such folders anywhere below it. Each map is compared
-    with the original embeddings, beside a plain PCA map.
+    FOLDER is a cache folder with coordinates, or a folder with such folders anywhere below it. FILE is a map by any
+    name: a .npy of two columns, in the folder of its cache or below. Each map is compared with the original
+    embeddings, beside a plain PCA map.
     """  # fmt: skip
     from gpuvis import batch, scoring, trust
     from gpuvis.backends import choose
 
     both = umap == tsne
     settings = Settings(umap=Umap() if both or umap else None, tsne=Tsne() if both or tsne else None)
+    files = [path for path in paths if _is_file(path)]
+    folders = tuple(path for path in paths if path not in files)
     request = batch.Request(folders, settings, prefix=flags["out_prefix"], out_dir=flags["out_dir"])
+    jobs = request.jobs() if folders else []
     code, all_told = 0, {}
-    for one in scoring.scores(request.jobs(), choose(backend)[0]):
+    for one in scoring.scores(jobs, files, choose(backend)[0]):
         if one.error:
             click.echo(f"error: {one.error}", err=True)
             code = max(code, one.error.exit_code)
@@ -53,6 +58,11 @@ def score(folders: tuple[Path, ...], umap: bool, tsne: bool, backend: str, as_js
     if as_json:
         click.echo(json.dumps(all_told, indent=2))
     click.get_current_context().exit(code)
+
+
+def _is_file(path: Path) -> bool:
+    """Tell a map from a folder, also where neither is there."""
+    return os.path.isfile(path) or (path.suffix == ".npy" and not os.path.isdir(path))  # noqa: PTH112, PTH113  Path may raise
 
 
 @click.command()

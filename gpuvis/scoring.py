@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpuvis import measuring, original, standing
+from gpuvis import measuring, original, outputs, standing
 from gpuvis.errors import CacheError, GpuvisError
+from gpuvis.folders import above, check_files
 from gpuvis.outcome import failure
+from gpuvis.settings import Settings, Tsne
 from gpuvis.shown import saved
 
 if TYPE_CHECKING:
     from gpuvis.backends.base import Backend
     from gpuvis.job import Job
-    from gpuvis.settings import Method
 
 
 @dataclass(frozen=True)
@@ -28,24 +29,38 @@ class Score:
     error: GpuvisError | None = None
 
 
-def scores(jobs: Iterable[Job], backend: Backend) -> Iterator[Score]:
-    """Measure the maps of some folders, one after the other; one that cannot be measured does not cost the next."""
+def scores(jobs: Iterable[Job], files: Iterable[Path], backend: Backend) -> Iterator[Score]:
+    """Measure the maps of some folders, then those in some files; one that cannot be measured does not cost the next.
+
+    A file is a map of the cache that it lies in or below.
+    """
     for job in jobs:
-        maps = [method for method in job.settings.methods if job.outputs(method).coords.exists()]
+        maps = [path for path in (job.outputs(method).coords for method in job.settings.methods) if path.exists()]
+        for path in maps:
+            yield _score(path, job.folder, backend)
         if not maps:
-            missing = " or ".join(job.outputs(method).coords.name for method in job.settings.methods)
-            yield Score(job.out, error=CacheError(f"{job.out} has no {missing}; make the map with gpuvis reduce"))
-        for method in maps:
-            path = job.outputs(method).coords
-            try:
-                yield Score(path, *_measured(job, method, backend))
-            except Exception as error:  # noqa: BLE001
-                yield Score(path, error=failure(job.folder, error, method).error)
+            yield Score(job.out, error=_no_map(job))
+    for path in files:
+        yield _score(path, None, backend)
 
 
-def _measured(job: Job, method: Method, backend: Backend) -> tuple[dict[str, Any], str]:
-    shown = saved(job, method)
-    _, changed = standing.of_saved(job.outputs(method), job.folder)
-    found = original.of_map(job, method, len(shown.coords), backend)
-    with backend.working(found.known[0]):
-        return measuring.measured(found, shown, backend)[0], changed
+def _score(path: Path, folder: Path | None, backend: Backend) -> Score:
+    try:
+        folder = folder or above(path)
+        shown, files = saved(path, folder), outputs.of_coords(path)
+        run, changed = standing.of_saved(files, folder) if files else (None, "")
+        settings = Settings(tsne=Tsne()).only(files.method if files else "umap")
+        found = original.of_map(folder, len(shown.coords), settings, run, backend)
+        with backend.working(found.known[0]):
+            return Score(path, measuring.measured(found, shown, backend)[0], changed)
+    except Exception as error:  # noqa: BLE001
+        return Score(path, error=failure(path, error).error)
+
+
+def _no_map(job: Job) -> GpuvisError:
+    try:
+        check_files(job.folder)
+    except GpuvisError as error:
+        return error
+    missing = " or ".join(job.outputs(method).coords.name for method in job.settings.methods)
+    return CacheError(f"{job.out} has no {missing}; make the map with gpuvis reduce, or name the .npy file to measure")

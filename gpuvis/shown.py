@@ -9,10 +9,10 @@ import numpy as np
 
 from gpuvis.errors import CacheError
 from gpuvis.folders import TABLE
-from gpuvis.job import Job
-from gpuvis.settings import Method
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
 
 
@@ -55,8 +55,8 @@ class Shown:
     is_current: bool = True
 
 
-def saved(job: Job, method: Method) -> Shown:
-    """Return saved coordinates and their table.
+def saved(path: Path, folder: Path) -> Shown:
+    """Return the coordinates in a file, and the table of their cache.
 
     Raises
     ------
@@ -65,20 +65,26 @@ def saved(job: Job, method: Method) -> Shown:
     """
     from gpuvis import table
 
-    files = job.outputs(method)
-    try:
-        coords = files.load_coords()
-    except (OSError, ValueError, EOFError) as error:
-        raise CacheError(f"{files.coords} cannot be read: {error}; make the map again with gpuvis reduce") from None
-    if coords.ndim != 2 or coords.shape[1] < 2 or coords.dtype.kind not in "fiu" or len(coords) == 0:
-        found = f"{coords.dtype} of shape {coords.shape}"
-        raise CacheError(f"{files.coords} holds {found}; expected two columns of numbers, and a row or more")
-    with np.errstate(over="ignore"):
-        coords = coords[:, :2].astype(np.float32)
-    if not np.isfinite(coords).all():
-        raise CacheError(f"{files.coords} holds NaN, Inf or too large numbers; make the map again with gpuvis reduce")
-    rows = table.read(job.folder / TABLE)
+    coords = _load(path)
+    rows = table.read(folder / TABLE)
     if len(rows) != len(coords):
-        told = f"{files.coords} has {len(coords)} rows but {job.folder / TABLE} has {len(rows)}"
-        raise CacheError(f"{told}; they are paired row by row, so make the map again with gpuvis reduce")
+        told = f"{path} has {len(coords)} rows but {folder / TABLE} has {len(rows)}"
+        raise CacheError(f"{told}; they are paired row by row, so make the map again")
     return Shown(coords, rows)
+
+
+def _load(path: Path) -> np.ndarray:
+    try:
+        with path.open("rb") as file:
+            coords: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        told = getattr(error, "strerror", None) or error
+        raise CacheError(f"{path} cannot be read: {told}; expected coordinates as numpy.save writes them") from None
+    if coords.ndim != 2 or coords.shape[1] != 2 or coords.dtype.kind not in "fiu" or len(coords) == 0:
+        found = f"{coords.dtype} of shape {coords.shape}"
+        raise CacheError(f"{path} holds {found}; expected two columns of numbers, and a row or more; save it so")
+    with np.errstate(over="ignore"):
+        coords = coords.astype(np.float32)
+    if not np.isfinite(coords).all():
+        raise CacheError(f"{path} holds NaN, Inf or too large numbers; make the map again")
+    return coords

@@ -140,6 +140,11 @@ def test_a_page_that_something_else_made_is_left_alone(coords_only) -> None:
         ("vis_umap_coords.npy", lambda path: path.write_bytes(b"x"), "cannot be read"),
         ("vis_umap_coords.npy", lambda path: np.save(path, np.zeros((29, 2))), "has 29 rows but"),
         ("vis_umap_coords.npy", lambda path: np.save(path, np.zeros(30)), "expected two columns"),
+        (
+            "vis_umap_coords.npy",
+            lambda path: np.save(path, np.zeros((30, 3))),
+            "float64 of shape (30, 3); expected two",
+        ),
         ("vis_umap_coords.npy", lambda path: np.save(path, np.full((30, 2), np.nan)), "holds NaN, Inf or too"),
         ("vis_umap_coords.npy", lambda path: np.save(path, np.full((30, 2), 1e39)), "holds NaN, Inf or too"),
         ("metadata.csv", lambda path: path.unlink(), "cannot be read"),

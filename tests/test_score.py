@@ -72,6 +72,65 @@ def test_what_is_wrong_with_a_map_is_said(scored) -> None:
     assert "1 point was flung far outside the map" in warned(scored, flung)
 
 
+def test_a_file_of_any_name_is_a_map_of_the_cache_that_it_lies_in(make_cache, scored, monkeypatch) -> None:
+    other = make_cache("z")
+    np.save(other / "vis_tsne_coords.npy", np.random.default_rng(0).standard_normal((40, 2)))
+    (scored / "maps").mkdir()
+    mine, below = scored / "my map.npy", scored / "maps" / "2.npy"
+    (scored / "vis_umap_coords.npy").rename(mine)
+    np.save(below, np.asfortranarray(np.load(mine).astype(int)))
+    told = json.loads(score(mine, other, below, "--json").stdout)
+    assert list(told) == [str(other / "vis_tsne_coords.npy"), str(mine), str(below)]
+    assert [one["metric"] for one in told.values()] == ["cosine", "euclidean", "euclidean"]
+    assert told[str(mine)]["euclidean"]["map"]["recall"] > told[str(below)]["euclidean"]["map"]["recall"] > 0.1
+    assert told[str(mine)]["euclidean"]["pca"] == told[str(below)]["euclidean"]["pca"]
+    monkeypatch.chdir(below.parent)
+    assert score("2.npy", below).stdout.splitlines()[0] == "2.npy"
+
+
+def test_a_map_is_the_same_by_its_file(make_cache, backend) -> None:
+    folder = make_cache(rows=60)
+    CliRunner().invoke(main, ["reduce", str(folder), "--no-html", "--umap_metric", "cosine", "--umap", "--tsne"])
+    make_cache(rows=60, seed=1)
+    by_folder, by_file = score(folder), score(*sorted(folder.glob("*_coords.npy"), reverse=True))
+    assert by_file.stdout == by_folder.stdout
+    assert by_file.stdout.count("  cosine") == 2
+    assert by_file.stderr == by_folder.stderr
+    assert "the cache has changed" in by_file.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "says"),
+    [
+        (
+            "cache/a.npy",
+            lambda path: np.save(path, np.zeros((300, 3))),
+            "holds float64 of shape (300, 3); expected two",
+        ),
+        ("cache/a.npy", lambda path: np.save(path, np.zeros((300, 2), complex)), "holds complex128 of shape (300, 2)"),
+        ("cache/a.npy", lambda path: np.save(path, np.zeros((299, 2))), "a.npy has 299 rows but"),
+        ("cache/a.npy", lambda path: path.write_bytes(b"PK\3\4"), "cannot be read"),
+        ("cache/a.txt", lambda path: path.write_text("1,2"), "cannot be read"),
+        ("cache/a.npy", lambda path: None, "a.npy cannot be read: No such file or directory"),
+        (
+            "a.npy",
+            lambda path: np.save(path, np.zeros((300, 2))),
+            "a.npy lies in no cache: expected embeddings.pt beside",
+        ),
+        ("nothing", lambda path: None, "nothing is not a folder; expected one with embeddings.pt and metadata.csv"),
+    ],
+)
+def test_a_file_that_cannot_be_measured_does_not_cost_the_next(scored, tmp_path, name, write, says) -> None:
+    write(tmp_path / name)
+    good = scored / "vis_umap_coords.npy"
+    result = score(tmp_path / name, good)
+    assert result.exit_code == 1
+    (error,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert says in error
+    assert error.startswith(f"error: {tmp_path / name} ")
+    assert result.stdout.startswith(f"{good}\n")
+
+
 def test_what_has_changed_since_a_map_was_made_is_said(make_cache, backend) -> None:
     folder = make_cache(rows=60)
     CliRunner().invoke(main, ["reduce", str(folder), "--no-html"])

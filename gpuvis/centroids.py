@@ -25,6 +25,8 @@ class Similarities:
         To the centroid of the row's class: the mean of its rows, brought to length 1 first. NaN for a row of zeros.
     without : ndarray
         The same, the row itself left out of the mean. NaN also where it is the only one.
+    directed : ndarray of bool
+        The row is not zero, so it has cosines.
     nearest : ndarray of int64
         The class, but its own, whose centroid is nearest; -1: there is none.
     other : ndarray
@@ -33,6 +35,7 @@ class Similarities:
 
     own: np.ndarray
     without: np.ndarray
+    directed: np.ndarray
     nearest: np.ndarray
     other: np.ndarray
 
@@ -51,10 +54,10 @@ def measure(X: Any, codes: np.ndarray, scale: float, backend: Backend) -> Simila
     """
     xp, rows, count = backend.xp, len(X), int(codes.max(initial=-1)) + 1
     own, without, other = (np.full(rows, np.nan) for _ in range(3))
-    found = Similarities(own, without, np.full(rows, -1), other)
+    sums, sizes, directed = _sums(X, codes, count, scale, backend)
+    found = Similarities(own, without, directed, np.full(rows, -1), other)
     if not count:
         return found
-    sums, sizes = _sums(X, codes, count, scale, backend)
     squares = (sums * sums).sum(1)
     centroids = (sums * _inverse(xp.sqrt(squares), xp)[:, None]).astype(np.float32)
     for some, U, real in _unit_rows(X, count, scale, backend):
@@ -77,22 +80,25 @@ def measure(X: Any, codes: np.ndarray, scale: float, backend: Backend) -> Simila
     return found
 
 
-def _sums(X: Any, codes: np.ndarray, count: int, scale: float, backend: Backend) -> tuple[Array, np.ndarray]:
-    """Return the sum of the rows of each class, brought to length 1, and how many of them are not zero."""
-    xp, sizes = backend.xp, np.zeros(count, np.int64)
+def _sums(
+    X: Any, codes: np.ndarray, count: int, scale: float, backend: Backend
+) -> tuple[Array, np.ndarray, np.ndarray]:
+    """Return the sum of the rows of each class, brought to length 1, how many are not zero, and which of all rows."""
+    xp, sizes, directed = backend.xp, np.zeros(count, np.int64), np.zeros(len(X), bool)
     sums = xp.zeros((count, X.shape[1]))
     for some, U, real in _unit_rows(X, count, scale, backend):
-        label = np.where(backend.to_indices(real), codes[some], -1)
+        directed[some] = backend.to_indices(real)
+        label = np.where(directed[some], codes[some], -1)
         here = np.unique(label[label >= 0])
         members = xp.asarray(label)[None] == xp.asarray(here)[:, None]
         sums[xp.asarray(here)] += members.astype(np.float64) @ U
         sizes += np.bincount(label[label >= 0], minlength=count)
-    return sums, sizes
+    return sums, sizes, directed
 
 
 def _unit_rows(X: Any, count: int, scale: float, backend: Backend) -> Iterator[tuple[slice, Array, Array]]:
     """Give the rows in blocks, brought to length 1 in float64, and which of them are not zero."""
-    step = max(1, min(PRODUCTS // count, matrix.BLOCK_BYTES // (8 * X.shape[1])))
+    step = max(1, min(PRODUCTS // max(1, count), matrix.BLOCK_BYTES // (8 * X.shape[1])))
     for start, block in matrix.blocks(X, step * X.shape[1] * X.itemsize):
         rows = backend.as_array(block, scale).astype(np.float64)
         lengths = backend.xp.sqrt((rows * rows).sum(1))

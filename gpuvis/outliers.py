@@ -32,7 +32,7 @@ class Outliers:
     votes : Votes
         Of the nearest rows on the label.
     isolation : ndarray
-        Mean distance, one minus the cosine, to the nearest rows.
+        Mean distance, one minus the cosine, to the nearest rows; NaN for a row of zeros.
     near_duplicates, near_duplicates_other_label : ndarray, int64
         How many of the nearest rows are as good as equal, and how many of these have another label.
     near_duplicate_row : ndarray, int64
@@ -91,18 +91,20 @@ def measure(X: Any, codes: np.ndarray, backend: Backend, known: tuple[Plan, floa
     rows = np.arange(len(codes))
     scale = matrix.scale(largest, backend.SAFE)
     similarities = centroids.measure(X, codes, scale, backend)
+    directed = similarities.directed
     graph = backend.neighbors(backend.load(X, scale, plan), plan.graphs["umap"])
     count = min(votes.NEIGHBORS + 1, graph.indices.shape[1])  # there may be more, or fewer rows
     near, far = (backend.to_indices(part)[:, 1:] for part in graph.nearest(count))
     limit = NEAR * float(np.median(far[:, 0]))
     close = (far <= limit) & (near != rows[:, None])
+    pointed = np.where(directed, codes, -1)  # a label says nothing of a row that is near to nothing
     differs = close & (codes[near] != codes[:, None]) & (codes[near] >= 0) & (codes >= 0)[:, None]
     at = np.where(differs.any(1), differs.argmax(1), close.argmax(1))
     same, other = _equal_rows(duplicates.groups(X), codes)
     return Outliers(
         similarities,
-        votes.of(near, far, codes),
-        far.mean(1, dtype=np.float64),
+        votes.of(near, far, pointed, backend.ROUNDING),
+        np.where(directed, far.mean(1, dtype=np.float64), np.nan),
         close.sum(1),
         differs.sum(1),
         np.where(close.any(1), near[rows, at], -1),

@@ -42,7 +42,7 @@ def of_centroids(table: pd.DataFrame, classes: Classes, found: Outliers) -> pd.D
 def of_neighbors(table: pd.DataFrame, classes: Classes, found: Outliers) -> pd.DataFrame:
     """Return `scores_neighbors.csv`: what the nearest rows say of each label, and all that is told of a row besides.
 
-    The most suspicious labels come first, of equal ones in the order of the rows.
+    The most suspicious labels come first, of equal ones in the order of the rows; what nothing is known of is the last.
     """
     votes, near = found.votes, found.similarities
     margin = near.without - near.other
@@ -89,7 +89,7 @@ def _or_blank(rows: np.ndarray) -> pd.Series:
 def worst(scores: pd.DataFrame, count: int) -> list[dict[str, Any]]:
     """Return the most suspicious labels, ready for JSON; `scores`: what `of_neighbors` gave."""
     suggested = (scores["suggested_num_label"] != "") | (scores["suggested_word_label"] != "")
-    shown = scores[suggested].head(count)
+    shown = scores[suggested & scores["suspicion"].notna()].head(count)
     names = ("row", NAME, NUMBER, WORD, "suspicion", "suspect", "suggested_num_label", "suggested_word_label")
     rows: list[dict[str, Any]] = shown[list(names)].to_dict("records")
     return rows

@@ -4,6 +4,7 @@ Of the neighbours of a row, those of its own class are compared with those of an
 suspicious if another class is nearer. The distance to a class is the mean of that to its first `VOTERS` neighbours;
 places that it does not fill count as the farthest neighbour. So a class must be both near and frequent, and the scale
 of the distances does not matter. A plain count of votes has many ties, and suspects all that lies between two classes.
+Rows as far as the farthest do not vote: which of them are among the neighbours is chance.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 NEIGHBORS = 20
 VOTERS = 5  # neighbours of a class that its distance is the mean of
 LEAST = 3  # neighbours that must have a label for it to be suggested against the given one
-STEP = 1e-5  # of the farthest, by which each neighbour counts as farther: among equal rows the number decides
+SAME = 1e-6  # of a distance: two that differ by no more are the same in float32
 BLOCK = 4096  # rows that are looked at at a time
 
 
@@ -26,15 +27,15 @@ class Votes:
     Attributes
     ----------
     suspicion : ndarray, float64
-        own / (own + other), of the distances to the own class and to the nearest other: 0.5 where both are as near,
-        or where nothing can be said: of a row without label, or one that is alone in its class.
+        own / (own + other), of the distances to the own class and to the nearest other: 0.5 where both are as near.
+        NaN where nothing can be said: of a row without label, or one that is alone in its class.
     suggested : ndarray, int64
-        The nearest other class; -1: no neighbour has another label.
+        The nearest other class, of several as near the first; -1: no neighbour that votes has another label.
     suspect : ndarray, bool
         The own class is less than half as much nearer than the farthest neighbour as the suggested class is, and
         that has at least three of the neighbours.
     disagreement : ndarray, float64
-        The share of labelled neighbours with another label; 0 where none is labelled.
+        The share of labelled neighbours that vote with another label; NaN where there are none, or the row has none.
     """
 
     suspicion: np.ndarray
@@ -43,7 +44,7 @@ class Votes:
     disagreement: np.ndarray
 
 
-def of(near: np.ndarray, far: np.ndarray, codes: np.ndarray) -> Votes:
+def of(near: np.ndarray, far: np.ndarray, codes: np.ndarray, rounding: float) -> Votes:
     """Have the nearest rows vote.
 
     Parameters
@@ -54,17 +55,19 @@ def of(near: np.ndarray, far: np.ndarray, codes: np.ndarray) -> Votes:
         Their distances.
     codes : ndarray of shape (N,), int64
         The class of each row; -1: it has none.
+    rounding : float
+        A distance that is no larger counts as 0.
     """
     rows, sizes = len(codes), np.bincount(codes[codes >= 0], minlength=1)
-    votes = Votes(np.full(rows, 0.5), np.full(rows, -1), np.zeros(rows, bool), np.zeros(rows))
+    votes = Votes(np.full(rows, np.nan), np.full(rows, -1), np.zeros(rows, bool), np.full(rows, np.nan))
     for start in range(0, rows, BLOCK):
         some = slice(start, min(start + BLOCK, rows))
         own, ids = codes[some], near[some]
-        labels = np.where(ids == np.arange(some.start, some.stop)[:, None], -1, codes[ids])
         size = np.where(own >= 0, sizes[own], 0)
-        distances = np.maximum(far[some], 0, dtype=np.float64)
-        farthest = np.where(distances[:, -1:] > 0, distances[:, -1:], 1)
-        distances += STEP * farthest * np.arange(1, ids.shape[1] + 1)
+        distances = np.where(far[some] > rounding, far[some], 0).astype(np.float64)
+        silent = np.isclose(distances, distances[:, -1:], SAME, rounding)
+        silent |= ids == np.arange(some.start, some.stop)[:, None]
+        labels = np.where(silent, -1, codes[ids])
         _judge(votes, some, (own, size), labels, distances)
     return votes
 
@@ -83,13 +86,14 @@ def _judge(
     counted = gain * (place <= VOTERS)
     to_label = farthest[:, None] - np.einsum("rij,rj->ri", alike, counted) / VOTERS
     to_label = np.where(labelled & ~mine, to_label, np.inf)
-    best = to_label.argmin(1)
+    nearest = np.isclose(to_label, to_label.min(1, keepdims=True), SAME, 0)
+    best = np.where(nearest, labels, np.iinfo(np.int64).max).argmin(1)
     there = np.isfinite(to_label[rows, best])
     to_other = np.where(there, to_label[rows, best], farthest)
-    known = size > 1
-    votes.suspicion[some] = np.where(known, to_own / (to_own + to_other), 0.5)
+    known, both = size > 1, to_own + to_other
+    votes.suspicion[some] = np.where(known, np.where(both > 0, to_own / np.where(both > 0, both, 1), 0.5), np.nan)
     votes.suggested[some] = np.where(there, labels[rows, best], -1)
     many = alike[rows, best].sum(1) >= LEAST
     votes.suspect[some] = known & there & many & (to_own > (to_other + farthest) / 2)
     share = (labelled & ~mine).sum(1) / np.maximum(labelled.sum(1), 1)
-    votes.disagreement[some] = np.where(own >= 0, share, 0.0)
+    votes.disagreement[some] = np.where((own >= 0) & labelled.any(1), share, np.nan)

@@ -20,7 +20,7 @@ from gpuvis.settings import Method, Tsne, Umap
 class FirstColumns:
     """A backend that is a real one in all but its maps: they are the first two columns."""
 
-    name, xp, SAFE = "cpu", np, cpu.SAFE
+    name, xp, SAFE, ROUNDING = "cpu", np, cpu.SAFE, cpu.ROUNDING
     check, load, settle, give_back = map(staticmethod, (cpu.check, cpu.load, cpu.settle, cpu.give_back))
     neighbors, start = map(staticmethod, (cpu.neighbors, cpu.start))
     ranks, to_indices = map(staticmethod, (cpu.ranks, cpu.to_indices))

@@ -17,6 +17,8 @@ from gpuvis import centroids, classes, duplicates, outliers, reduction, score_ta
 from gpuvis.backends import choose, cpu
 from gpuvis.errors import DataError
 
+ROUNDING = cpu.ROUNDING
+
 __all__ = ["rapids"]
 
 
@@ -149,11 +151,10 @@ def plainly(near: np.ndarray, far: np.ndarray, codes: np.ndarray) -> list[tuple[
     """The votes of each row, by their definition."""
     told = []
     for i, own in enumerate(codes):
-        step = 1e-5 * (max(0.0, float(far[i][-1])) or 1)
-        d = [max(0.0, float(value)) + step * (j + 1) for j, value in enumerate(far[i])]
+        d = [float(value) if value > ROUNDING else 0.0 for value in far[i]]
         by: dict[int, list[float]] = {}
         for j, row in enumerate(near[i]):
-            if row != i and codes[row] >= 0:
+            if row != i and codes[row] >= 0 and d[-1] - d[j] > 1e-6 * d[-1] + ROUNDING:
                 by.setdefault(int(codes[row]), []).append(d[j])
         size = int((codes == own).sum()) if own >= 0 else 0
 
@@ -162,17 +163,17 @@ def plainly(near: np.ndarray, far: np.ndarray, codes: np.ndarray) -> list[tuple[
 
         to_own = distance(own, int(np.clip(round((max(size, 1) - 1) ** 0.5), 1, 5)))
         others = {code: distance(code, 5) for code in by if code != own}
-        best = min(others, key=lambda code: (others[code], by[code][0]), default=-1)
+        best = min(others, key=lambda code: (round(others[code], 9), code), default=-1)
         to_other = others.get(best, d[-1])
         known = size > 1
         voted = sum(map(len, by.values()))
         differs = sum(len(values) for code, values in by.items() if code != own)
         told.append(
             (
-                to_own / (to_own + to_other) if known else 0.5,
+                (to_own / (to_own + to_other) if to_own + to_other else 0.5) if known else np.nan,
                 best,
                 known and best >= 0 and len(by[best]) >= 3 and to_own > (to_other + d[-1]) / 2,
-                differs / voted if own >= 0 and voted else 0.0,
+                differs / voted if own >= 0 and voted else np.nan,
             )
         )
     return told
@@ -194,12 +195,38 @@ def test_votes_are_those_of_their_definition(kind, monkeypatch) -> None:
     np.fill_diagonal(D, np.inf)
     near = D.argsort(1, kind="stable")[:, :20]
     far = np.take_along_axis(D, near, 1)
-    found = votes.of(near, far, codes)
+    found = votes.of(near, far, codes, ROUNDING)
     suspicion, suggested, suspect, disagreement = map(list, zip(*plainly(near, far, codes), strict=True))
     np.testing.assert_allclose(found.suspicion, suspicion, atol=1e-9)
     assert found.suggested.tolist() == suggested
     assert found.suspect.tolist() == suspect
     np.testing.assert_allclose(found.disagreement, disagreement)
+
+
+def test_the_order_of_rows_says_nothing_of_labels() -> None:
+    draw = np.random.default_rng(0)
+    X, codes = data(200, seed=5)
+    X[:60] = np.repeat(X[:2], 30, 0)  # more equal rows than neighbours are looked at
+    X[60:100] = np.repeat(X[60:64], 10, 0)
+    X[100:103] = 0
+    codes[::9] = -1
+    first, order = measured(X, codes).votes, draw.permutation(200)
+    again = measured(X[order], codes[order]).votes
+    np.testing.assert_allclose(again.suspicion, first.suspicion[order], atol=1e-9)
+    np.testing.assert_allclose(again.disagreement, first.disagreement[order], atol=1e-9)
+    assert again.suggested.tolist() == first.suggested[order].tolist()
+    assert again.suspect.tolist() == first.suspect[order].tolist()
+
+
+@pytest.mark.parametrize("codes", [np.arange(40) % 2, np.arange(40) // 20], ids=["mixed", "sorted"])
+@pytest.mark.parametrize("scales", [np.ones(40), np.linspace(0.3, 3, 40)], ids=["equal", "of one direction"])
+def test_of_equal_rows_no_label_is_suspicious(scales, codes) -> None:
+    X = (np.random.default_rng(0).standard_normal(37) * scales[:, None]).astype(np.float32)
+    _, found = tables(X, codes)
+    assert set(found["suspicion"]) == {0.5}
+    assert set(found["suggested_num_label"]) == set(found["suspect"]) == {""}
+    assert found["disagreement"].isna().all()
+    assert score_tables.worst(found, 20) == []
 
 
 def test_flipped_labels_of_digits_are_found() -> None:
@@ -273,16 +300,16 @@ def test_whatever_the_labels_only_what_is_not_known_is_blank(X, codes) -> None:
     assert len(centroid) == len(neighbors) == len(X)
     known = X.any(1) & (codes >= 0)
     assert centroid.sort_index()["sim_to_centroid"].notna().tolist() == known.tolist()
-    for name in ("suspicion", "disagreement", "isolation"):
-        assert np.isfinite(neighbors[name]).all(), name
     counts = np.bincount(codes[known], minlength=1)
     alone = np.array([not k or counts[code] < 2 for k, code in zip(known, codes, strict=True)])
     back = neighbors.sort_index()
     assert back["sim_to_centroid_without"].isna().tolist() == alone.tolist()
     others = X.any(1) & np.array([len(set(codes[codes >= 0]) - {code}) > 0 for code in codes])
     assert back["sim_to_nearest_other"].notna().tolist() == others.tolist()
-    assert ((back["suspicion"] >= 0) & (back["suspicion"] <= 1)).all()
-    assert not (back["suspect"][codes < 0] != "").any()
+    assert back["suspicion"].notna().tolist() == [not one for one in alone]
+    assert back["suspicion"].dropna().between(0, 1).all()
+    assert back["isolation"].notna().tolist() == X.any(1).tolist()
+    assert not (back["suspect"][alone] != "").any()
 
 
 def test_labels_that_are_no_classes_are_refused(monkeypatch) -> None:

@@ -146,6 +146,8 @@ class Backend(Protocol):
     """The array namespace: NumPy or CuPy."""
     SAFE: tuple[float, float]
     """Between which the largest value of a matrix may lie; others are scaled by a power of two."""
+    ROUNDING: float
+    """A cosine distance in a neighbour graph that is no larger may as well be 0."""
 
     def describe(self) -> Device:
         """Return the device that the work runs on."""

@@ -25,6 +25,7 @@ from gpuvis.settings import Method, Settings, Tsne, Umap
 name, xp = "cpu", np
 SAFE = (1e-12, 1e12)  # 10^8 squares of such values, summed, neither overflow nor vanish
 read_table, read_tensor = table.read, tensors.read
+ROUNDING = 1e-12  # of a small cosine distance, which is summed from differences of float32
 WIDEST = 8192  # columns up to which the covariance is formed
 BLOCK_BYTES = 16 << 20  # of rows as float32, whose products are taken together
 MOMENTS_BYTES = 1 << 30  # of products of columns that wait to be summed

@@ -1,4 +1,4 @@
-"""Rows that are equal, value for value."""
+"""Groups of rows that are equal, value for value, or as good as equal."""
 
 from __future__ import annotations
 
@@ -31,6 +31,62 @@ def groups(X: Any) -> np.ndarray:
         number[some[differs]] = rows + some[differs]  # a sum that happens to be the same
         tensors.let_go(X)
     return number
+
+
+def joined(groups: np.ndarray, near: np.ndarray, close: np.ndarray) -> np.ndarray:
+    """Join groups of rows that are close to each other, and return the number of each row's group, from 0.
+
+    Only the nearest of each row are known, and they may all be in its group. So the groups are what chains of close
+    rows hold together: the connected components.
+
+    Parameters
+    ----------
+    groups : ndarray of shape (N,), integer
+        As `groups` returns them.
+    near : ndarray of shape (N, k), integer
+        Rows near to each.
+    close : ndarray of shape (N, k), bool
+        Which of them are close.
+    """
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import connected_components
+
+    _, first, number = np.unique(groups, return_index=True, return_inverse=True)
+    links = np.column_stack([first[number], near]).astype(np.int32)
+    some = np.column_stack([np.ones(len(groups), bool), close])
+    ends = np.concatenate([[0], np.cumsum(some.sum(1))])
+    graph = csr_array((np.ones(ends[-1], bool), links[some], ends), (len(groups), len(groups)))
+    found: np.ndarray = connected_components(graph, directed=False)[1].astype(np.int64)
+    return found
+
+
+def counts(groups: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return how many other rows are in the group of each, and how many of them have another label.
+
+    Without a label of its own, a row has -1 for the latter.
+    """
+    _, number, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    both = number * (int(codes.max(initial=-1)) + 2) + codes + 1
+    _, place, alike = np.unique(both, return_inverse=True, return_counts=True)
+    labelled = np.bincount(number, codes >= 0).astype(np.int64)
+    return sizes[number] - 1, np.where(codes >= 0, labelled[number] - alike[place], -1)
+
+
+def another(groups: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """Return for each row the first of its group with another key; -1: there is none. Keys below 0 are none."""
+    known = np.flatnonzero(keys >= 0)
+    first = _first(groups, known)
+    unlike = known[keys[known] != keys[first[groups[known]]]]
+    found = np.where(keys >= 0, _first(groups, unlike)[groups], -1)
+    found[unlike] = first[groups[unlike]]
+    return found
+
+
+def _first(groups: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return the first of some rows in each group, whose numbers are from 0; -1: it has none of them."""
+    first = np.full(len(groups), -1)
+    first[groups[rows[::-1]]] = rows[::-1]  # the last that is written stays
+    return first
 
 
 def _factors(columns: int) -> np.ndarray:

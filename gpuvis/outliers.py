@@ -18,7 +18,9 @@ from gpuvis.settings import Settings, Umap
 from gpuvis.votes import Votes
 
 MOST_CLASSES = 20_000  # each row is compared with the centroids of all
-NEAR = 0.1  # of the median distance to the nearest neighbour: two rows as near as that are near-duplicates
+NEAR = (
+    0.1  # of the median distance to the nearest neighbour that is no copy: two rows as near as that are near-duplicates
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,11 +36,13 @@ class Outliers:
     isolation : ndarray
         Mean distance, one minus the cosine, to the nearest rows; NaN for a row of zeros.
     near_duplicates, near_duplicates_other_label : ndarray, int64
-        How many of the nearest rows are as good as equal, and how many of these have another label.
+        How many other rows are as good as equal, or held together with it by a chain of such rows, and how many of
+        these have another label. -1: for a row of zeros; the latter also for one without a label.
     near_duplicate_row : ndarray, int64
-        The nearest of those with another label, or else the nearest of them; -1: there is none.
+        One of those with another label, or else of all of them: the nearest, or if none is among the nearest rows, the
+        first. -1: there is none.
     duplicates, duplicates_other_label : ndarray, int64
-        How many other rows are equal, and how many of these have another label.
+        How many other rows are equal, and how many of these have another label; -1 for a row without one.
     told : dict
         What is to be recorded of the search.
     """
@@ -88,36 +92,42 @@ def measure(X: Any, codes: np.ndarray, backend: Backend, known: tuple[Plan, floa
         told = f"{int(codes.max()) + 1:,} different labels in {len(codes):,} rows"
         raise DataError(f"has {told}; expected classes, {MOST_CLASSES:,} at most")
     plan, largest = known
-    rows = np.arange(len(codes))
     scale = matrix.scale(largest, backend.SAFE)
     similarities = centroids.measure(X, codes, scale, backend)
     directed = similarities.directed
     graph = backend.neighbors(backend.load(X, scale, plan), plan.graphs["umap"])
     count = min(votes.NEIGHBORS + 1, graph.indices.shape[1])  # there may be more, or fewer rows
     near, far = (backend.to_indices(part)[:, 1:] for part in graph.nearest(count))
-    limit = NEAR * float(np.median(far[:, 0]))
-    close = (far <= limit) & (near != rows[:, None])
-    pointed = np.where(directed, codes, -1)  # a label says nothing of a row that is near to nothing
-    differs = close & (codes[near] != codes[:, None]) & (codes[near] >= 0) & (codes >= 0)[:, None]
-    at = np.where(differs.any(1), differs.argmax(1), close.argmax(1))
-    same, other = _equal_rows(duplicates.groups(X), codes)
+    equal, pointed = duplicates.groups(X), np.where(directed, codes, -1)  # rows of zeros have no cosines to judge by
+    limit = _limit(far[directed], backend.ROUNDING)
+    close = (far <= limit) & directed[:, None] & directed[near] & (near != np.arange(len(codes))[:, None])
+    nearly = duplicates.joined(equal, near, close)
+    many, unlike = duplicates.counts(nearly, pointed)
     return Outliers(
         similarities,
         votes.of(near, far, pointed, backend.ROUNDING),
         np.where(directed, far.mean(1, dtype=np.float64), np.nan),
-        close.sum(1),
-        differs.sum(1),
-        np.where(close.any(1), near[rows, at], -1),
-        same,
-        other,
+        np.where(directed, many, -1),
+        unlike,
+        np.where(directed, _nearest_of(nearly, near, close, pointed), -1),
+        *duplicates.counts(equal, codes),
         {"metric": "cosine", "k": near.shape[1], "near_duplicate_distance": limit, "search": graph.told},
     )
 
 
-def _equal_rows(groups: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return how many other rows are equal to each, and how many of them have another label."""
-    _, number, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    both = number * (int(codes.max(initial=-1)) + 2) + codes + 1
-    _, place, alike = np.unique(both, return_inverse=True, return_counts=True)
-    labelled = np.bincount(number, codes >= 0).astype(np.int64)
-    return sizes[number] - 1, np.where(codes >= 0, labelled[number] - alike[place], 0)
+def _limit(far: np.ndarray, rounding: float) -> float:
+    """Return the distance up to which two rows are near-duplicates: copies of a row do not count as its neighbours."""
+    apart = far > rounding
+    nearest = np.take_along_axis(far, apart.argmax(1)[:, None], 1)[apart.any(1)]
+    return max(rounding, NEAR * float(np.median(nearest)) if len(nearest) else 0.0)
+
+
+def _nearest_of(groups: np.ndarray, near: np.ndarray, close: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Return for each row one of its group, with another label if there is one: the nearest, if it is so near."""
+    rows = np.arange(len(codes))
+    differs = close & (codes[near] != codes[:, None]) & (codes[near] >= 0) & (codes >= 0)[:, None]
+    found = [
+        np.where(some.any(1), near[rows, some.argmax(1)], duplicates.another(groups, keys))
+        for some, keys in ((differs, codes), (close, rows))
+    ]
+    return np.where(found[0] >= 0, *found)

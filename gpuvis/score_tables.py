@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gpuvis.beside import COUNTS
 from gpuvis.classes import Classes
 from gpuvis.folders import COLUMNS
 from gpuvis.outliers import Outliers
@@ -60,11 +61,8 @@ def of_neighbors(table: pd.DataFrame, classes: Classes, found: Outliers) -> pd.D
     frame["margin"] = margin
     frame["outlier_score"] = 1 - near.own
     frame["isolation"] = found.isolation
-    frame["near_duplicates"] = found.near_duplicates
-    frame["near_duplicates_other_label"] = found.near_duplicates_other_label
-    frame["near_duplicate_row"] = _or_blank(found.near_duplicate_row)
-    frame["duplicates"] = found.duplicates
-    frame["duplicates_other_label"] = found.duplicates_other_label
+    for name in COUNTS:
+        frame[name] = _or_blank(getattr(found, name))
     frame = frame.iloc[np.argsort(-votes.suspicion, kind="stable")]
     return frame.round(DIGITS)
 
@@ -82,8 +80,8 @@ def _named(names: Sequence[str], codes: np.ndarray) -> np.ndarray:
     return found
 
 
-def _or_blank(rows: np.ndarray) -> pd.Series:
-    return pd.Series(rows, dtype="Int64").where(rows >= 0)
+def _or_blank(whole: np.ndarray) -> pd.Series:
+    return pd.Series(whole, dtype="Int64").where(whole >= 0)
 
 
 def worst(scores: pd.DataFrame, count: int) -> list[dict[str, Any]]:

@@ -19,7 +19,10 @@ DOORS = {
     "pynndescent": {"backends/cpu_libraries"},
     "numba": {"backends/compiled"},
     "threadpoolctl": {"backends/compiled"},
-    "scipy": {"backends/compiled", "backends/cpu", "backends/outline", "backends/ranks", "backends/tsne_repulsion"},
+    "scipy": {
+        *{"backends/compiled", "backends/cpu", "backends/outline", "backends/ranks", "backends/tsne_repulsion"},
+        "duplicates",
+    },
     "plotly": {"page/figure", "page/painting"},
     "PIL": {"demo", "page/picture", "page/thumbnails"},
     "click": {"cli", "options", "questions"},

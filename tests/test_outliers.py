@@ -210,10 +210,12 @@ def test_the_order_of_rows_says_nothing_of_labels() -> None:
     X[60:100] = np.repeat(X[60:64], 10, 0)
     X[100:103] = 0
     codes[::9] = -1
+    X[103:115], codes[103:115] = X[103], [2] * 5 + [1] * 6 + [0]  # to the last, two classes are as near
     first, order = measured(X, codes).votes, draw.permutation(200)
     again = measured(X[order], codes[order]).votes
     np.testing.assert_allclose(again.suspicion, first.suspicion[order], atol=1e-9)
     np.testing.assert_allclose(again.disagreement, first.disagreement[order], atol=1e-9)
+    assert first.suggested[114] == 1
     assert again.suggested.tolist() == first.suggested[order].tolist()
     assert again.suspect.tolist() == first.suspect[order].tolist()
 
@@ -227,6 +229,30 @@ def test_of_equal_rows_no_label_is_suspicious(scales, codes) -> None:
     assert set(found["suggested_num_label"]) == set(found["suspect"]) == {""}
     assert found["disagreement"].isna().all()
     assert score_tables.worst(found, 20) == []
+
+
+def test_a_row_of_zeros_is_near_to_nothing() -> None:
+    X, codes = data()
+    X[[7, 8]], codes[7], codes[8] = 0, 2, 1
+    found = tables(X, codes)[1].set_index("row").loc[7]
+    known = {"file_name", "ground_truth_num_label", "duplicates", "duplicates_other_label"}
+    told = {name for name, value in found.items() if not pd.isna(value) and value != ""}
+    assert told == known
+    assert found["duplicates_other_label"] == 1
+
+
+def test_what_depends_on_a_label_is_blank_without_one() -> None:
+    X, codes = data()
+    X[1], X[2] = X[0], X[0] * 1.001
+    codes[:4] = [-1, -1, 0, 3]  # the last is alone in its class
+    _, found = tables(X, codes)
+    back = found.set_index("row")
+    of_labels = ["disagreement", "near_duplicates_other_label", "duplicates_other_label"]
+    assert back.loc[[0, 1, 3], "suspicion"].isna().all()
+    assert back.loc[[0, 1], of_labels].isna().all(axis=None)
+    assert back.loc[[2, 3], of_labels].notna().all(axis=None)
+    assert back.loc[[0, 1], ["near_duplicates", "duplicates"]].to_numpy().tolist() == [[2, 1], [2, 1]]
+    assert not {0, 1, 3} & {one["row"] for one in score_tables.worst(found, 300)}
 
 
 def test_flipped_labels_of_digits_are_found() -> None:
@@ -261,6 +287,43 @@ def test_duplicates_and_near_duplicates_are_counted_by_label() -> None:
         "duplicates": 2,
         "duplicates_other_label": 2,
     }
+
+
+@pytest.mark.parametrize("copied", [0, 100, 170])
+def test_near_duplicates_are_found_however_many_rows_are_copies(copied) -> None:
+    X, codes = data(340)
+    X[170 : 170 + copied], codes[170 : 170 + copied] = X[:copied], codes[:copied]
+    pairs, near = np.arange(150, 170), X[150:170] + np.float32(1e-3) * data(20, seed=1)[0]
+    X, codes = np.vstack([X, near]), np.concatenate([codes, (codes[pairs] + 1) % 3])
+    found = measured(X, codes)
+    assert (found.near_duplicates_other_label[pairs] > 0).all()
+    assert (found.near_duplicates_other_label[340:] > 0).all()
+    assert found.counts()["near_duplicates"] == 2 * copied + 20 + 20 * (copied < 170)
+
+
+def test_a_label_among_many_near_duplicates_is_told_to_all_of_them() -> None:
+    draw, (X, codes) = np.random.default_rng(0), data()
+    X[:60] = X[0] + 1e-3 * draw.standard_normal((60, 20))
+    codes[:60], codes[41] = 0, 1
+    found = measured(X, codes)
+    assert set(found.near_duplicates[:60]) == {59}
+    assert found.near_duplicates_other_label[:60].tolist() == [1] * 41 + [59] + [1] * 18
+    assert set(np.delete(found.near_duplicate_row[:60], 41)) == {41}
+    D = cosine_distances(X[41:42].astype(np.float64), X.astype(np.float64))[0]
+    assert found.near_duplicate_row[41] == D.argsort()[1]  # the first is the row itself
+    assert found.near_duplicates[60:].sum() == 0
+
+
+def test_groups_are_what_close_rows_hold_together() -> None:
+    near = np.array([[1, 5], [2, 4], [0, 3], [4, 5], [3, 5], [3, 4], [0, 1]])
+    close = np.array([[1, 0], [1, 0], [0, 0], [0, 0], [0, 0], [0, 1], [0, 0]], bool)
+    groups = duplicates.joined(np.array([7, 8, 9, 10, 11, 12, 8]), near, close)
+    assert [set(np.flatnonzero(groups == one)) for one in groups[[0, 3, 4]]] == [{0, 1, 2, 6}, {3}, {4, 5}]
+    codes = np.array([0, -1, 1, 2, 2, 2, 1])
+    many, unlike = duplicates.counts(groups, codes)
+    assert (many.tolist(), unlike.tolist()) == ([3, 3, 3, 0, 1, 1, 3], [2, -1, 1, 0, 0, 0, 1])
+    assert duplicates.another(groups, codes).tolist() == [2, -1, 0, -1, -1, -1, 0]
+    assert duplicates.another(groups, np.arange(7)).tolist() == [1, 0, 0, -1, 5, 4, 0]
 
 
 def test_equal_sums_are_not_taken_for_equal_rows(monkeypatch) -> None:

@@ -26,9 +26,9 @@ def check_shape(X: Any) -> None:
         raise DataError(f"has {X.ndim} dimensions, shape {tuple(X.shape)}; expected 2; save it as rows × columns")
     rows, columns = X.shape
     if rows < MIN_ROWS:
-        raise DataError(f"has shape {tuple(X.shape)}; a map needs {MIN_ROWS} rows or more, so cache more images")
+        raise DataError(f"has shape {tuple(X.shape)}; {MIN_ROWS} rows or more are needed, so cache more images")
     if columns < 1:
-        raise DataError(f"has shape {tuple(X.shape)}; a map needs a column or more, so write the cache again")
+        raise DataError(f"has shape {tuple(X.shape)}; a column or more is needed, so write the cache again")
 
 
 def check_type(X: Any) -> None:

@@ -75,9 +75,9 @@ BROKEN = {
     "1-D": (_save(X[:, 0]), "has 1 dimensions"),
     "integers": (_save(X.long()), "has type int64; expected floating point"),
     "complex": (_save(X.to(torch.complex64)), "has type complex64; expected floating point"),
-    "no rows": (_save(X[:0].clone()), r"has shape \(0, 8\); a map needs 5 rows or more"),
-    "4 rows": (_save(X[:4].clone()), r"has shape \(4, 8\); a map needs 5 rows or more"),
-    "no columns": (_save(X[:, :0].clone()), r"has shape \(40, 0\); a map needs a column or more"),
+    "no rows": (_save(X[:0].clone()), r"has shape \(0, 8\); 5 rows or more are needed"),
+    "4 rows": (_save(X[:4].clone()), r"has shape \(4, 8\); 5 rows or more are needed"),
+    "no columns": (_save(X[:, :0].clone()), r"has shape \(40, 0\); a column or more is needed"),
     "cut": (lambda f: _cut(f / "embeddings.pt", 0.5), "is truncated or corrupt"),
     "legacy, cut": (
         lambda f: (

@@ -228,6 +228,14 @@ def test_a_folder_in_the_place_of_a_file_is_told_before_anything(flipped, backen
     assert not (flipped / SCORES[1]).exists()
 
 
+def test_too_few_rows_are_told_without_a_word_of_maps(make_cache, backend) -> None:
+    folder = make_cache()
+    torch.save(torch.ones(4, 8), folder / "embeddings.pt")
+    result = run("outliers", folder)
+    assert result.exit_code == 1
+    assert "embeddings.pt has shape (4, 8); 5 rows or more are needed" in result.stderr
+
+
 def test_labels_that_are_no_classes_are_told(make_cache, backend, monkeypatch) -> None:
     monkeypatch.setattr(outliers, "MOST_CLASSES", 2)
     folder = make_cache()

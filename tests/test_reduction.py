@@ -89,7 +89,7 @@ def test_the_divergence_reached_is_told_by_every_layout(ours) -> None:
     ("bad", "message"),
     [
         (X[0], "X has 1 dimensions"),
-        (X[:4], r"X has shape \(4, 64\); a map needs 5 rows or more"),
+        (X[:4], r"X has shape \(4, 64\); 5 rows or more are needed"),
         (X[:, :0], r"X has shape \(1797, 0\)"),
         (np.where(np.arange(64) == 3, np.nan, X[:9]), "X has values that are not finite in float32: 9 rows hold"),
     ],

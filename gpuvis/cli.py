@@ -17,6 +17,7 @@ from gpuvis.errors import GpuvisError
 from gpuvis.interrupts import STOPS, Stopped, stop
 from gpuvis.options import COUNT, PATH, SIZE, of_page, of_settings, option, page_of, settings_of
 from gpuvis.settings import QUALITIES, Settings, Tsne, Umap
+from gpuvis.terminal import harmless
 
 SELDOM = 50_000  # objects after which garbage is looked for: all that libraries have loaded is looked through, for 40 ms
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
@@ -56,7 +57,7 @@ class _Main(click.Group):
         try:
             return super().invoke(ctx)
         except GpuvisError as error:
-            click.echo(f"error: {error}", err=True)
+            click.echo(harmless(f"error: {error}"), err=True)
             ctx.exit(error.exit_code)
         except Stopped as stopped:
             stopped.heard()

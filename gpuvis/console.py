@@ -26,6 +26,7 @@ from gpuvis import trust
 from gpuvis.batch import Report
 from gpuvis.job import Decided
 from gpuvis.outcome import Kind, Outcome
+from gpuvis.terminal import harmless
 
 STYLES = dict.fromkeys(("written", "drawn again", "measured", "scored"), "green") | {"up to date": "cyan"}
 BESIDE_FOLDER = 50  # columns of the live line that are not the folder
@@ -83,7 +84,7 @@ class Display:
 
     def say(self, text: str, style: str = "", prefix: str = "") -> None:
         """Print one line, whatever characters it holds."""
-        self.console.print(Text.assemble((prefix, style), text), soft_wrap=True)
+        self.console.print(Text.assemble((prefix, style), harmless(text)), soft_wrap=True)
 
     def say_once(self, text: str, style: str, prefix: str) -> None:
         """Print one line, unless it was printed before: two maps of a folder may have the same to tell."""
@@ -103,7 +104,7 @@ class Display:
 
     def folder(self, number: int, folder: Path) -> None:
         """Show which folder is worked on."""
-        self._where = f"[{number}/{len(self._left)}] {folder}"
+        self._where = harmless(f"[{number}/{len(self._left)}] {folder}")
         place = max(12, self.console.width - BESIDE_FOLDER)
         where = self._where if len(self._where) <= place else "…" + self._where[1 - place :]
         self._progress.update(self._task, where=where)
@@ -148,7 +149,7 @@ class Display:
         self._wide.print(table)
         for outcome in report.outcomes:
             for line in outcome.told:
-                self._wide.print(Text(line))
+                self._wide.print(Text(harmless(line)))
         counts = [f"{n} {result}" for result, n in _counts(report).items()]
         if report.index:
             self.say(f"all maps: {report.index}")
@@ -159,7 +160,7 @@ def _cells(outcome: Outcome, backend: str) -> list[Text]:
     size = " × ".join(f"{count:,}" for count in (outcome.rows, outcome.columns) if count is not None)
     ran = outcome.seconds is not None
     return [
-        Text(str(outcome.folder)),
+        Text(harmless(str(outcome.folder))),
         Text(size),
         Text(outcome.method or ""),
         Text(backend if ran else ""),
@@ -206,7 +207,8 @@ class Paths:
 
     def flush(self) -> None:
         """Write what is waiting."""
-        lines = [os.fsencode(path) + b"\n" for path in self._waiting]
+        shown = harmless if sys.stdout.isatty() else str  # programs get the paths as they are
+        lines = [os.fsencode(shown(str(path))) + b"\n" for path in self._waiting]
         self._waiting.clear()
         try:
             sys.stdout.buffer.writelines(lines)  # bytes: a path need not be text

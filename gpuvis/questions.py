@@ -12,6 +12,7 @@ import click
 from gpuvis.errors import DataError
 from gpuvis.options import COUNT, PATH, SIZE, of_settings, option, settings_of
 from gpuvis.settings import MIN_ROWS, Settings, Tsne, Umap
+from gpuvis.terminal import harmless
 
 ITEMSIZES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
 
@@ -47,14 +48,14 @@ def score(paths: tuple[Path, ...], umap: bool, tsne: bool, backend: str, as_json
     code, all_told = 0, {}
     for one in scoring.scores(jobs, files, choose(backend)[0]):
         if one.error:
-            click.echo(f"error: {one.error}", err=True)
+            click.echo(harmless(f"error: {one.error}"), err=True)
             code = max(code, one.error.exit_code)
         if one.told:
             all_told[str(one.path)] = one.told
             if not as_json:
-                click.echo("\n".join([str(one.path), *trust.report(one.told)]))
+                click.echo(harmless("\n".join([str(one.path), *trust.report(one.told)])))
             for note in filter(None, (one.changed, *trust.warnings(one.told))):
-                click.echo(f"note: {one.path}: {note}", err=True)
+                click.echo(harmless(f"note: {one.path}: {note}"), err=True)
     if as_json:
         click.echo(json.dumps(all_told, indent=2))
     click.get_current_context().exit(code)

@@ -39,7 +39,7 @@ DOORS = {
 # Every module stands above all that it may import of ours.
 FLOORS = [
     {"errors", "machine", "steps", "atomic", "archive", "interrupts", "pca", "votes", "__init__", "page/__init__"},
-    {"threads", "backends/footprint", "backends/noted", "backends/probe"},
+    {"terminal", "threads", "backends/footprint", "backends/noted", "backends/probe"},
     {"settings", "folders", "table", "tensors", "place"},
     {"pages", "classes"},
     {"page/palette", "page/pack", "page/sample", "page/picture", "page/template", "page/thumbnails"},

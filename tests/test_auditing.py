@@ -228,6 +228,22 @@ def test_a_folder_in_the_place_of_a_file_is_told_before_anything(flipped, backen
     assert not (flipped / SCORES[1]).exists()
 
 
+def test_what_would_control_a_terminal_is_shown(flipped, backend) -> None:
+    whole = cache.read(flipped)
+    table = whole.table.assign(file_name="\x1b[31ma\x9b\x07.png", ground_truth_word_label="\x1b]0;b\x7f")
+    folder = cache.write(flipped.parent / "\x1b[2J\x07out", whole.embeddings, table).folder
+    for command in ("outliers", "reduce", "score"):
+        result = run(command, folder)
+        told = result.stderr + (result.stdout if command == "score" else "")  # elsewhere it is paths, for programs
+        assert result.exit_code == 0, told
+        assert "␛[2J␇out" in told
+        assert not set(told) & {"\x1b", "\x9b", "\x07", "\x7f"}
+        if command == "outliers":
+            assert "␛]0;b␡" in told
+            assert "␛[31ma�␇.png" in told
+    assert "error: " + str(folder).replace("\x1b", "␛").replace("\x07", "␇") in run("reduce", folder / "none").stderr
+
+
 def test_too_few_rows_are_told_without_a_word_of_maps(make_cache, backend) -> None:
     folder = make_cache()
     torch.save(torch.ones(4, 8), folder / "embeddings.pt")

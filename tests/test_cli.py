@@ -16,7 +16,7 @@ from rich.console import Console
 
 from gpuvis import __version__, batch
 from gpuvis.cli import main
-from gpuvis.console import Display
+from gpuvis.console import Display, Paths
 from gpuvis.job import Decided
 from gpuvis.outcome import Outcome
 from gpuvis.pages import Page
@@ -250,6 +250,17 @@ def test_the_summary_is_whole_on_any_terminal(capsys, monkeypatch, term) -> None
     assert re.search(r"folder +rows × columns +method +backend +seconds +recall \(PCA\)", told)
     assert re.search(rf"{folder} +1,400 × 1,152 +umap +cpu +3.2 +written", told)
     assert (f"{folder}: umap written in 3.2 s" in told) == (term == "dumb")  # where nothing is shown live
+
+
+@pytest.mark.parametrize(("terminal", "said"), [(True, "a␛[2J/b\n"), (False, "a\x1b[2J/b\n")])
+def test_paths_are_made_harmless_for_people_only(terminal, said, monkeypatch) -> None:
+    out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    monkeypatch.setattr(out, "isatty", lambda: terminal)
+    monkeypatch.setattr("sys.stdout", out)
+    paths = Paths()
+    paths.add([Path("a\x1b[2J/b")])
+    paths.flush()
+    assert out.buffer.getvalue().decode() == said
 
 
 def test_version_and_help() -> None:

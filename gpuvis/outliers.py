@@ -18,9 +18,7 @@ from gpuvis.settings import Settings, Umap
 from gpuvis.votes import Votes
 
 MOST_CLASSES = 20_000  # each row is compared with the centroids of all
-NEAR = (
-    0.1  # of the median distance to the nearest neighbour that is no copy: two rows as near as that are near-duplicates
-)
+NEAR = 0.1  # of the median distance to the nearest row that is no copy: two rows as near as that are near-duplicates
 
 
 @dataclass(frozen=True, eq=False)

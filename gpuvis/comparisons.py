@@ -30,26 +30,30 @@ def places(anchors: int, pool: int) -> np.ndarray:
     return np.concatenate([triplets, pairs], 1)
 
 
+def _parts(values: np.ndarray) -> list[np.ndarray]:
+    """Return what goes with the first rows of triplets, with the others, and with pairs, of what is as `places`."""
+    return np.split(values, [TRIPLETS, 2 * TRIPLETS], 1)
+
+
 class Compared:
     """Distances at `Asked.places`, (m, c), as the original space has them, or what orders them alike."""
 
     def __init__(self, distances: np.ndarray, asked: Asked) -> None:
-        anchors, pool, at, rows = asked.anchors, asked.pool, asked.places, len(asked.X)
+        anchors, pool, rows = asked.anchors, asked.pool, len(asked.X)
         self._unseen = 1 - len(anchors) / rows, 1 - len(pool) / rows
-        both, own = slice(TRIPLETS, 2 * TRIPLETS), anchors[:, None]
-        one, other, paired = pool[at[:, :TRIPLETS]], pool[at[:, both]], pool[at[:, 2 * TRIPLETS :]]
+        (one, other, paired), own = _parts(pool[asked.places]), anchors[:, None]
         self._has_all = paired.shape[1] == len(anchors) == rows
         self._triplets = np.nonzero((one != other) & (one != own) & (other != own))
         self._pairs = np.nonzero(paired > own if self._has_all else paired != own)
-        self._of_triplets = at[:, :TRIPLETS][self._triplets], at[:, both][self._triplets]
-        self._of_pairs = at[:, 2 * TRIPLETS :][self._pairs]
+        one, other, paired = _parts(asked.places)
+        self._of_triplets, self._of_pairs = (one[self._triplets], other[self._triplets]), paired[self._pairs]
         self._order, values = self._split(distances)
         self._ranks = _ranked(values)
 
     def _split(self, distances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return of which triplets the first row is nearer than the other, and the distances of pairs."""
-        first = distances[:, :TRIPLETS] < distances[:, TRIPLETS : 2 * TRIPLETS]
-        return first[self._triplets], distances[:, 2 * TRIPLETS :][self._pairs]
+        one, other, paired = _parts(distances)
+        return (one < other)[self._triplets], paired[self._pairs]
 
     def on(self, distances: np.ndarray) -> dict[str, float]:
         """Say how much of it the same distances on a map keep: `triplets` and `spearman`, with standard errors."""

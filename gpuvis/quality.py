@@ -12,7 +12,6 @@ import numpy as np
 
 from gpuvis import comparisons, matrix, survey
 from gpuvis.backends.base import Array, Backend, Findings
-from gpuvis.comparisons import Compared
 from gpuvis.distances import Asked
 
 K = 15  # neighbours
@@ -135,7 +134,8 @@ class _Judge:
     def of(self, seen: survey.Survey) -> tuple[dict[str, dict[str, float]], np.ndarray]:
         """Return what each map keeps of a survey, and the recall of each anchor on the map that is judged."""
         told, recall = {"original": self._votes(self._backend.to_indices(seen.near))}, {}
-        asked, original = self._asked, Compared(self._backend.to_indices(seen.drawn), self._asked)
+        asked = self._asked
+        original = comparisons.Compared(self._backend.to_indices(seen.drawn), asked)
         drawn = self._xp.asarray(asked.pool[asked.places])
         for name, (coords, boxed) in self._planes.items():
             recall[name] = self._backend.to_indices(seen.kept[name]).mean(1)

@@ -58,7 +58,7 @@ def again(job: Job, method: Method, backend: Backend, steps: Steps) -> Finish:
         if changed:
             logger.warning("%s: %s", job.folder, changed)
         wanted = job.quality if run and standing.is_unmeasured(files, run, job.quality) else "none"
-        measured = measuring.again(job, method, shown, wanted, backend, steps)
+        measured = measuring.again(job, method, shown, run, wanted, backend, steps)
         paths = _written(files, measured)
         if run:
             _save_measured(files, run, measured, steps)

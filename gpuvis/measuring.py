@@ -24,13 +24,14 @@ SHOWN = 10  # neighbours of a point, by its page
 T = TypeVar("T")
 
 
-def again(job: Job, method: Method, shown: Shown, wanted: str, backend: Backend, steps: Steps) -> Measured:
-    """Find what is wanted of a saved map, if its embeddings are still there; see `of_map`."""
+def again(
+    job: Job, method: Method, shown: Shown, run: dict[str, Any] | None, wanted: str, backend: Backend, steps: Steps
+) -> Measured:
+    """Find what is wanted of a saved map, by its run record, if its embeddings are still there; see `of_map`."""
     if wanted == "none" and not _shows_neighbors(job, len(shown.coords)):
         return Measured()
     try:
-        run, settings = job.outputs(method).read_own_record(), job.settings.only(method)
-        found = original.of_map(job.folder, len(shown.coords), settings, run, backend)
+        found = original.of_map(job.folder, len(shown.coords), job.settings.only(method), run, backend)
     except GpuvisError as error:
         lacks = "no neighbours" if wanted == "none" else "the map was not measured"
         asked = wanted != "none" or (job.page and job.page.neighbors)

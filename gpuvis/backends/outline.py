@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from scipy.linalg import eigh, qr
 
-from gpuvis.backends.compiled import blocks, kernel, prange
+from gpuvis.backends import codes
+from gpuvis.backends.codes import code
+from gpuvis.backends.compiled import kernel, prange
 from gpuvis.backends.products import dot
 
 UNSEEN = 3e-2  # of the squares of all products: what the axes may leave out
@@ -19,7 +21,6 @@ FEWEST = 12  # axes are at least one in so many: those that tell near rows apart
 MOST = 4  # and one in so many at most
 LEAST = 32  # columns from which axes are looked for
 PIECE = 512  # rows that are taken together
-ROUNDING = np.float32(16 * np.finfo(np.float32).eps)
 
 
 def axes_of(A: np.ndarray) -> np.ndarray:
@@ -55,19 +56,25 @@ def _largest(matrix: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     return sizes, basis @ turned
 
 
-def seen(X: np.ndarray, axes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return rows along some axes, and how long each is across them, or a little more, whatever is rounded."""
-    along, across = np.empty((len(X), axes.shape[1]), X.dtype), np.zeros(len(X), X.dtype)
-    if axes.shape[1]:
-        _seen(X, axes, along, across, blocks(len(X), PIECE))
-    return along, across
+def seen(X: np.ndarray, axes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return rows along some axes as codes with their steps, and how long each is across them, or a little more.
+
+    The products of the latter are at least what is not seen of products, whatever is rounded.
+    """
+    found, columns = codes.room(len(X), axes.shape[1]), axes.shape[1]
+    steps, across = np.zeros(len(found) * codes.TILE, X.dtype), np.zeros(len(X), X.dtype)
+    if columns:
+        blur = X.dtype.type(16 * np.finfo(X.dtype).eps + codes.rounding(columns))
+        _seen(X, axes, blur, found, steps, across)
+    return found, steps, across
 
 
 @kernel
-def _seen(X: Any, axes: Any, along: Any, across: Any, bounds: Any) -> None:
-    for b in prange(len(bounds) - 1):
-        some = slice(bounds[b], bounds[b + 1])
-        np.dot(X[some], axes, along[some])
-        for i in range(some.start, some.stop):
-            whole = dot(X[i], X[i])
-            across[i] = np.sqrt(max(whole - dot(along[i], along[i]), whole - whole) + ROUNDING * whole)
+def _seen(X: Any, axes: Any, blur: Any, found: Any, steps: Any, across: Any) -> None:
+    for b in prange((len(X) + PIECE - 1) // PIECE):
+        start = b * PIECE
+        along = np.dot(X[start : start + PIECE], axes)
+        for i in range(start, start + len(along)):
+            whole, row = dot(X[i], X[i]), along[i - start]
+            across[i] = np.sqrt(max(whole - dot(row, row), whole - whole) + blur * whole)
+            steps[i] = code(row, i, found)

@@ -8,6 +8,7 @@ import numpy as np
 
 from gpuvis.backends import outline
 from gpuvis.backends.boxes import boxed, closer_on_map, nearest_on_map
+from gpuvis.backends.codes import TILE, multiplied
 from gpuvis.backends.compiled import current_threads, in_order, kernel, part, prange
 from gpuvis.backends.lists import LANES, count_below, dealt, insert
 from gpuvis.backends.products import as_it_lies, moved, paired, products
@@ -26,6 +27,11 @@ def _away(products: Any, across: Any, own: Any, terms: Any, values: Any) -> None
     lift, shift, scale = terms
     for j in range(len(values)):
         values[j] = shift[j] + scale[j] * (products[j] + lift + across[j] * own)
+
+
+@part
+def _tiles(low: int, high: int) -> Any:
+    return slice(low // TILE, (high + TILE - 1) // TILE)
 
 
 @part
@@ -109,7 +115,7 @@ def tally(A: np.ndarray, blocks: Any, own: Any, limits: np.ndarray, far: np.ndar
         Their distances.
     """
     axes, (drawn, true), (every, turn) = outline.axes_of(A), pool, dealt(len(A), A.dtype == np.float64)
-    anchors, found = (A, axes, *outline.seen(A, axes)), (np.zeros(limits.shape, np.int64), np.full(far.shape, -1), far)
+    anchors, found = (A, *outline.seen(A, axes)), (np.zeros(limits.shape, np.int64), np.full(far.shape, -1), far)
     told, rows = np.empty_like(true), 0
     for first, X, *terms in blocks:
         seen = X, *outline.seen(X, axes)
@@ -135,7 +141,7 @@ def _missed(true: Any, told: Any, limits: Any) -> Any:
 
 @kernel
 def _tally(anchors: Any, rows: Any, which: Any, terms: Any, sought: Any, found: Any, sample: Any) -> None:
-    (A, axes, A_along, A_across), (X, along, across), (first, own) = anchors, rows, which
+    (A, A_codes, A_steps, A_across), (X, codes, steps, across), (first, own) = anchors, rows, which
     (lift, shift, scale), (limits, every, turn), (closer, ids, far), (pool, told) = terms, sought, found, sample
     for b in prange((len(A) + ANCHORS - 1) // ANCHORS):
         low, high = b * ANCHORS, min((b + 1) * ANCHORS, len(A))
@@ -143,22 +149,25 @@ def _tally(anchors: Any, rows: Any, which: Any, terms: Any, sought: Any, found: 
         for start in range(0, len(X), CHUNK):
             of = slice(start, min(start + CHUNK, len(X)))
             values, least = room[0, : of.stop - start], room[1, : of.stop - start]
-            products = space[: (high - low) * len(values)].reshape(high - low, len(values))
-            near = products.size
-            if axes.shape[1] > 0:
-                np.dot(A_along[low:high], along[of].T, products)
+            width, near = len(values), (high - low) * len(values)
+            if codes.shape[1] > 0:
+                some, others = _tiles(low, high), _tiles(of.start, of.stop)
+                width = (others.stop - others.start) * TILE
+                products = space[: ANCHORS * width].reshape(ANCHORS, width)[: high - low]
+                multiplied((A_codes[some], A_steps[low:]), (codes[others], steps[start:]), products)
                 near = _count_near(products, low, of, (A_across, across), terms, far, least)
-            whole = near > products.size // (MANY * FEW)
+            whole = near > (high - low) * len(values) // (MANY * FEW)
             if whole:
-                least = values
-                np.dot(A[low:high], X[of].T, products)
+                least, width = values, len(values)
+                np.dot(A[low:high], X[of].T, space[: (high - low) * width].reshape(high - low, width))
             told_here = np.searchsorted(pool, first + start), np.searchsorted(pool, first + of.stop)
             for e in range(len(lift)):
                 for i in range(low, high):
                     by, last = (lift[e, i], shift[e, of], scale[e, of]), own[i] - first - start
-                    _away(products[i - low], across[of], none, by, values)
+                    products = space[(i - low) * width :]
+                    _away(products, across[of], none, by, values)
                     if not whole:
-                        _away(products[i - low], across[of], A_across[i], by, least)
+                        _away(products, across[of], A_across[i], by, least)
                     if 0 <= last < len(values):
                         values[last] = least[last] = np.inf
                     _keep_nearest(A[i], (first + start, X[of]), by, (whole, least, values), (far[e, i], ids[e, i]))

@@ -18,6 +18,7 @@ DOORS = {
     "umap": {"backends/cpu_libraries"},
     "pynndescent": {"backends/cpu_libraries"},
     "numba": {"backends/compiled"},
+    "llvmlite": {"backends/codes"},  # numba's compiler
     "threadpoolctl": {"backends/compiled"},
     "scipy": {
         *{"backends/compiled", "backends/cpu", "backends/outline", "backends/ranks", "backends/tsne_repulsion"},
@@ -57,6 +58,7 @@ FLOORS = [
             "backends/order",
             "backends/pairs",
             "backends/products",
+            "backends/codes",
             "backends/ranks_anywhere",
         },
     },

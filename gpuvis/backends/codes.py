@@ -1,7 +1,8 @@
 """Rows as whole numbers of 16 bits, and their products: more than twice as fast as those of floats.
 
-A processor multiplies and adds twice as many of these at a time, and sums them without rounding, so products have the
-same bits everywhere. What is lost is less than a thousandth of how far rows are apart.
+A processor multiplies twice as many of these at a time, and adds them in pairs by the same instruction; numba writes it
+only for sums over a row, so the loop is given to its compiler as such. Sums are not rounded, whatever their order. What
+is off is known (`rounding`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import numpy as np
 from llvmlite import ir
 
 from gpuvis.backends.compiled import intrinsic, part, types
-from gpuvis.backends.products import dot
 
 TILE = 64  # rows that lie together: of a pair of their columns after the other
 LANES, ACROSS = 16, 4  # rows of a vector, and rows of the other side that are taken with a tile: what registers hold
@@ -37,7 +37,7 @@ def room(rows: int, columns: int) -> np.ndarray:
 @part
 def code(row: Any, i: int, codes: Any) -> Any:
     """Put a row into the room for row i; return its step, of which it is whole multiples."""
-    step = row.dtype.type(np.sqrt(dot(row, row)) / LENGTH)
+    step = row.dtype.type(np.sqrt(np.dot(row, row)) / LENGTH)
     times = row.dtype.type(1) / step if step > 0 else step
     for j in range(len(row)):
         codes[i // TILE, j // 2, i % TILE, j % 2] = np.int16(np.rint(row[j] * times))
@@ -66,10 +66,10 @@ def _multiplied(typing: Any, A: Any, start: Any, B: Any, own: Any, their: Any, f
         pairs = builder.extract_value(array(0).shape, 0)
         sums = _sums(builder, builder.gep(a, [args[1]]), b, pairs)
         own_steps, their_steps, place = array(3).data, array(4).data, array(5)
+        vector = ir.VectorType(context.get_value_type(found.dtype), LANES)
         width = builder.sdiv(builder.extract_value(place.strides, 0), place.itemsize)
         for (r, c), total in np.ndenumerate(sums):
-            value = own_steps.type.pointee
-            vector, first = ir.VectorType(value, LANES), I64(c * LANES)
+            first = I64(c * LANES)
             step = _spread(builder, builder.load(builder.gep(own_steps, [I64(r)])))
             steps = builder.fmul(step, _load(builder, builder.gep(their_steps, [first]), vector))
             at = builder.gep(place.data, [builder.add(builder.mul(width, I64(r)), first)])
@@ -80,13 +80,14 @@ def _multiplied(typing: Any, A: Any, start: Any, B: Any, own: Any, their: Any, f
     return types.void(A, start, B, own, their, found), emit
 
 
-def _sums(builder: Any, a: Any, b: Any, pairs: Any) -> np.ndarray:
+def _sums(builder: Any, a: Any, b: Any, pairs: Any) -> Any:
     """Sum products of pairs of columns, for each row of `a` and vector of rows of `b`, in a loop over the pairs."""
     before, loop, after = builder.block, *(builder.append_basic_block(name) for name in ("pairs", "summed"))
     builder.branch(loop)
     builder.position_at_end(loop)
     pair = builder.phi(I64)
-    sums, more = (np.empty((ACROSS, TILE // LANES), object) for _ in range(2))
+    sums: Any = np.empty((ACROSS, TILE // LANES), object)
+    more = np.empty_like(sums)
     for place in np.ndindex(sums.shape):
         sums[place] = builder.phi(PAIRS)
         sums[place].add_incoming(PAIRS(None), before)
@@ -106,7 +107,7 @@ def _sums(builder: Any, a: Any, b: Any, pairs: Any) -> np.ndarray:
 
 
 def _products(builder: Any, a: Any, b: Any) -> Any:
-    """Multiply vectors of pairs and add each pair: in this form one instruction is found for it, on most processors."""
+    """Multiply vectors of pairs and add each pair: in this form the compiler finds an instruction for it."""
     wide = ir.VectorType(I32, 2 * LANES)
     a, b = (builder.sext(builder.bitcast(side, ir.VectorType(I16, 2 * LANES)), wide) for side in (a, b))
     both = builder.mul(a, b)

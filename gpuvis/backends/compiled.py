@@ -86,8 +86,8 @@ KEPT = _keep()
 import numba  # noqa: E402
 import scipy.linalg.cython_blas  # noqa: E402, F401  numba's products are by its BLAS: loaded later, it would not be limited
 from numba import prange as prange  # noqa: E402, PLC0414
-from numba.core import types  # noqa: E402
-from numba.extending import intrinsic  # noqa: E402
+from numba.core import types as types  # noqa: E402, PLC0414
+from numba.extending import intrinsic as intrinsic  # noqa: E402, PLC0414
 from threadpoolctl import threadpool_limits  # noqa: E402
 
 kernel: Callable[..., Any] = numba.njit(parallel=True, nogil=True, cache=KEPT)

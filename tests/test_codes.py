@@ -54,7 +54,7 @@ def test_products_are_those_of_the_whole_numbers(columns, rows) -> None:
 @pytest.mark.parametrize("size", [1e-12, 1, 1e12])
 @pytest.mark.parametrize("kind", ["all", "one column", "equal values"])
 def test_products_are_as_near_as_is_said(kind, size) -> None:
-    """Also of rows that are as long as can be in one column, and where roundings, each of nearly half a step, add up."""
+    """Also of rows as long as can be in one column, and where roundings, each of nearly half a step, add up."""
     draw = np.random.default_rng(0)
     A, B = draw.standard_normal((2, 100, 50))
     if kind == "one column":

@@ -11,7 +11,6 @@ import numpy as np
 from gpuvis import matrix, tensors
 from gpuvis.backends import apart
 from gpuvis.backends.base import Array, Backend
-from gpuvis.backends.ranks_anywhere import PlainRanks
 from gpuvis.distances import BLOCK_BYTES, SLACK, Asked, Distances
 
 TOGETHER = ("euclidean", "cosine")  # metrics of the same products
@@ -106,7 +105,7 @@ def _by_definition(asked: Asked, metric: str, backend: Backend) -> Survey:
         values = ranks.apart(A, read(slice(start, start + len(block))), metric)
         itself = np.flatnonzero((own >= start) & (own < start + len(block)))
         values[xp.asarray(itself), xp.asarray(own[itself] - start)] = np.inf
-        PlainRanks(xp).take(values, start, limits, (closer, nearest, far))
+        ranks.take(values, start, limits, (closer, nearest, far))
     return _told(asked, (limits, closer), (nearest, far), drawn, xp)
 
 

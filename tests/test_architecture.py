@@ -21,7 +21,7 @@ DOORS = {
     "llvmlite": {"backends/codes"},  # numba's compiler
     "threadpoolctl": {"backends/compiled"},
     "scipy": {
-        *{"backends/compiled", "backends/cpu", "backends/outline", "backends/ranks", "backends/tsne_repulsion"},
+        *{"backends/compiled", "backends/cpu", "backends/outline", "backends/tsne_repulsion"},
         "duplicates",
     },
     "plotly": {"page/figure", "page/painting"},
@@ -68,6 +68,7 @@ FLOORS = [
         "backends/cpu_neighbors",
         "backends/cpu_libraries",
         "backends/boxes",
+        "backends/metrics",
         "backends/outline",
     },
     {"backends/tsne_layout", "backends/ranks"},

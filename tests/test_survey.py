@@ -108,6 +108,34 @@ def test_other_metrics_are_measured_by_their_definitions(monkeypatch, metric) ->
             assert same[place][name] == pytest.approx(value, abs=1e-4), name
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("metric", ["manhattan", "chebyshev", "canberra", "braycurtis"])
+def test_distances_are_those_of_scipy(metric, kind) -> None:
+    draw = np.random.default_rng(0)
+    A, X = draw.standard_normal((7, 300)).astype(kind), draw.standard_normal((601, 300)).astype(kind)
+    exact = cdist(A.astype(np.float64), X.astype(np.float64), NAMES.get(metric, metric))
+    for ranked in (ranks, PlainRanks(np)):
+        found = ranked.apart(A, X, metric)
+        assert found.dtype == kind
+        np.testing.assert_allclose(found, exact, rtol=16 * np.finfo(kind).eps)
+
+
+@pytest.mark.parametrize("rows", [3, 700])
+def test_distances_are_taken_in_as_in_plain_steps(rows) -> None:
+    draw, m, k = np.random.default_rng(0), 90, 5
+    limits = draw.random((m, 3), np.float32)
+    told = []
+    for ranked in (ranks, PlainRanks(np)):
+        found = np.zeros((m, 3), np.int64), np.full((m, k), -1), np.full((m, k), np.inf, np.float32)
+        for first, seed in ((0, 1), (rows, 2)):
+            values = np.random.default_rng(seed).random((m, rows), np.float32)
+            values[:, 1] = np.inf
+            ranked.take(values, first, limits, found)
+        told.append(found)
+    for one, same in zip(*told, strict=True):
+        np.testing.assert_array_equal(one, same)
+
+
 def test_rows_of_zeros_are_at_no_distance_where_it_is_not_defined() -> None:
     X = np.zeros((3, 4), np.float32)
     for metric in ("canberra", "braycurtis"):

@@ -134,6 +134,12 @@ class Ranks(Protocol):
     def apart(self, A: Array, X: Array, metric: str) -> Array:
         """Return how far each row of X is from each of A, (m, c), by a metric that products do not tell."""
 
+    def take(self, values: Array, first: int, limits: Array, found: tuple[Array, Array, Array]) -> None:
+        """Count distances (m, c) below limits, (m, t), and keep the nearest rows; `first`: which row the first is.
+
+        `found`, changed in place: the counts, (m, t), the rows, the nearest first, and their distances, both (m, k).
+        """
+
     def tally(self, A: Array, blocks: Any, own: Any, limits: Array, far: Array, pool: Any) -> Any:
         """Find the rows nearest to anchors, and count those below limits; see `ranks.tally`."""
 

@@ -9,14 +9,16 @@ import numpy as np
 from gpuvis.backends import outline
 from gpuvis.backends.boxes import boxed, closer_on_map, nearest_on_map
 from gpuvis.backends.codes import TILE, multiplied
-from gpuvis.backends.compiled import current_threads, in_order, kernel, part, prange
+from gpuvis.backends.compiled import kernel, part, prange
 from gpuvis.backends.lists import LANES, count_below, dealt, insert
+from gpuvis.backends.metrics import apart, take
 from gpuvis.backends.products import as_it_lies, moved, paired, products
 
-__all__ = ["apart", "as_it_lies", "boxed", "closer_on_map", "moved", "nearest_on_map", "paired", "products", "tally"]
+__all__ = [
+    *("apart", "as_it_lies", "boxed", "closer_on_map", "moved", "nearest_on_map", "paired", "products", "take", "tally"),
+]
 
 ANCHORS, CHUNK = 128, 1024  # rows of the two sides of a matrix product; what one anchor needs fits the first cache
-PIECE, NAMES = 16, {"manhattan": "cityblock"}  # anchors that are taken together; what SciPy calls differently
 MANY = 16  # one in so many that may be near: then all are looked at in whole
 FEW = 32  # one in so many anchors tells how many may be
 
@@ -69,16 +71,6 @@ def _count(values: Any, counted: Any, limits: Any, closer: Any) -> None:
         count += 1
     for t in range(len(limits)):
         closer[t] += count_below(room[:count], limits[t])
-
-
-def apart(A: np.ndarray, X: np.ndarray, metric: str) -> np.ndarray:
-    """Return how far each row of X is from each of A, (m, c), by a metric that products do not tell: as SciPy does."""
-    from scipy.spatial.distance import cdist
-
-    name, pieces = NAMES.get(metric, metric), [slice(start, start + PIECE) for start in range(0, len(A), PIECE)]
-    parts = in_order(lambda piece: cdist(A[piece], X, name), pieces, current_threads())
-    found: np.ndarray = np.nan_to_num(np.concatenate(list(parts)), copy=False)  # rows of zeros are at no distance
-    return found
 
 
 def tally(A: np.ndarray, blocks: Any, own: Any, limits: np.ndarray, far: np.ndarray, pool: Any) -> Any:

@@ -100,10 +100,7 @@ class PlainRanks:
                 self.take(values, first, limits[e, some], (closer[e, some], ids[e, some], far[e, some]))
 
     def take(self, values: Array, first: int, limits: Array, found: tuple[Array, Array, Array]) -> None:
-        """Count distances (m, c) below limits, and keep the nearest rows, the nearest first; `first`: the first row.
-
-        `found`, changed in place: the counts, (m, t), the rows and their distances, both (m, k).
-        """
+        """Count distances (m, c) below limits, and keep the nearest rows."""
         xp, (closer, ids, far) = self.xp, found
         for t in range(limits.shape[1]):
             closer[:, t] += (values < limits[:, t, None]).sum(1)

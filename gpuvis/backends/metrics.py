@@ -1,0 +1,100 @@
+"""Distances by metrics that products do not tell, and the ranks that they make: compiled.
+
+Rows are turned so that a column of many lies together: each has a sum of its own, which the vector units follow.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gpuvis.backends.compiled import blocks, kernel, part, prange
+from gpuvis.backends.lists import LANES, count_below, insert
+
+ROWS = 256  # that are turned together: they fit the second cache
+NAMES = "manhattan", "chebyshev", "canberra", "braycurtis"
+
+
+def apart(A: np.ndarray, X: np.ndarray, metric: str) -> np.ndarray:
+    """Return how far each row of X is from each of A, (m, c); 0 where that is not defined."""
+    found = np.empty((len(A), len(X)), A.dtype)
+    _apart(A, X, NAMES.index(metric), found, blocks(len(X), ROWS))
+    return found
+
+
+def take(values: np.ndarray, first: int, limits: np.ndarray, found: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    """Count distances (m, c) below limits, and keep the nearest rows; see `base.Ranks`."""
+    _take(values, first, limits, found)
+
+
+@kernel
+def _apart(A: Any, X: Any, which: Any, found: Any, bounds: Any) -> None:
+    for b in prange(len(bounds) - 1):
+        some = slice(bounds[b], bounds[b + 1])
+        columns = X[some].T.copy()
+        for i in range(len(A)):
+            found[i, some] = _from_one(A[i], columns, which)
+
+
+@part
+def _from_one(a: Any, columns: Any, which: Any) -> Any:
+    """Return how far rows are from one."""
+    far = np.zeros(columns.shape[1], columns.dtype)
+    if which == 0:
+        _manhattan(a, columns, far)
+    elif which == 1:
+        _chebyshev(a, columns, far)
+    elif which == 2:  # noqa: PLR2004  the third of NAMES
+        _canberra(a, columns, far)
+    else:
+        _braycurtis(a, columns, far)
+    return far
+
+
+@part
+def _manhattan(a: Any, columns: Any, far: Any) -> None:
+    for k in range(len(a)):
+        for j in range(len(far)):
+            far[j] += abs(a[k] - columns[k, j])
+
+
+@part
+def _chebyshev(a: Any, columns: Any, far: Any) -> None:
+    for k in range(len(a)):
+        for j in range(len(far)):
+            far[j] = max(far[j], abs(a[k] - columns[k, j]))
+
+
+@part
+def _canberra(a: Any, columns: Any, far: Any) -> None:
+    tiny = np.finfo(far.dtype).tiny
+    for k in range(len(a)):
+        own = abs(a[k])
+        for j in range(len(far)):
+            far[j] += abs(a[k] - columns[k, j]) / max(own + abs(columns[k, j]), tiny)
+
+
+@part
+def _braycurtis(a: Any, columns: Any, far: Any) -> None:
+    both = np.zeros_like(far)
+    for k in range(len(a)):
+        for j in range(len(far)):
+            far[j] += abs(a[k] - columns[k, j])
+            both[j] += abs(a[k] + columns[k, j])
+    for j in range(len(far)):
+        far[j] /= max(both[j], np.finfo(far.dtype).tiny)
+
+
+@kernel
+def _take(values: Any, first: int, limits: Any, found: Any) -> None:
+    closer, ids, far = found
+    last = far.shape[1] - 1
+    for i in prange(len(values)):
+        for t in range(limits.shape[1]):
+            closer[i, t] += count_below(values[i], limits[i, t])
+        for start in range(0, values.shape[1], LANES):
+            if count_below(values[i, start : start + LANES], far[i, last]) > 0:  # else they are passed over
+                for j in range(start, min(start + LANES, values.shape[1])):
+                    if values[i, j] < far[i, last]:
+                        insert(values[i, j], first + j, far[i], ids[i])

@@ -45,7 +45,7 @@ def _from_one(a: Any, columns: Any, which: Any) -> Any:
         _manhattan(a, columns, far)
     elif which == 1:
         _chebyshev(a, columns, far)
-    elif which == 2:  # noqa: PLR2004  the third of NAMES
+    elif which == 2:
         _canberra(a, columns, far)
     else:
         _braycurtis(a, columns, far)

@@ -15,7 +15,16 @@ from gpuvis.backends.metrics import apart, take
 from gpuvis.backends.products import as_it_lies, moved, paired, products
 
 __all__ = [
-    *("apart", "as_it_lies", "boxed", "closer_on_map", "moved", "nearest_on_map", "paired", "products", "take", "tally"),
+    "apart",
+    "as_it_lies",
+    "boxed",
+    "closer_on_map",
+    "moved",
+    "nearest_on_map",
+    "paired",
+    "products",
+    "take",
+    "tally",
 ]
 
 ANCHORS, CHUNK = 128, 1024  # rows of the two sides of a matrix product; what one anchor needs fits the first cache

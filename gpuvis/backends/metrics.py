@@ -23,11 +23,6 @@ def apart(A: np.ndarray, X: np.ndarray, metric: str) -> np.ndarray:
     return found
 
 
-def take(values: np.ndarray, first: int, limits: np.ndarray, found: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
-    """Count distances (m, c) below limits, and keep the nearest rows; see `base.Ranks`."""
-    _take(values, first, limits, found)
-
-
 @kernel
 def _apart(A: Any, X: Any, which: Any, found: Any, bounds: Any) -> None:
     for b in prange(len(bounds) - 1):
@@ -87,7 +82,8 @@ def _braycurtis(a: Any, columns: Any, far: Any) -> None:
 
 
 @kernel
-def _take(values: Any, first: int, limits: Any, found: Any) -> None:
+def take(values: Any, first: int, limits: Any, found: Any) -> None:
+    """Count distances (m, c) below limits, and keep the nearest rows; see `base.Ranks`."""
     closer, ids, far = found
     last = far.shape[1] - 1
     for i in prange(len(values)):

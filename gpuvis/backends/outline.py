@@ -12,7 +12,6 @@ import numpy as np
 from scipy.linalg import eigh, qr
 
 from gpuvis.backends import codes
-from gpuvis.backends.codes import code
 from gpuvis.backends.compiled import kernel, prange
 from gpuvis.backends.products import dot
 
@@ -77,4 +76,4 @@ def _seen(X: Any, axes: Any, blur: Any, found: Any, steps: Any, across: Any) -> 
         for i in range(start, start + len(along)):
             whole, row = dot(X[i], X[i]), along[i - start]
             across[i] = np.sqrt(max(whole - dot(row, row), whole - whole) + blur * whole)
-            steps[i] = code(row, i, found)
+            steps[i] = codes.code(row, i, found)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpuvis import matrix, tensors
-from gpuvis.backends.base import Array, Backend
+from gpuvis.backends.base import Array, Backend, Scores
 
 BLOCK_BYTES = 6 << 20  # of rows, which stay in the processor's cache
 VALUES = 1 << 22  # products that are held at a time where all rows are anchors
@@ -37,6 +37,8 @@ class Asked:
         For each map, the points that are nearest to each anchor there.
     likely : array of shape (m, t), or None
         Rows that are likely to be near each anchor; not looked at where all rows are anchors.
+    scores : array of shape (N, p), or None
+        The rows along axes of a fit.
     precise : bool
         Work in float64: all rows are anchors.
     """
@@ -48,6 +50,7 @@ class Asked:
     places: np.ndarray
     near: dict[str, Array]
     likely: Array | None
+    scores: Array | None
     precise: bool
 
 
@@ -75,7 +78,7 @@ class Distances:
         self._middle, self._length = self._xp.zeros(asked.X.shape[1], np.float64 if asked.precise else np.float32), 0
         self._pool, self._shortest, self._longest = self._picked(asked.pool), np.inf, -np.inf
         if "euclidean" in metrics:  # a mean far from zero would cost digits
-            self._middle = self._moved(self._pool)[0].mean(0)
+            self._middle = self._mean(self._moved(self._pool)[0])
         self._length = self._middle @ self._middle
         self.A, self._lengths = self._moved(self._pool if asked.precise else self._picked(asked.anchors))
         lift = self._lengths.along + self._length
@@ -92,6 +95,9 @@ class Distances:
     def forget_angles(self) -> None:
         """Tell of euclidean distances only."""
         self._metrics, self.lift = ("euclidean",), self.lift[:1]
+
+    def _mean(self, rows: Array) -> Array:
+        return rows.mean(0, dtype=np.float64).astype(rows.dtype)
 
     def _picked(self, which: np.ndarray) -> Array:
         """Return some rows, whose numbers rise."""
@@ -196,6 +202,14 @@ class Distances:
             limits[:, some] -= self._slack(self._lengths.at(near[some]), some)
             drawn[:, some] = self._comparable(drawn[:, some], some)
         return limits, drawn
+
+    def scores(self) -> Scores | None:
+        """Return what a PCA knows of the rows, if they were moved as it takes them."""
+        scores = self._asked.scores
+        if scores is None or self._centred or self._asked.precise:
+            return None
+        middle = self._mean(scores[self._xp.asarray(self._asked.pool)])  # as rows are moved by the mean of the pool
+        return Scores(scores, middle, self._length)
 
     def _away(self, products: Array, terms: tuple[Array, Array], some: Any = ALL) -> Array:
         """Return shift + scale * (product + lift), of which the last axis are rows."""

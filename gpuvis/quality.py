@@ -80,7 +80,7 @@ def measure(
     near = {name: backend.ranks().nearest_on_map(boxed, xp.asarray(anchors), k) for name, (_, boxed) in planes.items()}
     likely = None if findings.near is None else findings.near[:, 1 : 1 + k]
     places = comparisons.places(len(anchors), len(pool))
-    asked = Asked(X, scale, anchors, pool, places, near, likely, some is None)
+    asked = Asked(X, scale, anchors, pool, places, near, likely, findings.scores, some is None)
     judge = _Judge(asked, planes, labels, backend)
     found: dict[str, Any] = {}
     recall = np.full(rows, np.nan, np.float32)

@@ -168,6 +168,8 @@ def embed(
     asked = getattr(fitted, method)
     draw = backend.umap if method == "umap" else backend.tsne
     with _memory_reported(method, prepared.shape, prepared.plan), backend.working(prepared.plan):
+        known = fitted.pca_dim is not None and some is not None and backend.keeps_scores(prepared.shape[1])
+        scores = prepared.X if known else None
         X, graph = _take(prepared, method, backend, steps)
         with steps(method):
             drawn = draw(X, graph, asked, fitted.random_state)
@@ -179,7 +181,7 @@ def embed(
     neighbors = graph.told if graph else None
     how = taken, prepared.plan, neighbors, drawn.told
     near = backend.xp.asarray(graph.indices[graph.xp.asarray(some)]) if graph and some is not None else None
-    found = Findings(drawn.principal, near)
+    found = Findings(drawn.principal, near, scores)
     return Reduction(method, coords, done, (*notes, *drawn.notes), prepared.variance_kept, *how, found)
 
 

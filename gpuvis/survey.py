@@ -80,7 +80,7 @@ def _seen(asked: Asked, by: Distances, backend: Backend) -> list[Survey]:
         limits, far = by.pairs(near, k)
         drawn, far, pool = by.whole(far)
     own = xp.asarray(asked.anchors), by.lift
-    closer, nearest, far = backend.ranks().tally(by.A, by.blocks(), own, limits, far, pool)
+    closer, nearest, far = backend.ranks().tally(by.A, by.blocks(), own, limits, far, pool, by.scores())
     return [_told(asked, (limits[e], closer[e]), (nearest[e], far[e]), drawn[e], xp) for e in range(len(by.lift))]
 
 

@@ -23,7 +23,7 @@ class FirstColumns:
     name, xp, SAFE, ROUNDING = "cpu", np, cpu.SAFE, cpu.ROUNDING
     check, load, settle, give_back = map(staticmethod, (cpu.check, cpu.load, cpu.settle, cpu.give_back))
     neighbors, start = map(staticmethod, (cpu.neighbors, cpu.start))
-    ranks, to_indices = map(staticmethod, (cpu.ranks, cpu.to_indices))
+    ranks, to_indices, keeps_scores = map(staticmethod, (cpu.ranks, cpu.to_indices, cpu.keeps_scores))
     read_table, read_tensor = map(staticmethod, (cpu.read_table, cpu.read_tensor))
 
     def __init__(self) -> None:

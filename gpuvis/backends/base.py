@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from gpuvis.settings import Method, Settings, Tsne, Umap
 
@@ -92,10 +92,30 @@ class Findings:
         The first two principal components of the original columns.
     near : array of shape (m, k), or None
         Rows that are likely to be near each of some rows that were asked for, itself the first.
+    scores : array of shape (N, p), or None
+        Those of the PCA.
     """
 
     principal: Array | None = None
     near: Array | None = None
+    scores: Array | None = None
+
+
+class Scores(NamedTuple):
+    """Rows along axes at right angles, by falling variance, as a PCA left them.
+
+    Attributes
+    ----------
+    rows : array of shape (N, p)
+    middle : array of shape (p,)
+        The scores of what the rows themselves were moved by since.
+    length : float
+        The square of that.
+    """
+
+    rows: Array
+    middle: Array
+    length: Any
 
 
 class Ranks(Protocol):
@@ -140,7 +160,7 @@ class Ranks(Protocol):
         `found`, changed in place: the counts, (m, t), the rows, the nearest first, and their distances, both (m, k).
         """
 
-    def tally(self, A: Array, blocks: Any, own: Any, limits: Array, far: Array, pool: Any) -> Any:
+    def tally(self, A: Array, blocks: Any, own: Any, limits: Array, far: Array, pool: Any, scores: Any) -> Any:
         """Find the rows nearest to anchors, and count those below limits; see `ranks.tally`."""
 
 
@@ -193,6 +213,9 @@ class Backend(Protocol):
 
     def pca(self, X: Any, n_components: int, seed: int, scale: float, plan: Any) -> tuple[Array, float | None]:
         """Return the scores of a tensor or array, and the share of variance kept (None: there is none)."""
+
+    def keeps_scores(self, columns: int) -> bool:
+        """Tell whether those of a PCA of so many columns stay until a map is measured, which is quicker with them."""
 
     def neighbors(self, X: Array, plan: Any) -> Graph:
         """Return the neighbour graph."""

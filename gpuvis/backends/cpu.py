@@ -96,6 +96,11 @@ def pca(X: Any, n_components: int, seed: int, scale: float, plan: CpuPlan) -> tu
     return _components(X, n_components, seed, scale, plan.threads)
 
 
+def keeps_scores(columns: int) -> bool:
+    """Keep them where they are exact: the library's, of more columns, are not quite rows along axes."""
+    return columns <= WIDEST
+
+
 def _components(X: Any, n_components: int, seed: int, scale: float, threads: int) -> tuple[np.ndarray, float | None]:
     rows, columns = X.shape
     if rows < columns:

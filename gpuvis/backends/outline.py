@@ -6,12 +6,15 @@ were quickest, on MNIST and a CLIP-like cache. What the axes hide is made good b
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 from scipy.linalg import eigh, qr
 
 from gpuvis.backends import codes
+from gpuvis.backends.base import Scores
 from gpuvis.backends.compiled import kernel, prange
 from gpuvis.backends.products import dot
 
@@ -20,6 +23,29 @@ FEWEST = 12  # axes are at least one in so many: those that tell near rows apart
 MOST = 4  # and one in so many at most
 LEAST = 32  # columns from which axes are looked for
 PIECE = 512  # rows that are taken together
+SOME = 8  # one in so many anchors tells whether a PCA's axes will do
+
+Seen = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def view(A: np.ndarray, own: np.ndarray, scores: Scores | None) -> Callable[[np.ndarray, Any], Seen]:
+    """Return what shows rows along axes, given with their numbers: a PCA's if these tell enough of the anchors.
+
+    It returns rows as codes with their steps, and how long each is across the axes, or a little more: products of the
+    latter are at least what is not seen of products, whatever is rounded.
+    """
+    if scores is not None and A.shape[1] >= LEAST and _tells_enough(scores, A, own):
+        return partial(_by_scores, scores, A.shape[1] // MOST)
+    return partial(_by_axes, axes_of(A))
+
+
+def _tells_enough(scores: Scores, A: np.ndarray, own: np.ndarray) -> bool:
+    some, along = A[::SOME], (scores.rows[own[::SOME]] - scores.middle)[:, : A.shape[1] // MOST]
+    scale = np.float32(1) / max(abs(some).max(), np.finfo(np.float32).tiny)
+    some, along = scale * some, scale * along
+    products = some @ some.T
+    hidden = products - along @ along.T
+    return bool(np.vdot(hidden, hidden) <= UNSEEN * np.vdot(products, products))
 
 
 def axes_of(A: np.ndarray) -> np.ndarray:
@@ -55,25 +81,34 @@ def _largest(matrix: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     return sizes, basis @ turned
 
 
-def seen(X: np.ndarray, axes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return rows along some axes as codes with their steps, and how long each is across them, or a little more.
+def _by_axes(axes: np.ndarray, X: np.ndarray, which: Any) -> Seen:
+    return _coded(X, axes, np.empty((len(X), axes.shape[1]), X.dtype), 0.0)
 
-    The products of the latter are at least what is not seen of products, whatever is rounded.
-    """
-    found, columns = codes.room(len(X), axes.shape[1]), axes.shape[1]
-    steps, across = np.zeros(len(found) * codes.TILE, X.dtype), np.zeros(len(X), X.dtype)
+
+def _by_scores(scores: Scores, most: int, X: np.ndarray, which: Any) -> Seen:
+    along = np.ascontiguousarray(scores.rows[which, :most] - scores.middle[:most])
+    return _coded(X, np.empty((0, 0), X.dtype), along, scores.length)  # they were rounded before the move
+
+
+def _coded(X: np.ndarray, axes: np.ndarray, along: np.ndarray, more: float) -> Seen:
+    """Return rows as `view` says. `along`: them along the axes, or room for that; `more`: what else was rounded."""
+    rows, columns = along.shape
+    found = codes.room(rows, columns)
+    steps, across = np.zeros(len(found) * codes.TILE, X.dtype), np.zeros(rows, X.dtype)
     if columns:
-        blur = X.dtype.type(16 * np.finfo(X.dtype).eps + codes.rounding(columns))
-        _seen(X, axes, blur, found, steps, across)
+        eps = 16 * np.finfo(X.dtype).eps
+        blur = np.array([eps + codes.rounding(columns), eps * more], X.dtype)
+        _code(X, axes, along, blur, found, steps, across)
     return found, steps, across
 
 
 @kernel
-def _seen(X: Any, axes: Any, blur: Any, found: Any, steps: Any, across: Any) -> None:
+def _code(X: Any, axes: Any, along: Any, blur: Any, found: Any, steps: Any, across: Any) -> None:
     for b in prange((len(X) + PIECE - 1) // PIECE):
-        start = b * PIECE
-        along = np.dot(X[start : start + PIECE], axes)
-        for i in range(start, start + len(along)):
-            whole, row = dot(X[i], X[i]), along[i - start]
-            across[i] = np.sqrt(max(whole - dot(row, row), whole - whole) + blur * whole)
+        piece = slice(b * PIECE, min((b + 1) * PIECE, len(X)))
+        if axes.size > 0:
+            np.dot(X[piece], axes, along[piece])
+        for i in range(piece.start, piece.stop):
+            whole, row = dot(X[i], X[i]), along[i]
+            across[i] = np.sqrt(max(whole - dot(row, row), whole - whole) + blur[0] * whole + blur[1])
             steps[i] = codes.code(row, i, found)

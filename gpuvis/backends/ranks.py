@@ -82,7 +82,7 @@ def _count(values: Any, counted: Any, limits: Any, closer: Any) -> None:
         closer[t] += count_below(room[:count], limits[t])
 
 
-def tally(A: np.ndarray, blocks: Any, own: Any, limits: np.ndarray, far: np.ndarray, pool: Any) -> Any:
+def tally(A: np.ndarray, blocks: Any, own: Any, limits: np.ndarray, far: np.ndarray, pool: Any, scores: Any) -> Any:
     """Find the rows nearest to anchors, and count those below limits, by each of some metrics.
 
     The nearest rows are exactly these, and a row is found to be one of them or not. In double precision all counts are
@@ -105,6 +105,8 @@ def tally(A: np.ndarray, blocks: Any, own: Any, limits: np.ndarray, far: np.ndar
     pool : tuple
         Some rows, rising, drawn of all with the same chances, (P,), and their distances, (E, m, P). None in double
         precision.
+    scores : Scores or None
+        Of a PCA.
 
     Returns
     -------
@@ -115,12 +117,12 @@ def tally(A: np.ndarray, blocks: Any, own: Any, limits: np.ndarray, far: np.ndar
     far : ndarray of shape (E, m, k)
         Their distances.
     """
-    axes, (drawn, true), (every, turn) = outline.axes_of(A), pool, dealt(len(A), A.dtype == np.float64)
-    anchors, found = (A, *outline.seen(A, axes)), (np.zeros(limits.shape, np.int64), np.full(far.shape, -1), far)
+    seen, (drawn, true), (every, turn) = outline.view(A, own[0], scores), pool, dealt(len(A), A.dtype == np.float64)
+    anchors, found = (A, *seen(A, own[0])), (np.zeros(limits.shape, np.int64), np.full(far.shape, -1), far)
     told, rows = np.empty_like(true), 0
     for first, X, *terms in blocks:
-        seen = X, *outline.seen(X, axes)
-        _tally(anchors, seen, (first, own[0]), (own[1], *terms), (limits, every, turn), found, (drawn, told))
+        here = X, *seen(X, slice(first, first + len(X)))
+        _tally(anchors, here, (first, own[0]), (own[1], *terms), (limits, every, turn), found, (drawn, told))
         rows += len(X)
     closer = found[0] * every
     if len(drawn):

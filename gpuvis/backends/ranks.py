@@ -27,7 +27,7 @@ __all__ = [
     "tally",
 ]
 
-ANCHORS, CHUNK = 128, 1024  # rows of the two sides of a matrix product; what one anchor needs fits the first cache
+ANCHORS, CHUNK = 64, 2048  # rows of the two sides of a matrix product, which fits the second cache
 MANY = 16  # one in so many that may be near: then all are looked at in whole
 FEW = 32  # one in so many anchors tells how many may be
 

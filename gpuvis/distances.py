@@ -209,7 +209,7 @@ class Distances:
         if scores is None or self._centred or self._asked.precise:
             return None
         middle = self._mean(scores[self._xp.asarray(self._asked.pool)])  # as rows are moved by the mean of the pool
-        return Scores(scores, middle, self._length)
+        return Scores(scores, middle)
 
     def _away(self, products: Array, terms: tuple[Array, Array], some: Any = ALL) -> Array:
         """Return shift + scale * (product + lift), of which the last axis are rows."""

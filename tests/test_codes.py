@@ -81,8 +81,8 @@ def test_rows_nearer_than_codes_can_tell_are_told_apart(monkeypatch) -> None:
     away[0, np.arange(m), np.arange(m)] = np.inf
     far[:] = np.partition(away, 4, 2)[:, :, 4:5] + np.float32(1e-4)
     with compiled.threads(2):
-        _, near, there = ranks.tally(X[:m], blocks, own, limits, far.copy(), none)
-    exact = PlainRanks(np).tally(X[:m], blocks, own, limits, far.copy(), none)[2]
+        _, near, there = ranks.tally(X[:m], blocks, own, limits, far.copy(), none, None)
+    exact = PlainRanks(np).tally(X[:m], blocks, own, limits, far.copy(), none, None)[2]
     np.testing.assert_allclose(there, exact, rtol=2e-6)  # as rounding may be
     assert (near >= 0).all()
     np.testing.assert_allclose(np.take_along_axis(away, near, 2), exact, rtol=2e-6)

@@ -112,7 +112,7 @@ def tallied(X: np.ndarray, limits: np.ndarray, which: object, k: int = 5, known:
     pieces = ((s, X[s : s + 700], squares[None, s : s + 700]) for s in range(0, len(X), 700))
     blocks = ((start, rows, shift, 0 * shift - 2) for start, rows, shift in pieces)
     own, far = (np.arange(m), np.zeros((1, m), np.float32)), np.sort(away, 1)[None, :, k - 1, None] + np.float32(1e-3)
-    return which.tally(X[:m], blocks, own, limits, np.repeat(far, k, 2), (pool[:known], away[None, :, :known]))
+    return which.tally(X[:m], blocks, own, limits, np.repeat(far, k, 2), (pool[:known], away[None, :, :known]), None)
 
 
 @pytest.mark.parametrize("size", [1e-12, 1, 1e12])  # as far as values go, whose squares would overflow

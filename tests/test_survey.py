@@ -69,7 +69,8 @@ def test_lengths_that_differ_by_more_than_rounding_are_not_one() -> None:
     X = of_length_one(300)
     for rows, same in ((X, True), (X.astype(np.float16).astype(np.float32), False), (X + 3, False)):
         near = {"map": np.zeros((300, 5), np.int64)}
-        asked = distances.Asked(rows, 1.0, np.arange(300), np.arange(200), np.zeros((300, 1), int), near, None, False)
+        which = np.arange(300), np.arange(200), np.zeros((300, 1), int)
+        asked = distances.Asked(rows, 1.0, *which, near, None, None, False)
         backend = type("Plain", (), {"xp": np, "ranks": lambda: PlainRanks(np), "as_array": lambda X, *_, **__: X})
         assert distances.Distances(asked, survey.TOGETHER, backend).is_of_one_length() == same
 

@@ -109,13 +109,10 @@ class Scores(NamedTuple):
     rows : array of shape (N, p)
     middle : array of shape (p,)
         The scores of what the rows themselves were moved by since.
-    length : float
-        The square of that.
     """
 
     rows: Array
     middle: Array
-    length: Any
 
 
 class Ranks(Protocol):

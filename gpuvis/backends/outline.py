@@ -82,22 +82,24 @@ def _largest(matrix: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _by_axes(axes: np.ndarray, X: np.ndarray, which: Any) -> Seen:
-    return _coded(X, axes, np.empty((len(X), axes.shape[1]), X.dtype), 0.0)
+    return _coded(X, axes, np.empty((len(X), axes.shape[1]), X.dtype))
 
 
 def _by_scores(scores: Scores, most: int, X: np.ndarray, which: Any) -> Seen:
-    along = np.ascontiguousarray(scores.rows[which, :most] - scores.middle[:most])
-    return _coded(X, np.empty((0, 0), X.dtype), along, scores.length)  # they were rounded before the move
+    """See rows by their scores, which may be about a middle that is rounded.
+
+    Then all are off by the same, which moves the bounds of two rows by that times how far they are apart at most.
+    """
+    return _coded(X, np.empty((0, 0), X.dtype), np.ascontiguousarray(scores.rows[which, :most] - scores.middle[:most]))
 
 
-def _coded(X: np.ndarray, axes: np.ndarray, along: np.ndarray, more: float) -> Seen:
-    """Return rows as `view` says. `along`: them along the axes, or room for that; `more`: what else was rounded."""
+def _coded(X: np.ndarray, axes: np.ndarray, along: np.ndarray) -> Seen:
+    """Return rows as `view` says; `along`: them along axes, or room for that if axes are given."""
     rows, columns = along.shape
     found = codes.room(rows, columns)
     steps, across = np.zeros(len(found) * codes.TILE, X.dtype), np.zeros(rows, X.dtype)
     if columns:
-        eps = 16 * np.finfo(X.dtype).eps
-        blur = np.array([eps + codes.rounding(columns), eps * more], X.dtype)
+        blur = X.dtype.type(16 * np.finfo(X.dtype).eps + codes.rounding(columns))
         _code(X, axes, along, blur, found, steps, across)
     return found, steps, across
 
@@ -110,5 +112,5 @@ def _code(X: Any, axes: Any, along: Any, blur: Any, found: Any, steps: Any, acro
             np.dot(X[piece], axes, along[piece])
         for i in range(piece.start, piece.stop):
             whole, row = dot(X[i], X[i]), along[i]
-            across[i] = np.sqrt(max(whole - dot(row, row), whole - whole) + blur[0] * whole + blur[1])
+            across[i] = np.sqrt(max(whole - dot(row, row), whole - whole) + blur * whole)
             steps[i] = codes.code(row, i, found)

@@ -29,6 +29,7 @@ __all__ = [
 
 ANCHORS, CHUNK = 64, 2048  # rows of the two sides of a matrix product, which fits the second cache
 MANY = 16  # one in so many that may be near: then all are looked at in whole
+TURN = 1024  # rows after which an anchor counts others of every few
 FEW = 32  # one in so many anchors tells how many may be
 
 
@@ -59,23 +60,24 @@ def _count_near(products: Any, low: int, of: Any, lengths: Any, terms: Any, far:
 @part
 def _keep_nearest(row: Any, rows: Any, terms: Any, seen: Any, kept: Any) -> None:
     """Keep rows that are nearer than the farthest kept; those seen along axes are looked at in whole if they may be."""
-    (first, X), (lift, shift, scale), (whole, least), (far, ids) = rows, terms, seen, kept
+    (first, X), (lift, shift, scale), (whole, least, values), (far, ids) = rows, terms, seen, kept
     last = len(far) - 1
     for start in range(0, len(least), LANES):
         if count_below(least[start : start + LANES], far[last]) > 0:  # else they are passed over
             for j in range(start, min(start + LANES, len(least))):
                 if least[j] < far[last]:
-                    value = least[j] if whole else shift[j] + scale[j] * (np.dot(row, X[j]) + lift)
-                    if value < far[last]:
-                        insert(value, first + j, far, ids)
+                    if not whole:
+                        values[j] = shift[j] + scale[j] * (np.dot(row, X[j]) + lift)
+                    if values[j] < far[last]:
+                        insert(values[j], first + j, far, ids)
 
 
 @part
-def _count(products: Any, own: int, terms: Any, counted: Any, limits: Any, closer: Any) -> None:
-    """Count rows, but for the own, that are below limits, which fall: one in every few."""
-    (lift, shift, scale), (turn, every, room), count = terms, counted, 0
-    for j in range(turn % every, len(shift), every):
-        room[count] = np.inf if j == own else shift[j] + scale[j] * (products[j] + lift)
+def _count(values: Any, counted: Any, limits: Any, closer: Any) -> None:
+    """Count values below limits, which fall: one in every few."""
+    (turn, every, room), count = counted, 0
+    for j in range(turn % every, len(values), every):
+        room[count] = values[j]
         count += 1
     for t in range(len(limits)):
         found = count_below(room[:count], limits[t])
@@ -154,32 +156,33 @@ def _tally(anchors: Any, rows: Any, which: Any, terms: Any, sought: Any, found: 
     (lift, shift, scale), (limits, every, turn), (closer, ids, far), (pool, told) = terms, sought, found, sample
     for b in prange((len(A) + ANCHORS - 1) // ANCHORS):
         low, high = b * ANCHORS, min((b + 1) * ANCHORS, len(A))
-        space, room, none = np.empty(ANCHORS * CHUNK, A.dtype), np.empty((2, CHUNK), A.dtype), A.dtype.type(0)
+        space, room, none = np.empty(ANCHORS * CHUNK, A.dtype), np.empty((3, CHUNK), A.dtype), A.dtype.type(0)
         for start in range(0, len(X), CHUNK):
             of = slice(start, min(start + CHUNK, len(X)))
-            least = room[0, : of.stop - start]
-            width, near = len(least), (high - low) * len(least)
+            values, least = room[0, : of.stop - start], room[1, : of.stop - start]
+            width, near = len(values), (high - low) * len(values)
             if codes.shape[1] > 0:
                 some, others = _tiles(low, high), _tiles(of.start, of.stop)
                 width = (others.stop - others.start) * TILE
                 products = space[: ANCHORS * width].reshape(ANCHORS, width)[: high - low]
                 multiplied((A_codes[some], A_steps[low:]), (codes[others], steps[start:]), products)
                 near = _count_near(products, low, of, (A_across, across), terms, far, least)
-            whole = near > (high - low) * len(least) // (MANY * FEW)
+            whole = near > (high - low) * len(values) // (MANY * FEW)
             if whole:
-                width = len(least)
+                least, width = values, len(values)
                 np.dot(A[low:high], X[of].T, space[: (high - low) * width].reshape(high - low, width))
             told_here = np.searchsorted(pool, first + start), np.searchsorted(pool, first + of.stop)
             for e in range(len(lift)):
                 for i in range(low, high):
                     by, last = (lift[e, i], shift[e, of], scale[e, of]), own[i] - first - start
                     products = space[(i - low) * width :]
-                    _away(products, across[of], none if whole else A_across[i], by, least)
-                    if 0 <= last < len(least):
-                        least[last] = np.inf
-                    _keep_nearest(A[i], (first + start, X[of]), by, (whole, least), (far[e, i], ids[e, i]))
-                    counted = turn[i] + (first + start) // CHUNK, every, room[1]
-                    _count(products, last, by, counted, limits[e, i], closer[e, i])
+                    _away(products, across[of], none, by, values)
+                    if not whole:
+                        _away(products, across[of], A_across[i], by, least)
+                    if 0 <= last < len(values):
+                        values[last] = least[last] = np.inf
+                    _keep_nearest(A[i], (first + start, X[of]), by, (whole, least, values), (far[e, i], ids[e, i]))
+                    counted = turn[i] + (first + start) // TURN, every, room[2]
+                    _count(values, counted, limits[e, i], closer[e, i])
                     for p in range(*told_here):
-                        j = pool[p] - first - start
-                        told[e, i, p] = np.inf if j == last else by[1][j] + by[2][j] * (products[j] + by[0])
+                        told[e, i, p] = values[pool[p] - first - start]

@@ -80,7 +80,7 @@ class PlainRanks:
     def tally(
         self, A: Array, blocks: Any, own: Any, limits: Array, far: Array, pool: Any, scores: Any
     ) -> tuple[Array, Array, Array]:
-        """Find the rows nearest to anchors, and count those below limits; all are exact, and neither pool nor scores are needed."""
+        """Find the rows nearest to anchors, and count those below limits: all exactly, without pool and scores."""
         found = self.xp.zeros(limits.shape, np.int64), self.xp.full(far.shape, -1, np.int64), far
         for block in blocks:
             self._take_in(A, block, own, limits, found)

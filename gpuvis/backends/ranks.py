@@ -27,9 +27,8 @@ __all__ = [
     "tally",
 ]
 
-ANCHORS, CHUNK = 64, 2048  # rows of the two sides of a matrix product, which fits the second cache
+ANCHORS, CHUNK = 128, 1024  # rows of the two sides of a matrix product; what one anchor needs fits the first cache
 MANY = 16  # one in so many that may be near: then all are looked at in whole
-TURN = 1024  # rows after which an anchor counts others of every few
 FEW = 32  # one in so many anchors tells how many may be
 
 
@@ -74,16 +73,13 @@ def _keep_nearest(row: Any, rows: Any, terms: Any, seen: Any, kept: Any) -> None
 
 @part
 def _count(values: Any, counted: Any, limits: Any, closer: Any) -> None:
-    """Count values below limits, which fall: one in every few."""
+    """Count values below limits, one in every few."""
     (turn, every, room), count = counted, 0
     for j in range(turn % every, len(values), every):
         room[count] = values[j]
         count += 1
     for t in range(len(limits)):
-        found = count_below(room[:count], limits[t])
-        if found == 0:  # nor are there any below those that follow
-            break
-        closer[t] += found
+        closer[t] += count_below(room[:count], limits[t])
 
 
 def tally(A: np.ndarray, blocks: Any, own: Any, limits: np.ndarray, far: np.ndarray, pool: Any, scores: Any) -> Any:
@@ -122,19 +118,15 @@ def tally(A: np.ndarray, blocks: Any, own: Any, limits: np.ndarray, far: np.ndar
         Their distances.
     """
     seen, (drawn, true), (every, turn) = outline.view(A, own[0], scores), pool, dealt(len(A), A.dtype == np.float64)
-    falling = np.argsort(-limits, axis=2)
-    limits = np.take_along_axis(limits, falling, 2)
     anchors, found = (A, *seen(A, own[0])), (np.zeros(limits.shape, np.int64), np.full(far.shape, -1), far)
     told, rows = np.empty_like(true), 0
     for first, X, *terms in blocks:
         here = X, *seen(X, slice(first, first + len(X)))
         _tally(anchors, here, (first, own[0]), (own[1], *terms), (limits, every, turn), found, (drawn, told))
         rows += len(X)
-    counted = found[0] * every
+    closer = found[0] * every
     if len(drawn):
-        counted = counted + _missed(true, told, limits) * (rows / len(drawn))
-    closer = np.empty_like(counted)
-    np.put_along_axis(closer, falling, counted, 2)
+        closer = closer + _missed(true, told, limits) * (rows / len(drawn))
     return closer, *found[1:]
 
 
@@ -182,7 +174,7 @@ def _tally(anchors: Any, rows: Any, which: Any, terms: Any, sought: Any, found: 
                     if 0 <= last < len(values):
                         values[last] = least[last] = np.inf
                     _keep_nearest(A[i], (first + start, X[of]), by, (whole, least, values), (far[e, i], ids[e, i]))
-                    counted = turn[i] + (first + start) // TURN, every, room[2]
+                    counted = turn[i] + (first + start) // CHUNK, every, room[2]
                     _count(values, counted, limits[e, i], closer[e, i])
                     for p in range(*told_here):
                         told[e, i, p] = values[pool[p] - first - start]

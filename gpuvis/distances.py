@@ -13,6 +13,7 @@ from gpuvis.backends.base import Array, Backend, Scores
 
 BLOCK_BYTES = 6 << 20  # of rows, which stay in the processor's cache
 VALUES = 1 << 22  # products that are held at a time where all rows are anchors
+LARGE = 256 << 20  # bytes of a file; a smaller one stays in memory, from which it would be fetched three times
 PARTS = 16  # in which rows from all over the file are read: memory is given back after each
 ALL = slice(None)
 SLACK = 16  # roundings within which two distances are equal
@@ -113,7 +114,7 @@ class Distances:
 
     def _read(self, which: Any) -> Array:
         found = self._backend.as_array(self._asked.X[which], self._asked.scale, halves=True)
-        tensors.let_go(self._asked.X)
+        tensors.let_go(self._asked.X, LARGE)
         return found
 
     def _part(self, ids: np.ndarray) -> tuple[Any, np.ndarray | None]:
@@ -142,7 +143,7 @@ class Distances:
             which = xp.asarray(some // width)
             part = self._part(ids[some])
             products, squares, along = self._ranks.paired(self.A, which, *part, self._middle, self._centred)
-            tensors.let_go(self._asked.X)
+            tensors.let_go(self._asked.X, LARGE)
             lengths = Lengths(squares, along)
             away, lengths = self._away(products[:, None], self.terms(lengths), which), lengths.at((ALL, None))
             bounds = away - self._slack(lengths, which), away + self._slack(lengths, which, at_most=True)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from measures import clusters
 from scipy.spatial.distance import cdist
 from test_quality import METRICS, measured, noisy
 
-from gpuvis import quality, reduction
+from gpuvis import distances, quality, reduction, tensors
 from gpuvis.backends import cpu, outline
 from gpuvis.backends.base import Findings
 from gpuvis.settings import Settings, Tsne, Umap
@@ -117,3 +119,24 @@ def test_a_fit_keeps_the_scores_of_its_pca_for_those_who_measure(pca_dim) -> Non
 def test_scores_of_very_many_columns_are_the_librarys_and_are_not_kept() -> None:
     assert cpu.keeps_scores(cpu.WIDEST)
     assert not cpu.keeps_scores(cpu.WIDEST + 1)
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="the system does not tell of single maps")
+@pytest.mark.parametrize("large", [True, False])
+def test_a_large_file_is_given_back_while_it_is_measured_and_a_small_one_stays(monkeypatch, tmp_path, large) -> None:
+    path = tmp_path / "embeddings.pt"
+    torch.save(torch.from_numpy(along_few_axes(0.3)), path)
+    X, held = tensors.read(path), []
+
+    def bytes_held() -> int:
+        maps = Path("/proc/self/smaps").read_text().partition(str(path))[2]
+        return 1024 * int(maps.partition("Rss:")[2].split()[0])
+
+    moved = distances.Distances._moved
+    monkeypatch.setattr(distances.Distances, "_moved", lambda *args: held.append(bytes_held()) or moved(*args))
+    monkeypatch.setattr(distances, "BLOCK_BYTES", X.nbytes // 10)
+    monkeypatch.setattr(distances, "LARGE", 0 if large else X.nbytes * 2)
+    tensors.let_go(X)
+    measured(X, noisy(X))
+    assert (max(held[-9:]) == 0) == large
+    assert (held[-1] >= X.nbytes) == (not large)

@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpuvis import matrix, tensors
-from gpuvis.backends.base import Array, Backend, Scores
+from gpuvis.backends.base import Array, Backend
 
 BLOCK_BYTES = 6 << 20  # of rows, which stay in the processor's cache
 VALUES = 1 << 22  # products that are held at a time where all rows are anchors
-LARGE = 256 << 20  # bytes of a file; a smaller one stays in memory, from which it would be fetched three times
 PARTS = 16  # in which rows from all over the file are read: memory is given back after each
 ALL = slice(None)
 SLACK = 16  # roundings within which two distances are equal
@@ -74,12 +73,12 @@ class Distances:
 
     def __init__(self, asked: Asked, metrics: tuple[str, ...], backend: Backend) -> None:
         self._asked, self._metrics, self._backend, self._xp = asked, metrics, backend, backend.xp
-        self._ranks, self._centred = backend.ranks(), "correlation" in metrics
+        self._ranks, self.centred = backend.ranks(), "correlation" in metrics
         self._lies_ready = self._ranks.as_it_lies(asked.X, asked.scale)
         self._middle, self._length = self._xp.zeros(asked.X.shape[1], np.float64 if asked.precise else np.float32), 0
         self._pool, self._shortest, self._longest = self._picked(asked.pool), np.inf, -np.inf
         if "euclidean" in metrics:  # a mean far from zero would cost digits
-            self._middle = self._mean(self._moved(self._pool)[0])
+            self._middle = self._moved(self._pool)[0].mean(0, np.float64).astype(self._middle.dtype)
         self._length = self._middle @ self._middle
         self.A, self._lengths = self._moved(self._pool if asked.precise else self._picked(asked.anchors))
         lift = self._lengths.along + self._length
@@ -97,16 +96,13 @@ class Distances:
         """Tell of euclidean distances only."""
         self._metrics, self.lift = ("euclidean",), self.lift[:1]
 
-    def _mean(self, rows: Array) -> Array:
-        return rows.mean(0, dtype=np.float64).astype(rows.dtype)
-
     def _picked(self, which: np.ndarray) -> Array:
         """Return some rows, whose numbers rise."""
         parts = np.array_split(which, min(PARTS, len(which)))
         return self._xp.concatenate([self._read(part) for part in parts])
 
     def _moved(self, rows: Array) -> tuple[Array, Lengths]:
-        moved, *numbers = self._ranks.moved(rows, self._middle, self._centred)
+        moved, *numbers = self._ranks.moved(rows, self._middle, self.centred)
         lengths, xp = Lengths(*numbers), self._xp
         whole = self._whole(lengths)
         self._shortest, self._longest = xp.minimum(self._shortest, whole.min()), xp.maximum(self._longest, whole.max())
@@ -114,7 +110,7 @@ class Distances:
 
     def _read(self, which: Any) -> Array:
         found = self._backend.as_array(self._asked.X[which], self._asked.scale, halves=True)
-        tensors.let_go(self._asked.X, LARGE)
+        tensors.let_go(self._asked.X, tensors.LARGE)
         return found
 
     def _part(self, ids: np.ndarray) -> tuple[Any, np.ndarray | None]:
@@ -142,8 +138,8 @@ class Distances:
         for some in np.array_split(ids.argsort(), parts):  # from the first row to the last, as they are stored
             which = xp.asarray(some // width)
             part = self._part(ids[some])
-            products, squares, along = self._ranks.paired(self.A, which, *part, self._middle, self._centred)
-            tensors.let_go(self._asked.X, LARGE)
+            products, squares, along = self._ranks.paired(self.A, which, *part, self._middle, self.centred)
+            tensors.let_go(self._asked.X, tensors.LARGE)
             lengths = Lengths(squares, along)
             away, lengths = self._away(products[:, None], self.terms(lengths), which), lengths.at((ALL, None))
             bounds = away - self._slack(lengths, which), away + self._slack(lengths, which, at_most=True)
@@ -203,14 +199,6 @@ class Distances:
             limits[:, some] -= self._slack(self._lengths.at(near[some]), some)
             drawn[:, some] = self._comparable(drawn[:, some], some)
         return limits, drawn
-
-    def scores(self) -> Scores | None:
-        """Return what a PCA knows of the rows, if they were moved as it takes them."""
-        scores = self._asked.scores
-        if scores is None or self._centred or self._asked.precise:
-            return None
-        middle = self._mean(scores[self._xp.asarray(self._asked.pool)])  # as rows are moved by the mean of the pool
-        return Scores(scores, middle)
 
     def _away(self, products: Array, terms: tuple[Array, Array], some: Any = ALL) -> Array:
         """Return shift + scale * (product + lift), of which the last axis are rows."""

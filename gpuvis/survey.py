@@ -10,7 +10,7 @@ import numpy as np
 
 from gpuvis import matrix, tensors
 from gpuvis.backends import apart
-from gpuvis.backends.base import Array, Backend
+from gpuvis.backends.base import Array, Backend, Scores
 from gpuvis.distances import BLOCK_BYTES, SLACK, Asked, Distances
 
 TOGETHER = ("euclidean", "cosine")  # metrics of the same products
@@ -80,8 +80,15 @@ def _seen(asked: Asked, by: Distances, backend: Backend) -> list[Survey]:
         limits, far = by.pairs(near, k)
         drawn, far, pool = by.whole(far)
     own = xp.asarray(asked.anchors), by.lift
-    closer, nearest, far = backend.ranks().tally(by.A, by.blocks(), own, limits, far, pool, by.scores())
+    closer, nearest, far = backend.ranks().tally(by.A, by.blocks(), own, limits, far, pool, _scores(asked, by))
     return [_told(asked, (limits[e], closer[e]), (nearest[e], far[e]), drawn[e], xp) for e in range(len(by.lift))]
+
+
+def _scores(asked: Asked, by: Distances) -> Scores | None:
+    """Return what a PCA knows of the rows, if they are moved as it has them: by the mean of the pool."""
+    if asked.scores is None or asked.precise or by.centred:
+        return None
+    return Scores(asked.scores, asked.scores[asked.pool].mean(0))
 
 
 def _by_definition(asked: Asked, metric: str, backend: Backend) -> Survey:

@@ -24,6 +24,7 @@ from gpuvis.threads import warnings_ignored
 if TYPE_CHECKING:
     import torch
 
+LARGE = 256 << 20  # bytes of a file; a smaller one may stay in memory while it is needed again and again
 STORAGES = {
     "DoubleStorage": np.float64,
     "FloatStorage": np.float32,

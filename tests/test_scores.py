@@ -135,7 +135,7 @@ def test_a_large_file_is_given_back_while_it_is_measured_and_a_small_one_stays(m
     moved = distances.Distances._moved
     monkeypatch.setattr(distances.Distances, "_moved", lambda *args: held.append(bytes_held()) or moved(*args))
     monkeypatch.setattr(distances, "BLOCK_BYTES", X.nbytes // 10)
-    monkeypatch.setattr(distances, "LARGE", 0 if large else X.nbytes * 2)
+    monkeypatch.setattr(tensors, "LARGE", 0 if large else X.nbytes * 2)
     tensors.let_go(X)
     measured(X, noisy(X))
     assert (max(held[-9:]) == 0) == large

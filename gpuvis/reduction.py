@@ -168,8 +168,8 @@ def embed(
     asked = getattr(fitted, method)
     draw = backend.umap if method == "umap" else backend.tsne
     with _memory_reported(method, prepared.shape, prepared.plan), backend.working(prepared.plan):
-        known = fitted.pca_dim is not None and some is not None and backend.keeps_scores(prepared.shape[1])
-        scores = prepared.X if known else None
+        known = some is not None and fitted.pca_dim is not None
+        scores = prepared.X if known and backend.keeps_scores(prepared.X, prepared.shape[1]) else None
         X, graph = _take(prepared, method, backend, steps)
         with steps(method):
             drawn = draw(X, graph, asked, fitted.random_state)

@@ -116,9 +116,12 @@ def test_a_fit_keeps_the_scores_of_its_pca_for_those_who_measure(pca_dim) -> Non
                 np.testing.assert_allclose(np.abs(scores), np.abs(scores_of(X, 8)), atol=1e-5)
 
 
-def test_scores_of_very_many_columns_are_the_librarys_and_are_not_kept() -> None:
-    assert cpu.keeps_scores(cpu.WIDEST)
-    assert not cpu.keeps_scores(cpu.WIDEST + 1)
+def test_scores_that_are_many_or_the_librarys_are_not_kept(monkeypatch) -> None:
+    scores = np.zeros((300, 50), np.float32)
+    assert cpu.keeps_scores(scores, cpu.WIDEST)
+    assert not cpu.keeps_scores(scores, cpu.WIDEST + 1)
+    monkeypatch.setattr(cpu, "SCORES_BYTES", scores.nbytes - 1)
+    assert not cpu.keeps_scores(scores, 500)
 
 
 @pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="the system does not tell of single maps")

@@ -211,8 +211,8 @@ class Backend(Protocol):
     def pca(self, X: Any, n_components: int, seed: int, scale: float, plan: Any) -> tuple[Array, float | None]:
         """Return the scores of a tensor or array, and the share of variance kept (None: there is none)."""
 
-    def keeps_scores(self, columns: int) -> bool:
-        """Tell whether those of a PCA of so many columns stay until a map is measured, which is quicker with them."""
+    def keeps_scores(self, scores: Array, columns: int) -> bool:
+        """Tell whether these, of a PCA of so many columns, stay until a map is measured, which is quicker with them."""
 
     def neighbors(self, X: Array, plan: Any) -> Graph:
         """Return the neighbour graph."""

@@ -29,6 +29,7 @@ ROUNDING = 1e-12  # of a small cosine distance, which is summed from differences
 WIDEST = 8192  # columns up to which the covariance is formed
 BLOCK_BYTES = 16 << 20  # of rows as float32, whose products are taken together
 MOMENTS_BYTES = 1 << 30  # of products of columns that wait to be summed
+SCORES_BYTES = 32 << 20  # that may be held beside a layout
 LOW_RECALL = 0.98  # below which a note is made
 
 
@@ -96,9 +97,9 @@ def pca(X: Any, n_components: int, seed: int, scale: float, plan: CpuPlan) -> tu
     return _components(X, n_components, seed, scale, plan.threads)
 
 
-def keeps_scores(columns: int) -> bool:
-    """Keep them where they are exact: the library's, of more columns, are not quite rows along axes."""
-    return columns <= WIDEST
+def keeps_scores(scores: np.ndarray, columns: int) -> bool:
+    """Keep a few, where they are exact: the library's, of more columns, are not quite rows along axes."""
+    return columns <= WIDEST and scores.nbytes <= SCORES_BYTES
 
 
 def _components(X: Any, n_components: int, seed: int, scale: float, threads: int) -> tuple[np.ndarray, float | None]:

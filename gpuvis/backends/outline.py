@@ -41,9 +41,7 @@ def view(A: np.ndarray, own: np.ndarray, scores: Scores | None) -> Callable[[np.
 
 def _tells_enough(scores: Scores, A: np.ndarray, own: np.ndarray) -> bool:
     some, along = A[::SOME], (scores.rows[own[::SOME]] - scores.middle)[:, : A.shape[1] // MOST]
-    scale = np.float32(1) / max(abs(some).max(), np.finfo(np.float32).tiny)
-    some, along = scale * some, scale * along
-    products = some @ some.T
+    products = (some @ some.T).astype(np.float64)  # in which their squares do not overflow
     hidden = products - along @ along.T
     return bool(np.vdot(hidden, hidden) <= UNSEEN * np.vdot(products, products))
 

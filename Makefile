@@ -31,6 +31,8 @@ READY  := $(VENV)/.ready
 DEV    := $(VENV)/.ready-dev
 endif
 PIP    := $(PY) -m pip install --quiet --disable-pip-version-check
+# Where Python may not write bytecode itself (PYTHONDONTWRITEBYTECODE), each run would compile all sources anew.
+COMPILED := $(PY) -m compileall -q gpuvis
 BIOME   = BIOME_CONFIG_PATH=tests/biome.json $(if $(VENV),$(VENV)/bin/)biome
 OF_PAGE = $(wildcard gpuvis/page/*.js gpuvis/page/*.css)
 TORCH  := $(shell grep '^torch==' constraints.txt)
@@ -54,10 +56,12 @@ help:  ## list the targets
 
 install: torch  ## install gpuvis (EXTRAS=, TORCH_INDEX=, PYTHON=, VENV=)
 	$(PIP) $(PINS) -e ".$(EXTRA)"
+	@$(COMPILED)
 	@$(if $(VENV),touch $(READY))
 
 install-dev: torch
 	$(PIP) $(PINS) -e ".[dev$(if $(strip $(EXTRAS)),$(comma)$(EXTRAS))]"
+	@$(COMPILED)
 	@$(if $(VENV),touch $(READY) $(DEV))
 
 torch: $(if $(VENV),$(VENV)/bin/pip)

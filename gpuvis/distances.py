@@ -110,7 +110,7 @@ class Distances:
 
     def _read(self, which: Any) -> Array:
         found = self._backend.as_array(self._asked.X[which], self._asked.scale, halves=True)
-        tensors.let_go(self._asked.X, tensors.LARGE)
+        tensors.let_go(self._asked.X)
         return found
 
     def _part(self, ids: np.ndarray) -> tuple[Any, np.ndarray | None]:
@@ -119,7 +119,7 @@ class Distances:
 
     def terms(self, lengths: Lengths) -> tuple[Array, Array]:
         """Return shift and scale of rows, both (E, c)."""
-        inverse = self._inverse(lengths)
+        inverse = 0 if self._metrics == ("euclidean",) else self._inverse(lengths)
         euclidean, angle = (lengths.squares, 0 * lengths.squares - 2), (-lengths.along * inverse, -inverse)
         shift, scale = zip(*(euclidean if name == "euclidean" else angle for name in self._metrics), strict=True)
         return _stacked(shift, self._xp), _stacked(scale, self._xp)
@@ -139,7 +139,7 @@ class Distances:
             which = xp.asarray(some // width)
             part = self._part(ids[some])
             products, squares, along = self._ranks.paired(self.A, which, *part, self._middle, self.centred)
-            tensors.let_go(self._asked.X, tensors.LARGE)
+            tensors.let_go(self._asked.X)
             lengths = Lengths(squares, along)
             away, lengths = self._away(products[:, None], self.terms(lengths), which), lengths.at((ALL, None))
             bounds = away - self._slack(lengths, which), away + self._slack(lengths, which, at_most=True)

@@ -24,7 +24,7 @@ from gpuvis.threads import warnings_ignored
 if TYPE_CHECKING:
     import torch
 
-LARGE = 256 << 20  # bytes of a file; a smaller one may stay in memory while it is needed again and again
+LARGE = 256 << 20  # bytes of a file; the pages of a smaller one take more time to get again than their memory is worth
 STORAGES = {
     "DoubleStorage": np.float64,
     "FloatStorage": np.float32,
@@ -154,19 +154,17 @@ def _why_not_loaded(error: Exception) -> str:
     return f"is truncated or corrupt ({type(error).__name__}: {told}); write the cache again"
 
 
-def let_go(X: Any, least: int = 0) -> None:
-    """Let the system take back the memory of a mapped file that was read so far; it is read again where it is needed.
+def let_go(X: Any) -> None:
+    """Let the system take back the memory of a large mapped file that was read so far; it is read again where needed.
 
     Else all of the file would count as the process's memory in the end. Only of a map that nobody can write into: in
     others there may be changes that the file does not have.
-
-    `least`: bytes of a file that is worth the time which its pages take when they are needed again.
     """
     read_only = False
     while isinstance(X, np.ndarray):
         read_only |= isinstance(X, np.memmap) and X.mode == "r"
         X = X.base
-    if read_only and isinstance(X, mmap.mmap) and len(X) >= least:
+    if read_only and isinstance(X, mmap.mmap) and len(X) >= LARGE:
         X.madvise(mmap.MADV_DONTNEED)
 
 

@@ -18,7 +18,7 @@ DOORS = {
     "umap": {"backends/cpu_libraries"},
     "pynndescent": {"backends/cpu_libraries"},
     "numba": {"backends/compiled"},
-    "llvmlite": {"backends/codes"},  # numba's compiler
+    "llvmlite": {"backends/vectors"},  # numba's compiler
     "threadpoolctl": {"backends/compiled"},
     "scipy": {
         *{"backends/compiled", "backends/cpu", "backends/outline", "backends/tsne_repulsion"},
@@ -47,7 +47,7 @@ FLOORS = [
     {"page/columns", "page/images", "page/index"},
     {"page/painting"},
     {"backends/graph", "backends/compiled", "backends/base"},
-    {"backends/halves", "backends/apart"},
+    {"backends/halves", "backends/apart", "backends/vectors"},
     {
         *{"matrix", "fingerprint", "outcome", "predictions", "page/figure", "page/static", "options"},
         *{

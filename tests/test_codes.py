@@ -14,12 +14,20 @@ from gpuvis.backends.ranks_anywhere import PlainRanks
 @compiled.numba.njit  # not kept: what it calls is compiled into it
 def coded_rows(X: Any, found: Any, steps: Any) -> None:
     for i in range(len(X)):
-        steps[i] = codes.code(X[i], i, found)
+        steps[i] = codes.code(X[i], np.dot(X[i], X[i]), i, found)
 
 
 @compiled.numba.njit  # not kept: what it calls is compiled into it
 def all_products(A: Any, B: Any, found: Any) -> None:
     codes.multiplied(A, B, found)
+
+
+@compiled.numba.njit  # not kept: what it calls is compiled into it
+def products_of_pairs(A: Any, B: Any, found: Any) -> None:
+    a, b = np.empty((2, A.shape[1]), np.int16)
+    for i in range(len(A)):
+        steps = codes.code_alone(A[i], np.dot(A[i], A[i]), a) * codes.code_alone(B[i], np.dot(B[i], B[i]), b)
+        found[i] = steps * codes.product(a, b)
 
 
 def coded(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -63,8 +71,13 @@ def test_products_are_as_near_as_is_said(kind, size) -> None:
         A[:], B[:] = A[:, :1], B[:, :1]
     A, B = (np.concatenate([X, np.zeros((1, 50))]) for X in (A, B))
     lengths = np.linalg.norm(A, axis=1)[:, None] * np.linalg.norm(B, axis=1)
-    found = product(*((size * X).astype(np.float32) for X in (A, B))) / np.float64(size) ** 2
-    assert (np.abs(found - A @ B.T) <= (codes.rounding(50) + 1e-6) * lengths).all()
+    sized = [(size * X).astype(np.float32) for X in (A, B)]
+    found = product(*sized) / np.float64(size) ** 2
+    off = np.abs(found - A @ B.T)
+    assert (off <= (codes.rounding(50) + 1e-6) * lengths).all()
+    pairs = np.empty(len(A), np.float32)
+    products_of_pairs(*sized, pairs)
+    np.testing.assert_allclose(pairs / np.float64(size) ** 2, np.diag(found), rtol=1e-6)
 
 
 def test_rows_nearer_than_codes_can_tell_are_told_apart(monkeypatch) -> None:

@@ -11,15 +11,14 @@ from math import sqrt
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 
 from gpuvis.backends.compiled import intrinsic, part, types
+from gpuvis.backends.vectors import I16, I32, I64, ir, load, spread
 
 TILE = 64  # rows that lie together: of a pair of their columns after the other
 LANES, ACROSS = 16, 4  # rows of a vector, and rows of the other side that are taken with a tile: what registers hold
 LENGTH = 32_000  # of a row in its steps: then no sum of 32 bits overflows
 
-I16, I32, I64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
 PAIRS = ir.VectorType(I32, LANES)
 FIRST, SECOND = (ir.Constant(PAIRS, [*range(start, 2 * LANES, 2)]) for start in (0, 1))
 
@@ -35,13 +34,37 @@ def room(rows: int, columns: int) -> np.ndarray:
 
 
 @part
-def code(row: Any, i: int, codes: Any) -> Any:
-    """Put a row into the room for row i; return its step, of which it is whole multiples."""
-    step = row.dtype.type(np.sqrt(np.dot(row, row)) / LENGTH)
-    times = row.dtype.type(1) / step if step > 0 else step
+def _step(square: Any) -> Any:
+    """Return the step of a row, of which it is whole multiples, and how many are in one."""
+    step = type(square)(np.sqrt(square) / LENGTH)
+    return step, type(square)(1) / step if step > 0 else step
+
+
+@part
+def code(row: Any, square: Any, i: int, codes: Any) -> Any:
+    """Put a row into the room for row i; return its step."""
+    step, times = _step(square)
     for j in range(len(row)):
         codes[i // TILE, j // 2, i % TILE, j % 2] = np.int16(np.rint(row[j] * times))
     return step
+
+
+@part
+def code_alone(row: Any, square: Any, codes: Any) -> Any:
+    """Put a row into a room of its own, (columns,); return its step."""
+    step, times = _step(square)
+    for j in range(len(row)):
+        codes[j] = np.int16(np.rint(row[j] * times))
+    return step
+
+
+@part
+def product(a: Any, b: Any) -> Any:
+    """Return the product of two rows, each in a room of its own, in steps of both."""
+    total = np.int32(0)
+    for j in range(len(a)):
+        total = np.int32(total + np.int32(a[j]) * np.int32(b[j]))
+    return total
 
 
 @part
@@ -70,8 +93,8 @@ def _multiplied(typing: Any, A: Any, start: Any, B: Any, own: Any, their: Any, f
         width = builder.sdiv(builder.extract_value(place.strides, 0), place.itemsize)
         for (r, c), total in np.ndenumerate(sums):
             first = I64(c * LANES)
-            step = _spread(builder, builder.load(builder.gep(own_steps, [I64(r)])))
-            steps = builder.fmul(step, _load(builder, builder.gep(their_steps, [first]), vector))
+            step = spread(builder, builder.load(builder.gep(own_steps, [I64(r)])), LANES)
+            steps = builder.fmul(step, load(builder, builder.gep(their_steps, [first]), vector))
             at = builder.gep(place.data, [builder.add(builder.mul(width, I64(r)), first)])
             product = builder.fmul(builder.sitofp(total, vector), steps)
             builder.store(product, builder.bitcast(at, vector.as_pointer()), align=4)
@@ -92,9 +115,9 @@ def _sums(builder: Any, a: Any, b: Any, pairs: Any) -> Any:
         sums[place] = builder.phi(PAIRS)
         sums[place].add_incoming(PAIRS(None), before)
     at = builder.mul(pair, I64(TILE))
-    columns = [_load(builder, builder.gep(b, [builder.add(at, I64(c * LANES))]), PAIRS) for c in range(sums.shape[1])]
+    columns = [load(builder, builder.gep(b, [builder.add(at, I64(c * LANES))]), PAIRS) for c in range(sums.shape[1])]
     for r in range(ACROSS):
-        row = _spread(builder, builder.load(builder.gep(a, [builder.add(at, I64(r))])))
+        row = spread(builder, builder.load(builder.gep(a, [builder.add(at, I64(r))])), LANES)
         for c, column in enumerate(columns):
             more[r, c] = builder.add(sums[r, c], _products(builder, row, column))
             sums[r, c].add_incoming(more[r, c], loop)
@@ -112,17 +135,3 @@ def _products(builder: Any, a: Any, b: Any) -> Any:
     a, b = (builder.sext(builder.bitcast(side, ir.VectorType(I16, 2 * LANES)), wide) for side in (a, b))
     both = builder.mul(a, b)
     return builder.add(*(builder.shuffle_vector(both, wide(ir.Undefined), which) for which in (FIRST, SECOND)))
-
-
-def _spread(builder: Any, value: Any) -> Any:
-    """Return a vector of one value."""
-    vector = ir.VectorType(value.type, LANES)
-    one = builder.insert_element(vector(ir.Undefined), value, I32(0))
-    return builder.shuffle_vector(one, vector(ir.Undefined), PAIRS(None))
-
-
-def _load(builder: Any, place: Any, vector: Any) -> Any:
-    """Load a vector from where its first value is."""
-    loaded = builder.load(builder.bitcast(place, vector.as_pointer()))
-    loaded.align = 4
-    return loaded

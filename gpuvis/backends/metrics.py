@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from gpuvis.backends.compiled import blocks, kernel, part, prange
-from gpuvis.backends.lists import LANES, count_below, insert
+from gpuvis.backends.lists import count_below, insert
+from gpuvis.backends.vectors import BITS, below, lowest
 
 ROWS = 256  # that are turned together: they fit the second cache
 NAMES = "manhattan", "chebyshev", "canberra", "braycurtis"
@@ -89,8 +90,10 @@ def take(values: Any, first: int, limits: Any, found: Any) -> None:
     for i in prange(len(values)):
         for t in range(limits.shape[1]):
             closer[i, t] += count_below(values[i], limits[i, t])
-        for start in range(0, values.shape[1], LANES):
-            if count_below(values[i, start : start + LANES], far[i, last]) > 0:  # else they are passed over
-                for j in range(start, min(start + LANES, values.shape[1])):
-                    if values[i, j] < far[i, last]:
-                        insert(values[i, j], first + j, far[i], ids[i])
+        for start in range(0, values.shape[1], BITS):
+            bits = below(values[i], start, far[i, last])
+            while bits != 0:
+                j = start + lowest(bits)
+                bits &= bits - np.uint64(1)
+                if values[i, j] < far[i, last]:
+                    insert(values[i, j], first + j, far[i], ids[i])

@@ -25,14 +25,15 @@ LEAST = 32  # columns from which axes are looked for
 PIECE = 512  # rows that are taken together
 SOME = 8  # one in so many anchors tells whether a PCA's axes will do
 
-Seen = tuple[np.ndarray, np.ndarray, np.ndarray]
+Seen = tuple[np.ndarray, ...]
 
 
 def view(A: np.ndarray, own: np.ndarray, scores: Scores | None) -> Callable[[np.ndarray, Any], Seen]:
     """Return what shows rows along axes, given with their numbers: a PCA's if these tell enough of the anchors.
 
     It returns rows as codes with their steps, and how long each is across the axes, or a little more: products of the
-    latter are at least what is not seen of products, whatever is rounded.
+    latter are at least what is not seen of products, whatever is rounded. Then the same rows in all columns, as codes
+    with their steps.
     """
     if scores is not None and A.shape[1] >= LEAST and _tells_enough(scores, A, own):
         return partial(_by_scores, scores, A.shape[1] // MOST)
@@ -96,19 +97,23 @@ def _coded(X: np.ndarray, axes: np.ndarray, along: np.ndarray) -> Seen:
     rows, columns = along.shape
     found = codes.room(rows, columns)
     steps, across = np.zeros(len(found) * codes.TILE, X.dtype), np.zeros(rows, X.dtype)
+    whole, sizes = np.empty((rows, X.shape[1] if columns else 0), np.int16), np.empty(rows, X.dtype)
     if columns:
         blur = X.dtype.type(16 * np.finfo(X.dtype).eps + codes.rounding(columns))
-        _code(X, axes, along, blur, found, steps, across)
-    return found, steps, across
+        _code(X, axes, along, blur, (found, steps, across), (whole, sizes))
+    return found, steps, across, whole, sizes
 
 
 @kernel
-def _code(X: Any, axes: Any, along: Any, blur: Any, found: Any, steps: Any, across: Any) -> None:
+def _code(X: Any, axes: Any, along: Any, blur: Any, found: Any, alone: Any) -> None:
+    (seen, steps, across), (whole, sizes) = found, alone
     for b in prange((len(X) + PIECE - 1) // PIECE):
         piece = slice(b * PIECE, min((b + 1) * PIECE, len(X)))
         if axes.size > 0:
             np.dot(X[piece], axes, along[piece])
         for i in range(piece.start, piece.stop):
-            whole, row = dot(X[i], X[i]), along[i]
-            across[i] = np.sqrt(max(whole - dot(row, row), whole - whole) + blur * whole)
-            steps[i] = codes.code(row, i, found)
+            square, row = dot(X[i], X[i]), along[i]
+            inside = dot(row, row)
+            across[i] = np.sqrt(max(square - inside, square - square) + blur * square)
+            steps[i] = codes.code(row, inside, i, seen)
+            sizes[i] = codes.code_alone(X[i], square, whole[i])

@@ -8,11 +8,12 @@ import numpy as np
 
 from gpuvis.backends import outline
 from gpuvis.backends.boxes import boxed, closer_on_map, nearest_on_map
-from gpuvis.backends.codes import TILE, multiplied
+from gpuvis.backends.codes import LENGTH, TILE, multiplied, product, rounding
 from gpuvis.backends.compiled import kernel, part, prange
-from gpuvis.backends.lists import LANES, count_below, dealt, insert
+from gpuvis.backends.lists import count_below, dealt, insert
 from gpuvis.backends.metrics import apart, take
 from gpuvis.backends.products import as_it_lies, moved, paired, products
+from gpuvis.backends.vectors import BITS, below, lowest
 
 __all__ = [
     "apart",
@@ -33,11 +34,18 @@ FEW = 32  # one in so many anchors tells how many may be
 
 
 @part
-def _away(products: Any, across: Any, own: Any, terms: Any, values: Any) -> None:
+def _away(products: Any, terms: Any, j: int) -> Any:
+    """Return how far a row is by its product."""
+    lift, shift, scale = terms
+    return shift[j] + scale[j] * (products[j] + lift)
+
+
+@part
+def _at_least(products: Any, across: Any, own: Any, terms: Any, least: Any) -> None:
     """Say how far rows may be at the least: across the axes, the product of two is not more than that of `across`."""
     lift, shift, scale = terms
-    for j in range(len(values)):
-        values[j] = shift[j] + scale[j] * (products[j] + lift + across[j] * own)
+    for j in range(len(least)):
+        least[j] = shift[j] + scale[j] * (products[j] + lift + across[j] * own)
 
 
 @part
@@ -51,32 +59,42 @@ def _count_near(products: Any, low: int, of: Any, lengths: Any, terms: Any, far:
     (own, across), (lift, shift, scale), near = lengths, terms, 0
     for e in range(len(lift)):
         for i in range(0, len(products), FEW):
-            _away(products[i], across[of], own[low + i], (lift[e, low + i], shift[e, of], scale[e, of]), room)
+            _at_least(products[i], across[of], own[low + i], (lift[e, low + i], shift[e, of], scale[e, of]), room)
             near += count_below(room, far[e, low + i, far.shape[2] - 1])
     return near
 
 
 @part
-def _keep_nearest(row: Any, rows: Any, terms: Any, seen: Any, kept: Any) -> None:
-    """Keep rows that are nearer than the farthest kept; those seen along axes are looked at in whole if they may be."""
-    (first, X), (lift, shift, scale), (whole, least, values), (far, ids) = rows, terms, seen, kept
-    last = len(far) - 1
-    for start in range(0, len(least), LANES):
-        if count_below(least[start : start + LANES], far[last]) > 0:  # else they are passed over
-            for j in range(start, min(start + LANES, len(least))):
-                if least[j] < far[last]:
-                    if not whole:
-                        values[j] = shift[j] + scale[j] * (np.dot(row, X[j]) + lift)
-                    if values[j] < far[last]:
-                        insert(values[j], first + j, far, ids)
+def _keep_nearest(row: Any, rows: Any, products: Any, terms: Any, seen: Any, kept: Any) -> None:
+    """Keep rows that are nearer than the farthest kept.
+
+    Those seen along axes are looked at in 16 bits if they may be, and in whole if they still may: their products are
+    then these.
+    """
+    (a, code, step), (first, X, codes, steps), (whole, blur, least), (far, ids) = row, rows, seen, kept
+    (lift, shift, scale), last = terms, len(far) - 1
+    for start in range(0, len(least), BITS):
+        bits = below(least, start, far[last])
+        while bits != 0:
+            j = start + lowest(bits)
+            bits &= bits - np.uint64(1)
+            if not whole:
+                size = step * steps[j]
+                products[j] = size * product(code, codes[j])
+                if shift[j] + scale[j] * (products[j] + size * blur + lift) >= far[last]:
+                    continue
+                products[j] = np.dot(a, X[j])
+            away = _away(products, terms, j)
+            if away < far[last]:
+                insert(away, first + j, far, ids)
 
 
 @part
-def _count(values: Any, counted: Any, limits: Any, closer: Any) -> None:
-    """Count values below limits, one in every few."""
+def _count(products: Any, terms: Any, counted: Any, limits: Any, closer: Any) -> None:
+    """Count rows below limits, one in every few."""
     (turn, every, room), count = counted, 0
-    for j in range(turn % every, len(values), every):
-        room[count] = values[j]
+    for j in range(turn % every, len(terms[1]), every):
+        room[count] = _away(products, terms, j)
         count += 1
     for t in range(len(limits)):
         closer[t] += count_below(room[:count], limits[t])
@@ -119,10 +137,10 @@ def tally(A: np.ndarray, blocks: Any, own: Any, limits: np.ndarray, far: np.ndar
     """
     seen, (drawn, true), (every, turn) = outline.view(A, own[0], scores), pool, dealt(len(A), A.dtype == np.float64)
     anchors, found = (A, *seen(A, own[0])), (np.zeros(limits.shape, np.int64), np.full(far.shape, -1), far)
-    told, rows = np.empty_like(true), 0
+    told, rows, blur = np.empty_like(true), 0, A.dtype.type(rounding(A.shape[1]) * LENGTH**2)
     for first, X, *terms in blocks:
         here = X, *seen(X, slice(first, first + len(X)))
-        _tally(anchors, here, (first, own[0]), (own[1], *terms), (limits, every, turn), found, (drawn, told))
+        _tally(anchors, here, (first, own[0], blur), (own[1], *terms), (limits, every, turn), found, (drawn, told))
         rows += len(X)
     closer = found[0] * every
     if len(drawn):
@@ -144,37 +162,37 @@ def _missed(true: Any, told: Any, limits: Any) -> Any:
 
 @kernel
 def _tally(anchors: Any, rows: Any, which: Any, terms: Any, sought: Any, found: Any, sample: Any) -> None:
-    (A, A_codes, A_steps, A_across), (X, codes, steps, across), (first, own) = anchors, rows, which
+    (A, A_codes, A_steps, A_across, A_whole, A_sizes), (X, codes, steps, across, X_whole, X_sizes) = anchors, rows
+    first, own, blur = which
     (lift, shift, scale), (limits, every, turn), (closer, ids, far), (pool, told) = terms, sought, found, sample
     for b in prange((len(A) + ANCHORS - 1) // ANCHORS):
         low, high = b * ANCHORS, min((b + 1) * ANCHORS, len(A))
-        space, room, none = np.empty(ANCHORS * CHUNK, A.dtype), np.empty((3, CHUNK), A.dtype), A.dtype.type(0)
+        space, room, none = np.empty(ANCHORS * CHUNK, A.dtype), np.empty((2, CHUNK), A.dtype), A.dtype.type(0)
         for start in range(0, len(X), CHUNK):
             of = slice(start, min(start + CHUNK, len(X)))
-            values, least = room[0, : of.stop - start], room[1, : of.stop - start]
-            width, near = len(values), (high - low) * len(values)
+            least = room[0, : of.stop - start]
+            width, near = len(least), (high - low) * len(least)
             if codes.shape[1] > 0:
                 some, others = _tiles(low, high), _tiles(of.start, of.stop)
                 width = (others.stop - others.start) * TILE
                 products = space[: ANCHORS * width].reshape(ANCHORS, width)[: high - low]
                 multiplied((A_codes[some], A_steps[low:]), (codes[others], steps[start:]), products)
                 near = _count_near(products, low, of, (A_across, across), terms, far, least)
-            whole = near > (high - low) * len(values) // (MANY * FEW)
+            whole = near > (high - low) * len(least) // (MANY * FEW)
             if whole:
-                least, width = values, len(values)
+                width = len(least)
                 np.dot(A[low:high], X[of].T, space[: (high - low) * width].reshape(high - low, width))
             told_here = np.searchsorted(pool, first + start), np.searchsorted(pool, first + of.stop)
             for e in range(len(lift)):
                 for i in range(low, high):
-                    by, last = (lift[e, i], shift[e, of], scale[e, of]), own[i] - first - start
+                    by, itself = (lift[e, i], shift[e, of], scale[e, of]), own[i] - first - start
                     products = space[(i - low) * width :]
-                    _away(products, across[of], none, by, values)
-                    if not whole:
-                        _away(products, across[of], A_across[i], by, least)
-                    if 0 <= last < len(values):
-                        values[last] = least[last] = np.inf
-                    _keep_nearest(A[i], (first + start, X[of]), by, (whole, least, values), (far[e, i], ids[e, i]))
-                    counted = turn[i] + (first + start) // CHUNK, every, room[2]
-                    _count(values, counted, limits[e, i], closer[e, i])
+                    if 0 <= itself < len(least):
+                        products[itself] = -np.inf
+                    _at_least(products, across[of], none if whole else A_across[i], by, least)
+                    row, some_rows = (A[i], A_whole[i], A_sizes[i]), (first + start, X[of], X_whole[of], X_sizes[of])
+                    _keep_nearest(row, some_rows, products, by, (whole, blur, least), (far[e, i], ids[e, i]))
+                    counted = turn[i] + (first + start) // CHUNK, every, room[1]
+                    _count(products, by, counted, limits[e, i], closer[e, i])
                     for p in range(*told_here):
-                        told[e, i, p] = values[pool[p] - first - start]
+                        told[e, i, p] = _away(products, by, pool[p] - first - start)

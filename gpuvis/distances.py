@@ -135,7 +135,7 @@ class Distances:
         ids, width = self._backend.to_indices(both).ravel(), both.shape[1]
         found = xp.empty((2, len(self._metrics), len(ids)), self.A.dtype)
         parts = PARTS if self._lies_ready else width
-        for some in np.array_split(ids.argsort(), parts):  # from the first row to the last, as they are stored
+        for some in np.array_split(matrix.as_stored(ids), parts):
             which = xp.asarray(some // width)
             part = self._part(ids[some])
             products, squares, along = self._ranks.paired(self.A, which, *part, self._middle, self.centred)

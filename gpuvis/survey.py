@@ -102,7 +102,7 @@ def _by_definition(asked: Asked, metric: str, backend: Backend) -> Survey:
 
     A, ids, width = read(own), backend.to_indices(near), near.shape[1]
     limits = xp.empty(ids.size, A.dtype)
-    for some in np.array_split(ids.ravel().argsort(), width):  # from the first row to the last, as they are stored
+    for some in np.array_split(matrix.as_stored(ids.ravel()), width):
         limits[xp.asarray(some)] = apart.in_pairs(A[xp.asarray(some // width)], read(ids.ravel()[some]), metric, xp)
     limits = limits.reshape(ids.shape) * (1 - SLACK * float(np.finfo(A.dtype).eps))
     drawn = xp.take_along_axis(ranks.apart(A, read(asked.pool), metric), xp.asarray(asked.places), 1)

@@ -13,7 +13,7 @@ from gpuvis.backends.compiled import blocks, kernel, part, prange
 QUERIES, CHUNK = 512, 2048  # rows of the two sides of a matrix product, at most
 WORK, LEAST = 200e9, 32 * QUERIES  # multiply-adds of one call, so that an interrupt is heard soon, and its fewest rows
 LANES = 32  # rows that are looked at together
-EVERY = 13  # of so many rows one is counted for an anchor, others for others; few things repeat in rows by thirteens
+EVERY = 17  # of so many rows one is counted for an anchor, others for others; little repeats in rows by seventeens
 ROUNDS, SAMPLED = 5, 40  # of k-means, and of how many rows for each centre
 
 

@@ -96,8 +96,10 @@ def _count(products: Any, terms: Any, counted: Any, limits: Any, closer: Any) ->
     for j in range(turn % every, len(terms[1]), every):
         room[count] = _away(products, terms, j)
         count += 1
+    whole = -(-count // BITS) * BITS
+    room[count:whole] = np.inf  # fewer would be counted one by one
     for t in range(len(limits)):
-        closer[t] += count_below(room[:count], limits[t])
+        closer[t] += count_below(room[:whole], limits[t])
 
 
 def tally(A: np.ndarray, blocks: Any, own: Any, limits: np.ndarray, far: np.ndarray, pool: Any, scores: Any) -> Any:
@@ -148,12 +150,12 @@ def tally(A: np.ndarray, blocks: Any, own: Any, limits: np.ndarray, far: np.ndar
     return closer, *found[1:]
 
 
-@part
+@kernel
 def _missed(true: Any, told: Any, limits: Any) -> Any:
     """Return how many more distances are below limits than was told."""
     missed = np.zeros(limits.shape, np.int64)
-    for e in range(len(limits)):
-        for i in range(limits.shape[1]):
+    for i in prange(limits.shape[1]):
+        for e in range(len(limits)):
             for t in range(limits.shape[2]):
                 limit = limits[e, i, t]
                 missed[e, i, t] = count_below(true[e, i], limit) - count_below(told[e, i], limit)

@@ -121,6 +121,15 @@ def test_distances_are_those_of_scipy(metric, kind) -> None:
         np.testing.assert_allclose(found, exact, rtol=16 * np.finfo(kind).eps)
 
 
+@pytest.mark.parametrize("columns", [1, 2, 301])
+def test_canberra_distances_of_values_whose_products_are_too_small_to_be_held(columns) -> None:
+    draw = np.random.default_rng(0)
+    sizes = np.array([0, 1e-25, 1e-15, 1])[draw.integers(0, 4, columns)]
+    A, X = ((draw.standard_normal((rows, columns)) * sizes).astype(np.float32) for rows in (40, 300))
+    exact = cdist(A.astype(np.float64), X.astype(np.float64), "canberra")
+    np.testing.assert_allclose(ranks.apart(A, X, "canberra"), exact, rtol=16 * np.finfo(np.float32).eps)
+
+
 @pytest.mark.parametrize("rows", [3, 700])
 def test_distances_are_taken_in_as_in_plain_steps(rows) -> None:
     draw, m, k = np.random.default_rng(0), 90, 5

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from gpuvis.backends.compiled import blocks, kernel, part, prange
+from gpuvis.backends.compiled import kernel, part, prange
 from gpuvis.backends.lists import count_below, insert
-from gpuvis.backends.vectors import BITS, below, lowest
+from gpuvis.backends.vectors import BITS, aligned, below, lowest
 
 ROWS = 512  # that are turned together: of 512 columns they fit a second cache of 1 MB
 SURE = 1e8  # times the least number that is not 0: products of such a size are as exact as any
@@ -21,15 +21,16 @@ NAMES = "manhattan", "chebyshev", "canberra", "braycurtis"
 def apart(A: np.ndarray, X: np.ndarray, metric: str) -> np.ndarray:
     """Return how far each row of X is from each of A, (m, c); 0 where that is not defined."""
     found = np.empty((len(A), len(X)), A.dtype)
-    _apart(A, X, NAMES.index(metric), found, blocks(len(X), ROWS))
+    _apart(A, X, NAMES.index(metric), found)
     return found
 
 
 @kernel
-def _apart(A: Any, X: Any, which: Any, found: Any, bounds: Any) -> None:
-    for b in prange(len(bounds) - 1):
-        some = slice(bounds[b], bounds[b + 1])
-        columns = X[some].T.copy()
+def _apart(A: Any, X: Any, which: Any, found: Any) -> None:
+    for b in prange((len(X) + ROWS - 1) // ROWS):
+        some = slice(b * ROWS, min((b + 1) * ROWS, len(X)))
+        columns = aligned(X[some].size, X.dtype).reshape(X.shape[1], -1)
+        columns[:] = X[some].T
         for i in range(len(A)):
             found[i, some] = _from_one(A[i], columns, which)
 
@@ -37,7 +38,8 @@ def _apart(A: Any, X: Any, which: Any, found: Any, bounds: Any) -> None:
 @part
 def _from_one(a: Any, columns: Any, which: Any) -> Any:
     """Return how far rows are from one."""
-    far = np.zeros(columns.shape[1], columns.dtype)
+    far = aligned(columns.shape[1], columns.dtype)
+    far[:] = 0
     if which == 0:
         _manhattan(a, columns, far)
     elif which == 1:
@@ -94,7 +96,8 @@ def _canberra_of_two(a: Any, b: Any, column: Any, other: Any, far: Any) -> None:
 
 @part
 def _braycurtis(a: Any, columns: Any, far: Any) -> None:
-    both = np.zeros_like(far)
+    both = aligned(len(far), far.dtype)
+    both[:] = 0
     for k in range(len(a)):
         for j in range(len(far)):
             far[j] += abs(a[k] - columns[k, j])

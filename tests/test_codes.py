@@ -80,6 +80,18 @@ def test_products_are_as_near_as_is_said(kind, size) -> None:
     np.testing.assert_allclose(pairs / np.float64(size) ** 2, np.diag(found), rtol=1e-6)
 
 
+def test_what_rows_are_across_axes_makes_good_what_codes_of_whole_rows_are_off() -> None:
+    """Products of these may stand for those along axes, when a second metric of the same products is looked at."""
+    X = np.random.default_rng(0).standard_normal((70, 200)).astype(np.float32)
+    X[:, 8:] = 0  # the axes hide nothing
+    with compiled.threads(2):
+        *_, across, whole, steps = outline._coded(X, np.eye(200, 8, dtype=np.float32), np.empty((70, 8), np.float32))
+    lengths = np.linalg.norm(X, axis=1)
+    off = np.abs((whole * steps[:, None]).astype(np.float64) @ (whole * steps[:, None]).T - X.astype(np.float64) @ X.T)
+    assert (off <= codes.rounding(200) * np.outer(lengths, lengths)).all()
+    assert (np.outer(across, across) >= codes.rounding(200) * np.outer(lengths, lengths)).all()
+
+
 def test_rows_nearer_than_codes_can_tell_are_told_apart(monkeypatch) -> None:
     """Axes hide nothing of these rows, and in groups all are as far apart as roundings of the codes."""
     draw, m = np.random.default_rng(0), 200

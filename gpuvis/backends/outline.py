@@ -99,7 +99,8 @@ def _coded(X: np.ndarray, axes: np.ndarray, along: np.ndarray) -> Seen:
     steps, across = np.zeros(len(found) * codes.TILE, X.dtype), np.zeros(rows, X.dtype)
     whole, sizes = np.empty((rows, X.shape[1] if columns else 0), np.int16), np.empty(rows, X.dtype)
     if columns:
-        blur = X.dtype.type(16 * np.finfo(X.dtype).eps + codes.rounding(columns))
+        rounding = codes.rounding(X.shape[1])  # of products in whole, which may come to stand for those along axes
+        blur = X.dtype.type(16 * np.finfo(X.dtype).eps + rounding)
         _code(X, axes, along, blur, (found, steps, across), (whole, sizes))
     return found, steps, across, whole, sizes
 

@@ -119,7 +119,7 @@ class Distances:
 
     def terms(self, lengths: Lengths) -> tuple[Array, Array]:
         """Return shift and scale of rows, both (E, c)."""
-        inverse = 0 if self._metrics == ("euclidean",) else self._inverse(lengths)
+        inverse = 0 if self._metrics == ("euclidean",) else self._inverse(lengths)  # not looked at where it is 0
         euclidean, angle = (lengths.squares, 0 * lengths.squares - 2), (-lengths.along * inverse, -inverse)
         shift, scale = zip(*(euclidean if name == "euclidean" else angle for name in self._metrics), strict=True)
         return _stacked(shift, self._xp), _stacked(scale, self._xp)

@@ -26,8 +26,8 @@ def all_products(A: Any, B: Any, found: Any) -> None:
 def products_of_pairs(A: Any, B: Any, found: Any) -> None:
     a, b = np.empty((2, A.shape[1]), np.int16)
     for i in range(len(A)):
-        steps = codes.code_alone(A[i], np.dot(A[i], A[i]), a) * codes.code_alone(B[i], np.dot(B[i], B[i]), b)
-        found[i] = steps * codes.product(a, b)
+        own, their = codes.code_alone(A[i], np.dot(A[i], A[i]), a), codes.code_alone(B[i], np.dot(B[i], B[i]), b)
+        found[i] = own * codes.product(a, b) * their
 
 
 def coded(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -59,7 +59,7 @@ def test_products_are_those_of_the_whole_numbers(columns, rows) -> None:
     np.testing.assert_allclose(product(A, B), exact * steps, rtol=1e-6)
 
 
-@pytest.mark.parametrize("size", [1e-12, 1, 1e12])
+@pytest.mark.parametrize("size", [1e-18, 1e-12, 1, 1e12])
 @pytest.mark.parametrize("kind", ["all", "one column", "equal values"])
 def test_products_are_as_near_as_is_said(kind, size) -> None:
     """Also of rows as long as can be in one column, and where roundings, each of nearly half a step, add up."""

@@ -94,9 +94,9 @@ def _multiplied(typing: Any, A: Any, start: Any, B: Any, own: Any, their: Any, f
         for (r, c), total in np.ndenumerate(sums):
             first = I64(c * LANES)
             step = spread(builder, builder.load(builder.gep(own_steps, [I64(r)])), LANES)
-            steps = builder.fmul(step, load(builder, builder.gep(their_steps, [first]), vector))
+            steps = load(builder, builder.gep(their_steps, [first]), vector)
             at = builder.gep(place.data, [builder.add(builder.mul(width, I64(r)), first)])
-            product = builder.fmul(builder.sitofp(total, vector), steps)
+            product = builder.fmul(builder.fmul(builder.sitofp(total, vector), step), steps)
             builder.store(product, builder.bitcast(at, vector.as_pointer()), align=4)
         return context.get_dummy_value()
 

@@ -93,7 +93,7 @@ def load(X: Any, scale: float, plan: CpuPlan) -> np.ndarray:
 
 
 def pca(X: Any, n_components: int, seed: int, scale: float, plan: CpuPlan) -> tuple[np.ndarray, float | None]:
-    """Principal components: block by block, so that a mapped file is never held whole."""
+    """Principal components: block by block, so that a large mapped file is never held whole."""
     return _components(X, n_components, seed, scale, plan.threads)
 
 

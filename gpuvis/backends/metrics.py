@@ -14,7 +14,7 @@ from gpuvis.backends.lists import count_below, insert
 from gpuvis.backends.vectors import BITS, aligned, below, lowest
 
 ROWS = 512  # that are turned together: of 512 columns they fit a second cache of 1 MB
-SURE = 1e8  # times the least number that is not 0: products of such a size are as exact as any
+SURE = 1e8  # times the least number of full precision: from there on products, and shares of them, are exact enough
 NAMES = "manhattan", "chebyshev", "canberra", "braycurtis"
 
 
@@ -87,7 +87,7 @@ def _canberra_of_one(a: Any, column: Any, far: Any) -> None:
 
 @part
 def _canberra_of_two(a: Any, b: Any, column: Any, other: Any, far: Any) -> None:
-    """Of both, values are far enough from 0."""
+    """Add what two columns give, of which the product of the values of the one row is far enough from 0."""
     own, next_own, tiny = abs(a), abs(b), np.finfo(far.dtype).tiny  # never divided by 0, which numba would look for
     for j in range(len(far)):
         one, two = own + abs(column[j]), next_own + abs(other[j])

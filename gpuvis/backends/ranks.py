@@ -79,9 +79,8 @@ def _keep_nearest(row: Any, rows: Any, products: Any, terms: Any, seen: Any, kep
             j = start + lowest(bits)
             bits &= bits - np.uint64(1)
             if not whole:
-                size = step * steps[j]
-                products[j] = size * product(code, codes[j])
-                if shift[j] + scale[j] * (products[j] + size * blur + lift) >= far[last]:
+                products[j] = step * product(code, codes[j]) * steps[j]  # that of both steps could be too small
+                if shift[j] + scale[j] * (products[j] + step * blur * steps[j] + lift) >= far[last]:
                     continue
                 products[j] = np.dot(a, X[j])
             away = _away(products, terms, j)
@@ -184,6 +183,7 @@ def _tally(anchors: Any, rows: Any, which: Any, terms: Any, sought: Any, found: 
             if whole:
                 width = len(least)
                 np.dot(A[low:high], X[of].T, space[: (high - low) * width].reshape(high - low, width))
+            here, rows_across = (first + start, X[of], X_whole[of], X_sizes[of]), across[of]
             told_here = np.searchsorted(pool, first + start), np.searchsorted(pool, first + of.stop)
             for e in range(len(lift)):
                 for i in range(low, high):
@@ -191,9 +191,9 @@ def _tally(anchors: Any, rows: Any, which: Any, terms: Any, sought: Any, found: 
                     products = space[(i - low) * width :]
                     if 0 <= itself < len(least):
                         products[itself] = -np.inf
-                    _at_least(products, across[of], none if whole else A_across[i], by, least)
-                    row, some_rows = (A[i], A_whole[i], A_sizes[i]), (first + start, X[of], X_whole[of], X_sizes[of])
-                    _keep_nearest(row, some_rows, products, by, (whole, blur, least), (far[e, i], ids[e, i]))
+                    _at_least(products, rows_across, none if whole else A_across[i], by, least)
+                    row, kept = (A[i], A_whole[i], A_sizes[i]), (far[e, i], ids[e, i])
+                    _keep_nearest(row, here, products, by, (whole, blur, least), kept)
                     counted = turn[i] + (first + start) // CHUNK, every, room[1]
                     _count(products, by, counted, limits[e, i], closer[e, i])
                     for p in range(*told_here):

@@ -17,7 +17,7 @@ I1, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 16, 32, 64))
 @part
 def aligned(count: int, kind: Any) -> Any:
     """Return room for so many values, from the start of a cache line on: vectors that cross one take longer."""
-    room = np.empty(count + LINE, kind)
+    room = np.empty(count + LINE, kind)  # more than a line
     start = -room.ctypes.data % LINE // room.itemsize
     return room[start : start + count]
 
@@ -50,6 +50,9 @@ def below(values: Any, start: int, limit: Any) -> Any:
 
 @intrinsic  # type: ignore[untyped-decorator]
 def _below(typing: Any, values: Any, start: Any, limit: Any) -> Any:
+    if values.layout != "C":
+        return None  # refused where it is compiled
+
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         vector = ir.VectorType(context.get_value_type(values.dtype), BITS)
         place = builder.gep(context.make_array(values)(context, builder, args[0]).data, [args[1]])

@@ -309,7 +309,7 @@ def test_rows_seen_along_a_few_axes_are_judged_as_in_whole(monkeypatch, metric, 
             assert told[place][name] == pytest.approx(value, abs=near), (place, name)
 
 
-def test_ranks_told_by_every_seventeenth_row_are_right_on_average_where_a_map_is_good(monkeypatch) -> None:
+def test_ranks_told_by_every_seventh_row_are_right_on_average_where_a_map_is_good(monkeypatch) -> None:
     """Most ranks are hardly above k there: what is below may not be cut off of an estimate."""
     draw = np.random.default_rng(3)
     plane = draw.standard_normal((6_000, 2))

@@ -51,7 +51,7 @@ def test_points_closer_on_a_map_are_counted_as_one_by_one(monkeypatch, name) -> 
 
 @pytest.mark.parametrize("name", maps(5))
 @pytest.mark.parametrize("rows", [3, 9_000])
-def test_points_closer_on_a_map_are_told_by_every_seventeenth(rows, name) -> None:
+def test_points_closer_on_a_map_are_told_by_every_seventh(rows, name) -> None:
     """By all of them, where all are anchors."""
     Y, draw = maps(rows)[name], np.random.default_rng(1)
     anchors, limits = np.arange(0, rows, 1 + rows // 700), draw.uniform(0, 40, (rows, 6)).astype(np.float32) ** 2 / 20
@@ -150,24 +150,35 @@ def test_what_axes_hide_is_known_of_a_sample_and_made_good(monkeypatch) -> None:
     assert blind[:, :, 2].mean() < 0.9 * exact[:, :, 2].mean()
 
 
-@pytest.mark.parametrize("order", ["as drawn", "by class", "by distance", "every seventeenth alike"])
-def test_every_seventeenth_row_tells_how_many_there_are(order) -> None:
+@pytest.mark.parametrize("every", [lists.EVERY, lists.SELDOM])
+@pytest.mark.parametrize("order", ["as drawn", "by class", "by distance", "alike"])
+def test_one_row_in_every_few_tells_how_many_there_are(monkeypatch, order, every) -> None:
     """In whatever order they are; of one anchor about, of all together closely."""
-    draw, m, rows = np.random.default_rng(0), 400, 20_800
+    monkeypatch.setattr(lists, "EVERY", every)
+    draw, m, rows = np.random.default_rng(0), 400, 400 + every * (20_400 // every)
     labels = draw.integers(0, 10, rows)
     X = (3 * draw.standard_normal((10, 16))[labels] + draw.standard_normal((rows, 16))).astype(np.float32)
     by = {"as drawn": labels * 0, "by distance": (X * X).sum(1)}.get(order, labels)
     after = m + np.argsort(by[m:], kind="stable")
-    if order == "every seventeenth alike":
-        after = after.reshape(17, -1).T.ravel()
+    if order == "alike":  # those that are counted together
+        after = after.reshape(every, -1).T.ravel()
     X = np.concatenate([X[:m], X[after]])
     away = np.sort((X * X).sum(1) - 2 * X[:m] @ X.T, axis=1)
     limits = away[None, :, [101, 1_001, 5_001]] + np.float32(1e-3)
     closer, exact = (tallied(X, limits, which)[0][0] for which in (ranks, PLAIN))
-    off, spread = closer - exact, np.sqrt((lists.EVERY - 1) * exact)  # if each row were counted or not by itself
-    uneven = order == "every seventeenth alike"
+    off, spread = closer - exact, np.sqrt((every - 1) * exact)  # if each row were counted or not by itself
+    uneven = order == "alike"
     assert (off != 0).mean() > 0.9
     assert (np.abs(off) < 6 * spread).all() or uneven
     assert (np.abs(off.mean(0)) < (6 if uneven else 3) * spread.mean(0) / m**0.5).all()
     precise = tallied(X.astype(np.float64), limits.astype(np.float64), ranks)[0][0]
     np.testing.assert_allclose(precise, exact, atol=1)  # rounding may move a row across a limit
+
+
+def test_fewer_rows_are_counted_where_there_are_many() -> None:
+    few, many = np.arange(0, lists.MANY, 50), np.arange(0, lists.MANY + 1, 50)
+    assert [lists.dealt(own, False)[0] for own in (few, many)] == [lists.EVERY, lists.SELDOM]
+    assert lists.dealt(many, True)[0] == 1
+    turns = np.bincount(lists.dealt(many, False)[1])
+    assert len(turns) == lists.SELDOM
+    assert np.ptp(turns) <= 1

@@ -156,7 +156,7 @@ def closer_on_map(boxed: Boxed, anchors: np.ndarray, limits: np.ndarray) -> np.n
 
     Where the anchors are a sample, each is told by a sample of the points, spread all over the map.
     """
-    at, (every, turn) = boxed.places[anchors], dealt(len(anchors), len(anchors) == len(boxed.ids))
+    at, (every, turn) = boxed.places[anchors], dealt(anchors, len(anchors) == len(boxed.ids))
     rising, places = limits.argsort(1), boxed.points.T[at]
     limits = np.take_along_axis(limits, rising, 1)
     found = -((limits > 0) & (at % every == turn)[:, None]).astype(np.int64)  # an anchor is found too, at no distance

@@ -13,7 +13,8 @@ from gpuvis.backends.compiled import blocks, kernel, part, prange
 QUERIES, CHUNK = 512, 2048  # rows of the two sides of a matrix product, at most
 WORK, LEAST = 200e9, 32 * QUERIES  # multiply-adds of one call, so that an interrupt is heard soon, and its fewest rows
 LANES = 32  # rows that are looked at together
-EVERY = 17  # of so many rows one is counted for an anchor, others for others; little repeats in rows by seventeens
+EVERY, SELDOM = 7, 17  # of so many rows one is counted for an anchor, others for others; little repeats by these
+MANY = 20_000  # rows from which fewer tell as much: ranks grow with the rows, and errors by their root
 ROUNDS, SAMPLED = 5, 40  # of k-means, and of how many rows for each centre
 
 
@@ -36,10 +37,13 @@ def count_below(values: Any, limit: Any) -> Any:
     return count
 
 
-def dealt(anchors: int, exact: bool) -> tuple[int, np.ndarray]:
-    """Return of how many rows one is counted, and which it is for each anchor: each row for as many of them."""
-    every = 1 if exact else EVERY
-    return every, np.random.default_rng(0).permutation(anchors) % every
+def dealt(own: np.ndarray, exact: bool) -> tuple[int, np.ndarray]:
+    """Return of how many rows one is counted, and which it is for each anchor: each row for as many of them.
+
+    `own`: which rows the anchors are, which tells about how many there are.
+    """
+    every = 1 if exact else SELDOM if own.max(initial=0) >= MANY else EVERY
+    return every, np.random.default_rng(0).permutation(len(own)) % every
 
 
 @part

@@ -136,7 +136,7 @@ def tally(A: np.ndarray, blocks: Any, own: Any, limits: np.ndarray, far: np.ndar
     far : ndarray of shape (E, m, k)
         Their distances.
     """
-    seen, (drawn, true), (every, turn) = outline.view(A, own[0], scores), pool, dealt(len(A), A.dtype == np.float64)
+    seen, (drawn, true), (every, turn) = outline.view(A, own[0], scores), pool, dealt(own[0], A.dtype == np.float64)
     anchors, found = (A, *seen(A, own[0])), (np.zeros(limits.shape, np.int64), np.full(far.shape, -1), far)
     told, rows, blur = np.empty_like(true), 0, A.dtype.type(rounding(A.shape[1]) * LENGTH**2)
     for first, X, *terms in blocks:

@@ -17,7 +17,6 @@ from gpuvis.backends.base import Backend
 from gpuvis.child import Choice
 from gpuvis.errors import SettingsError
 from gpuvis.folders import find
-from gpuvis.interrupts import Stopped
 from gpuvis.job import Decided, Job
 from gpuvis.outcome import Outcome, failure
 from gpuvis.pages import Page
@@ -180,8 +179,6 @@ def run(request: Request, watcher: Watcher) -> Report:
             report.index = frontpage.write(request.root, found) if request.maps else None
         except KeyboardInterrupt as interrupt:
             report.stopped = interrupt.with_traceback(None)
-            if isinstance(interrupt, Stopped):
-                interrupt.heard()  # a child may take a while to end
     return report
 
 

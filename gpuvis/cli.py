@@ -60,7 +60,6 @@ class _Main(click.Group):
             click.echo(harmless(f"error: {error}"), err=True)
             ctx.exit(error.exit_code)
         except Stopped as stopped:
-            stopped.heard()
             _ignore_stops()
             ctx.exit(stopped.exit_code)
 
@@ -213,7 +212,6 @@ def _run(request: Any, quiet: bool, verbose: bool) -> None:
     paths = Paths()
     with Display(int(verbose) - int(quiet), paths.add) as display:
         report = batch.run(request, display)
-    report.stopped = report.stopped or Stopped.unheard  # it was swallowed, and what came of that may have failed
     if report.stopped:  # it has been heard, and more of them shall not cost the summary
         _ignore_stops()
     paths.flush()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -13,22 +12,11 @@ STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stopped(KeyboardInterrupt):
-    """A stop, on its way up. Unless it is heard it comes again: callbacks from C, as numba's, swallow exceptions."""
-
-    unheard: Stopped | None = None
+    """A stop, on its way up."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
-        Stopped.unheard = self
         self.exit_code = 128 + number
-        self._again = threading.Timer(1, os.kill, (os.getpid(), number))
-        self._again.daemon = True
-        self._again.start()
-
-    def heard(self) -> None:
-        """Let it rest; the next one is a new one."""
-        Stopped.unheard = None
-        self._again.cancel()
 
 
 def stop(number: int, frame: Any) -> None:

@@ -14,7 +14,7 @@ from examples import WORDS, labels_of, table_of
 from rapids_double.fixtures import rapids  # noqa: F401  # a fixture for all tests
 
 from gpuvis import cache, demo
-from gpuvis.backends import compiled
+from gpuvis.backends import parallel
 
 hypothesis.settings.register_profile("steady", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("steady")
@@ -32,7 +32,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def two_threads() -> Iterator[None]:
     """Kernels run on two threads and matrix products on one, as within a backend's `working`."""
-    with compiled.threads(2):
+    with parallel.threads(2):
         yield
 
 

@@ -14,14 +14,15 @@ from measures import clusters, digits, divergence, recall, true_neighbors, trust
 from sklearn.manifold import TSNE
 from sklearn.manifold._utils import _binary_search_perplexity
 
-from gpuvis.backends import tsne_layout, tsne_repulsion
+from gpuvis.backends import tsne_repulsion
+from gpuvis.backends.kernels import loops
 from gpuvis.backends.tsne_layout import layout
-from gpuvis.backends.weights import Weights
+from gpuvis.backends.weights import arrays
 
 pytestmark = pytest.mark.usefixtures("two_threads")
 
 
-def joint(X: np.ndarray, perplexity: float = 30) -> Weights:
+def joint(X: np.ndarray, perplexity: float = 30) -> scipy.sparse.csr_matrix:
     """Return the joint probabilities of van der Maaten 2014, as rows of a sparse matrix."""
     rows, k = len(X), min(int(3 * perplexity + 1), len(X) - 1)
     at = true_neighbors(X, k + 1)[:, 1:]
@@ -33,11 +34,11 @@ def joint(X: np.ndarray, perplexity: float = 30) -> Weights:
     p = _binary_search_perplexity(squared.astype(np.float32), float(perplexity), 0)
     P = scipy.sparse.csr_matrix((p.ravel(), at.ravel(), np.arange(0, rows * k + 1, k)), (rows, rows))
     P = (P + P.T).tocsr()
-    return Weights(P.indptr.astype(np.int64), P.indices.astype(np.int32), (P.data / P.data.sum()).astype(np.float32))
+    return (P / P.sum()).astype(np.float32)
 
 
-def joint_of_none(rows: int) -> Weights:
-    return Weights(np.zeros(rows + 1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32))
+def joint_of_none(rows: int) -> scipy.sparse.csr_matrix:
+    return scipy.sparse.csr_matrix((rows, rows), dtype=np.float32)
 
 
 def random_start(rows: int, seed: int = 0) -> np.ndarray:
@@ -111,7 +112,7 @@ def test_a_step_goes_down_the_gradient_of_the_divergence() -> None:
     """4 Σ (p - q) K d: van der Maaten, Hinton 2008, equation 5."""
     X = clusters(403, 8)
     W, Y = joint(X, 10), scattered(403)
-    P = scipy.sparse.csr_matrix((W.values, W.indices, W.indptr)).toarray().astype(np.float64)
+    P = W.toarray().astype(np.float64)
     d = Y[:, None].astype(np.float64) - Y
     K = 1 / (1 + np.square(d).sum(2))
     np.fill_diagonal(K, 0)
@@ -119,17 +120,18 @@ def test_a_step_goes_down_the_gradient_of_the_divergence() -> None:
 
     force, new, update, gain = np.empty_like(Y), np.empty_like(Y), np.zeros_like(Y), np.ones_like(Y)
     Z = tsne_repulsion.exact(Y, force)
-    f = np.float32
-    graph = (W.indptr, W.indices.view(np.uint32), W.values)
-    lows = tsne_layout._step(graph, Y, (force, f(4), f(-4 / Z)), (f(100), f(0.5)), (update, gain), new).min(0)
-    assert error(update, -80 * true) < 1e-5  # the first gain is 0.8
-    assert (gain == f(0.8)).all()
-    assert np.allclose(new, Y + update)
-    assert np.array_equal([*new.min(0), *new.max(0)], [lows[0], lows[1], -lows[2], -lows[3]])
 
-    tsne_layout._step(graph, Y, (force, f(4), f(-4 / Z)), (f(100), f(0.5)), (update, gain), new)  # on the same side
+    def step(direction: float) -> None:
+        pulls, pace = (4 * direction, -4 * direction / Z), (100, 0.5)
+        loops.tsne_step(arrays(W), Y, force, pulls, pace, update, gain, new, (0, len(Y)))
+
+    step(1)
+    assert error(update, -80 * true) < 1e-5  # the first gain is 0.8
+    assert (gain == np.float32(0.8)).all()
+    assert np.allclose(new, Y + update)
+    step(1)  # on the same side
     assert np.allclose(gain, 1)
-    tsne_layout._step(graph, Y, (force, f(-4), f(4 / Z)), (f(100), f(0.5)), (update, gain), new)  # and on the other
+    step(-1)  # and on the other
     assert np.allclose(gain, 0.8)
 
 
@@ -156,7 +158,7 @@ def test_maps_are_as_good_as_those_of_scikit_learn(of_digits, monkeypatch, all_p
 
 MANY_THREADS = """
 import hashlib, sys
-from gpuvis.backends.compiled import threads
+from gpuvis.backends.parallel import threads
 from test_tsne_layout import joint, layout, random_start
 from measures import clusters
 
@@ -174,7 +176,6 @@ for count in (1, 2, 16):
 def test_the_bits_are_the_same_on_any_number_of_threads(rows) -> None:
     environment = {
         **os.environ,
-        "NUMBA_NUM_THREADS": "16",
         "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
     }
     ran = subprocess.run(
@@ -207,11 +208,7 @@ class TestOddGraphs:
 
     def test_parts_without_an_edge_between_them(self) -> None:
         W, parts = joint(clusters(100, 8), 5), 4
-        graph = Weights(
-            np.concatenate([[0], *(W.indptr[1:] + q * W.indptr[-1] for q in range(parts))]),
-            np.concatenate([W.indices + 100 * q for q in range(parts)]).astype(np.int32),
-            np.tile(W.values / parts, parts).astype(np.float32),
-        )
+        graph = scipy.sparse.block_diag([W / parts] * parts, "csr", np.float32)
         Y, _ = layout(graph, random_start(400))
         assert np.isfinite(Y).all()
         assert np.abs(Y).max() < 1000

@@ -20,17 +20,6 @@ def test_the_curve_is_that_of_umap_learn(min_dist) -> None:
     np.testing.assert_allclose(umap_layout.curve(min_dist), find_ab_params(1.0, min_dist), rtol=1e-4)
 
 
-def test_the_power_is_near_enough() -> None:
-    import numba
-
-    inlined = umap_layout._power
-    power = numba.vectorize(["float32(float32, float32)"], nopython=True)(lambda x, y: inlined(x, y))  # noqa: PLW0108
-    x = np.logspace(-12, 12, 20_001).astype(np.float32)
-    for exponent in (0.5, 0.7906, 0.8951, 1.2, 1.93):
-        told = x.astype(np.float64) ** np.float32(exponent)
-        np.testing.assert_allclose(power(x, np.float32(exponent)), told, rtol=3e-5)
-
-
 def judged(X: np.ndarray, Y: np.ndarray) -> tuple[float, float]:
     return trust(X, Y), recall(true_neighbors(Y, 16)[:, 1:], true_neighbors(X, 16)[:, 1:])
 

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from gpuvis.backends import order
-from gpuvis.backends.compiled import kernel, part, prange
-from gpuvis.backends.lists import count_below, dealt, insert
+from gpuvis.backends.compiled import count_below, dealt, insert, kernel, part, prange
 
 BOX = 64  # points of a box, and boxes of a crate
 F = np.float32

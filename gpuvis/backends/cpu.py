@@ -6,8 +6,6 @@ maps should not pay for the other.
 
 from __future__ import annotations
 
-import os
-import sys
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
@@ -16,10 +14,11 @@ import numpy as np
 
 from gpuvis import machine, table, tensors
 from gpuvis import pca as principal
-from gpuvis.backends import cpu_plan
+from gpuvis.backends import cpu_plan, parallel
 from gpuvis.backends.base import ALL_THE_SAME, Device, Layout
 from gpuvis.backends.cpu_plan import CpuPlan, Search
 from gpuvis.backends.graph import Graph
+from gpuvis.backends.halves import widened
 from gpuvis.settings import Method, Settings, Tsne, Umap
 
 name, xp = "cpu", np
@@ -54,12 +53,7 @@ def promise(method: Method, plan: CpuPlan) -> str:
 
 def working(plan: CpuPlan) -> AbstractContextManager[None]:
     """Use the planned threads in the block."""
-    more = plan.threads > machine.cpu_threads()  # numba allows as many as there are, or what it is told first
-    if more and "numba" not in sys.modules:
-        os.environ.setdefault("NUMBA_NUM_THREADS", str(plan.threads))
-    from gpuvis.backends import compiled
-
-    return compiled.threads(plan.threads)
+    return parallel.threads(plan.threads)
 
 
 def as_array(X: Any, scale: float = 1.0, halves: bool = False) -> np.ndarray:
@@ -74,8 +68,6 @@ def as_array(X: Any, scale: float = 1.0, halves: bool = False) -> np.ndarray:
     if not isinstance(X, np.ndarray):
         X = np.from_dlpack(X)
     if X.dtype == np.float16:
-        from gpuvis.backends.halves import widened
-
         X = widened(X)
     with np.errstate(over="ignore"):  # too large for float32 becomes Inf, which is refused
         rows = np.ascontiguousarray(X, np.float32)
@@ -110,8 +102,6 @@ def _components(X: Any, n_components: int, seed: int, scale: float, threads: int
         from gpuvis.backends import cpu_libraries
 
         return cpu_libraries.pca(as_array(X, scale), n_components, seed)
-    from gpuvis.backends.compiled import in_order
-
     step = max(1, BLOCK_BYTES // (4 * columns))
     pieces = [slice(start, start + step) for start in range(0, rows, step)]
     shift = principal.middle(as_array(X[pieces[0]], scale), np)
@@ -127,8 +117,10 @@ def _components(X: Any, n_components: int, seed: int, scale: float, threads: int
         scores[piece] = model.transform(as_array(X[piece], scale))
         tensors.let_go(X)
 
-    model = principal.solve(in_order(moments, pieces, abreast), shift, n_components, np, _largest(n_components))
-    for _ in in_order(project, pieces, threads):
+    model = principal.solve(
+        parallel.in_order(moments, pieces, abreast), shift, n_components, np, _largest(n_components)
+    )
+    for _ in parallel.in_order(project, pieces, threads):
         pass
     return scores, model.variance_kept
 
@@ -167,8 +159,9 @@ def nearest(X: np.ndarray, metric: str, k: int) -> np.ndarray:
 
 def ranks() -> Any:
     """Return compiled kernels that compare rows, and points of a map."""
-    from gpuvis.backends import ranks
+    from gpuvis.backends import compiled, ranks
 
+    compiled.on_threads(parallel.current_threads())
     return ranks
 
 
@@ -186,9 +179,7 @@ def start(X: np.ndarray, asked: Umap | Tsne) -> np.ndarray:
         return np.hstack([as_array(X - X.mean(dtype=np.float64)), np.zeros((rows, 1), np.float32)])
     if columns < 2 or (isinstance(asked, Tsne) and asked.init != "pca"):
         return np.zeros((rows, 2), np.float32)
-    from gpuvis.backends.compiled import current_threads
-
-    return _components(X, 2, 0, 1.0, current_threads())[0]
+    return _components(X, 2, 0, 1.0, parallel.current_threads())[0]
 
 
 def umap(X: np.ndarray, graph: Graph, settings: Umap, seed: int) -> Layout:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from gpuvis.backends.base import Layout
-from gpuvis.backends.compiled import keep_compiled, openmp_limited
 from gpuvis.backends.graph import Graph, repaired
 from gpuvis.backends.noted import warnings_noted
+from gpuvis.backends.parallel import openmp_limited
 from gpuvis.settings import Tsne, Umap
 
 EXACT_ROWS = 5000  # up to which scikit-learn compares all pairs of rows
@@ -37,7 +39,7 @@ def neighbors(X: np.ndarray, k: int, metric: str, seed: int) -> Graph:
     with warnings_noted():
         from pynndescent import NNDescent
 
-        keep_compiled("pynndescent.pynndescent_", "pynndescent.rp_trees", "pynndescent.utils", "pynndescent.distances")
+        _keep_compiled("pynndescent.pynndescent_", "pynndescent.rp_trees", "pynndescent.utils", "pynndescent.distances")
         indices, distances = NNDescent(X, metric, n_neighbors=k, random_state=seed, n_jobs=1).neighbor_graph
     sample = np.random.default_rng(seed).choice(len(X), SAMPLE, replace=False)
     true, _ = _exact(X, X[sample], k, metric)
@@ -69,7 +71,7 @@ def umap(X: np.ndarray, graph: Graph, settings: Umap, seed: int) -> Layout:
     with warnings_noted() as notes:
         from umap import UMAP
 
-        keep_compiled("umap.umap_", "umap.layouts")
+        _keep_compiled("umap.umap_", "umap.layouts")
         model = UMAP(
             n_neighbors=settings.n_neighbors,
             min_dist=settings.min_dist,
@@ -97,3 +99,14 @@ def tsne(X: np.ndarray, start: np.ndarray, settings: Tsne, seed: int) -> Layout:
         with openmp_limited():
             coords = model.fit_transform(X)
     return Layout(coords, notes, {"iterations": int(model.n_iter_), "kl": float(model.kl_divergence_)})
+
+
+def _keep_compiled(*modules: str) -> None:
+    """Let numba keep what it compiles of other packages' modules, where it finds a place; of itself it does not."""
+    from numba.core.registry import CPUDispatcher
+
+    for name in modules:
+        for function in vars(sys.modules[name]).values():
+            if isinstance(function, CPUDispatcher):
+                with suppress(RuntimeError):
+                    function.enable_caching()

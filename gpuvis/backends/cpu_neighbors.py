@@ -14,54 +14,18 @@ from typing import Any
 import numpy as np
 
 from gpuvis import tensors
-from gpuvis.backends.compiled import blocks, inlined, kernel, prange
 from gpuvis.backends.graph import Graph
 from gpuvis.backends.halves import widened
-from gpuvis.backends.lists import CHUNK, QUERIES, Lists, centers_of, insert, ranked
+from gpuvis.backends.kernels import loops
+from gpuvis.backends.lists import Lists, centers_of, nearest, ranked
+from gpuvis.backends.parallel import in_ranges
 
 EXACT_ROWS = 12_000  # up to which every pair is compared: quicker there
-ABREAST = 64  # sums of one distance
 LIST_ROWS = 256  # the least in a list, on average
 SAMPLE = 256  # rows whose neighbours are found exactly
 AIM = 0.99  # recall on the sample, in choosing how many lists are searched
 MOST_COMPARED = 65_536  # rows that one row is compared with, on average
 SCALED = {"cosine", "correlation"}  # of rows brought to length 1
-
-
-@inlined
-def _apart(x: Any, y: Any, sums: Any) -> Any:
-    """Return the squared distance of two rows, from sums that the vector units take side by side."""
-    sums[:] = 0
-    for first in range(0, len(x), ABREAST):
-        one, other = x[first : first + ABREAST], y[first : first + ABREAST]
-        for c in range(len(one)):
-            sums[c] += (one[c] - other[c]) ** 2
-    square = np.float32(0)
-    for c in range(0, ABREAST, 4):
-        square += (sums[c] + sums[c + 1]) + (sums[c + 2] + sums[c + 3])
-    return square
-
-
-@kernel
-def _measure(X: Any, real: Any, scaled: bool, order: Any, ids: Any, graph: Any, bounds: Any) -> None:
-    """Fill a graph: distances anew, from differences, rising along each row; the row itself first.
-
-    Of rows brought to length 1, half the square is one minus the cosine; a row of zeros is 1 away from all.
-    """
-    indices, distances = graph
-    for b in prange(len(bounds) - 1):
-        sums = np.empty(ABREAST, np.float32)
-        for i in range(bounds[b], bounds[b + 1]):
-            near, far = indices[order[i]], distances[order[i]]
-            near[0], far[0] = order[i], np.float32(0)
-            for t in range(ids.shape[1]):
-                j = ids[i, t]
-                square = _apart(X[i], X[j], sums)
-                if scaled:
-                    distance = square * np.float32(0.5) if real[i] and real[j] else np.float32(1)
-                else:
-                    distance = np.sqrt(square)
-                insert(distance, order[j], far[1 : t + 2], near[1 : t + 2])
 
 
 def search(X: np.ndarray, k: int, metric: str, seed: int, exact: bool = False) -> Graph:
@@ -87,25 +51,23 @@ def search(X: np.ndarray, k: int, metric: str, seed: int, exact: bool = False) -
     take = _taker(X, metric)
     if exact or len(X) <= EXACT_ROWS:
         whole = take(slice(None))
-        lists = Lists(whole, _squares(whole, metric), blocks(len(whole), CHUNK))
-        ids, told = lists.search_all(np.arange(len(whole)), k - 1), {"engine": "exact", "recall": 1.0}
-    else:
-        lists, probes = _clustered(X, take, metric, k, seed)
-        told = {"engine": f"lists: {probes.shape[1]} of {len(lists.starts) - 1} searched"}
-        ids = lists.search(lists.X, np.arange(len(X)), probes, k - 1)
-        del probes  # as large as the graph
-        lacking = np.flatnonzero(ids[:, -1] < 0)  # where the lists that were searched hold fewer rows
-        ids[lacking] = lists.search_all(lacking, k - 1)
-        told["recall"] = _recall(lists, ids, np.random.default_rng(seed + 1))
-    return _graph(lists, ids, metric, told)
+        ids, told = nearest(whole, _squares(whole, metric), k - 1), {"engine": "exact", "recall": 1.0}
+        return _graph(whole, np.arange(len(whole), dtype=np.int32), ids, metric, told)
+    lists, probes = _clustered(X, take, metric, k, seed)
+    told = {"engine": f"lists: {probes.shape[1]} of {len(lists.starts) - 1} searched"}
+    ids = lists.search(probes, k - 1)
+    del probes  # as large as the graph
+    lacking = np.flatnonzero(ids[:, -1] < 0)  # where the lists that were searched hold fewer rows
+    ids[lacking] = nearest(lists.X, lists.squares, k - 1, lacking)
+    told["recall"] = _recall(lists, ids, np.random.default_rng(seed + 1))
+    return _graph(lists.X, lists.order, ids, metric, told)
 
 
-def _graph(lists: Lists, ids: np.ndarray, metric: str, told: dict[str, Any]) -> Graph:
-    """Return the graph in the matrix's own order of rows, with true distances."""
-    rows, k = len(ids), ids.shape[1] + 1
-    order = np.arange(rows, dtype=np.int32) if lists.order is None else lists.order.astype(np.int32)
-    indices, distances = np.empty((rows, k), np.int32), np.empty((rows, k), np.float32)
-    _measure(lists.X, lists.X.any(1), metric in SCALED, order, ids, (indices, distances), blocks(rows, QUERIES))
+def _graph(X: np.ndarray, order: np.ndarray, ids: np.ndarray, metric: str, told: dict[str, Any]) -> Graph:
+    """Return the graph in the matrix's own order of rows, with true distances; row i here is its row order[i]."""
+    shape, real = (len(ids), ids.shape[1] + 1), X.any(1).view(np.uint8)
+    indices, distances = np.empty(shape, np.int32), np.empty(shape, np.float32)
+    in_ranges(loops.measure, len(ids), X, real, metric in SCALED, order, ids, indices, distances)
     return Graph(indices, distances, np, told)
 
 
@@ -143,8 +105,8 @@ def _clustered(
     """Sort the rows into lists, and say which lists each row is to probe, int32 (N, n_probes)."""
     rows, draw = len(X), np.random.default_rng(seed)
     centers = centers_of(take, rows, rows // max(LIST_ROWS, int(rows**0.5)), draw)
-    nearest = np.concatenate([ranked(take(slice(*ends)), centers, 1) for ends in _pieces(rows)])[:, 0]
-    order, counts = np.argsort(nearest, kind="stable"), np.bincount(nearest, minlength=len(centers))
+    closest = np.concatenate([ranked(take(slice(*ends)), centers, 1) for ends in _pieces(rows)])[:, 0]
+    order, counts = np.argsort(closest, kind="stable"), np.bincount(closest, minlength=len(centers))
     cuts = np.maximum(1, -(-counts * len(centers) // (4 * rows)))  # equal rows all fall into one list
     centers = np.repeat(centers, cuts, 0)
     parts = (np.linspace(0, count, cut + 1).astype(np.int64) for count, cut in zip(counts, cuts, strict=True))
@@ -153,9 +115,10 @@ def _clustered(
     rank[order] = np.arange(rows)
     for start, stop in _pieces(rows):
         whole[rank[start:stop]] = take(slice(start, stop))
-    lists = Lists(whole, _squares(whole, metric), np.concatenate([[0], np.cumsum(sizes)]), order)
+    starts = np.concatenate([[0], np.cumsum(sizes)])
+    lists = Lists(whole, _squares(whole, metric), starts, order.astype(np.int32))
     sample = np.sort(draw.choice(rows, SAMPLE, replace=False))
-    true = lists.search_all(sample, k - 1)
+    true = nearest(whole, lists.squares, k - 1, sample)
     where = np.searchsorted(lists.starts, true, "right") - 1
     ranks = ranked(whole[sample], centers, len(centers)).argsort(1)  # of each list, for each row of the sample
     apart = _squared(whole, sample, true) > 0  # among equal rows any neighbours are right, wherever they are
@@ -172,7 +135,8 @@ def _pieces(rows: int) -> list[tuple[int, int]]:
 def _recall(lists: Lists, ids: np.ndarray, draw: np.random.Generator) -> float:
     """Return the share of neighbours found that are as near as the true ones, on a sample."""
     sample = np.sort(draw.choice(len(ids), SAMPLE, replace=False))
-    farthest = _squared(lists.X, sample, lists.search_all(sample, ids.shape[1])).max(1, keepdims=True)
+    true = nearest(lists.X, lists.squares, ids.shape[1], sample)
+    farthest = _squared(lists.X, sample, true).max(1, keepdims=True)
     return float((_squared(lists.X, sample, ids[sample]) <= farthest).mean())
 
 

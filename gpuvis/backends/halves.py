@@ -1,21 +1,20 @@
-"""Rows in half precision, widened by a table: several times as fast as NumPy, which computes each value."""
+"""Rows in half precision, widened to float32."""
 
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
 import numpy as np
 
-from gpuvis.backends.compiled import part
+from gpuvis.backends.kernels import loops
 
 
 def widened(X: np.ndarray) -> np.ndarray:
-    """Return rows as float32: themselves if they are that, by the table if they are halves."""
+    """Return rows as float32: themselves if they are that."""
     if X.dtype != np.float16:
         return np.asarray(X, np.float32)
-    rows, (bits, table) = np.empty(X.shape, np.float32), coded(X)
-    _look_up(bits.reshape(-1), table, rows.reshape(-1))
+    rows, bits = np.empty(X.shape, np.float32), np.ascontiguousarray(X).view(np.uint16)
+    loops.widen(bits.reshape(-1), rows.reshape(-1), (0, rows.size))
     return rows
 
 
@@ -33,9 +32,3 @@ def coded(X: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
 @cache
 def _table() -> np.ndarray:
     return np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32)
-
-
-@part
-def _look_up(bits: Any, table: Any, values: Any) -> None:
-    for i in range(len(bits)):
-        values[i] = table[bits[i]]

@@ -8,108 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from gpuvis.backends.compiled import blocks, kernel, part, prange
+from gpuvis.backends.kernels import loops
+from gpuvis.backends.parallel import in_ranges
 
-QUERIES, CHUNK = 512, 2048  # rows of the two sides of a matrix product, at most
-WORK, LEAST = 200e9, 32 * QUERIES  # multiply-adds of one call, so that an interrupt is heard soon, and its fewest rows
-LANES = 32  # rows that are looked at together
-EVERY, SELDOM = 7, 17  # of so many rows one is counted for an anchor, others for others; little repeats by these
-MANY = 20_000  # rows from which fewer tell as much: ranks grow with the rows, and errors by their root
+QUERIES, FEWEST = 512, 64  # rows of the one side of a matrix product
+WORK = 2e10  # multiply-adds of one call, so that an interrupt is heard soon
 ROUNDS, SAMPLED = 5, 40  # of k-means, and of how many rows for each centre
-
-
-@part
-def insert(value: Any, j: int, far: Any, ids: Any) -> None:
-    """Put a row among the nearest so far; the farthest of them goes."""
-    at = len(far) - 1
-    while at > 0 and far[at - 1] > value:
-        far[at], ids[at] = far[at - 1], ids[at - 1]
-        at -= 1
-    far[at], ids[at] = value, j
-
-
-@part
-def count_below(values: Any, limit: Any) -> Any:
-    """Count values below a limit."""
-    count = np.int32(0)  # of the width of a float32, which the vector units can follow
-    for j in range(len(values)):
-        count = np.int32(count + np.int32(values[j] < limit))
-    return count
-
-
-def dealt(own: np.ndarray, exact: bool) -> tuple[int, np.ndarray]:
-    """Return of how many rows one is counted, and which it is for each anchor: each row for as many of them.
-
-    `own`: which rows the anchors are, which tells about how many there are.
-    """
-    every = 1 if exact else SELDOM if own.max(initial=0) >= MANY else EVERY
-    return every, np.random.default_rng(0).permutation(len(own)) % every
-
-
-@part
-def _any_below(limit: Any, products: Any, squares: Any) -> Any:
-    count = np.int32(0)  # of the width of a float32, which the vector units can follow
-    for j in range(len(products)):
-        count += np.int32(squares[j] - np.float32(2) * products[j] < limit)
-    return count > 0
-
-
-@part
-def _offer(products: Any, squares: Any, base: int, own: int, far: Any, ids: Any) -> None:
-    """Take what is nearer than the farthest of the nearest so far, by squared distance less the query's own square."""
-    last = len(far) - 1
-    for start in range(0, len(products), LANES):
-        some, their = products[start : start + LANES], squares[start : start + LANES]
-        if _any_below(far[last], some, their):  # else they are passed over
-            for j in range(len(some)):
-                value, row = their[j] - np.float32(2) * some[j], base + start + j
-                if value < far[last] and row != own:
-                    insert(value, row, far, ids)
-
-
-@kernel
-def _nearest_lists(X: Any, centers: Any, squares: Any, bounds: Any, found: Any) -> None:
-    """Find the lists whose centres are nearest to each row, the nearest first."""
-    for b in prange(len(bounds) - 1):
-        products = np.dot(X[bounds[b] : bounds[b + 1]], centers.T)
-        far = np.empty(found.shape[1], np.float32)
-        for row in range(len(products)):
-            far[:] = np.inf
-            _offer(products[row], squares, 0, -1, far, found[bounds[b] + row])
-
-
-@kernel
-def _search(Q: Any, own: Any, bounds: Any, probes: Any, X: Any, squares: Any, starts: Any, ids: Any) -> None:
-    """Find the nearest rows of each query in the lists it probes; `own`: which row a query is itself."""
-    for b in prange(len(bounds) - 1):
-        first, count = bounds[b], bounds[b + 1] - bounds[b]
-        ends = np.zeros(len(starts), np.int64)  # the queries of this block by list
-        for q in range(first, first + count):
-            for p in range(probes.shape[1]):
-                ends[probes[q, p] + 1] += 1
-        ends = np.cumsum(ends)
-        fill, members = ends.copy(), np.empty(count * probes.shape[1], np.int64)
-        for q in range(first, first + count):
-            for p in range(probes.shape[1]):
-                members[fill[probes[q, p]]] = q
-                fill[probes[q, p]] += 1
-        far = np.full((count, ids.shape[1]), np.float32(np.inf))
-        side, space = np.empty((count, X.shape[1]), np.float32), np.empty(count * CHUNK, np.float32)
-        nearest = probes[first, 0]  # to many queries of the block: seen first, it leaves less to take from others
-        for turn in range(len(starts) - 1):
-            one = (nearest + turn) % (len(starts) - 1)
-            asking = members[ends[one] : ends[one + 1]]
-            if len(asking) == 0:
-                continue
-            for q in range(len(asking)):
-                side[q] = Q[asking[q]]
-            for start in range(starts[one], starts[one + 1], CHUNK):
-                stop = min(start + CHUNK, starts[one + 1])
-                products = space[: len(asking) * (stop - start)].reshape(len(asking), stop - start)
-                np.dot(side[: len(asking)], X[start:stop].T, products)
-                for q in range(len(asking)):
-                    row = asking[q]
-                    _offer(products[q], squares[start:stop], start, own[row], far[row - first], ids[row])
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,36 +26,45 @@ class Lists:
         The rows, and their squares.
     starts : array of int64
         Where each list starts, and where the last one ends.
-    order : array of shape (N,), int64, or None
-        Which row of the matrix each is; None: the same.
+    order : array of shape (N,), int32
+        Which row of the matrix each is.
     """
 
     X: np.ndarray
     squares: np.ndarray
     starts: np.ndarray
-    order: np.ndarray | None = None
+    order: np.ndarray
 
-    def search(self, Q: np.ndarray, own: np.ndarray, probes: np.ndarray, k: int) -> np.ndarray:
-        """Return the k nearest rows of each query, int32."""
-        ids = np.full((len(Q), k), -1, np.int32)
-        compared = probes.shape[1] / (len(self.starts) - 1) * self.X.size  # values that a query meets, on average
-        stretch = LEAST * max(1, int(WORK / (compared * LEAST)))
-        for start in range(0, len(Q), stretch):
-            of = slice(start, start + stretch)
-            bounds = blocks(len(Q[of]), QUERIES if len(Q) > 8 * QUERIES else 64)
-            _search(Q[of], own[of], bounds, probes[of], self.X, self.squares, self.starts, ids[of])
+    def search(self, probes: np.ndarray, k: int) -> np.ndarray:
+        """Return the k nearest rows of each row in the lists that it probes, the nearest of them first, int32.
+
+        Where these hold fewer rows, the last ones are -1.
+        """
+        ids = np.full((len(self.X), k), -1, np.int32)
+        size = _queries(len(ids), self.X.size * probes.shape[1] / (len(self.starts) - 1))
+        in_ranges(loops.search_lists, len(ids), probes, self.X, self.squares, self.starts, ids, size=size)
         return ids
 
-    def search_all(self, rows: np.ndarray, k: int) -> np.ndarray:
-        """Return the k nearest rows of some of the rows, compared with all, int32."""
-        lists = np.arange(len(self.starts) - 1, dtype=np.int32)
-        return self.search(self.X[rows], rows, np.broadcast_to(lists, (len(rows), len(lists))), k)
+
+def nearest(X: np.ndarray, squares: np.ndarray, k: int, rows: np.ndarray | None = None) -> np.ndarray:
+    """Return the k nearest rows of some of the rows, or of all, each compared with all, int32."""
+    own = np.arange(len(X), dtype=np.int32) if rows is None else rows.astype(np.int32)
+    queries, ids = X if rows is None else X[rows], np.full((len(own), k), -1, np.int32)
+    in_ranges(loops.search_all, len(own), queries, own, X, squares, ids, size=_queries(len(own), X.size))
+    return ids
+
+
+def _queries(rows: int, values: float) -> int:
+    """Return how many queries go into one call; each is compared with rows of so many values."""
+    most = QUERIES if rows > 8 * QUERIES else FEWEST
+    return int(min(max(WORK / max(values, 1), FEWEST), most))
 
 
 def ranked(X: np.ndarray, centers: np.ndarray, count: int) -> np.ndarray:
     """Return the lists whose centres are nearest to each row, the nearest first, int32."""
     found = np.empty((len(X), count), np.int32)
-    _nearest_lists(X, centers, np.einsum("ij,ij->i", centers, centers), blocks(len(X), QUERIES), found)
+    squares = np.einsum("ij,ij->i", centers, centers)
+    in_ranges(loops.nearest_lists, len(X), X, centers, squares, found, size=QUERIES)
     return found
 
 
@@ -160,9 +73,9 @@ def centers_of(take: Callable[[Any], np.ndarray], rows: int, count: int, draw: n
     sample = take(np.sort(draw.choice(rows, min(rows, SAMPLED * count), replace=False)))
     centers = sample[draw.choice(len(sample), count, replace=False)]
     for _ in range(ROUNDS):
-        nearest = ranked(sample, centers, 1)[:, 0]
-        counts = np.bincount(nearest, minlength=count)
+        closest = ranked(sample, centers, 1)[:, 0]
+        counts = np.bincount(closest, minlength=count)
         held = counts > 0
-        sums = np.add.reduceat(sample[nearest.argsort(kind="stable")], (np.cumsum(counts) - counts)[held])
+        sums = np.add.reduceat(sample[closest.argsort(kind="stable")], (np.cumsum(counts) - counts)[held])
         centers[held] = sums / counts[held, None]
     return centers

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuvis.backends.compiled import kernel, part, prange
-from gpuvis.backends.lists import count_below, insert
+from gpuvis.backends.compiled import count_below, insert, kernel, part, prange
 from gpuvis.backends.vectors import BITS, aligned, below, lowest
 
 ROWS = 512  # that are turned together: of 512 columns they fit a second cache of 1 MB

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-
-from gpuvis.backends.compiled import blocks, kernel, prange
-
-BLOCK = 1024  # points
+from scipy.sparse import csr_matrix
 
 
 def along(points: np.ndarray) -> np.ndarray:
@@ -36,23 +31,9 @@ def along(points: np.ndarray) -> np.ndarray:
     return order
 
 
-def permuted(graph: Any, order: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the graph (indptr, indices, values) whose vertex i is vertex order[i] of this one."""
-    indptr, indices, values = graph
-    rank = np.empty(len(order), indices.dtype)
-    rank[order] = np.arange(len(order), dtype=indices.dtype)
-    starts = np.concatenate([[0], np.cumsum(np.diff(indptr)[order])])
-    columns, weights = np.empty_like(indices), np.empty_like(values)
-    _fill(graph, order, rank, starts, (columns, weights), blocks(len(order), BLOCK))
-    return starts, columns, weights
-
-
-@kernel
-def _fill(graph: Any, order: Any, rank: Any, starts: Any, out: Any, bounds: Any) -> None:
-    (indptr, indices, values), (columns, weights) = graph, out
-    for b in prange(len(bounds) - 1):
-        for i in range(bounds[b], bounds[b + 1]):
-            shift = indptr[order[i]] - starts[i]
-            for t in range(starts[i], starts[i + 1]):
-                columns[t] = rank[indices[t + shift]]
-                weights[t] = values[t + shift]
+def permuted(graph: csr_matrix, order: np.ndarray) -> csr_matrix:
+    """Return the graph whose vertex i is vertex order[i] of this one."""
+    rank = np.empty(len(order), graph.indices.dtype)
+    rank[order] = np.arange(len(order), dtype=rank.dtype)
+    found = graph[order]
+    return csr_matrix((found.data, rank[found.indices], found.indptr), graph.shape)

@@ -9,8 +9,7 @@ import numpy as np
 from gpuvis.backends import outline
 from gpuvis.backends.boxes import boxed, closer_on_map, nearest_on_map
 from gpuvis.backends.codes import LENGTH, TILE, multiplied, product, rounding
-from gpuvis.backends.compiled import kernel, part, prange
-from gpuvis.backends.lists import count_below, dealt, insert
+from gpuvis.backends.compiled import count_below, dealt, insert, kernel, part, prange
 from gpuvis.backends.metrics import apart, take
 from gpuvis.backends.products import as_it_lies, moved, paired, products
 from gpuvis.backends.vectors import BITS, below, lowest

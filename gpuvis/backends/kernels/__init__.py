@@ -1,0 +1,49 @@
+"""The door to the compiled loops, `loops`: those for the best instruction set that this processor has.
+
+They are built when gpuvis is installed, from the C++ beside this file, once for each set; all give the same bits. Each
+takes arrays as they are, in C order, and the rows to work on as (first, last); while one runs, other threads may too.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.machinery import EXTENSION_SUFFIXES
+from typing import Any
+
+from scipy.linalg import cython_blas
+
+LOWEST = ("_v2", "_base")  # on x86-64; on other processors
+
+
+def _module(name: str) -> Any:
+    return import_module(f"{__name__}.{name}")
+
+
+def _lowest() -> Any:
+    """Return the module that runs on any processor of this kind.
+
+    Raises
+    ------
+    ImportError
+        No loops were compiled for this Python.
+    """
+    for name in LOWEST:
+        try:
+            return _module(name)
+        except ModuleNotFoundError:
+            continue
+    raise ImportError(
+        f"the compiled loops of gpuvis are missing: {__path__[0]} has no _v2{EXTENSION_SUFFIXES[0]}; "
+        "install gpuvis for this Python: make install"
+    )
+
+
+def available() -> dict[str, Any]:
+    """Return the modules that this processor can run, the best first, each with all that `loops` has."""
+    found = {level: _module(f"_{level}") for level in _lowest().levels()}
+    for module in found.values():
+        module.use_blas(cython_blas.__pyx_capi__["sgemm"])
+    return found
+
+
+loops = next(iter(available().values()))

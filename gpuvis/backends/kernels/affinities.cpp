@@ -1,0 +1,99 @@
+// For each row the width of a kernel over its neighbours, by bisection.
+#include "kernels.hpp"
+#include "lanes.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+namespace {
+
+constexpr float SMALLEST_WIDTH = 1e-3f; // of a UMAP kernel, as a share of the mean distance: as umap-learn has it
+constexpr float BEYOND = std::numeric_limits<float>::max(); // so far away that a kernel vanishes
+constexpr double INFINITE = std::numeric_limits<double>::infinity();
+
+std::int64_t padded(std::int64_t count) { return (count + LANES - 1) / LANES * LANES; }
+
+// What is between two bounds; while there is no upper one, twice as much.
+double between(double low, double high, double value) { return high == INFINITE ? value * 2 : (low + high) / 2; }
+
+// The distance of the nearest neighbour that is not in the same place; 0: there is none.
+float nearest_apart(Span<const float> distances) {
+    for (std::int64_t t = 1; t < distances.size; ++t)
+        if (distances[t] > 0)
+            return distances[t];
+    return 0;
+}
+
+// The width for which the kernel exp(-d / width), of distances rounded up to whole vectors, sums to a target.
+double width_for(const std::vector<float> &distances, double target) {
+    double low = 0, high = INFINITE, width = 1;
+    for (int step = 0; step < 64; ++step) {
+        Floats sums = {};
+        for (std::size_t t = 0; t < distances.size(); t += LANES)
+            sums += exp_below_0(-load(&distances[t]) / static_cast<float>(width));
+        const double total = sum(sums);
+        if (std::abs(total - target) < 1e-5)
+            break;
+        (total > target ? high : low) = width;
+        width = between(low, high, width);
+    }
+    return width;
+}
+
+} // namespace
+
+// The memberships of UMAP, from distances with the row itself first (McInnes, Healy, Melville 2018, arXiv:1802.03426,
+// algorithm 3): they sum to log2(k), but that no width is far below the distances of the row, or the mean of all.
+void memberships(Rows<const float> distances, double mean, Rows<float> values, Range range) {
+    const std::int64_t k = distances.width;
+    const double target = log_of(static_cast<double>(k)) / log_of(2);
+    std::vector<float> beyond(padded(k - 1), BEYOND);
+    for (std::int64_t i = range.first; i < range.last; ++i) {
+        const Span<const float> far = distances[i];
+        const float nearest = nearest_apart(far);
+        double total = 0;
+        for (std::int64_t t = 1; t < k; ++t) {
+            beyond[t - 1] = std::max(far[t] - nearest, 0.0f);
+            total += far[t];
+        }
+        const double least = SMALLEST_WIDTH * (nearest > 0 ? total / static_cast<double>(k) : mean);
+        const float width = static_cast<float>(std::max(width_for(beyond, target), least));
+        for (std::int64_t t = 0; t < k - 1; t += LANES) {
+            const Floats membership = exp_below_0(-load(&beyond[t]) / width);
+            std::copy_n(reinterpret_cast<const float *>(&membership), std::min<std::int64_t>(LANES, k - 1 - t),
+                        &values[i][t]);
+        }
+    }
+}
+
+// The conditional probabilities of t-SNE, exp(-beta d^2) over their sum (van der Maaten, Hinton 2008, JMLR 9:2579,
+// equation 1), with the beta that gives them an entropy.
+void probabilities(Rows<const float> distances, double entropy, Rows<float> values, Range range) {
+    const std::int64_t count = distances.width - 1;
+    std::vector<float> squares(padded(count), BEYOND), kernel(padded(count));
+    for (std::int64_t i = range.first; i < range.last; ++i) {
+        const Span<const float> far = distances[i].part(1, count + 1);
+        for (std::int64_t t = 0; t < count; ++t)
+            squares[t] = far[t] * far[t] - far[0] * far[0]; // a constant cancels
+        double low = 0, high = INFINITE, beta = 1, total = 1;
+        for (int step = 0; step < 100; ++step) {
+            Floats totals = {}, moments = {};
+            for (std::int64_t t = 0; t < count; t += LANES) {
+                const Floats square = load(&squares[t]), value = exp_below_0(square * static_cast<float>(-beta));
+                store(value, &kernel[t]);
+                totals += value;
+                moments += value * square;
+            }
+            total = sum(totals);
+            const double found = log_of(total) + beta * static_cast<double>(sum(moments)) / total;
+            if (std::abs(found - entropy) < 1e-5)
+                break;
+            (found > entropy ? low : high) = beta;
+            beta = between(low, high, beta);
+        }
+        for (std::int64_t t = 0; t < count; ++t)
+            values[i][t] = kernel[t] / static_cast<float>(total);
+    }
+}

@@ -1,0 +1,99 @@
+"""Threads for loops that release Python's lock: the compiled ones, and those of NumPy and BLAS.
+
+No result depends on how many threads there are: loops write rows of their own, and sums that go across rows are taken
+of blocks whose number does not depend on the threads. Matrix products are of fixed blocks, on one thread each: BLAS
+rounds otherwise on two.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import scipy.linalg.cython_blas  # noqa: F401  loaded later, it would not be limited
+from threadpoolctl import threadpool_limits
+
+from gpuvis import machine
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+PIECES = 4  # of the rows for each thread, so that one that is kept waiting leaves more to the others
+LEAST, MOST = 256, 1 << 16  # rows of a piece: worth a call, and few enough that an interrupt is heard soon
+
+_count = machine.cpu_threads()
+_pool = ThreadPoolExecutor(_count)
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Let loops in the block run on so many threads, and each matrix product on one."""
+    global _count, _pool
+    before = _count, _pool
+    with ThreadPoolExecutor(count) as pool, threadpool_limits(1, user_api="blas"):
+        _count, _pool = count, pool
+        try:
+            yield
+        finally:
+            _count, _pool = before
+
+
+def current_threads() -> int:
+    """Return how many threads loops run on now."""
+    return _count
+
+
+@contextmanager
+def openmp_limited() -> Iterator[None]:
+    """Let libraries that are loaded by now use as many threads of OpenMP as loops run on."""
+    with threadpool_limits(_count, user_api="openmp"):
+        yield
+
+
+def in_ranges(loop: Callable[..., Any], rows: int, *arguments: Any, size: int = 0) -> None:
+    """Call `loop(*arguments, (first, last))` for ranges that cover all rows, on all threads.
+
+    This thread takes ranges too, and hears of signals between two of them.
+
+    Parameters
+    ----------
+    loop : callable
+        Releases Python's lock; may be called for ranges in any order, and at the same time.
+    rows : int
+    *arguments
+    size : int, optional
+        Rows of a range, where results depend on it. Default: what suits the threads.
+    """
+    size = size or min(max(rows // (PIECES * _count), LEAST), MOST)
+    starts = deque(range(0, rows, size))
+
+    def work() -> None:
+        while starts:
+            try:
+                first = starts.popleft()
+            except IndexError:  # another thread was quicker
+                return
+            loop(*arguments, (first, min(first + size, rows)))
+
+    others = [_pool.submit(work) for _ in range(min(_count, len(starts)) - 1)]
+    try:
+        work()
+        for other in others:
+            other.result()
+    finally:
+        starts.clear()  # after an error or an interrupt
+
+
+def in_order(function: Callable[[Item], Result], items: Iterable[Item], count: int) -> Iterator[Result]:
+    """Call a function that releases Python's lock on each item, so many at a time; give the results in order."""
+    waiting: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(count) as pool:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > count:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

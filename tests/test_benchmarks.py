@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
+import shutil
+import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
 import bench
+import bench_cold
 import data
 import jobs
 import measures
@@ -181,11 +185,19 @@ def test_a_process_is_metered_alone(tmp_path, monkeypatch) -> None:
     ballast = np.ones(200_000_000, np.uint8)  # of this process, which is not that one's
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
     code = "import os, time; time.sleep(0.2); assert 'OPENBLAS_CORETYPE' not in os.environ; b = b'1' * 50_000_000"
-    told = timing.metered([sys.executable, "-c", code], tmp_path)
+    given = timing.environment(tmp_path / "home")
+    told = timing.metered([sys.executable, "-c", code], given)
     assert 0.2 < told["seconds"] < 60
     assert 50e6 < told["peak"] < 100e6 < ballast.nbytes
     with pytest.raises(timing.FailedError, match="ended with code 3: no word"):
-        timing.metered([sys.executable, "-c", "raise SystemExit(3)"], tmp_path)
+        timing.metered([sys.executable, "-c", "raise SystemExit(3)"], given)
+
+
+def test_a_process_keeps_things_in_its_own_home(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/elsewhere")
+    code = "import os, pathlib; assert 'XDG_CACHE_HOME' not in os.environ; (pathlib.Path.home() / 'kept').touch()"
+    timing.metered([sys.executable, "-c", code], timing.environment(tmp_path / "home"), tmp_path)
+    assert [path.name for path in (tmp_path / "home").iterdir()] == ["kept"]
 
 
 @pytest.fixture
@@ -211,13 +223,12 @@ def test_a_whole_run(tiny, capsys, tmp_path) -> None:
     assert {line.count("|") for line in table} == {len(report.HEADS) + 1}
     assert len(table) == 3
     assert "| floor yes, aim no |" in table[2]
-    assert "- the very first run of gpuvis, with nothing compiled yet: t-SNE, 50 × 8: " in told
     assert "left out, because no cache of MNIST was given (`--mnist DIR`): UMAP, MNIST" in told
     assert not list((tmp_path / "data").glob("run-*"))
 
 
 def test_a_run_that_falls_short_ends_with_code_1(tiny, capsys, monkeypatch) -> None:
-    def run(side, job, caches, out, seed, compiled) -> dict:
+    def run(side, job, caches, out, seed, home) -> dict:
         out.mkdir(parents=True, exist_ok=True)
         rng, maps = np.random.default_rng(0), []
         for cache_folder in caches:
@@ -271,10 +282,28 @@ def test_programs_are_compared(tmp_path, capsys, monkeypatch) -> None:
     monkeypatch.setattr(sys, "argv", ["others.py", str(folder), "--pca_dim", "4", "--programs", *names])
     others.main()
     _, _, drawn, missing = capsys.readouterr().out.splitlines()
-    assert missing == "| missing | not installed | | | | |"
-    name, *numbers = drawn.strip("| ").split(" | ")
+    assert missing == "| missing | not installed | | | | | |"
+    name, cold, warm, *numbers = drawn.strip("| ").split(" | ")
     assert name == "gpuvis, t-SNE"
-    assert all(float(number) > 0.05 for number in numbers[1:])
+    assert float(cold) >= float(warm) >= 0
+    assert all(float(number) > 0.05 for number in numbers)
+
+
+@pytest.mark.parametrize(("long", "compiles", "calls"), [(60, False, 2), (0, False, 1), (0, True, 2)])
+def test_a_program_is_called_again_unless_that_takes_long(tmp_path, monkeypatch, long, compiles, calls) -> None:
+    called = []
+
+    def draw(X: np.ndarray) -> np.ndarray:
+        called.append(X)
+        return X[:, :2]
+
+    monkeypatch.setattr(others, "LONG", long)
+    monkeypatch.setitem(others.PROGRAMS, "stub", others.Program(draw, "numpy", compiles))
+    np.save(tmp_path / "matrix.npy", np.zeros((3, 4)))
+    others.work("stub", tmp_path / "matrix.npy", tmp_path / "out.npy")
+    assert len(called) == calls
+    cold, warm = np.load(tmp_path / "out.seconds.npy")
+    assert (cold == warm) == (calls == 1)
 
 
 def test_programs_that_find_neighbours_are_compared(tmp_path, capsys, monkeypatch) -> None:
@@ -284,3 +313,118 @@ def test_programs_that_find_neighbours_are_compared(tmp_path, capsys, monkeypatc
     monkeypatch.setattr(sys, "argv", ["neighbors.py", str(tmp_path / "X.npy"), "--k", "5", "--engines", engine])
     neighbors.main()
     assert f"| {engine} | 1.0000 | " in capsys.readouterr().out
+
+
+UMAP, DIGITS = bench_cold.Job("umap"), bench_cold.Job("umap", digits=True)
+
+
+def cold_row(first: float, second: float, peak: float = 0.2e9) -> bench_cold.Row:
+    row = bench_cold.Row()
+    row.add(({"seconds": first, "peak": peak}, {"seconds": second, "peak": peak / 2}))
+    return row
+
+
+def test_the_first_process_is_held_against_the_second_and_the_plain_script() -> None:
+    plain, row = cold_row(30, 20), cold_row(3, 2)
+    assert bench_cold.missed(UMAP, row, plain) == []
+    first, second, again, of_plain, faster, peak, floors = bench_cold.cells(UMAP, row, plain)
+    assert (first, second, again) == ("3.00 s (3.00–3.00)", "2.00 s (2.00–2.00)", "1.50 (≤ 1.5)")
+    assert (of_plain, faster) == ("30.0 s / 20.0 s", "**10.0×** (≥ 5)")
+    assert (peak, floors) == ("0.20 GB (≤ 0.30)", "yes")
+    assert bench_cold.missed(UMAP, cold_row(3.1, 2), plain) == ["first / second"]
+    assert bench_cold.missed(UMAP, cold_row(6.1, 6), plain) == ["plain over first"]
+    assert bench_cold.missed(UMAP, cold_row(3, 2, 0.31e9), plain) == ["peak memory"]
+    assert [*bench_cold.cells(UMAP, cold_row(9, 2), plain)][-1] == "no: first / second, plain over first"
+
+
+def test_seconds_are_told_but_not_judged() -> None:
+    row = cold_row(9, 2, 1e9)
+    assert bench_cold.missed(DIGITS, row, None) == []
+    assert [*bench_cold.cells(DIGITS, row, None)][1] == "2.00 s (2.00–2.00) (≤ 1.5 s)"
+
+
+@pytest.mark.parametrize("installs", [True, False])
+def test_an_installation_is_put_back_before_each_first_process(tmp_path, installs) -> None:
+    """A program that notes its runs beside itself and in its home finds no such notes in the first process."""
+    program = '#!/bin/sh\ncat "$0.ran" "$HOME/ran" > /dev/null 2>&1; echo $? >> "$0.ran"; touch "$HOME/ran"\n'
+
+    def install(into: bench_cold.Installed) -> list[str]:
+        (into.bin / "gpuvis").write_text(program)
+        return ["chmod", "+x", str(into.bin / "gpuvis")] if installs else ["false"]
+
+    one = bench_cold.Installed("ours", tmp_path / "ours", tmp_path)
+    if not installs:
+        with pytest.raises(timing.FailedError, match="the installation ended with code 1"):
+            one.make(install)
+        return
+    assert one.make(install) >= 0
+    for _ in range(2):
+        one.twice(DIGITS, tmp_path)
+        assert (one.bin / "gpuvis.ran").read_text() == "1\n0\n"
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+def test_what_git_ignores_is_not_copied(tmp_path) -> None:
+    tree = tmp_path / "tree"
+    (tree / "folder").mkdir(parents=True)
+    for name, text in {".gitignore": "*.pyc\n", "folder/new.py": "", "folder/new.pyc": "", "gone": ""}.items():
+        (tree / name).write_text(text)
+    for command in (["init", "--quiet"], ["add", "gone"]):
+        subprocess.run(["git", "-C", str(tree), *command], check=True)
+    (tree / "gone").unlink()
+    copy = bench_cold.copied(tree, tmp_path / "copy")
+    assert {str(path.relative_to(copy)) for path in copy.rglob("*")} == {".gitignore", "folder", "folder/new.py"}
+
+
+def test_libraries_are_shared_but_gpuvis_is_not(tmp_path) -> None:
+    names = {path.name for path in bench_cold.Bench(tmp_path, tmp_path).libraries.iterdir()}
+    assert {"numpy", "torch"} <= names
+    assert not any("gpuvis" in name or name.endswith(".pth") for name in names)
+
+
+def in_container(folder: Path, gpuvis: str) -> bench_cold.Image:
+    """Return an image that is none: a shell that finds a given program."""
+    folder.mkdir()
+    for name, text in {"gpuvis": gpuvis, "python": f'exec {shlex.quote(sys.executable)} "$@"'}.items():
+        (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+        (folder / name).chmod(0o755)
+    return bench_cold.Image(["env", f"PATH={folder}:/usr/bin:/bin", f"TMPDIR={folder}", "sh", "-c"])
+
+
+def test_two_processes_are_timed_in_a_container(tmp_path) -> None:
+    image = in_container(tmp_path / "bin", f'echo "$@" >> {tmp_path}/log; echo words')
+    first, second = image.twice(DIGITS, tmp_path)
+    assert first["seconds"] > 0 < second["peak"]
+    made, *ran = (tmp_path / "log").read_text().splitlines()
+    assert made == "demo cache"
+    assert ran == [f"reduce cache --umap --out_dir {out} --quality none" for out in ("first", "second")]
+    with pytest.raises(timing.FailedError, match="the container ended with code 0 after 2 of 2 processes"):
+        in_container(tmp_path / "broken", '[ "$1" = demo ]').twice(DIGITS, tmp_path)
+
+
+@pytest.mark.parametrize(("seconds", "code"), [((3, 2), 0), ((9, 2), 1), ((), 1)])
+def test_a_run_of_the_first_processes(tmp_path, monkeypatch, capsys, seconds, code) -> None:
+    class Stub(bench_cold.Plain):
+        def make(self, install=None) -> float:
+            return 0
+
+        def twice(self, job, cache) -> bench_cold.Twice:
+            if self.name != "plain" and not seconds:
+                raise timing.FailedError("ended with code 1: a word")
+            first, second = seconds if self.name == "ours" else (30, 20)
+            return {"seconds": first, "peak": 1}, {"seconds": second, "peak": 1}
+
+    ours, other = Stub("ours", tmp_path, tmp_path), Stub("other", tmp_path, tmp_path, judged=False)
+    monkeypatch.setattr(bench_cold, "Plain", Stub)
+    monkeypatch.setattr(bench_cold, "installed", lambda *_: [ours, other])
+    monkeypatch.setattr(bench_cold.Bench, "cache", lambda *_: tmp_path)
+    monkeypatch.setattr(sys, "argv", ["bench_cold.py", "--data", str(tmp_path), "--everything", "--runs", "2"])
+    with pytest.raises(SystemExit) as ended:
+        bench_cold.main()
+    assert ended.value.code == code
+    told = capsys.readouterr().out
+    table = [line for line in told.splitlines() if line.startswith("|")]
+    assert len(table) == 2 + 2 * len(bench_cold.jobs_of(everything=True))
+    assert {line.count("|") for line in table} == {len(bench_cold.HEADS) + 1}
+    assert ("- FAILED, UMAP, 1,400 × 1152, `--pca_dim 50`, `--quality none`, ours: " in told) == bool(code)
+    assert ("- FAILED, t-SNE, 1,400 × 1152, `--pca_dim 50`, other" in told) == (not seconds)

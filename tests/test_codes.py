@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gpuvis.backends import codes, compiled, outline, ranks
+from gpuvis.backends import codes, compiled, outline, parallel, ranks
 from gpuvis.backends.ranks_anywhere import PlainRanks
 
 
@@ -84,7 +84,7 @@ def test_what_rows_are_across_axes_makes_good_what_codes_of_whole_rows_are_off()
     """Products of these may stand for those along axes, when a second metric of the same products is looked at."""
     X = np.random.default_rng(0).standard_normal((70, 200)).astype(np.float32)
     X[:, 8:] = 0  # the axes hide nothing
-    with compiled.threads(2):
+    with parallel.threads(2):
         *_, across, whole, steps = outline._coded(X, np.eye(200, 8, dtype=np.float32), np.empty((70, 8), np.float32))
     lengths = np.linalg.norm(X, axis=1)
     off = np.abs((whole * steps[:, None]).astype(np.float64) @ (whole * steps[:, None]).T - X.astype(np.float64) @ X.T)
@@ -105,7 +105,7 @@ def test_rows_nearer_than_codes_can_tell_are_told_apart(monkeypatch) -> None:
     away = (squares - 2 * X[:m] @ X.T)[None]
     away[0, np.arange(m), np.arange(m)] = np.inf
     far[:] = np.partition(away, 4, 2)[:, :, 4:5] + np.float32(1e-4)
-    with compiled.threads(2):
+    with parallel.threads(2):
         _, near, there = ranks.tally(X[:m], blocks, own, limits, far.copy(), none, None)
     exact = PlainRanks(np).tally(X[:m], blocks, own, limits, far.copy(), none, None)[2]
     np.testing.assert_allclose(there, exact, rtol=2e-6)  # as rounding may be

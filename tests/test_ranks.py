@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from gpuvis.backends import boxes, compiled, cpu, halves, lists, outline, products, ranks
+from gpuvis.backends import boxes, compiled, cpu, halves, outline, parallel, products, ranks
 from gpuvis.backends.ranks_anywhere import PlainRanks
 
 PLAIN = PlainRanks(np)
@@ -23,7 +23,7 @@ def maps(rows: int) -> dict[str, np.ndarray]:
 
 @pytest.fixture(autouse=True)
 def threads():
-    with compiled.threads(2):
+    with parallel.threads(2):
         yield
 
 
@@ -41,7 +41,7 @@ def test_points_near_on_a_map_are_those_of_a_tree(rows, name) -> None:
 
 @pytest.mark.parametrize("name", maps(5))
 def test_points_closer_on_a_map_are_counted_as_one_by_one(monkeypatch, name) -> None:
-    monkeypatch.setattr(lists, "EVERY", 1)
+    monkeypatch.setattr(compiled, "EVERY", 1)
     Y, anchors = maps(9_000)[name], np.arange(0, 9_000, 90)
     limits = np.random.default_rng(1).uniform(0, 40, (100, 6)).astype(np.float32) ** 2 / 20
     limits[:, 0] = 0
@@ -58,7 +58,7 @@ def test_points_closer_on_a_map_are_told_by_every_seventh(rows, name) -> None:
     limits[:, 0] = 0
     found = boxes.closer_on_map(boxes.boxed(Y), anchors, limits[anchors])
     exact = PLAIN.closer_on_map(Y, anchors, limits[anchors])
-    off, most = np.abs(found - exact), 3 * np.sqrt(lists.EVERY * exact)
+    off, most = np.abs(found - exact), 3 * np.sqrt(compiled.EVERY * exact)
     assert (off <= (most if rows > 3 else 0)).mean() > 0.99
     assert (off.mean(0) > 0).any() == (rows > 3)
     assert (np.abs((found - exact).mean(0)) <= most.mean(0) / len(anchors) ** 0.5).all()
@@ -137,7 +137,7 @@ def test_what_axes_hide_is_known_of_a_sample_and_made_good(monkeypatch) -> None:
     X = 3 * draw.standard_normal((10, 256))[draw.integers(0, 10, 6_000)] + draw.standard_normal((6_000, 256))
     X = (sizes * (X - X.mean(0))).astype(np.float32)
     monkeypatch.setattr(outline, "FEWEST", 100)  # more of them would see it
-    monkeypatch.setattr(lists, "EVERY", 1)
+    monkeypatch.setattr(compiled, "EVERY", 1)
     assert 0 < outline.axes_of(X[:m]).shape[1] <= 10
     away = np.sort((X * X).sum(1) - 2 * X[:m] @ X.T, axis=1)  # the first is the row itself
     limits = away[None, :, [4, 41, 121, 301]] - np.float32(1e-4)  # as rounding may be
@@ -150,11 +150,11 @@ def test_what_axes_hide_is_known_of_a_sample_and_made_good(monkeypatch) -> None:
     assert blind[:, :, 2].mean() < 0.9 * exact[:, :, 2].mean()
 
 
-@pytest.mark.parametrize("every", [lists.EVERY, lists.SELDOM])
+@pytest.mark.parametrize("every", [compiled.EVERY, compiled.SELDOM])
 @pytest.mark.parametrize("order", ["as drawn", "by class", "by distance", "alike"])
 def test_one_row_in_every_few_tells_how_many_there_are(monkeypatch, order, every) -> None:
     """In whatever order they are; of one anchor about, of all together closely."""
-    monkeypatch.setattr(lists, "EVERY", every)
+    monkeypatch.setattr(compiled, "EVERY", every)
     draw, m, rows = np.random.default_rng(0), 400, 400 + every * (20_400 // every)
     labels = draw.integers(0, 10, rows)
     X = (3 * draw.standard_normal((10, 16))[labels] + draw.standard_normal((rows, 16))).astype(np.float32)
@@ -176,9 +176,9 @@ def test_one_row_in_every_few_tells_how_many_there_are(monkeypatch, order, every
 
 
 def test_fewer_rows_are_counted_where_there_are_many() -> None:
-    few, many = np.arange(0, lists.MANY, 50), np.arange(0, lists.MANY + 1, 50)
-    assert [lists.dealt(own, False)[0] for own in (few, many)] == [lists.EVERY, lists.SELDOM]
-    assert lists.dealt(many, True)[0] == 1
-    turns = np.bincount(lists.dealt(many, False)[1])
-    assert len(turns) == lists.SELDOM
+    few, many = np.arange(0, compiled.MANY, 50), np.arange(0, compiled.MANY + 1, 50)
+    assert [compiled.dealt(own, False)[0] for own in (few, many)] == [compiled.EVERY, compiled.SELDOM]
+    assert compiled.dealt(many, True)[0] == 1
+    turns = np.bincount(compiled.dealt(many, False)[1])
+    assert len(turns) == compiled.SELDOM
     assert np.ptp(turns) <= 1

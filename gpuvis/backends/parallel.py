@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import scipy.linalg.cython_blas  # noqa: F401  loaded later, it would not be limited
@@ -70,21 +70,25 @@ def in_ranges(loop: Callable[..., Any], rows: int, *arguments: Any, size: int = 
     size = size or min(max(rows // (PIECES * _count), LEAST), MOST)
     starts = deque(range(0, rows, size))
 
-    def work() -> None:
-        while starts:
-            try:
-                first = starts.popleft()
-            except IndexError:  # another thread was quicker
-                return
-            loop(*arguments, (first, min(first + size, rows)))
+    def taken() -> int | None:
+        with suppress(IndexError):
+            return starts.popleft()
+        return None
 
-    others = [_pool.submit(work) for _ in range(min(_count, len(starts)) - 1)]
+    def work() -> None:
+        try:
+            for first in iter(taken, None):
+                loop(*arguments, (first, min(first + size, rows)))
+        finally:
+            starts.clear()  # after an error or an interrupt no more are begun
+
     try:
+        others = [_pool.submit(work) for _ in range(min(_count, len(starts)) - 1)]
         work()
         for other in others:
             other.result()
     finally:
-        starts.clear()  # after an error or an interrupt
+        starts.clear()
 
 
 def in_order(function: Callable[[Item], Result], items: Iterable[Item], count: int) -> Iterator[Result]:

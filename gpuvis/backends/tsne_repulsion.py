@@ -27,7 +27,7 @@ FEWEST = 32  # nodes along a side
 MOST = 2048  # a map wider than this gets a coarser grid
 MARGIN = 5  # nodes that no point reaches
 ROOM = 1.06  # how much larger a new grid is than its points
-STRIP, STRIPS = 8, 4  # rows of the grid that the loop fills at a time, and such strips of a call
+STRIPS = 4  # of the grid, that are filled by one call
 
 F = np.float32
 
@@ -75,7 +75,7 @@ class Grid:
         frame = float(low[0]), float(low[1]), 1 / self.spacing
         loops.grid_order(points, frame, self.ends, self.order)
         self.charge[:] = 0
-        strips = -(-size // STRIP)
+        strips = -(-size // loops.STRIP)
         for odd in (0, 1):  # no two even ones meet, and no two odd ones
             arguments = points, frame, self.ends, self.order, self.charge, odd
             in_ranges(loops.grid_spread, (strips + 1 - odd) // 2, *arguments, size=STRIPS)

@@ -36,10 +36,9 @@ LEAST, LEAST_OF_FEW = 1 / 200, 1 / 500  # weights below it are left out, as in u
 SORTED_AT = 20  # the epoch by which neighbours lie together
 WIDTH = F(15)  # of the start, from the middle
 NOISE = 1e-4  # of the start, so that equal rows can part
-DRAWN = 16  # positions that the loop draws together, next to each other in a shuffled order
 TINY = F(1e-30)  # a start that is no wider is in one place
 RATE, FALL = 1.0, 2  # of Adam: at first, and the power by which it falls to 0
-MEAN, SQUARE = 0.5, 0.9  # of Adam: how slowly its averages forget, as in the loop
+MEAN, SQUARE, EPSILON = 0.5, 0.9, 0.1  # of Adam: how slowly its averages forget, and what gradients are small
 
 
 def epochs_of(rows: int) -> int:
@@ -86,7 +85,7 @@ def layout(weights: csr_matrix, start: np.ndarray, min_dist: float, seed: int) -
     points = start * (WIDTH / max(np.abs(start).max(), TINY)) + draw.normal(0, NOISE, start.shape)
     points = np.ascontiguousarray(points, np.float32)
     after, means, squares = np.empty_like(points), np.zeros_like(points), np.zeros_like(points)
-    mixed = np.resize(draw.permutation(rows), rows + DRAWN)  # the first ones again, after the last
+    mixed = np.resize(draw.permutation(rows), rows + loops.DRAWN)  # the first ones again, after the last
     shuffled = np.empty((len(mixed), 2), np.float32)
     graph, (a, b), n_epochs, order = arrays(weights), curve(min_dist), epochs_of(rows), None
     for epoch in range(n_epochs):
@@ -95,8 +94,8 @@ def layout(weights: csr_matrix, start: np.ndarray, min_dist: float, seed: int) -
             graph = arrays(permuted(weights, order))
             points, means, squares = points[order], means[order], squares[order]
         _shuffle(points, mixed, shuffled)
-        random, rates = int(draw.integers(1 << 63)), _rates(epoch, n_epochs)
-        in_ranges(loops.umap_epoch, rows, graph, points, after, means, squares, shuffled, a, b, random, rates)
+        random, adam = int(draw.integers(1 << 63)), _adam(epoch, n_epochs)
+        in_ranges(loops.umap_epoch, rows, graph, points, after, means, squares, shuffled, a, b, random, adam)
         points, after = after, points
     if order is None:
         return points
@@ -110,7 +109,7 @@ def _shuffle(points: np.ndarray, mixed: np.ndarray, shuffled: np.ndarray) -> Non
     np.take(as_numbers[0], mixed, out=as_numbers[1], mode="clip")  # any other mode copies once more
 
 
-def _rates(epoch: int, n_epochs: int) -> tuple[float, float, float]:
-    """Return the rate of an epoch, and what makes Adam's averages of the gradient and of its root square unbiased."""
-    rate = RATE * (1 - epoch / n_epochs) ** FALL
-    return rate, 1 / (1 - MEAN ** (epoch + 1)), (1 - SQUARE ** (epoch + 1)) ** -0.5
+def _adam(epoch: int, n_epochs: int) -> tuple[float, ...]:
+    """Return Adam's rate in an epoch, with the correction for the start of its mean, that of its square, and the rest."""
+    rate = RATE * (1 - epoch / n_epochs) ** FALL / (1 - MEAN ** (epoch + 1))
+    return rate, (1 - SQUARE ** (epoch + 1)) ** -0.5, MEAN, SQUARE, EPSILON

@@ -37,7 +37,7 @@ def memberships(graph: Graph, k: int, least: float) -> csr_matrix:
     """
     indices, distances = graph.nearest(k)
     values = np.empty((len(indices), k - 1), np.float32)
-    in_ranges(loops.memberships, len(indices), distances, float(distances.mean(dtype=np.float64)), values)
+    in_ranges(loops.memberships, len(indices), distances, values)
     forth, back = _directions(indices[:, 1:], values)
     joined = forth + back - forth.multiply(back)
     joined.data[joined.data < least] = 0

@@ -4,18 +4,15 @@ python tests/benchmarks/bench.py [--size quick|standard|full] [--data DIR] [--mn
     [--out FILE] [--cores N]
 
 Each side is a whole fresh process, in turn; run n has seed n. What numba compiles is kept between runs, and warm-ups on
-other data come first; the very first run of gpuvis, with nothing compiled, is told apart. The exit code is 1 where the
-quality of a map falls short of the plain pipeline's or a process fails: then no time is printed.
+other data come first: for the first run after an installation see bench_cold.py. The exit code is 1 where the quality
+of a map falls short of the plain pipeline's or a process fails: then no time is printed.
 """
 
 import argparse
 import os
-import shlex
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from math import inf
@@ -29,14 +26,14 @@ import report
 import timing
 from jobs import Job
 from report import Result
+from timing import say
 
 
 class Bench:
-    """Where a run keeps its data, what is compiled, and what it found."""
+    """Where a run keeps its data and the homes of its processes, and what it found."""
 
     def __init__(self, place: Path, mnist: Path | None, scratch: Path) -> None:
         self.place, self.mnist, self.scratch = place, mnist, scratch
-        self.first: dict[str, str] = {}  # the very first run of each method, in words
         self.notes: list[str] = []
 
     def caches(self, job: Job) -> list[Path]:
@@ -53,25 +50,21 @@ class Bench:
         study = self.place / f"study-{job.folders}"
         return [data.made(study, replace(job.data, seed=1 + number)) for number in range(job.folders)]
 
-    def compiled(self, side: str, job: Job) -> Path:
-        """Return the folder for compiled code: kept for the plain pipeline; ours is empty at the start of a bench."""
-        return (self.place if side == "plain" else self.scratch) / f"compiled-{side}-{job.method}"
+    def home(self, side: str, job: Job) -> Path:
+        """Return the home of a side, with what it compiled: kept for the plain pipeline; ours is empty at the start."""
+        return (self.place if side == "plain" else self.scratch) / f"home-{side}-{job.method}"
 
     def warm_up(self, side: str, job: Job) -> None:
         """Let a side compile what it needs, on other data than the timed."""
-        shape, compiled = jobs.warm_up(job, side), self.compiled(side, job)
-        mark = compiled / f"{shape.name}.warm"
+        shape = jobs.warm_up(job, side)
+        mark = self.home(side, job) / f"{shape.name}.warm"
         if mark.exists():
             return
         cache = data.made(self.place, shape)
         say(f"warm-up, {side}, {job.method}, {shape.name}")
-        told = self.run_once(side, job, [cache], 1)
-        compiled.mkdir(parents=True, exist_ok=True)  # scikit-learn compiles nothing
+        self.run_once(side, job, [cache], 1)
+        mark.parent.mkdir(parents=True, exist_ok=True)
         mark.touch()
-        if side == "ours":
-            name = {"umap": "UMAP", "tsne": "t-SNE"}[job.method]
-            words = f"{name}, {shape.rows:,} × {shape.columns}: {told['seconds']:.1f} s"
-            self.first.setdefault(job.method, words)
 
     def measure(self, job: Job, runs: int) -> Result:
         """Do a job on both sides, in turn, and judge the maps."""
@@ -92,11 +85,11 @@ class Bench:
         return result
 
     def run(self, side: str, result: Result, caches: list[Path], seed: int) -> None:
-        job, compiled = result.job, self.compiled(side, result.job)
-        before = timing.files_in(compiled)
+        job, home = result.job, self.home(side, result.job)
+        before = timing.files_in(home)
         told = self.run_once(side, job, caches, seed)
         say(f"{job.name}, seed {seed}, {side}: done")  # no times before the quality is known
-        if timing.files_in(compiled) > before:
+        if timing.files_in(home) > before:
             self.notes.append(f"{job.name}, {side}, seed {seed}: the warm-up had not compiled everything")
         measured = result.sides[side]
         measured.seconds.append(told["seconds"])
@@ -106,7 +99,7 @@ class Bench:
     def run_once(self, side: str, job: Job, caches: list[Path], seed: int) -> dict[str, Any]:
         try:
             out = self.scratch / job.name / f"{side}-{seed}"
-            return timing.run(side, job, caches, out, seed, self.compiled(side, job))
+            return timing.run(side, job, caches, out, seed, self.home(side, job))
         except timing.FailedError as error:
             raise timing.FailedError(f"{side}: {error}") from None
 
@@ -132,10 +125,6 @@ class Bench:
             ]
 
 
-def say(words: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {words}", file=sys.stderr, flush=True)
-
-
 def chosen(asked: argparse.Namespace) -> Iterator[tuple[Job, int]]:
     """Give the jobs of a size, each with the number of its runs."""
     runs = jobs.SIZES[asked.size]
@@ -146,8 +135,10 @@ def chosen(asked: argparse.Namespace) -> Iterator[tuple[Job, int]]:
 
 def lines(bench: Bench, asked: argparse.Namespace, failed: list[str]) -> Iterator[str]:
     """Measure everything; give the document line by line, and the names of the jobs that failed."""
-    command = shlex.join(["python", "tests/benchmarks/bench.py", *sys.argv[1:]])
-    yield from report.head(command, time.strftime("%Y-%m-%d"), commit())
+    yield from report.head("bench.py")
+    yield "- whole fresh processes, load to HTML, in turn: medians; plain / gpuvis: peak memory, and quality as means"
+    yield ""
+    yield from report.heads(*report.HEADS)
     results: dict[str, Result] = {}
     left_out = []
     for job, runs in chosen(asked):
@@ -165,19 +156,9 @@ def lines(bench: Bench, asked: argparse.Namespace, failed: list[str]) -> Iterato
     yield from report.rules()
     if left_out:
         yield f"- left out, because no cache of MNIST was given (`--mnist DIR`): {'; '.join(left_out)}"
-    if bench.first:
-        yield f"- the very first run of gpuvis, with nothing compiled yet: {'; '.join(bench.first.values())}"
     yield from (f"- {note}" for note in bench.notes)
     runs = {name: len(result.sides["ours"].seconds) for name, result in results.items()}
     yield f"- runs, each with a seed of its own: {', '.join(f'{name} {count}' for name, count in runs.items())}"
-
-
-def commit() -> str:
-    """Return the commit that is measured, where there is one."""
-    if not shutil.which("git"):
-        return ""
-    command = ["git", "-C", str(timing.ROOT), "describe", "--always", "--dirty"]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def disk(place: Path) -> float:

@@ -9,7 +9,6 @@ drawn" goes from opening to two frames after the points are there; "hover" from 
 """
 
 import argparse
-import shlex
 import shutil
 import string
 import sys
@@ -18,7 +17,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from math import inf
 from pathlib import Path
 from statistics import median
@@ -132,11 +130,11 @@ def middle(folder: Path) -> list[list[float]]:
 
 def drawn(side: Side, folder: Path) -> dict[str, float]:
     """Draw a page; return its size, and the seconds and the peak memory of the process."""
-    from timing import metered
+    from timing import environment, metered
 
     page = folder / side.page
     page.unlink(missing_ok=True)
-    told = metered([sys.executable, *side.call, str(folder)], folder / "compiled")
+    told = metered([sys.executable, *side.call, str(folder)], environment(folder / "home"))
     return dict(zip(MEASURES, (page.stat().st_size / 1e6, told["seconds"], told["peak"] / 1e9), strict=False))
 
 
@@ -202,15 +200,12 @@ def cell(ours: float | None, plain: float | None, bar: float | None) -> str:
 
 def lines(asked: argparse.Namespace) -> Iterator[str]:
     """Measure everything; give the document line by line."""
-    import bench
     import report
     from playwright.sync_api import sync_playwright
 
-    command = shlex.join(["python", "tests/benchmarks/bench_page.py", *sys.argv[1:]])
-    yield from islice(report.head(command, time.strftime("%Y-%m-%d"), bench.commit()), 5)  # the machine and versions
+    yield from report.head("bench_page.py")
     yield f"- gpuvis / plain, medians of {asked.runs}\n"
-    yield report.line("case", *MEASURES)
-    yield "|" + "---|" * (1 + len(MEASURES))
+    yield from report.heads("case", *MEASURES)
     with sync_playwright() as playwright:
         for case in (CASES[name] for name in asked.cases if name != "mnist" or asked.mnist):
             with tempfile.TemporaryDirectory() as scratch:

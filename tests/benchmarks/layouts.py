@@ -4,11 +4,11 @@ python tests/benchmarks/layouts.py [--mnist CACHE_DIR] [--seeds 3] [--data NAME 
 
 Recall@15 and trustworthiness@15 are of 2,000 rows among all, against the matrix whose neighbours were found. The last
 column is the largest coordinate. Each figure is the mean over the seeds ± their standard deviation; seconds are those
-of the layout alone, the least of a seed: with one seed they hold compilation, too.
+of the layout alone, the least of a seed.
 
-numba takes constants as they are when it compiles, and keeps what it compiled: so each variant is a process of its own,
-with its own place for that. Momentum is shown at the rate that did best on the data, by the sum of the three measures.
-MNIST is reduced to 50 principal components first, and left out where its cache is not named.
+Each variant is a process of its own, in which constants are set. Momentum is shown at the rate that did best on the
+data, by the sum of the three measures. MNIST is reduced to 50 principal components first, and left out where its cache
+is not named.
 """
 
 import argparse
@@ -27,6 +27,7 @@ ANCHORS = 2000
 K = 15  # neighbours in a map
 HUGE = 1e8  # as Adam's epsilon: no gradient is divided by its own size, which leaves momentum
 RATES = 0.1, 0.3  # of momentum
+PARTS = "data", "indices", "indptr"  # of a graph, as a file holds them
 HEAD = f"| variant | recall@{K} | trustworthiness@{K} | triplets | seconds | largest |\n|---|---|---|---|---|---|"
 
 
@@ -84,36 +85,37 @@ def matrices(mnist: Path | None) -> dict[str, Callable[[], np.ndarray]]:
 
 def prepare(X: np.ndarray, path: Path) -> int:
     """Leave what a layout is given, the same for all variants; return in how many parts the graph is."""
-    from scipy.sparse import csr_array
     from scipy.sparse.csgraph import connected_components
 
     from gpuvis import machine
-    from gpuvis.backends import compiled, cpu, cpu_neighbors, umap_layout, weights
+    from gpuvis.backends import cpu, cpu_neighbors, parallel, umap_layout, weights
     from gpuvis.settings import Umap
 
     asked = Umap()
-    with compiled.threads(machine.cpu_threads()):
+    with parallel.threads(machine.cpu_threads()):
         graph = cpu_neighbors.search(X, asked.n_neighbors, asked.metric, 1)
         found = weights.memberships(graph, asked.n_neighbors, umap_layout.least_weight(len(X)))
         start = cpu.start(X, asked)
-    np.savez(path, **vars(found), start=start, min_dist=asked.min_dist)
-    return int(connected_components(csr_array((found.values, found.indices, found.indptr)))[0])
+    parts = {name: getattr(found, name) for name in PARTS}
+    np.savez(path, **parts, start=start, min_dist=asked.min_dist)
+    return int(connected_components(found)[0])
 
 
 def work(variant: Variant, given: Path, out: Path, seeds: int) -> None:
     """Be the process of one variant: lay the graph out, and leave the maps and the seconds."""
+    from scipy.sparse import csr_matrix
+
     from gpuvis import machine
-    from gpuvis.backends import compiled, umap_layout
-    from gpuvis.backends.weights import Weights
+    from gpuvis.backends import parallel, umap_layout
 
     longer = {name: variant.epochs * getattr(umap_layout, name) for name in ("EPOCHS", "EPOCHS_OF_FEW")}
     for name, value in (longer | variant.constants).items():
         setattr(umap_layout, name, type(getattr(umap_layout, name))(value))  # it fails if there is no such constant
     with np.load(given) as left:
-        graph = Weights(*(left[name] for name in ("indptr", "indices", "values")))
+        graph = csr_matrix(tuple(left[name] for name in PARTS))
         start, min_dist = left["start"], float(left["min_dist"])
     maps, seconds = [], []
-    with compiled.threads(machine.cpu_threads()):
+    with parallel.threads(machine.cpu_threads()):
         for seed in range(seeds):
             before = time.perf_counter()
             maps.append(umap_layout.layout(graph, start, min_dist, seed))
@@ -123,12 +125,12 @@ def work(variant: Variant, given: Path, out: Path, seeds: int) -> None:
 
 def drawn(name: str, given: Path, seeds: int) -> list[dict[str, Any]]:
     """Run each alternative of a variant in a process of its own; return their maps and seconds."""
-    from timing import metered
+    from timing import environment, metered
 
     found, out = [], given.with_name("maps.npz")
     for number in range(len(VARIANTS[name])):
         asked = ["--variants", name, "--seeds", str(seeds), "--work", str(number), str(given), str(out)]
-        metered([sys.executable, __file__, *asked], given.with_name(f"compiled, {name}, {number}"))
+        metered([sys.executable, __file__, *asked], environment(given.with_name(f"home, {name}, {number}")))
         with np.load(out) as left:
             found.append(dict(left))
     return found

@@ -88,7 +88,7 @@ def pynndescent(X: np.ndarray, k: int) -> np.ndarray:
 
 def ours(X: np.ndarray, k: int) -> np.ndarray:
     threads = import_module("gpuvis.machine").cpu_threads()
-    with import_module("gpuvis.backends.compiled").threads(threads):  # as in a run: else BLAS has threads of its own
+    with import_module("gpuvis.backends.parallel").threads(threads):  # as in a run: else BLAS has threads of its own
         return import_module(OURS).search(X, k, "euclidean", 1).indices
 
 
@@ -114,7 +114,7 @@ ENGINES = {
     "hnswlib": Engine(hnswlib, "hnswlib", "hnswlib"),
     "usearch": Engine(usearch, "usearch", "usearch"),
     "pynndescent": Engine(pynndescent, "pynndescent", "pynndescent", compiles=True),
-    "gpuvis": Engine(ours, OURS, compiles=True),
+    "gpuvis": Engine(ours, OURS),
 }
 
 
@@ -143,7 +143,7 @@ def exact(X: np.ndarray, k: int) -> np.ndarray:
 def measured(name: str, matrix: Path, true: np.ndarray) -> str:
     """Run an engine; return its row of the table, or why there is none."""
     from measures import recall
-    from timing import FailedError, metered
+    from timing import FailedError, environment, metered
 
     engine, rows = ENGINES[name], len(np.load(matrix, mmap_mode="r"))
     if find_spec(engine.module.partition(".")[0]) is None or find_spec(engine.module) is None:
@@ -151,9 +151,10 @@ def measured(name: str, matrix: Path, true: np.ndarray) -> str:
     if rows > engine.most_rows:
         return f"| {name} | left out: takes long with so many rows | | | |"
     command = [sys.executable, __file__, str(matrix), "--k", str(true.shape[1]), "--engines", name, "--work"]
-    with tempfile.TemporaryDirectory() as compiled:
+    with tempfile.TemporaryDirectory() as home:
+        given = environment(Path(home))
         try:
-            runs = [metered([*command, *more], Path(compiled)) for more in ([], ["--again"])[: 1 + engine.compiles]]
+            runs = [metered([*command, *more], given) for more in ([], ["--again"])[: 1 + engine.compiles]]
         except FailedError as error:
             return f"| {name} | {error} | | | |"
     with np.load(matrix.with_suffix(".npz")) as left:

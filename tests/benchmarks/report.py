@@ -2,14 +2,20 @@
 
 import os
 import platform
+import shlex
+import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import isfinite
+from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
 from jobs import Bar, Job
-from timing import SIDES, Measured
+from timing import ROOT, SIDES, Measured
 
 from gpuvis import machine
 
@@ -136,16 +142,28 @@ def rules() -> Iterator[str]:
     yield f"- over fewer than {SEEDS} seeds, by {MORE:g} more, which is chance"
 
 
-def head(command: str, date: str, commit: str) -> Iterator[str]:
-    """Say on what machine and with what this is measured, and begin the table."""
-    versions = machine.versions()
+def commit(folder: Path = ROOT) -> str:
+    """Return the commit of a checkout, where there is one."""
+    if not shutil.which("git"):
+        return ""
+    command = ["git", "-C", str(folder), "describe", "--always", "--dirty"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def head(script: str) -> Iterator[str]:
+    """Say by what command, of which commit, on what machine and with what is measured."""
+    versions, now = machine.versions(), time.strftime("%Y-%m-%d")
     told = ", ".join(f"{name} {version}" for name, version in versions.items() if name != "gpuvis")
-    yield f"`{command}`, {date}, gpuvis {versions.get('gpuvis', '')}{commit and f' ({commit})'}"
+    command = shlex.join(["python", f"tests/benchmarks/{script}", *sys.argv[1:]])
+    found = commit()
+    yield f"`{command}`, {now}, gpuvis {versions.get('gpuvis', '')}{found and f' ({found})'}"
     yield ""
     yield f"- machine: {machine.cpu_name()}, {machine.cpu_threads()} cores, {machine.memory_bytes() / 1e9:.1f} GB,"
     yield f"  {platform.system()} {platform.release()}; load before: {os.getloadavg()[0]:.1f}"
     yield f"- {told}"
-    yield "- whole fresh processes, load to HTML, in turn: medians; plain / gpuvis: peak memory, and quality as means"
-    yield ""
-    yield line(*HEADS)
-    yield "|" + "---|" * len(HEADS)
+
+
+def heads(*names: str) -> Iterator[str]:
+    """Begin a table."""
+    yield line(*names)
+    yield "|" + "---|" * len(names)

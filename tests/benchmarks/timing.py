@@ -3,8 +3,10 @@
 import json
 import os
 import shutil
+import site
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -15,6 +17,7 @@ from jobs import Job
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 UNSET = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")  # they make one side faster, and users do not set them
+UNSET += ("PYTHONDONTWRITEBYTECODE", "MPLCONFIGDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")  # caches lie in the home
 SIDES = ("plain", "ours")
 
 
@@ -51,29 +54,36 @@ def commands(side: str, job: Job, caches: list[Path], out: Path, seed: int) -> l
     return [(ours, out)]
 
 
-def environment(compiled: Path) -> dict[str, str]:
-    """Return the environment of a side, with the folder where what it compiles is kept."""
+def say(words: str) -> None:
+    """Tell who waits what goes on."""
+    print(f"{time.strftime('%H:%M:%S')} {words}", file=sys.stderr, flush=True)
+
+
+def environment(home: Path) -> dict[str, str]:
+    """Return the environment of a process with a home of its own: what it compiles and keeps for later lies there."""
+    home.mkdir(parents=True, exist_ok=True)
     kept = {name: value for name, value in os.environ.items() if name not in UNSET}
-    return kept | {"NUMBA_CACHE_DIR": str(compiled)}
+    # numba would keep what it compiles of a library beside that, and libraries may lie in the home that is replaced.
+    return kept | {"HOME": str(home), "NUMBA_CACHE_DIR": str(home / "numba"), "PYTHONUSERBASE": site.getuserbase()}
 
 
-def metered(command: list[str], compiled: Path) -> dict[str, Any]:
-    """Run one process; return its seconds and its peak memory."""
+def metered(command: list[str], given: dict[str, str], place: Path = ROOT) -> dict[str, Any]:
+    """Run one process in an environment and a folder; return its seconds and its peak memory."""
     meter = [sys.executable, "-S", str(HERE / "meter.py"), *command]
-    done = subprocess.run(meter, cwd=ROOT, env=environment(compiled), capture_output=True, text=True, check=True)
+    done = subprocess.run(meter, cwd=place, env=given, capture_output=True, text=True, check=True)
     told: dict[str, Any] = json.loads(done.stdout)
     if told["code"]:
         raise FailedError(f"ended with code {told['code']}: {(done.stderr.strip().splitlines() or ['no word'])[-1]}")
     return told
 
 
-def run(side: str, job: Job, caches: list[Path], out: Path, seed: int, compiled: Path) -> dict[str, Any]:
+def run(side: str, job: Job, caches: list[Path], out: Path, seed: int, home: Path) -> dict[str, Any]:
     """Do a job once on one side: seconds in all, peak of the largest process, and the maps."""
     shutil.rmtree(out, ignore_errors=True)
     seconds, peak = 0.0, 0
     for command, folder in commands(side, job, caches, out, seed):
         folder.mkdir(parents=True, exist_ok=True)
-        told = metered(command, compiled)
+        told = metered(command, environment(home))
         seconds, peak = seconds + told["seconds"], max(peak, told["peak"])
     name = f"{'plain' if side == 'plain' else 'vis'}_{job.method}_coords.npy"
     beside = side == "plain" or len(caches) > 1

@@ -9,7 +9,7 @@
 
 namespace {
 
-constexpr float SMALLEST_WIDTH = 1e-3f; // of a UMAP kernel, as a share of the mean distance: as umap-learn has it
+constexpr float SMALLEST_WIDTH = 1e-3f; // of a UMAP kernel, as a share of the row's mean distance: as umap-learn has it
 constexpr float BEYOND = std::numeric_limits<float>::max(); // so far away that a kernel vanishes
 constexpr double INFINITE = std::numeric_limits<double>::infinity();
 
@@ -45,8 +45,8 @@ double width_for(const std::vector<float> &distances, double target) {
 } // namespace
 
 // The memberships of UMAP, from distances with the row itself first (McInnes, Healy, Melville 2018, arXiv:1802.03426,
-// algorithm 3): they sum to log2(k), but that no width is far below the distances of the row, or the mean of all.
-void memberships(Rows<const float> distances, double mean, Rows<float> values, Range range) {
+// algorithm 3): they sum to log2(k), but that no width is far below the distances of the row.
+void memberships(Rows<const float> distances, Rows<float> values, Range range) {
     const std::int64_t k = distances.width;
     const double target = log_of(static_cast<double>(k)) / log_of(2);
     std::vector<float> beyond(padded(k - 1), BEYOND);
@@ -58,7 +58,7 @@ void memberships(Rows<const float> distances, double mean, Rows<float> values, R
             beyond[t - 1] = std::max(far[t] - nearest, 0.0f);
             total += far[t];
         }
-        const double least = SMALLEST_WIDTH * (nearest > 0 ? total / static_cast<double>(k) : mean);
+        const double least = SMALLEST_WIDTH * total / static_cast<double>(k);
         const float width = static_cast<float>(std::max(width_for(beyond, target), least));
         for (std::int64_t t = 0; t < k - 1; t += LANES) {
             const Floats membership = exp_below_0(-load(&beyond[t]) / width);

@@ -1,5 +1,6 @@
-// The compiled loops of the CPU backend. Each works on a range of rows, and no result depends on how rows are split into
-// ranges, so that the Python side may share them out among any number of threads.
+// The compiled loops of the CPU backend. Each works on a range of rows, so that the Python side may share them out among
+// any number of threads. Results do not depend on how rows are split into ranges, but for those of matrix products: there
+// the split is by the shape of the data alone.
 #pragma once
 
 #include "arrays.hpp"
@@ -23,7 +24,7 @@ void measure(Rows<const float> X, Span<const std::uint8_t> real, bool scaled, Sp
              Rows<const std::int32_t> found, Rows<std::int32_t> indices, Rows<float> distances, Range range);
 
 // affinities.cpp
-void memberships(Rows<const float> distances, double mean, Rows<float> values, Range range);
+void memberships(Rows<const float> distances, Rows<float> values, Range range);
 void probabilities(Rows<const float> distances, double entropy, Rows<float> values, Range range);
 
 // A weighted graph in compressed sparse rows.
@@ -34,8 +35,12 @@ struct Graph {
 };
 
 // umap.cpp
+constexpr std::int64_t DRAWN = 16; // positions that are drawn together
+
+// The rate, and what the averages of the gradient (`mean`) and of its square keep; `unbiased` is what makes the root of
+// the latter so.
 struct Adam {
-    float rate, unbiased, root;
+    float rate, unbiased, mean, square, epsilon;
 };
 void umap_epoch(Graph graph, Rows<const float> points, Rows<float> after, Rows<float> means, Rows<float> squares,
                 Rows<const float> shuffled, float a, float b, std::uint64_t random, Adam adam, Range range);
@@ -52,6 +57,8 @@ void tsne_step(Graph graph, Rows<const float> points, Rows<const float> force, P
 void tsne_pairs(Rows<const float> sides, Rows<float> force, Span<float> totals, Range range);
 
 // tsne_grid.cpp
+constexpr std::int64_t STRIP = 8; // rows of the grid that are filled at a time; more than the 4 that a point touches
+
 struct Frame {
     float low_x, low_y, inverse;
 };

@@ -58,8 +58,8 @@ inline Floats exp_below_0(Floats x) {
     return x < -87.0f ? Floats{} : series * power_of_two(n);
 }
 
-// x^exponent for x > 0, to 2e-5 of itself: log2 and 2^r as polynomials, fitted for the least maximal error with their
-// ends fixed, of the mantissa and of the fraction.
+// x^exponent for x > 0, to 2e-5 of itself, and to 3e-5 for exponents up to 2: log2 and 2^r as polynomials of the
+// mantissa and of the fraction, fitted for the least maximal error with their ends fixed.
 inline Floats power(Floats x, float exponent) {
     const Ints bits = (Ints)x;
     const Floats m = (Floats)((bits & 0x7FFFFF) | 0x3F800000) - 1.0f;

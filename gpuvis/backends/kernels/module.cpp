@@ -57,7 +57,7 @@ template <> struct type_caster<Range> : struct_caster<Range, std::int64_t, std::
 template <>
 struct type_caster<Graph>
     : struct_caster<Graph, Span<const std::int64_t>, Span<const std::int32_t>, Span<const float>> {};
-template <> struct type_caster<Adam> : struct_caster<Adam, float, float, float> {};
+template <> struct type_caster<Adam> : struct_caster<Adam, float, float, float, float, float> {};
 template <> struct type_caster<Pulls> : struct_caster<Pulls, float, float> {};
 template <> struct type_caster<Pace> : struct_caster<Pace, float, float> {};
 template <> struct type_caster<Frame> : struct_caster<Frame, float, float, float> {};
@@ -89,6 +89,8 @@ nb::list levels() {
 
 NB_MODULE(MODULE_NAME, module) {
     const auto unlocked = nb::call_guard<nb::gil_scoped_release>();
+    module.attr("DRAWN") = DRAWN;
+    module.attr("STRIP") = STRIP;
     module.def("levels", levels);
     module.def("use_blas", use_blas);
     module.def("widen", widen, unlocked);

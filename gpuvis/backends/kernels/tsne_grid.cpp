@@ -7,8 +7,6 @@
 
 namespace {
 
-constexpr std::int64_t STRIP = 8; // rows of the grid that are filled at a time; more than the 4 that a point touches
-
 using Quad = float __attribute__((vector_size(16))); // of the four nodes around a point, along an axis
 
 Quad load(const float *from) {

@@ -5,13 +5,11 @@
 
 namespace {
 
-constexpr std::int64_t NEGATIVES = 32; // positions drawn for each point, of which those of a draw lie together
-constexpr std::int64_t DRAWN = 16;
+constexpr std::int64_t NEGATIVES = 32; // positions drawn for each point
 constexpr float RATIO = 5; // repulsions for each attraction, as in umap-learn
 constexpr float SHORTEST = 1e-12f; // squared distance: logarithms need one above 0
 constexpr float CLOSE = 1e-3f; // squared distance below which the repulsion does not grow, as in umap-learn
 constexpr float STRONGEST = 4; // of one repulsion along an axis, as in umap-learn
-constexpr float MEAN = 0.5f, SQUARE = 0.9f, EPSILON = 0.1f; // of Adam: how slowly averages forget, and what is small
 
 // A random number from another one (SplitMix64's mixing; Steele, Lea, Flood 2014, OOPSLA).
 std::uint64_t mixed(std::uint64_t x) {
@@ -53,9 +51,9 @@ Force repulsion(float at_x, float at_y, const Rows<const float> &shuffled, std::
 
 // One step of Adam (Kingma, Ba 2015, arXiv:1412.6980) along a coordinate.
 float moved(float at, float gradient, float &mean, float &square, const Adam &adam) {
-    mean = MEAN * mean + (1 - MEAN) * gradient;
-    square = SQUARE * square + (1 - SQUARE) * gradient * gradient;
-    return at + adam.rate * mean * adam.unbiased / (std::sqrt(square) * adam.root + EPSILON);
+    mean = adam.mean * mean + (1 - adam.mean) * gradient;
+    square = adam.square * square + (1 - adam.square) * gradient * gradient;
+    return at + adam.rate * mean / (std::sqrt(square) * adam.unbiased + adam.epsilon);
 }
 
 } // namespace

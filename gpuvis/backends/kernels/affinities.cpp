@@ -13,7 +13,7 @@ constexpr float SMALLEST_WIDTH = 1e-3f; // of a UMAP kernel, as a share of the r
 constexpr float BEYOND = std::numeric_limits<float>::max(); // so far away that a kernel vanishes
 constexpr double INFINITE = std::numeric_limits<double>::infinity();
 
-std::int64_t padded(std::int64_t count) { return (count + LANES - 1) / LANES * LANES; }
+std::int64_t padded(std::int64_t count) { return (count + STEP - 1) / STEP * STEP; }
 
 // What is between two bounds; while there is no upper one, twice as much.
 double between(double low, double high, double value) { return high == INFINITE ? value * 2 : (low + high) / 2; }
@@ -26,14 +26,14 @@ float nearest_apart(Span<const float> distances) {
     return 0;
 }
 
-// The width for which the kernel exp(-d / width), of distances rounded up to whole vectors, sums to a target.
+// The width for which the kernel exp(-d / width), of distances rounded up to whole steps, sums to a target.
 double width_for(const std::vector<float> &distances, double target) {
     double low = 0, high = INFINITE, width = 1;
     for (int step = 0; step < 64; ++step) {
-        Floats sums = {};
+        Sums sums;
         for (std::size_t t = 0; t < distances.size(); t += LANES)
-            sums += exp_below_0(-load(&distances[t]) / static_cast<float>(width));
-        const double total = sum(sums);
+            sums.parts[t / LANES % PARTS] += exp_below_0(-load(&distances[t]) / static_cast<float>(width));
+        const double total = sums.total();
         if (std::abs(total - target) < 1e-5)
             break;
         (total > target ? high : low) = width;
@@ -79,15 +79,15 @@ void probabilities(Rows<const float> distances, double entropy, Rows<float> valu
             squares[t] = far[t] * far[t] - far[0] * far[0]; // a constant cancels
         double low = 0, high = INFINITE, beta = 1, total = 1;
         for (int step = 0; step < 100; ++step) {
-            Floats totals = {}, moments = {};
+            Sums totals, moments;
             for (std::int64_t t = 0; t < count; t += LANES) {
                 const Floats square = load(&squares[t]), value = exp_below_0(square * static_cast<float>(-beta));
                 store(value, &kernel[t]);
-                totals += value;
-                moments += value * square;
+                totals.parts[t / LANES % PARTS] += value;
+                moments.parts[t / LANES % PARTS] += value * square;
             }
-            total = sum(totals);
-            const double found = log_of(total) + beta * static_cast<double>(sum(moments)) / total;
+            total = totals.total();
+            const double found = log_of(total) + beta * static_cast<double>(moments.total()) / total;
             if (std::abs(found - entropy) < 1e-5)
                 break;
             (found > entropy ? low : high) = beta;

@@ -1,14 +1,20 @@
-// Eight numbers at a time, in the vector types that GCC and Clang have for any processor.
+// A few numbers at a time, in the vector types that GCC and Clang have for any processor.
 //
-// A compiler may split or join such operations, but never rounds otherwise: the same bits come from each instruction
-// set. Functions of a mathematical library would differ from machine to machine, so exp, log and pow are polynomials.
+// A vector is as wide as the processor's, and long sums are STEP partial ones however wide that is: so the same bits
+// come from each instruction set. Functions of a mathematical library would differ from machine to machine, so exp, log
+// and powers are polynomials.
 #pragma once
 
 #include <cstdint>
 #include <cstring>
-#include <initializer_list>
 
+#ifdef __AVX2__
 constexpr int LANES = 8;
+#else
+constexpr int LANES = 4;
+#endif
+constexpr int STEP = 8, PARTS = STEP / LANES; // numbers that a loop takes at a time, and the vectors that these are
+
 using Floats = float __attribute__((vector_size(4 * LANES)));
 using Ints = std::int32_t __attribute__((vector_size(4 * LANES)));
 
@@ -30,17 +36,30 @@ inline Floats floats(Ints values) { return __builtin_convertvector(values, Float
 
 inline Ints ints(Floats values) { return __builtin_convertvector(values, Ints); }
 
-inline float sum(Floats v) { return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7])); }
+// STEP partial sums.
+struct Sums {
+    Floats parts[PARTS] = {};
 
-// Eight points x, y, x, y, ... as eight x and eight y.
+    float total() const {
+        float v[STEP];
+        std::memcpy(v, parts, sizeof v);
+        return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]));
+    }
+};
+
+// Points x, y, x, y, ... as vectors of x and of y.
 struct Points {
     Floats x, y;
 };
 
 inline Points load_points(const float *from) {
     const Floats low = load(from), high = load(from + LANES);
+#ifdef __AVX2__
     return {__builtin_shufflevector(low, high, 0, 2, 4, 6, 8, 10, 12, 14),
             __builtin_shufflevector(low, high, 1, 3, 5, 7, 9, 11, 13, 15)};
+#else
+    return {__builtin_shufflevector(low, high, 0, 2, 4, 6), __builtin_shufflevector(low, high, 1, 3, 5, 7)};
+#endif
 }
 
 // 2^n for whole numbers from -126 to 127.
@@ -52,9 +71,9 @@ inline Floats exp_below_0(Floats x) {
     const Ints n = ints(bounded * 1.44269504f - 0.5f); // rounds towards 0, which is up
     // log(2) in two parts: products of the first one with n are exact
     const Floats whole = floats(n), r = (bounded - whole * 0.693359375f) - whole * -2.12194440e-4f;
-    Floats series = all(1.0f / 5040);
-    for (const float coefficient : {1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f})
-        series = series * r + coefficient;
+    const Floats r2 = r * r; // sums of pairs of terms: each waits for fewer others
+    const Floats high = (1.0f / 24 + r * (1.0f / 120)) + r2 * (1.0f / 720 + r * (1.0f / 5040));
+    const Floats series = (1.0f + r) + r2 * ((0.5f + r * (1.0f / 6)) + r2 * high);
     return x < -87.0f ? Floats{} : series * power_of_two(n);
 }
 
@@ -63,12 +82,12 @@ inline Floats exp_below_0(Floats x) {
 inline Floats power(Floats x, float exponent) {
     const Ints bits = (Ints)x;
     const Floats m = (Floats)((bits & 0x7FFFFF) | 0x3F800000) - 1.0f;
-    const Floats tail = 0.41560601f + m * (-0.19357565f + m * 0.04514903f);
-    const Floats mantissa = m * (1.44191704f + m * (-0.70909643f + m * tail));
+    const Floats m2 = m * m, high = (0.41560601f + m * -0.19357565f) + m2 * 0.04514903f;
+    const Floats mantissa = m * ((1.44191704f + m * -0.70909643f) + m2 * high);
     const Floats log = most(all(-126.0f), (mantissa + floats((bits >> 23) - 127)) * exponent);
     const Ints floor = ints(log + 256.0f) - 256;
     const Floats r = log - floats(floor);
-    const Floats curve = 0.69300392f + r * (0.24154982f + r * (0.05174426f + r * 0.01370200f));
+    const Floats curve = (0.69300392f + r * 0.24154982f) + r * r * (0.05174426f + r * 0.01370200f);
     return (1.0f + r * curve) * power_of_two(floor);
 }
 

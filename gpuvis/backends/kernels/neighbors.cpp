@@ -70,20 +70,18 @@ struct Members {
     }
 };
 
-constexpr std::int64_t ABREAST = 4; // vectors of sums of one distance
-
 float squared_distance(const float *x, const float *y, std::int64_t count) {
-    Floats sums[ABREAST] = {};
+    Sums sums[2]; // so that one need not wait for the other
     std::int64_t c = 0;
-    for (; c + ABREAST * LANES <= count; c += ABREAST * LANES)
-        for (std::int64_t v = 0; v < ABREAST; ++v) {
-            const Floats off = load(x + c + v * LANES) - load(y + c + v * LANES);
-            sums[v] += off * off;
+    for (; c + 2 * STEP <= count; c += 2 * STEP)
+        for (int vector = 0; vector < 2 * PARTS; ++vector) {
+            const Floats off = load(x + c + LANES * vector) - load(y + c + LANES * vector);
+            sums[vector / PARTS].parts[vector % PARTS] += off * off;
         }
     float rest = 0;
     for (; c < count; ++c)
         rest += (x[c] - y[c]) * (x[c] - y[c]);
-    return sum((sums[0] + sums[1]) + (sums[2] + sums[3])) + rest;
+    return sums[0].total() + sums[1].total() + rest;
 }
 
 } // namespace

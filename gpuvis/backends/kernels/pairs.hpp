@@ -17,18 +17,15 @@ struct Pull {
     float weight;
 };
 
-// Positions x, y, x, y, ... and weights of the neighbours of one point, rounded up to whole vectors: the others have
-// weight 0.
+// Room for the positions x, y, x, y, ... of the neighbours of any point of a range, rounded up to whole steps.
 struct Neighbors {
-    std::vector<float> positions, weights;
+    std::vector<float> positions;
 
-    // With room for the neighbours of any point of a range.
     Neighbors(const Graph &graph, Range range) {
         std::int64_t longest = 0;
         for (std::int64_t i = range.first; i < range.last; ++i)
             longest = std::max(longest, graph.indptr[i + 1] - graph.indptr[i]);
-        positions.resize(2 * (longest + LANES));
-        weights.resize(longest + LANES);
+        positions.resize(2 * (longest + STEP));
     }
 
     // Sum force(dx, dy, weight) * (dx, dy) over the neighbours of point i.
@@ -36,20 +33,29 @@ struct Neighbors {
     Pull pull(const Graph &graph, const Rows<const float> &points, std::int64_t i, Function force) {
         const std::int64_t first = graph.indptr[i], count = graph.indptr[i + 1] - first;
         const std::int32_t *near = graph.indices.data + first;
+        const float *weights = graph.weights.data + first;
         for (std::int64_t t = 0; t < count; ++t)
             std::memcpy(&positions[2 * t], points.data + 2 * static_cast<std::int64_t>(near[t]), 2 * sizeof(float));
-        std::copy_n(graph.weights.data + first, count, weights.begin());
-        std::fill_n(weights.begin() + count, LANES, 0.0f);
         const Floats x = all(points[i][0]), y = all(points[i][1]);
-        Floats sum_x = {}, sum_y = {}, sum_weights = {};
-        for (std::int64_t t = 0; t < count; t += LANES) {
-            const Points other = load_points(&positions[2 * t]);
-            const Floats dx = x - other.x, dy = y - other.y, weight = load(&weights[t]);
-            const Floats size = force(dx, dy, weight);
-            sum_x += size * dx;
-            sum_y += size * dy;
-            sum_weights += weight;
+        Sums sum_x, sum_y, sum_weights;
+        const auto add = [&](const float *from, const float *some) {
+            for (int part = 0; part < PARTS; ++part) {
+                const Points other = load_points(from + 2 * LANES * part);
+                const Floats dx = x - other.x, dy = y - other.y, weight = load(some + LANES * part);
+                const Floats size = force(dx, dy, weight);
+                sum_x.parts[part] += size * dx;
+                sum_y.parts[part] += size * dy;
+                sum_weights.parts[part] += weight;
+            }
+        };
+        std::int64_t t = 0;
+        for (; t + STEP <= count; t += STEP)
+            add(&positions[2 * t], weights + t);
+        if (t < count) {
+            float rest[STEP] = {}; // others that were there before have weight 0
+            std::copy(weights + t, weights + count, rest);
+            add(&positions[2 * t], rest);
         }
-        return {{sum(sum_x), sum(sum_y)}, sum(sum_weights)};
+        return {{sum_x.total(), sum_y.total()}, sum_weights.total()};
     }
 };

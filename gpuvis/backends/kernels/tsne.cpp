@@ -30,31 +30,25 @@ void tsne_step(Graph graph, Rows<const float> points, Rows<const float> force, P
 // Fill the repulsion of a range, the sum of K^2 d over all points, and for each its sum of K, with 1 for itself.
 // `sides` are all x, then all y.
 void tsne_pairs(Rows<const float> sides, Rows<float> force, Span<float> totals, Range range) {
-    constexpr std::int64_t ABREAST = 2 * LANES;
+    constexpr int ABREAST = 16, VECTORS = ABREAST / LANES; // points that are looked at together
     const Span<const float> xs = sides[0], ys = sides[1];
     for (std::int64_t start = range.first; start < range.last; start += ABREAST) {
-        const std::int64_t count = std::min(ABREAST, range.last - start);
+        const std::int64_t count = std::min<std::int64_t>(ABREAST, range.last - start);
         float own[2][ABREAST] = {}, sums[3][ABREAST];
         std::copy_n(xs.data + start, count, own[0]);
         std::copy_n(ys.data + start, count, own[1]);
-        const Floats x0 = load(own[0]), x1 = load(own[0] + LANES), y0 = load(own[1]), y1 = load(own[1] + LANES);
-        Floats total0 = {}, total1 = {}, force_x0 = {}, force_x1 = {}, force_y0 = {}, force_y1 = {};
-        for (std::int64_t j = 0; j < xs.size; ++j) {
-            const Floats dx0 = x0 - xs[j], dx1 = x1 - xs[j], dy0 = y0 - ys[j], dy1 = y1 - ys[j];
-            const Floats k0 = 1.0f / (1.0f + dx0 * dx0 + dy0 * dy0), k1 = 1.0f / (1.0f + dx1 * dx1 + dy1 * dy1);
-            total0 += k0;
-            total1 += k1;
-            force_x0 += k0 * k0 * dx0;
-            force_x1 += k1 * k1 * dx1;
-            force_y0 += k0 * k0 * dy0;
-            force_y1 += k1 * k1 * dy1;
-        }
-        store(total0, sums[0]);
-        store(total1, sums[0] + LANES);
-        store(force_x0, sums[1]);
-        store(force_x1, sums[1] + LANES);
-        store(force_y0, sums[2]);
-        store(force_y1, sums[2] + LANES);
+        Floats total[VECTORS] = {}, force_x[VECTORS] = {}, force_y[VECTORS] = {};
+        for (std::int64_t j = 0; j < xs.size; ++j)
+            for (int v = 0; v < VECTORS; ++v) {
+                const Floats dx = load(own[0] + LANES * v) - xs[j], dy = load(own[1] + LANES * v) - ys[j];
+                const Floats k = 1.0f / (1.0f + dx * dx + dy * dy), square = k * k;
+                total[v] += k;
+                force_x[v] += square * dx;
+                force_y[v] += square * dy;
+            }
+        std::memcpy(sums[0], total, sizeof total);
+        std::memcpy(sums[1], force_x, sizeof force_x);
+        std::memcpy(sums[2], force_y, sizeof force_y);
         for (std::int64_t i = 0; i < count; ++i) {
             totals[start + i] = sums[0][i];
             force[start + i][0] = sums[1][i];

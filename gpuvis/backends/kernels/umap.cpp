@@ -34,19 +34,19 @@ Pull attraction(const Graph &graph, const Rows<const float> &points, std::int64_
 Force repulsion(float at_x, float at_y, const Rows<const float> &shuffled, std::int64_t rows, std::uint64_t random,
                 float a, float b) {
     const Floats x = all(at_x), y = all(at_y);
-    Floats sum_x = {}, sum_y = {};
+    Sums sum_x, sum_y;
     for (std::int64_t draw = 0; draw < NEGATIVES / DRAWN; ++draw) {
         random = mixed(random);
         const std::int64_t first = static_cast<std::int64_t>(((random >> 32) * static_cast<std::uint64_t>(rows)) >> 32);
-        for (std::int64_t t = 0; t < DRAWN; t += LANES) {
-            const Points other = load_points(shuffled[first + t].data);
+        for (int vector = 0; vector < DRAWN / LANES; ++vector) {
+            const Points other = load_points(shuffled[first + LANES * vector].data);
             const Floats dx = x - other.x, dy = y - other.y, square = dx * dx + dy * dy;
             const Floats push = 2 * b / ((CLOSE + square) * (1.0f + a * power(square + SHORTEST, b)));
-            sum_x += limited(push * dx);
-            sum_y += limited(push * dy);
+            sum_x.parts[vector % PARTS] += limited(push * dx);
+            sum_y.parts[vector % PARTS] += limited(push * dy);
         }
     }
-    return {sum(sum_x), sum(sum_y)};
+    return {sum_x.total(), sum_y.total()};
 }
 
 // One step of Adam (Kingma, Ba 2015, arXiv:1412.6980) along a coordinate.

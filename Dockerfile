@@ -1,9 +1,20 @@
-# One file, three images; docker build --target NAME --tag gpuvis:NAME .
+# One file, three images; docker build --target NAME --tag gpuvis:NAME . Only test has a C++ compiler.
 #   cpu    for machines without a GPU:  docker run --rm --user "$(id -u):$(id -g)" -v "$PWD/feat_cache_vis:/data" gpuvis:cpu reduce /data
 #   gpu    with RAPIDS for CUDA 13:     the same with --gpus all and gpuvis:gpu; without a GPU it says why and takes the CPU
 #   test   runs the test suite:         docker run --rm gpuvis:test
 
 ARG PYTHON_IMAGE=python:3.11-slim
+
+# The loops are compiled here, for cpu and gpu, with the build tools that pyproject.toml pins.
+FROM ${PYTHON_IMAGE} AS wheel
+RUN command -v c++ || (apt-get update && apt-get install -y --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*)
+WORKDIR /opt/gpuvis
+COPY pyproject.toml ./
+RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['build-system']['requires'], sep='\n')" \
+      > /tmp/tools.txt && pip install --no-cache-dir -r /tmp/tools.txt && rm /tmp/tools.txt
+COPY README.md LICENSE ./
+COPY gpuvis gpuvis
+RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheel .
 
 FROM ${PYTHON_IMAGE} AS start
 # Any user may run the image, known or not: what libraries keep for later is kept where everybody may write.
@@ -21,18 +32,20 @@ RUN if [ -n "$TORCH_INDEX" ]; then \
     python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
       print(*p['dependencies'], sep='\n')" > /tmp/needed.txt && \
     pip install --no-cache-dir -c constraints.txt -r /tmp/needed.txt && rm /tmp/needed.txt
-COPY README.md LICENSE ./
-COPY gpuvis gpuvis
-RUN pip install --no-cache-dir --no-deps .
 
 FROM base AS test
-RUN command -v make || (apt-get update && apt-get install -y --no-install-recommends make && rm -rf /var/lib/apt/lists/*)
+RUN (command -v make && command -v c++) || \
+    (apt-get update && apt-get install -y --no-install-recommends make g++ && rm -rf /var/lib/apt/lists/*)
+COPY README.md LICENSE ./
+COPY gpuvis gpuvis
 RUN pip install --no-cache-dir -c constraints.txt -e ".[dev]"
 COPY Makefile environment.yml ./
 COPY tests tests
 CMD ["python", "-m", "pytest", "-p", "no:cacheprovider"]
 
 FROM base AS cpu
+COPY --from=wheel /wheel /wheel
+RUN pip install --no-cache-dir --no-deps /wheel/*.whl
 USER 1000
 WORKDIR /data
 ENTRYPOINT ["gpuvis"]
@@ -47,9 +60,8 @@ RUN if [ -n "$TORCH_INDEX" ]; then \
     python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
       print(*p['dependencies'], *p['optional-dependencies']['cu13'], sep='\n')" > /tmp/needed.txt && \
     pip install --no-cache-dir -c constraints-cu13.txt -r /tmp/needed.txt && rm /tmp/needed.txt
-COPY README.md LICENSE ./
-COPY gpuvis gpuvis
-RUN pip install --no-cache-dir --no-deps .
+COPY --from=wheel /wheel /wheel
+RUN pip install --no-cache-dir --no-deps /wheel/*.whl
 USER 1000
 WORKDIR /data
 ENTRYPOINT ["gpuvis"]

@@ -22,7 +22,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 PIECES = 4  # of the rows for each thread, so that one that is kept waiting leaves more to the others
-LEAST, MOST = 256, 1 << 16  # rows of a piece: worth a call, and few enough that an interrupt is heard soon
+LEAST, MOST = 1024, 1 << 16  # rows of a piece: worth waking a thread, and few enough that an interrupt is heard soon
 
 _count = machine.cpu_threads()
 _pool = ThreadPoolExecutor(_count)
@@ -67,7 +67,8 @@ def in_ranges(loop: Callable[..., Any], rows: int, *arguments: Any, size: int = 
     size : int, optional
         Rows of a range, where results depend on it. Default: what suits the threads.
     """
-    size = size or min(max(rows // (PIECES * _count), LEAST), MOST)
+    pieces = max(min(rows // LEAST, PIECES * _count), -(-rows // MOST), 1)
+    size = size or max(-(-rows // pieces), 1)
     starts = deque(range(0, rows, size))
 
     def taken() -> int | None:

@@ -49,7 +49,7 @@ def commands(side: str, job: Job, caches: list[Path], out: Path, seed: int) -> l
         tail = [job.method, str(job.pca_dim), str(seed)]
         return [([*script, str(cache), str(out / cache.name), *tail], out / cache.name) for cache in caches]
     roots = [str(caches[0] if len(caches) == 1 else caches[0].parent)]
-    ours = [sys.executable, "-m", "gpuvis", "reduce", *roots, f"--{job.method}", "--backend", "cpu"]
+    ours = [sys.executable, "-P", "-m", "gpuvis", "reduce", *roots, f"--{job.method}", "--backend", "cpu"]
     ours += ["--out_dir", str(out), "--seed", str(seed), *(["--pca_dim", str(job.pca_dim)] if job.pca_dim else [])]
     return [(ours, out)]
 

@@ -1,6 +1,6 @@
-// The compiled loops of the CPU backend. Each works on a range of rows, so that the Python side may share them out among
-// any number of threads. Results do not depend on how rows are split into ranges, but for those of matrix products: there
-// the split is by the shape of the data alone.
+// The compiled loops of the CPU backend. Each works on a range of rows, so that the Python side may share them out
+// among any number of threads. Results do not depend on how rows are split into ranges, but for those of matrix
+// products: there the split is by the shape of the data alone.
 #pragma once
 
 #include "arrays.hpp"
@@ -16,8 +16,8 @@ void widen(Span<const std::uint16_t> halves, Span<float> values, Range range);
 // neighbors.cpp
 void nearest_lists(Rows<const float> X, Rows<const float> centers, Span<const float> squares, Rows<std::int32_t> found,
                    Range range);
-void search_all(Rows<const float> queries, Span<const std::int32_t> own, Rows<const float> X,
-                Span<const float> squares, Rows<std::int32_t> indices, Range range);
+void search_all(Rows<const float> queries, Span<const std::int32_t> own, Rows<const float> X, Span<const float> squares,
+                Rows<std::int32_t> indices, Range range);
 void search_lists(Rows<const std::int32_t> lists, Rows<const float> X, Span<const float> squares,
                   Span<const std::int64_t> starts, Rows<std::int32_t> indices, Range range);
 void measure(Rows<const float> X, Span<const std::uint8_t> real, bool scaled, Span<const std::int32_t> order,

@@ -53,12 +53,11 @@ struct Points {
 };
 
 inline Points load_points(const float *from) {
-    const Floats low = load(from), high = load(from + LANES);
+    const Floats a = load(from), b = load(from + LANES);
 #ifdef __AVX2__
-    return {__builtin_shufflevector(low, high, 0, 2, 4, 6, 8, 10, 12, 14),
-            __builtin_shufflevector(low, high, 1, 3, 5, 7, 9, 11, 13, 15)};
+    return {{a[0], a[2], a[4], a[6], b[0], b[2], b[4], b[6]}, {a[1], a[3], a[5], a[7], b[1], b[3], b[5], b[7]}};
 #else
-    return {__builtin_shufflevector(low, high, 0, 2, 4, 6), __builtin_shufflevector(low, high, 1, 3, 5, 7)};
+    return {{a[0], a[2], b[0], b[2]}, {a[1], a[3], b[1], b[3]}};
 #endif
 }
 

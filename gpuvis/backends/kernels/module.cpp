@@ -47,8 +47,8 @@ template <class Struct, class... Members> struct struct_caster {
     bool from_python(handle source, std::uint32_t flags, cleanup_list *cleanup) noexcept {
         if (!members.from_python(source, flags, cleanup))
             return false;
-        value = std::apply([](auto... member) { return Struct{member...}; },
-                           static_cast<std::tuple<Members...>>(members));
+        value =
+            std::apply([](auto... member) { return Struct{member...}; }, static_cast<std::tuple<Members...>>(members));
         return true;
     }
 };
@@ -69,14 +69,15 @@ namespace {
 // Take BLAS from SciPy: the capsule `scipy.linalg.cython_blas.__pyx_capi__["sgemm"]`.
 void use_blas(nb::capsule blas) { sgemm = reinterpret_cast<Sgemm>(blas.data(blas.name())); }
 
-// Which instruction sets this processor has, of those that there are modules for.
+// Which levels this processor has, the best first; told by what compilers of any age know of each.
 nb::list levels() {
     nb::list found;
 #ifdef __x86_64__
     __builtin_cpu_init();
-    if (__builtin_cpu_supports("x86-64-v4"))
+    const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+    if (v3 && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
         found.append("v4");
-    if (__builtin_cpu_supports("x86-64-v3"))
+    if (v3)
         found.append("v3");
     found.append("v2");
 #else

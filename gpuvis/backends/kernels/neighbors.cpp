@@ -11,7 +11,7 @@ Sgemm sgemm = nullptr;
 
 namespace {
 
-constexpr std::int64_t CHUNK = 2048; // rows of the one side of a product, at most
+constexpr std::int64_t CHUNK = 2048;  // rows of the one side of a product, at most
 constexpr std::int64_t TOGETHER = 32; // rows that are looked at together
 constexpr float FAR = std::numeric_limits<float>::infinity();
 
@@ -100,8 +100,8 @@ void nearest_lists(Rows<const float> X, Rows<const float> centers, Span<const fl
 }
 
 // Find the nearest rows of each query among all; `own`: which row a query is itself.
-void search_all(Rows<const float> queries, Span<const std::int32_t> own, Rows<const float> X,
-                Span<const float> squares, Rows<std::int32_t> indices, Range range) {
+void search_all(Rows<const float> queries, Span<const std::int32_t> own, Rows<const float> X, Span<const float> squares,
+                Rows<std::int32_t> indices, Range range) {
     const std::int64_t count = range.last - range.first, k = indices.width;
     std::vector<float> products(count * std::min(CHUNK, X.size)), distances(count * k, FAR);
     for (std::int64_t start = 0; start < X.size; start += CHUNK) {
@@ -119,7 +119,8 @@ void search_lists(Rows<const std::int32_t> lists, Rows<const float> X, Span<cons
     const std::int64_t count = range.last - range.first, k = indices.width, n_lists = starts.size - 1;
     const Members members(lists, n_lists, range);
     std::vector<float> queries(count * X.width), products(count * CHUNK), distances(count * k, FAR);
-    const std::int64_t nearest = lists[range.first][0]; // to many of the range: first, it leaves less to take from others
+    // The nearest list to many of the range comes first: that leaves less to take from others.
+    const std::int64_t nearest = lists[range.first][0];
     for (std::int64_t turn = 0; turn < n_lists; ++turn) {
         const std::int64_t list = (nearest + turn) % n_lists;
         const std::int64_t *asking = members.queries.data() + members.ends[list];
@@ -137,8 +138,8 @@ void search_lists(Rows<const std::int32_t> lists, Rows<const float> X, Span<cons
 }
 
 // Fill a graph: distances anew, from differences, rising along each row; the row itself first. Row i of X is row
-// order[i] of the graph. Of rows brought to length 1 (`scaled`), half the square is one minus the cosine; a row of zeros
-// (not `real`) is 1 away from all.
+// order[i] of the graph. Of rows brought to length 1 (`scaled`), half the square is one minus the cosine; a row of
+// zeros (not `real`) is 1 away from all.
 void measure(Rows<const float> X, Span<const std::uint8_t> real, bool scaled, Span<const std::int32_t> order,
              Rows<const std::int32_t> found, Rows<std::int32_t> indices, Rows<float> distances, Range range) {
     for (std::int64_t i = range.first; i < range.last; ++i) {

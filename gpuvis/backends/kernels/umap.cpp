@@ -6,10 +6,10 @@
 namespace {
 
 constexpr std::int64_t NEGATIVES = 32; // positions drawn for each point
-constexpr float RATIO = 5; // repulsions for each attraction, as in umap-learn
-constexpr float SHORTEST = 1e-12f; // squared distance: logarithms need one above 0
-constexpr float CLOSE = 1e-3f; // squared distance below which the repulsion does not grow, as in umap-learn
-constexpr float STRONGEST = 4; // of one repulsion along an axis, as in umap-learn
+constexpr float RATIO = 5;             // repulsions for each attraction, as in umap-learn
+constexpr float SHORTEST = 1e-12f;     // squared distance: logarithms need one above 0
+constexpr float CLOSE = 1e-3f;         // squared distance below which the repulsion does not grow, as in umap-learn
+constexpr float STRONGEST = 4;         // of one repulsion along an axis, as in umap-learn
 
 // A random number from another one (SplitMix64's mixing; Steele, Lea, Flood 2014, OOPSLA).
 std::uint64_t mixed(std::uint64_t x) {

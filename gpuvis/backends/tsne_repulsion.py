@@ -14,7 +14,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import scipy.fft
 
 from gpuvis.backends.kernels import loops
 from gpuvis.backends.parallel import current_threads, in_ranges
@@ -51,14 +50,16 @@ class Grid:
     """
 
     def __init__(self, width: float, rows: int) -> None:
+        from scipy import fft  # which a map of few points does without
+
         wanted = ROOM * width / SPACING + MARGIN
-        padded = 2 * scipy.fft.next_fast_len(int(np.clip(wanted, FEWEST, MOST)), real=True)
+        padded = 2 * fft.next_fast_len(int(np.clip(wanted, FEWEST, MOST)), real=True)
         self.size = size = padded // 2
         self.spacing = max(SPACING, ROOM * width / (size - MARGIN))
         steps = np.arange(padded)
         squares = np.square(np.minimum(steps, padded - steps) * self.spacing)
         spline = (2 + np.cos(2 * np.pi / padded * steps)) / 3  # the transform of its values at the nodes, 1/6, 4/6, 1/6
-        kernel = scipy.fft.rfft2(1 / (1 + squares[:, None] + squares)).real
+        kernel = fft.rfft2(1 / (1 + squares[:, None] + squares)).real
         self.kernel = (kernel / np.square(spline[:, None] * spline[: size + 1])).astype(F)
         self.charge = np.zeros((size, size), F)
         self.ends, self.order = np.empty(size + 1, np.int64), np.empty(rows, np.int32)
@@ -70,6 +71,8 @@ class Grid:
 
     def repulsion(self, points: Array, middle: Array, force: Array) -> float:
         """Fill the repulsion of points around a middle; return Z."""
+        from scipy import fft
+
         size, padded, workers = self.size, 2 * self.size, current_threads()
         low = middle - self.spacing * (size - 1) / 2
         frame = float(low[0]), float(low[1]), 1 / self.spacing
@@ -80,11 +83,11 @@ class Grid:
             arguments = points, frame, self.ends, self.order, self.charge, odd
             in_ranges(loops.grid_spread, (strips + 1 - odd) // 2, *arguments, size=STRIPS)
         # Axis by axis, since half of the padded square is empty before, and not asked for after.
-        wave = scipy.fft.rfft(self.charge, padded, axis=1, workers=workers)
-        wave = scipy.fft.fft(wave, padded, axis=0, workers=workers, overwrite_x=True)
+        wave = fft.rfft(self.charge, padded, axis=1, workers=workers)
+        wave = fft.fft(wave, padded, axis=0, workers=workers, overwrite_x=True)
         wave *= self.kernel
-        wave = scipy.fft.ifft(wave, axis=0, workers=workers, overwrite_x=True)[:size]
-        potential = scipy.fft.irfft(wave, padded, axis=1, workers=workers, overwrite_x=True)
+        wave = fft.ifft(wave, axis=0, workers=workers, overwrite_x=True)[:size]
+        potential = fft.irfft(wave, padded, axis=1, workers=workers, overwrite_x=True)
         sums = np.empty(size)
         in_ranges(loops.grid_overlap, size, self.charge, potential, sums)
         in_ranges(loops.grid_gather, len(points), points, frame, potential, force)

@@ -55,10 +55,12 @@ struct Points {
 inline Points load_points(const float *from) {
     const Floats a = load(from), b = load(from + LANES);
 #ifdef __AVX2__
-    return {{a[0], a[2], a[4], a[6], b[0], b[2], b[4], b[6]}, {a[1], a[3], a[5], a[7], b[1], b[3], b[5], b[7]}};
+    const Floats x = {a[0], a[2], a[4], a[6], b[0], b[2], b[4], b[6]};
+    const Floats y = {a[1], a[3], a[5], a[7], b[1], b[3], b[5], b[7]};
 #else
-    return {{a[0], a[2], b[0], b[2]}, {a[1], a[3], b[1], b[3]}};
+    const Floats x = {a[0], a[2], b[0], b[2]}, y = {a[1], a[3], b[1], b[3]};
 #endif
+    return {x, y};
 }
 
 // 2^n for whole numbers from -126 to 127.

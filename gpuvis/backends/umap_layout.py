@@ -123,6 +123,6 @@ def _shuffle(points: np.ndarray, mixed: np.ndarray, shuffled: np.ndarray) -> Non
 
 
 def _adam(epoch: int, n_epochs: int) -> tuple[float, ...]:
-    """Return Adam's rate in an epoch, corrected for the start of its mean, the correction of its square, and the rest."""
+    """Return Adam's rate in an epoch, corrected for the start of its mean; what corrects its square; and the rest."""
     rate = RATE * (1 - epoch / n_epochs) ** FALL / (1 - MEAN ** (epoch + 1))
     return rate, (1 - SQUARE ** (epoch + 1)) ** -0.5, MEAN, SQUARE, EPSILON

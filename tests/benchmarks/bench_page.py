@@ -88,7 +88,7 @@ class Side:
 NAME = "#point .card dt[title=file_name] + dd:not(:empty)"
 TRACES = ".legend .traces .legendtoggle"
 SIDES = {
-    "ours": Side(("-P", "-m", "gpuvis", "plot"), "vis_umap.html", "html[data-drawn]", NAME, "#classes .class", "#color-by"),
+    "ours": Side(("-Pm", "gpuvis", "plot"), "vis_umap.html", "html[data-drawn]", NAME, "#classes .class", "#color-by"),
     "plain": Side((__file__, "--plain"), "plain.html", ".js-plotly-plot", ".hoverlayer .hovertext", TRACES),
 }
 

@@ -5,6 +5,7 @@
     │   └── CacheError            1   a cache folder is not what it has to be
     ├── OutputError               1   the outputs cannot be written
     │   └── OutputExistsError     1   the outputs are there and may not be replaced
+    ├── NotBuiltError             1   the compiled loops are missing
     ├── SettingsError             2   a setting is out of range, or not known here
     ├── NoGpuError                3   a GPU was demanded and there is none
     ├── OutOfMemoryError          4   the work does not fit
@@ -48,6 +49,10 @@ class OutputError(GpuvisError, OSError):
 
 class OutputExistsError(OutputError):
     """Outputs are there already and may not be replaced, or another run is writing them."""
+
+
+class NotBuiltError(GpuvisError):
+    """The compiled loops of the CPU backend are missing: gpuvis was not installed for this Python."""
 
 
 class SettingsError(GpuvisError, ValueError):

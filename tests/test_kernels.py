@@ -11,8 +11,9 @@ import kernel_twins as twins
 import numpy as np
 import pytest
 
-from gpuvis.backends import parallel
+from gpuvis.backends import kernels, parallel
 from gpuvis.backends.kernels import available, loops
+from gpuvis.errors import NotBuiltError
 
 F = np.float32
 LEVELS = available()
@@ -593,3 +594,11 @@ def test_wrong_ranges_are_refused(name, part) -> None:
     call = REFUSED[name]
     with pytest.raises(TypeError):
         call.done(ranges=[part])
+
+
+def test_loops_that_are_missing_are_told_in_one_line(monkeypatch) -> None:
+    monkeypatch.setattr(kernels, "LOWEST", ("_none",))
+    with pytest.raises(
+        NotBuiltError, match=r"^the compiled loops are missing: .*kernels has no _none\..*: make install$"
+    ):
+        kernels.available()

@@ -12,6 +12,8 @@ from typing import Any
 
 from scipy.linalg import cython_blas
 
+from gpuvis.errors import NotBuiltError
+
 LOWEST = ("_v2", "_base")  # on x86-64; on other processors
 
 
@@ -24,7 +26,7 @@ def _lowest() -> Any:
 
     Raises
     ------
-    ImportError
+    NotBuiltError
         No loops were compiled for this Python.
     """
     for name in LOWEST:
@@ -32,8 +34,8 @@ def _lowest() -> Any:
             return _module(name)
         except ModuleNotFoundError:
             continue
-    raise ImportError(
-        f"the compiled loops of gpuvis are missing: {__path__[0]} has no _v2{EXTENSION_SUFFIXES[0]}; "
+    raise NotBuiltError(
+        f"the compiled loops are missing: {__path__[0]} has no {' or '.join(LOWEST)}{EXTENSION_SUFFIXES[0]}; "
         "install gpuvis for this Python: make install"
     )
 

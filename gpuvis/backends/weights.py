@@ -39,7 +39,9 @@ def memberships(graph: Graph, k: int, least: float) -> csr_matrix:
     values = np.empty((len(indices), k - 1), np.float32)
     in_ranges(loops.memberships, len(indices), distances, values)
     forth, back = _directions(indices[:, 1:], values)
-    joined = forth + back - forth.multiply(back)
+    joined, both = forth + back, forth.multiply(back)
+    del forth, back  # each is as large as the graph
+    joined -= both
     joined.data[joined.data < least] = 0
     joined.eliminate_zeros()
     return joined

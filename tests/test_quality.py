@@ -16,7 +16,7 @@ from sklearn.manifold import trustworthiness
 from sklearn.metrics import pairwise_distances
 
 from gpuvis import quality, reduction
-from gpuvis.backends import choose, cpu, lists, outline, ranks_anywhere
+from gpuvis.backends import choose, compiled, cpu, outline, ranks_anywhere
 from gpuvis.backends.base import Findings
 from gpuvis.backends.ranks_anywhere import PlainRanks
 from gpuvis.settings import Settings, Tsne, Umap
@@ -281,7 +281,7 @@ def test_compiled_kernels_agree_with_plain_steps(monkeypatch, metric) -> None:
     Y, labels = noisy(X), np.arange(3_000) % 5
     names = ("xp", "SAFE", "as_array", "to_host", "to_indices", "pca")
     plain = SimpleNamespace(**{name: getattr(cpu, name) for name in names}, ranks=lambda: PlainRanks(np))
-    monkeypatch.setattr(lists, "EVERY", 1)
+    monkeypatch.setattr(compiled, "EVERY", 1)
     for exact_rows in (5_000, 1_000):
         monkeypatch.setattr(quality, "EXACT_ROWS", exact_rows)
         monkeypatch.setattr(ranks_anywhere, "BLOCK", 100_000)
@@ -316,7 +316,7 @@ def test_ranks_told_by_every_seventh_row_are_right_on_average_where_a_map_is_goo
     X = np.concatenate([plane, 0.05 * draw.standard_normal((6_000, 22))], 1).astype(np.float32)
     Y = (plane + 0.003 * draw.standard_normal(plane.shape)).astype(np.float32)
     told = measured(X, Y)["euclidean"]["map"]
-    monkeypatch.setattr(lists, "EVERY", 1)
+    monkeypatch.setattr(compiled, "EVERY", 1)
     exact = measured(X, Y)["euclidean"]["map"]
     for name in ("trustworthiness", "continuity"):
         assert told[name] != exact[name]
@@ -330,7 +330,7 @@ def test_the_gpu_backend_gives_the_same(rapids, monkeypatch, metric) -> None:
     X = clusters(1_500, 24) + 0.2
     Y, labels = noisy(X), np.arange(1_500) % 5
     gpu, _ = choose("gpu")
-    monkeypatch.setattr(lists, "EVERY", 1)
+    monkeypatch.setattr(compiled, "EVERY", 1)
     for exact_rows in (5_000, 1_000):
         monkeypatch.setattr(quality, "EXACT_ROWS", exact_rows)
         monkeypatch.setattr(quality, "ANCHORS", 300)

@@ -14,7 +14,7 @@ from sklearn.neighbors import NearestNeighbors
 from test_quality import measured, noisy
 
 from gpuvis import distances, quality, survey
-from gpuvis.backends import cpu, lists, ranks
+from gpuvis.backends import compiled, cpu, ranks
 from gpuvis.backends.ranks_anywhere import PlainRanks
 
 
@@ -96,7 +96,7 @@ def test_other_metrics_are_measured_by_their_definitions(monkeypatch, metric) ->
     assert told[metric] != told["euclidean"]
     monkeypatch.setattr(quality, "EXACT_ROWS", 1_000)
     monkeypatch.setattr(quality, "ANCHORS", 400)
-    monkeypatch.setattr(lists, "EVERY", 1)
+    monkeypatch.setattr(compiled, "EVERY", 1)
     sampled = measured(X, Y, labels, metric)[metric]
     names = ("xp", "SAFE", "as_array", "to_host", "to_indices", "pca")
     plain = SimpleNamespace(**{name: getattr(cpu, name) for name in names}, ranks=lambda: PlainRanks(np))

@@ -65,7 +65,7 @@ def in_ranges(loop: Callable[..., Any], rows: int, *arguments: Any, size: int = 
     rows : int
     *arguments
     size : int, optional
-        Rows of a range, where results depend on it. Default: what suits the threads.
+        Rows of a range, where results depend on it or a row is much work. Default: what suits the threads.
     """
     pieces = max(min(rows // LEAST, PIECES * _count), -(-rows // MOST), 1)
     size = size or max(-(-rows // pieces), 1)

@@ -40,12 +40,15 @@ def _lowest() -> Any:
     )
 
 
+def _with_blas(level: str) -> Any:
+    module = _module(f"_{level}")
+    module.use_blas(cython_blas.__pyx_capi__["sgemm"])
+    return module
+
+
 def available() -> dict[str, Any]:
     """Return the modules that this processor can run, the best first, each with all that `loops` has."""
-    found = {level: _module(f"_{level}") for level in _lowest().levels()}
-    for module in found.values():
-        module.use_blas(cython_blas.__pyx_capi__["sgemm"])
-    return found
+    return {level: _with_blas(level) for level in _lowest().levels()}
 
 
-loops = next(iter(available().values()))
+loops = _with_blas(_lowest().levels()[0])

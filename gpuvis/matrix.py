@@ -122,9 +122,3 @@ def scale(largest: float, safe: tuple[float, float]) -> float:
     if largest == 0 or safe[0] < largest <= safe[1]:
         return 1.0
     return float(2.0 ** min(126, -round(log2(largest)) - 1))
-
-
-def as_stored(ids: np.ndarray) -> np.ndarray:
-    """Return the order in which rows lie in their file, or nearly: by 16 bits, which takes a fifth of the time."""
-    least = max(0, int(ids.max(initial=0)).bit_length() - 16)
-    return (ids >> least).astype(np.uint16).argsort(kind="stable")

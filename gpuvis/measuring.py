@@ -48,8 +48,9 @@ def of_map(job: Job, found: Original, shown: Shown, wanted: str, backend: Backen
     wanted : {"auto", "full", "none"}
         What is to be measured. full: the recall of each point; auto: up to 10,000 rows, above of a sample.
     """
-    rows, near = len(shown.coords), None
-    every_point = wanted == "full" or (wanted == "auto" and quality.EXACT_ROWS < rows <= MOST_ROWS_SEARCHED)
+    (rows, columns), near = found.X.shape, None
+    sampled = len(quality.sample(rows, columns, found.metric)) < rows
+    every_point = sampled and (wanted == "full" or (wanted == "auto" and rows <= MOST_ROWS_SEARCHED))
     if rows > 1 and (every_point or _shows_neighbors(job, rows)):
 
         def search() -> np.ndarray:
@@ -75,7 +76,7 @@ def of_map(job: Job, found: Original, shown: Shown, wanted: str, backend: Backen
 def measured(found: Original, shown: Shown, backend: Backend) -> tuple[dict[str, Any], np.ndarray]:
     """Return what `quality.measure` gives of a map."""
     labels = classes.of(shown.table, found.labels).codes
-    return quality.measure(found.X, shown.coords, labels, found.metric, backend, found.known, found.findings)
+    return quality.measure(found.X, shown.coords, labels, found.metric, backend, found.known, found.principal)
 
 
 def _shows_neighbors(job: Job, rows: int) -> bool:

@@ -12,7 +12,7 @@ from gpuvis.errors import CacheError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gpuvis.backends.base import Backend, Findings, Plan
+    from gpuvis.backends.base import Array, Backend, Plan
     from gpuvis.cache import Cache
     from gpuvis.settings import Settings
 
@@ -30,15 +30,15 @@ class Original:
         The plan, and the largest value in size.
     labels : torch.Tensor or ndarray of shape (N,), or None
         Those of `labels.pt`.
-    findings : Findings, or None
-        Of the map's fit, if it was now.
+    principal : array of shape (N, 2), or None
+        The first two principal components, if the map's fit was now, and began at them.
     """
 
     X: Any
     metric: str
     known: tuple[Plan, float]
     labels: Any = None
-    findings: Findings | None = None
+    principal: Array | None = None
 
 
 def read(folder: Path, settings: Settings, backend: Backend) -> tuple[Cache, tuple[Plan, float]]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from gpuvis import matrix
 from gpuvis.backends import choose
-from gpuvis.backends.base import Array, Backend, Findings, Plan
+from gpuvis.backends.base import Array, Backend, Plan
 from gpuvis.errors import DataError, OutOfMemoryError, is_out_of_memory
 from gpuvis.settings import Method, Settings
 from gpuvis.steps import Steps
@@ -40,8 +40,8 @@ class Reduction:
         What is known of the search for neighbours; None: the library did it.
     layout : dict
         What is known of the layout: ``epochs`` of UMAP, ``iterations`` and ``kl``, the divergence reached, of t-SNE.
-    findings : Findings
-        What else was found on the way.
+    principal : array of shape (N, 2), or None
+        The first two principal components, if the map began at them.
     """
 
     method: Method
@@ -53,7 +53,7 @@ class Reduction:
     plan: Plan
     neighbors: dict[str, Any] | None
     layout: dict[str, Any]
-    findings: Findings
+    principal: Array | None
 
 
 @dataclass(eq=False)
@@ -160,16 +160,12 @@ def prepare(X: Any, settings: Settings, backend: Backend, steps: Steps, known: t
     return Prepared(X, shape, settings, fitted, planned, kept, list(settings.methods))
 
 
-def embed(
-    prepared: Prepared, method: Method, backend: Backend, steps: Steps, some: np.ndarray | None = None
-) -> Reduction:
-    """Draw one map of a prepared matrix. `some`: rows of which it is to be told what is near them."""
+def embed(prepared: Prepared, method: Method, backend: Backend, steps: Steps) -> Reduction:
+    """Draw one map of a prepared matrix."""
     fitted = prepared.fitted
     asked = getattr(fitted, method)
     draw = backend.umap if method == "umap" else backend.tsne
     with _memory_reported(method, prepared.shape, prepared.plan), backend.working(prepared.plan):
-        known = some is not None and fitted.pca_dim is not None
-        scores = prepared.X if known and backend.keeps_scores(prepared.X, prepared.shape[1]) else None
         X, graph = _take(prepared, method, backend, steps)
         with steps(method):
             drawn = draw(X, graph, asked, fitted.random_state)
@@ -180,9 +176,7 @@ def embed(
     done = fitted.describe(method)
     neighbors = graph.told if graph else None
     how = taken, prepared.plan, neighbors, drawn.told
-    near = backend.xp.asarray(graph.indices[graph.xp.asarray(some)]) if graph and some is not None else None
-    found = Findings(drawn.principal, near, scores)
-    return Reduction(method, coords, done, (*notes, *drawn.notes), prepared.variance_kept, *how, found)
+    return Reduction(method, coords, done, (*notes, *drawn.notes), prepared.variance_kept, *how, drawn.principal)
 
 
 def nearest(X: Any, metric: str, count: int, backend: Backend, known: tuple[Plan, float]) -> np.ndarray:

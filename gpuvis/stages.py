@@ -149,22 +149,21 @@ def _audited(job: Job, chosen: Chosen, steps: Steps) -> Outcome:
 
 
 def _compute(job: Job, source: Source, chosen: Chosen, steps: Steps) -> Iterator[Finish]:
-    from gpuvis import quality, reduction
+    from gpuvis import reduction
 
     start = time.perf_counter() - source.seconds
     embeddings, settings = source.cache.embeddings, source.settings
     for note in (*source.cache.notes, *settings.fitted_to(*embeddings.shape)[1]):
         logger.warning("%s: %s", job.folder, note)
     prepared = reduction.prepare(embeddings, settings, chosen[0], steps, source.known)
-    some = quality.sample(len(embeddings)) if job.quality != "none" else None
 
     def make(method: Method) -> Finish:
-        done = reduction.embed(prepared, method, chosen[0], steps, some)
+        done = reduction.embed(prepared, method, chosen[0], steps)
         if fingerprint.stamp(job.folder) != source.stamp:
             raise CacheError(f"{job.folder}: the cache was written again while it was read; run again")
         run = record.of_run(source.told, settings, done, *chosen)
         run["steps"] = {**source.steps, **done.steps}
-        of = Original(embeddings, done.effective["metric"], source.known, source.cache.labels, done.findings)
+        of = Original(embeddings, done.effective["metric"], source.known, source.cache.labels, done.principal)
         shown = Shown(done.coords, source.cache.table)
         return finishing.save(job, method, run, shown, of, chosen[0], (start, steps))
 

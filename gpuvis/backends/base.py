@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gpuvis.settings import Method, Settings, Tsne, Umap
 
@@ -82,85 +82,6 @@ class Layout:
     principal: Array | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class Findings:
-    """What a fit found on its way to a map, which spares those who measure it some work; where the backend works.
-
-    Attributes
-    ----------
-    principal : array of shape (N, 2), or None
-        The first two principal components of the original columns.
-    near : array of shape (m, k), or None
-        Rows that are likely to be near each of some rows that were asked for, itself the first.
-    scores : array of shape (N, p), or None
-        Those of the PCA.
-    """
-
-    principal: Array | None = None
-    near: Array | None = None
-    scores: Array | None = None
-
-
-class Scores(NamedTuple):
-    """Rows along axes at right angles, by falling variance, as a PCA left them.
-
-    Attributes
-    ----------
-    rows : array of shape (N, p)
-    middle : array of shape (p,)
-        The scores of what the rows themselves were moved by since.
-    """
-
-    rows: Array
-    middle: Array
-
-
-class Ranks(Protocol):
-    """What maps are judged by: distances and ranks of rows, and of points on a map."""
-
-    def boxed(self, coords: Array) -> Any:
-        """Return a map, (N, 2), as `nearest_on_map` and `closer_on_map` take it."""
-
-    def nearest_on_map(self, boxed: Any, anchors: Array, k: int) -> Array:
-        """Return the k points of a map that are nearest to each anchor, but for itself."""
-
-    def closer_on_map(self, boxed: Any, anchors: Array, limits: Array) -> Array:
-        """Count the points of a map closer to each anchor than each of its limits, which are squared distances.
-
-        For a sample of anchors these may be estimates, whose mean is right.
-        """
-
-    def moved(self, X: Array, middle: Array, centred: bool) -> Any:
-        """Take a vector off all rows, and off each its mean if they are to be centred, in the precision of the vector.
-
-        Return the rows, their squares, and their products with the vector: three arrays.
-        """
-
-    def as_it_lies(self, X: Any, scale: float) -> bool:
-        """Tell whether `paired` takes rows straight from a matrix, which is to be multiplied by a scale."""
-
-    def paired(self, A: Array, which: Array, X: Any, ids: Any, middle: Array, centred: bool) -> Any:
-        """Move rows of X as `moved` does: those of some numbers, or all, for None.
-
-        Return their products with their rows of A, their squares, and their products with the vector.
-        """
-
-    def products(self, A: Array, B: Array) -> Array:
-        """Return A times B transposed."""
-
-    def apart(self, A: Array, X: Array, metric: str) -> Array:
-        """Return how far each row of X is from each of A, (m, c), by a metric that products do not tell."""
-
-    def take(self, values: Array, first: int, limits: Array, found: tuple[Array, Array, Array]) -> None:
-        """Count distances (m, c) below limits, (m, t), and keep the nearest rows; `first`: which row the first is.
-
-        `found`, changed in place: the counts, (m, t), the rows, the nearest first, and their distances, both (m, k).
-        """
-
-    def tally(self, A: Array, blocks: Any, own: Any, limits: Array, far: Array, pool: Any, scores: Any) -> Any:
-        """Find the rows nearest to anchors, and count those below limits; see `ranks.tally`."""
-
-
 class Backend(Protocol):
     """A machine's way to reduce. A module with these names is a backend."""
 
@@ -171,6 +92,8 @@ class Backend(Protocol):
     """Between which the largest value of a matrix may lie; others are scaled by a power of two."""
     ROUNDING: float
     """A cosine distance in a neighbour graph that is no larger may as well be 0."""
+    COMPARED: tuple[int, int]
+    """Anchors and rows that are compared at a time, when a map is measured."""
 
     def describe(self) -> Device:
         """Return the device that the work runs on."""
@@ -211,17 +134,24 @@ class Backend(Protocol):
     def pca(self, X: Any, n_components: int, seed: int, scale: float, plan: Any) -> tuple[Array, float | None]:
         """Return the scores of a tensor or array, and the share of variance kept (None: there is none)."""
 
-    def keeps_scores(self, scores: Array, columns: int) -> bool:
-        """Tell whether these, of a PCA of so many columns, stay until a map is measured, which is quicker with them."""
-
     def neighbors(self, X: Array, plan: Any) -> Graph:
         """Return the neighbour graph."""
 
     def nearest(self, X: Array, metric: str, k: int) -> np.ndarray:
         """Return the k rows nearest to each row of what `as_array` gave, exactly, the row itself first."""
 
-    def ranks(self) -> Ranks:
-        """Return what compares rows, and points of a map."""
+    def in_parts(self, work: Callable[[tuple[int, int]], None], count: int, size: int) -> None:
+        """Call `work((first, last))` for parts of so many, at the same time where that is quicker."""
+
+    def cdist(self, A: Array, B: Array, metric: str) -> Array:
+        """Return the distances of rows, (m, n), by a metric that products of rows do not tell."""
+
+    def tally(self, values: Array, base: int, limits: Array, closer: Array, far: Array, near: Array) -> None:
+        """Take in the distances of m anchors to the rows from `base` on, (m, n).
+
+        Filled in place: how many are below each limit, `closer`, (m, t), is added to; of all distances so far the
+        least, `far`, (m, k), rising, and the rows that they are of, `near`.
+        """
 
     def to_indices(self, ids: Array) -> np.ndarray:
         """Return an array of any type, such as row numbers, as a NumPy array."""

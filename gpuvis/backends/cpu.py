@@ -6,6 +6,7 @@ maps should not pay for the other.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
@@ -19,6 +20,7 @@ from gpuvis.backends.base import ALL_THE_SAME, Device, Layout
 from gpuvis.backends.cpu_plan import CpuPlan, Search
 from gpuvis.backends.graph import Graph
 from gpuvis.backends.halves import widened
+from gpuvis.backends.kernels import loops
 from gpuvis.settings import Method, Settings, Tsne, Umap
 
 name, xp = "cpu", np
@@ -26,9 +28,9 @@ SAFE = (1e-12, 1e12)  # 10^8 squares of such values, summed, neither overflow no
 read_table, read_tensor = table.read, tensors.read
 ROUNDING = 1e-12  # of a small cosine distance, which is summed from differences of float32
 WIDEST = 8192  # columns up to which the covariance is formed
+COMPARED = 128, 2048  # anchors and rows: their distances stay in the processor's cache
 BLOCK_BYTES = 16 << 20  # of rows as float32, whose products are taken together
 MOMENTS_BYTES = 1 << 30  # of products of columns that wait to be summed
-SCORES_BYTES = 32 << 20  # that may be held beside a layout
 LOW_RECALL = 0.98  # below which a note is made
 
 
@@ -87,11 +89,6 @@ def load(X: Any, scale: float, plan: CpuPlan) -> np.ndarray:
 def pca(X: Any, n_components: int, seed: int, scale: float, plan: CpuPlan) -> tuple[np.ndarray, float | None]:
     """Principal components: block by block, so that a large mapped file is never held whole."""
     return _components(X, n_components, seed, scale, plan.threads)
-
-
-def keeps_scores(scores: np.ndarray, columns: int) -> bool:
-    """Keep a few, where they are exact: the library's, of more columns, are not quite rows along axes."""
-    return columns <= WIDEST and scores.nbytes <= SCORES_BYTES
 
 
 def _components(X: Any, n_components: int, seed: int, scale: float, threads: int) -> tuple[np.ndarray, float | None]:
@@ -157,12 +154,24 @@ def nearest(X: np.ndarray, metric: str, k: int) -> np.ndarray:
     return found
 
 
-def ranks() -> Any:
-    """Return compiled kernels that compare rows, and points of a map."""
-    from gpuvis.backends import compiled, ranks
+def in_parts(work: Callable[[tuple[int, int]], None], count: int, size: int) -> None:
+    """Call `work((first, last))` for parts of so many, on all threads."""
+    parallel.in_ranges(work, count, size=size)
 
-    compiled.on_threads(parallel.current_threads())
-    return ranks
+
+def cdist(A: np.ndarray, B: np.ndarray, metric: str) -> np.ndarray:
+    """Return the distances of rows, (m, n), by SciPy."""
+    from scipy.spatial.distance import cdist
+
+    found: np.ndarray = cdist(A, B, {"manhattan": "cityblock"}.get(metric, metric))
+    return found
+
+
+def tally(
+    values: np.ndarray, base: int, limits: np.ndarray, closer: np.ndarray, far: np.ndarray, near: np.ndarray
+) -> None:
+    """Take in distances, (m, n): count those below limits, and keep the least."""
+    loops.tally(values, base, limits, closer, far, near, (0, len(values)))
 
 
 def to_indices(ids: np.ndarray) -> np.ndarray:

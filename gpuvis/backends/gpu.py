@@ -19,12 +19,12 @@ import torch
 from gpuvis import machine, matrix, tensors
 from gpuvis.backends import footprint, gpu_graph, gpu_memory, gpu_table, sizing
 from gpuvis.backends import plan as planning
-from gpuvis.backends.base import ALL_THE_SAME, Device, Layout, Ranks
+from gpuvis.backends import tally as plain
+from gpuvis.backends.base import ALL_THE_SAME, Device, Layout
 from gpuvis.backends.cuml_keywords import pca_keywords, tsne_keywords, umap_keywords
 from gpuvis.backends.graph import Graph, for_perplexity
 from gpuvis.backends.noted import warnings_noted
 from gpuvis.backends.plan import GraphPlan, Plan
-from gpuvis.backends.ranks_anywhere import PlainRanks
 from gpuvis.pca import fit as fit_pca
 from gpuvis.settings import Method, Settings, Tsne, Umap
 
@@ -34,7 +34,10 @@ ROUNDING = 1e-6  # of a small cosine distance, which is one minus a product in f
 BY_TORCH = "torch → DLPack → CuPy"
 BY_CUPY = "host → CuPy, in chunks, because this torch has no CUDA"
 
+COMPARED = 1024, 1 << 16  # anchors and rows: their distances take 256 MiB
+
 settle, give_back = gpu_memory.settle, gpu_memory.give_back
+in_parts = plain.in_parts
 check, read_table, read_tensor = planning.check, gpu_table.read, tensors.load
 
 
@@ -146,11 +149,6 @@ def pca(X: Any, n_components: int, seed: int, scale: float, plan: Plan) -> tuple
     return scores, model.variance_kept
 
 
-def keeps_scores(scores: Any, columns: int) -> bool:
-    """Keep none: here measuring takes nothing from them."""
-    return False
-
-
 def _chunks(X: Any, scale: float = 1.0) -> Iterator[cupy.ndarray]:
     for _, block in matrix.blocks(X, max(1, footprint.CHUNK * X.itemsize // footprint.FLOAT)):  # a chunk, as float32
         yield as_array(block, scale)
@@ -180,9 +178,14 @@ def nearest(X: cupy.ndarray, metric: str, k: int) -> np.ndarray:
     return found
 
 
-def ranks() -> Ranks:
-    """Return what compares rows, and points of a map."""
-    return PlainRanks(cupy)
+def cdist(A: cupy.ndarray, B: cupy.ndarray, metric: str) -> cupy.ndarray:
+    """Return the distances of rows, (m, n), by the definition of a metric."""
+    return plain.cdist(A, B, metric, cupy)
+
+
+def tally(values: Any, base: int, limits: Any, closer: Any, far: Any, near: Any) -> None:
+    """Take in distances, (m, n): count those below limits, and keep the least."""
+    plain.tally(values, base, limits, closer, far, near, cupy)
 
 
 def to_indices(ids: cupy.ndarray) -> np.ndarray:

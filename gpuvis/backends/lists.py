@@ -49,8 +49,12 @@ class Lists:
 def nearest(X: np.ndarray, squares: np.ndarray, k: int, rows: np.ndarray | None = None) -> np.ndarray:
     """Return the k nearest rows of some of the rows, or of all, each compared with all, int32."""
     own = np.arange(len(X), dtype=np.int32) if rows is None else rows.astype(np.int32)
-    queries, ids = X if rows is None else X[rows], np.full((len(own), k), -1, np.int32)
-    in_ranges(loops.search_all, len(own), queries, own, X, squares, ids, size=_queries(len(own), X.size))
+    return _search(X if rows is None else X[rows], own, X, squares, k, _queries(len(own), X.size))
+
+
+def _search(queries: np.ndarray, own: np.ndarray, X: np.ndarray, squares: np.ndarray, k: int, size: int) -> np.ndarray:
+    ids = np.full((len(queries), k), -1, np.int32)
+    in_ranges(loops.search_all, len(queries), queries, own, X, squares, ids, size=size)
     return ids
 
 
@@ -62,10 +66,8 @@ def _queries(rows: int, values: float) -> int:
 
 def ranked(X: np.ndarray, centers: np.ndarray, count: int) -> np.ndarray:
     """Return the lists whose centres are nearest to each row, the nearest first, int32."""
-    found = np.empty((len(X), count), np.int32)
-    squares = np.einsum("ij,ij->i", centers, centers)
-    in_ranges(loops.nearest_lists, len(X), X, centers, squares, found, size=QUERIES)
-    return found
+    no_list = np.full(len(X), -1, np.int32)
+    return _search(X, no_list, centers, np.einsum("ij,ij->i", centers, centers), count, QUERIES)
 
 
 def centers_of(take: Callable[[Any], np.ndarray], rows: int, count: int, draw: np.random.Generator) -> np.ndarray:

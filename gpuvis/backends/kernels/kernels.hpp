@@ -14,12 +14,13 @@ extern Sgemm sgemm;
 void widen(Span<const std::uint16_t> halves, Span<float> values, Range range);
 
 // neighbors.cpp
-void nearest_lists(Rows<const float> X, Rows<const float> centers, Span<const float> squares, Rows<std::int32_t> found,
-                   Range range);
 void search_all(Rows<const float> queries, Span<const std::int32_t> own, Rows<const float> X, Span<const float> squares,
                 Rows<std::int32_t> indices, Range range);
 void search_lists(Rows<const std::int32_t> lists, Rows<const float> X, Span<const float> squares,
                   Span<const std::int64_t> starts, Rows<std::int32_t> indices, Range range);
+template <class T>
+void tally(Rows<const T> values, std::int64_t base, Rows<const T> limits, Rows<std::int64_t> closer, Rows<T> far,
+           Rows<std::int32_t> near, Range range);
 void measure(Rows<const float> X, Span<const std::uint8_t> real, bool scaled, Span<const std::int32_t> order,
              Rows<const std::int32_t> found, Rows<std::int32_t> indices, Rows<float> distances, Range range);
 

@@ -95,9 +95,10 @@ NB_MODULE(MODULE_NAME, module) {
     module.def("levels", levels);
     module.def("use_blas", use_blas);
     module.def("widen", widen, unlocked);
-    module.def("nearest_lists", nearest_lists, unlocked);
     module.def("search_all", search_all, unlocked);
     module.def("search_lists", search_lists, unlocked);
+    module.def("tally", tally<float>, unlocked);
+    module.def("tally", tally<double>, unlocked);
     module.def("measure", measure, unlocked);
     module.def("memberships", memberships, unlocked);
     module.def("probabilities", probabilities, unlocked);

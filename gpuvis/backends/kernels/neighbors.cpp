@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <type_traits>
 #include <vector>
 
 Sgemm sgemm = nullptr;
@@ -25,7 +26,8 @@ void multiply(Rows<const float> A, Rows<const float> B, float *products) {
 }
 
 // Put a row among the nearest so far; the farthest of them goes.
-void insert(float distance, std::int32_t row, Span<float> distances, Span<std::int32_t> indices) {
+template <class T>
+void insert(T distance, std::int32_t row, Span<T> distances, Span<std::int32_t> indices) {
     std::int64_t at = distances.size - 1;
     for (; at > 0 && distances[at - 1] > distance; --at) {
         distances[at] = distances[at - 1];
@@ -35,21 +37,48 @@ void insert(float distance, std::int32_t row, Span<float> distances, Span<std::i
     indices[at] = row;
 }
 
-// Take rows that are nearer than the farthest of the nearest so far, by squared distance less the query's own square.
-void offer(Span<const float> products, Span<const float> squares, std::int64_t base, std::int64_t own,
-           Span<float> distances, Span<std::int32_t> indices) {
-    float &farthest = distances[distances.size - 1];
-    for (std::int64_t start = 0; start < products.size; start += TOGETHER) {
-        const std::int64_t stop = std::min(start + TOGETHER, products.size);
+// Count the values below each of some limits, a few limits at a time. Counts are as wide as values, so that the loops are
+// vectorised.
+template <class T> void count_below(Span<const T> values, Span<const T> limits, Span<std::int64_t> counts) {
+    constexpr std::int64_t GROUP = 4;
+    using Count = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
+    for (std::int64_t t = 0; t < limits.size; t += GROUP) {
+        const std::int64_t size = std::min(GROUP, limits.size - t);
+        T limit[GROUP] = {};
+        Count below[GROUP] = {};
+        std::copy_n(&limits[t], size, limit);
+        for (std::int64_t j = 0; j < values.size; ++j)
+            for (std::int64_t g = 0; g < GROUP; ++g)
+                below[g] += values[j] < limit[g];
+        for (std::int64_t g = 0; g < size; ++g)
+            counts[t + g] += below[g];
+    }
+}
+
+// Take rows, from row `base` on, that are nearer than the farthest of the nearest so far.
+template <class T>
+void offer(Span<const T> values, std::int64_t base, Span<T> distances, Span<std::int32_t> indices) {
+    T &farthest = distances[distances.size - 1];
+    for (std::int64_t start = 0; start < values.size; start += TOGETHER) {
+        const std::int64_t stop = std::min(start + TOGETHER, values.size);
         std::int32_t nearer = 0;
         for (std::int64_t j = start; j < stop; ++j)
-            nearer += squares[j] - 2 * products[j] < farthest;
-        for (std::int64_t j = start; nearer > 0 && j < stop; ++j) {
-            const float distance = squares[j] - 2 * products[j];
-            if (distance < farthest && base + j != own)
-                insert(distance, static_cast<std::int32_t>(base + j), distances, indices);
-        }
+            nearer += values[j] < farthest;
+        for (std::int64_t j = start; nearer > 0 && j < stop; ++j)
+            if (values[j] < farthest)
+                insert(values[j], static_cast<std::int32_t>(base + j), distances, indices);
     }
+}
+
+// The same for a query whose products with rows are given; it is row `own` itself. Rows are ordered by the square of
+// their distance less the query's own square.
+void offer_products(Span<float> products, Span<const float> squares, std::int64_t base, std::int64_t own,
+                    Span<float> distances, Span<std::int32_t> indices) {
+    for (std::int64_t j = 0; j < products.size; ++j)
+        products[j] = squares[j] - 2 * products[j];
+    if (base <= own && own < base + products.size)
+        products[own - base] = FAR;
+    offer<float>({products.data, products.size}, base, distances, indices);
 }
 
 // The queries of a range by the list that they look into: as in compressed sparse rows, with a row for each list.
@@ -86,20 +115,7 @@ float squared_distance(const float *x, const float *y, std::int64_t count) {
 
 } // namespace
 
-// Find the lists whose centres are nearest to each row, the nearest first.
-void nearest_lists(Rows<const float> X, Rows<const float> centers, Span<const float> squares, Rows<std::int32_t> found,
-                   Range range) {
-    const Rows<const float> rows{X[range.first].data, range.last - range.first, X.width};
-    std::vector<float> products(rows.size * centers.size), distances(found.width);
-    multiply(rows, centers, products.data());
-    for (std::int64_t i = 0; i < rows.size; ++i) {
-        std::fill(distances.begin(), distances.end(), FAR);
-        offer({&products[i * centers.size], centers.size}, squares, 0, -1, {distances.data(), found.width},
-              found[range.first + i]);
-    }
-}
-
-// Find the nearest rows of each query among all; `own`: which row a query is itself.
+// Find the nearest rows of each query among all; `own`: which row a query is itself, or -1.
 void search_all(Rows<const float> queries, Span<const std::int32_t> own, Rows<const float> X, Span<const float> squares,
                 Rows<std::int32_t> indices, Range range) {
     const std::int64_t count = range.last - range.first, k = indices.width;
@@ -108,7 +124,7 @@ void search_all(Rows<const float> queries, Span<const std::int32_t> own, Rows<co
         const std::int64_t width = std::min(CHUNK, X.size - start);
         multiply({queries[range.first].data, count, X.width}, {X[start].data, width, X.width}, products.data());
         for (std::int64_t q = 0; q < count; ++q)
-            offer({&products[q * width], width}, squares.part(start, start + width), start, own[range.first + q],
+            offer_products({&products[q * width], width}, squares.part(start, start + width), start, own[range.first + q],
                   {&distances[q * k], k}, indices[range.first + q]);
     }
 }
@@ -131,11 +147,27 @@ void search_lists(Rows<const std::int32_t> lists, Rows<const float> X, Span<cons
             const std::int64_t width = std::min(CHUNK, starts[list + 1] - start);
             multiply({queries.data(), some, X.width}, {X[start].data, width, X.width}, products.data());
             for (std::int64_t q = 0; q < some; ++q)
-                offer({&products[q * width], width}, squares.part(start, start + width), start, asking[q],
+                offer_products({&products[q * width], width}, squares.part(start, start + width), start, asking[q],
                       {&distances[(asking[q] - range.first) * k], k}, indices[asking[q]]);
         }
     }
 }
+
+// Take in the distances of each anchor (a row of `values`) to rows from row `base` on: count those below limits, and
+// keep the nearest.
+template <class T>
+void tally(Rows<const T> values, std::int64_t base, Rows<const T> limits, Rows<std::int64_t> closer, Rows<T> far,
+           Rows<std::int32_t> near, Range range) {
+    for (std::int64_t i = range.first; i < range.last; ++i) {
+        count_below(values[i], limits[i], closer[i]);
+        if (far.width > 0)
+            offer(values[i], base, far[i], near[i]);
+    }
+}
+template void tally<float>(Rows<const float>, std::int64_t, Rows<const float>, Rows<std::int64_t>, Rows<float>,
+                           Rows<std::int32_t>, Range);
+template void tally<double>(Rows<const double>, std::int64_t, Rows<const double>, Rows<std::int64_t>, Rows<double>,
+                            Rows<std::int32_t>, Range);
 
 // Fill a graph: distances anew, from differences, rising along each row; the row itself first. Row i of X is row
 // order[i] of the graph. Of rows brought to length 1 (`scaled`), half the square is one minus the cosine; a row of

@@ -1,0 +1,221 @@
+"""The rows nearest to some anchors, and how many rows are closer to an anchor than others: in blocks of all rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gpuvis import tensors
+from gpuvis.backends.base import Array, Backend
+
+BY_PRODUCTS = ("euclidean", "cosine", "correlation")  # metrics of which matrix products tell the distances
+NARROW = 4  # columns up to which differences are as quick as products, and lose no digit
+FAR = 16.0  # times the spread of rows: a mean that large in square would cost digits
+SLACK = 16  # roundings within which two distances are equal
+
+
+class Rows(NamedTuple):
+    """Rows of shape (n, D), and their squares, (n,)."""
+
+    values: Array
+    squares: Array
+
+    def part(self, some: Any) -> Rows:
+        """Return some of them."""
+        return Rows(self.values[some], self.squares[some])
+
+
+class Seen(NamedTuple):
+    """What m anchors see of all rows, by one metric.
+
+    Attributes
+    ----------
+    near : array of shape (m, k)
+        The rows nearest to each anchor but itself, the nearest first.
+    closer : array of shape (m, t)
+        How many rows are closer to it than each of those that were asked for; the rank of that one is one more. Equal
+        distances share the lowest rank.
+    drawn : array of shape (m, c)
+        Distances of the rows that were drawn for it; euclidean ones squared.
+    """
+
+    near: Array
+    closer: Array
+    drawn: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Space:
+    """Rows as some metrics see them.
+
+    Attributes
+    ----------
+    X : torch.Tensor or array of shape (N, D)
+    metrics : tuple of str
+        One, or euclidean and cosine, whose products are taken once.
+    backend : Backend
+    scale : float
+        What X is multiplied by first.
+    precise : bool
+        Work in float64.
+    middle : array of shape (D,), optional
+        What is taken off all rows.
+    """
+
+    X: Any
+    metrics: tuple[str, ...]
+    backend: Backend
+    scale: float
+    precise: bool
+    middle: Array | None = None
+
+    @property
+    def dtype(self) -> Any:
+        """Return the type of distances."""
+        return np.float64 if self.precise or self.metrics[0] not in BY_PRODUCTS else np.float32
+
+    def rows(self, which: Any) -> Rows:
+        """Return some rows; which: a slice or numbers."""
+        found = self.backend.as_array(self.X[which], self.scale).astype(self.dtype, copy=False)
+        tensors.let_go(self.X)
+        if self.middle is not None:
+            found = found - self.middle
+        if "correlation" in self.metrics:
+            found = found - found.mean(1, keepdims=True, dtype=np.float64).astype(self.dtype)
+        return Rows(found, self.backend.xp.einsum("ij,ij->i", found, found))
+
+    def distances(self, A: Rows, B: Rows) -> Iterator[Array]:
+        """Give the distances of rows, (m, n), by each metric; euclidean ones squared."""
+        if self.metrics[0] not in BY_PRODUCTS:
+            yield self.backend.cdist(A.values, B.values, self.metrics[0])
+        elif self._by_differences:
+            yield _squared_differences(A.values, B.values)
+        else:
+            products = A.values @ B.values.T
+            yield from (self._of_products(metric, products, A, B) for metric in self.metrics)
+
+    def rounding(self, metric: str, distances: Array, A: Rows, B: Rows) -> Array:
+        """Return within what distances may be equal."""
+        size = distances
+        if metric in BY_PRODUCTS and not self._by_differences:
+            size = A.squares[:, None] + B.squares if metric == "euclidean" else 1.0
+        return size * (SLACK * float(np.finfo(self.dtype).eps))
+
+    @property
+    def _by_differences(self) -> bool:
+        return self.metrics == ("euclidean",) and self.X.shape[1] <= NARROW
+
+    def _of_products(self, metric: str, products: Array, A: Rows, B: Rows) -> Array:
+        if metric == "euclidean":
+            found = products * -2
+            found += A.squares[:, None]
+            found += B.squares
+        else:
+            found = products * -self._inverse(A)[:, None]
+            found *= self._inverse(B)
+            found += 1
+        return found
+
+    def _inverse(self, rows: Rows) -> Array:
+        """Return one over the length of each row; 0 for a row of zeros, which is as far from all."""
+        xp, some = self.backend.xp, rows.squares > 0
+        return xp.where(some, 1 / xp.sqrt(xp.where(some, rows.squares, 1)), 0)
+
+
+def _squared_differences(A: Array, B: Array) -> Array:
+    found = (B[:, 0] - A[:, :1]) ** 2
+    for column in range(1, A.shape[1]):
+        off = B[:, column] - A[:, column, None]
+        off *= off
+        found += off
+    return found
+
+
+def spaces(X: Any, metric: str, anchors: np.ndarray, scale: float, backend: Backend) -> Iterator[Space]:
+    """Give the original space as euclidean distances see it and, if that is another, as `metric` does.
+
+    Where a mean is far from zero, euclidean distances are of rows less the mean. All is done in float64 if all rows are
+    anchors.
+    """
+    precise = len(anchors) == len(X)
+    rows = Space(X, ("euclidean",), backend, scale, precise).rows(anchors).values
+    middle = rows.mean(0, dtype=np.float64).astype(rows.dtype)
+    off = rows - middle
+    is_far = float(middle @ middle) > FAR * float(backend.xp.einsum("ij,ij->", off, off)) / len(rows)
+    if metric == "cosine" and not is_far and X.shape[1] > NARROW:
+        yield Space(X, ("euclidean", "cosine"), backend, scale, precise)
+        return
+    yield Space(X, ("euclidean",), backend, scale, precise, middle if is_far else None)
+    if metric != "euclidean":
+        yield Space(X, (metric,), backend, scale, precise)
+
+
+def compare(space: Space, anchors: np.ndarray, ids: np.ndarray, drawn: np.ndarray, k: int) -> list[Seen]:
+    """Compare anchors with all rows: the `k` nearest, the ranks of some rows, and distances of others, by each metric.
+
+    Parameters
+    ----------
+    space : Space
+    anchors : ndarray of shape (m,)
+        Which rows they are.
+    ids : ndarray of shape (m, t)
+        Rows whose ranks are asked for.
+    drawn : ndarray of shape (m, c)
+        Rows whose distances are.
+    k : int
+        How many of the nearest.
+
+    Returns
+    -------
+    list of Seen
+        With arrays of the host.
+    """
+    backend, xp, shape = space.backend, space.backend.xp, (len(anchors), k)
+    A, own, drawn = space.rows(anchors), xp.asarray(anchors), xp.asarray(drawn)
+    limits, far = _limits(space, A, ids), [xp.full(shape, np.inf, space.dtype) for _ in space.metrics]
+    seen = [
+        Seen(xp.full(shape, -1, np.int32), xp.zeros(ids.shape, np.int64), xp.zeros(drawn.shape, space.dtype))
+        for _ in space.metrics
+    ]
+
+    def take_in(first: int, B: Rows, ends: tuple[int, int]) -> None:
+        part = slice(*ends)
+        itself, places = own[part] - first, drawn[part] - first
+        (one,), of_drawn = _inside(itself, B, xp), _inside(places, B, xp)
+        for e, found in enumerate(space.distances(A.part(part), B)):
+            seen[e].drawn[part][of_drawn] = found[of_drawn[0], places[of_drawn]]
+            found[one, itself[one]] = np.inf
+            backend.tally(found, first, limits[e][part], seen[e].closer[part], far[e][part], seen[e].near[part])
+
+    anchors_together, rows_together = backend.COMPARED
+    for first in range(0, len(space.X), rows_together):
+        B = space.rows(slice(first, first + rows_together))
+        backend.in_parts(partial(take_in, first, B), len(anchors), anchors_together)
+    return [Seen(*map(backend.to_indices, one)) for one in seen]
+
+
+def _inside(places: Array, B: Rows, xp: Any) -> tuple[Array, ...]:
+    """Return where there are places of rows."""
+    found: tuple[Array, ...] = xp.nonzero((places >= 0) & (places < len(B.values)))
+    return found
+
+
+def _limits(space: Space, A: Rows, ids: np.ndarray) -> list[Array]:
+    """Return how far rows, (m, t), are from the anchors, less what rounding may make of that, by each metric."""
+    backend, (count, width) = space.backend, ids.shape
+    limits = [backend.xp.empty(ids.shape, space.dtype) for _ in space.metrics]
+
+    def find(ends: tuple[int, int]) -> None:
+        part, each = slice(*ends), backend.xp.arange(ends[1] - ends[0])
+        some, B = A.part(part), space.rows(ids[part].ravel())
+        for metric, limit, found in zip(space.metrics, limits, space.distances(some, B), strict=True):
+            found -= space.rounding(metric, found, some, B)
+            limit[part] = found.reshape(len(each), len(each), width)[each, each]  # of each anchor its own rows
+
+    if width:
+        backend.in_parts(find, count, max(1, backend.COMPARED[1] // width))
+    return limits

@@ -200,7 +200,7 @@ def compare(space: Space, anchors: np.ndarray, ids: np.ndarray, drawn: np.ndarra
 
 def _inside(places: Array, B: Rows, xp: Any) -> tuple[Array, ...]:
     """Return where there are places of rows."""
-    found: tuple[Array, ...] = xp.nonzero((places >= 0) & (places < len(B.values)))
+    found: tuple[Array, ...] = xp.where((places >= 0) & (places < len(B.values)))
     return found
 
 

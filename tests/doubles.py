@@ -20,10 +20,10 @@ from gpuvis.settings import Method, Tsne, Umap
 class FirstColumns:
     """A backend that is a real one in all but its maps: they are the first two columns."""
 
-    name, xp, SAFE, ROUNDING = "cpu", np, cpu.SAFE, cpu.ROUNDING
+    name, xp, SAFE, ROUNDING, COMPARED = "cpu", np, cpu.SAFE, cpu.ROUNDING, cpu.COMPARED
     check, load, settle, give_back = map(staticmethod, (cpu.check, cpu.load, cpu.settle, cpu.give_back))
     neighbors, start = map(staticmethod, (cpu.neighbors, cpu.start))
-    ranks, to_indices, keeps_scores = map(staticmethod, (cpu.ranks, cpu.to_indices, cpu.keeps_scores))
+    to_indices, in_parts, cdist, tally = map(staticmethod, (cpu.to_indices, cpu.in_parts, cpu.cdist, cpu.tally))
     read_table, read_tensor = map(staticmethod, (cpu.read_table, cpu.read_tensor))
 
     def __init__(self) -> None:

@@ -34,10 +34,6 @@ def nearest_of(X: Array, squares: Array, queries: Array, k: int) -> Array:
     return np.argsort(squares - 2 * queries @ X.T, axis=1, kind="stable")[:, :k]
 
 
-def nearest_lists(X: Array, centers: Array, squares: Array, count: int) -> Array:
-    return nearest_of(centers, squares, X, count)
-
-
 def search_all(queries: Array, own: Array, X: Array, squares: Array, k: int) -> Array:
     """Return the nearest rows of each query but its own; -1: there is none."""
     found = np.full((len(queries), k), -1)

@@ -17,11 +17,10 @@ DOORS = {
     "sklearn": {"backends/cpu_libraries", "demo"},
     "umap": {"backends/cpu_libraries"},
     "pynndescent": {"backends/cpu_libraries"},
-    "numba": {"backends/compiled", "backends/cpu_libraries"},
-    "llvmlite": {"backends/vectors"},  # numba's compiler
+    "numba": {"backends/cpu_libraries"},
     "threadpoolctl": {"backends/parallel"},
     "scipy": {
-        *{"backends/kernels/__init__", "backends/parallel", "backends/cpu", "backends/outline", "duplicates"},
+        *{"backends/kernels/__init__", "backends/parallel", "backends/cpu", "duplicates"},
         *{"backends/order", "backends/weights"},
         *{"backends/umap_layout", "backends/tsne_layout", "backends/tsne_repulsion"},
     },
@@ -47,8 +46,8 @@ FLOORS = [
     {"page/palette", "page/pack", "page/sample", "page/picture", "page/template", "page/thumbnails"},
     {"page/columns", "page/images", "page/index"},
     {"page/painting"},
-    {"backends/graph", "backends/kernels/__init__", "backends/parallel", "backends/compiled", "backends/base"},
-    {"backends/halves", "backends/apart", "backends/vectors"},
+    {"backends/graph", "backends/kernels/__init__", "backends/parallel", "backends/base"},
+    {"backends/halves", "backends/tally"},
     {
         *{"matrix", "fingerprint", "outcome", "predictions", "page/figure", "page/static", "options"},
         *{
@@ -57,9 +56,6 @@ FLOORS = [
             "backends/lists",
             "backends/weights",
             "backends/order",
-            "backends/products",
-            "backends/codes",
-            "backends/ranks_anywhere",
         },
     },
     {
@@ -67,11 +63,8 @@ FLOORS = [
         "backends/tsne_repulsion",
         "backends/cpu_neighbors",
         "backends/cpu_libraries",
-        "backends/boxes",
-        "backends/metrics",
-        "backends/outline",
     },
-    {"backends/tsne_layout", "backends/ranks"},
+    {"backends/tsne_layout"},
     {
         "backends/sizing",
         "backends/cuml_keywords",
@@ -80,10 +73,10 @@ FLOORS = [
         "backends/gpu_table",
     },
     {
-        *{"agreement", "beside", "centroids", "distances", "duplicates", "outputs", "trust"},
+        *{"agreement", "beside", "centroids", "comparisons", "duplicates", "outputs", "trust"},
         *{"backends/cpu", "backends/gpu"},
     },
-    {"survey", "comparisons"},
+    {"ranks"},
     {"cache", "quality", "outliers", "standing", "backends/__init__"},
     {"reduction", "demo", "score_tables"},
     {"record", "original"},

@@ -19,7 +19,7 @@ from sklearn.datasets import load_digits
 from sklearn.manifold import trustworthiness
 
 import gpuvis
-from gpuvis import reduction, table
+from gpuvis import table
 from gpuvis.backends import choose, plan
 from gpuvis.backends.footprint import Bytes
 from gpuvis.errors import NoGpuError, OutOfMemoryError, SettingsError
@@ -58,18 +58,6 @@ def test_our_own_copies_of_the_matrix_are_two_at_most(rapids, settings) -> None:
     reduced(rapids, tall, settings)
     graph = len(tall) * plan.SHARED_K * 12
     assert tall.nbytes <= rapids.ledger.peaks["own"] <= 2 * tall.nbytes + 2.5 * graph
-
-
-def test_a_graph_on_the_host_tells_what_is_near_too(rapids, monkeypatch) -> None:
-    gpu, _ = choose("gpu")
-    monkeypatch.setattr(plan, "EXACT_WORK", 0)
-    monkeypatch.setattr(plan, "MOST_ROWS", 1_000)
-    planned = reduction.plan(torch.from_numpy(X), QUICK, gpu, 100.0)
-    assert planned.graphs["umap"].on_host
-    prepared = reduction.prepare(torch.from_numpy(X), QUICK, gpu, Steps(), (planned, 100.0))
-    near = reduction.embed(prepared, "umap", gpu, Steps(), np.array([3, 5, 399])).findings.near
-    assert isinstance(near, gpu.xp.ndarray)
-    assert gpu.to_indices(near)[:, 0].tolist() == [3, 5, 399]
 
 
 def test_all_memory_is_given_back(rapids) -> None:
@@ -302,7 +290,6 @@ def test_a_healthy_device_is_taken(rapids) -> None:
 
 def test_the_record_of_a_run_says_how_it_was_done(rapids, make_cache) -> None:
     from gpuvis import job, stages
-    from gpuvis.steps import Steps
 
     folder = make_cache(rows=120, columns=20)
     backend, reason = choose("gpu")
@@ -335,7 +322,6 @@ def test_scores_lie_where_the_plan_wants_them(rapids) -> None:
 def test_a_graph_that_fails_lets_the_matrix_go(rapids, monkeypatch) -> None:
     from gpuvis.backends import gpu
     from gpuvis.reduction import embed, plan, prepare
-    from gpuvis.steps import Steps
 
     backend, _ = choose("gpu")
     tensor = torch.from_numpy(X)

@@ -13,6 +13,7 @@ import pytest
 
 from gpuvis.backends import kernels, parallel
 from gpuvis.backends.kernels import available, loops
+from gpuvis.backends.lists import ranked as rank_lists
 from gpuvis.errors import NotBuiltError
 
 F = np.float32
@@ -66,9 +67,18 @@ def widen() -> Call:
     return Call("widen", 1 << 16, (np.arange(1 << 16, dtype=np.uint16), blank(1 << 16)), slice(1, 2))
 
 
-def nearest_lists(X: np.ndarray, centers: np.ndarray, count: int) -> Call:
-    arguments = X, centers, squares_of(centers), blank(len(X), count, of=np.int32)
-    return Call("nearest_lists", len(X), arguments, slice(3, 4))
+def ranked(X: np.ndarray, centers: np.ndarray, count: int) -> Call:
+    """No query is one of the rows."""
+    own = np.full(len(X), -1, np.int32)
+    return Call(
+        "search_all", len(X), (X, own, centers, squares_of(centers), blank(len(X), count, of=np.int32)), slice(4, 5)
+    )
+
+
+def tally(of: Any, limits: int, k: int) -> Call:
+    values, least = random(1).random((101, 700)).astype(of), random(2).random((101, limits)).astype(of)
+    found = np.zeros((101, limits), np.int64), np.full((101, k), 0.1, of), np.full((101, k), 70, np.int32)
+    return Call("tally", 101, (values, 100, least, *found), slice(3, 6))
 
 
 def search_all(X: np.ndarray, own: np.ndarray, k: int) -> Call:
@@ -199,9 +209,11 @@ LISTS = [5, 0, 2049, 1, 31, 32, 64, 18]
 GRAPH = graph_of(101, 40)
 SPLIT = {
     "halves": widen(),
-    "lists": nearest_lists(APART[:101], APART[:37], 5),
+    "lists": ranked(APART[:101], APART[:37], 5),
     "all pairs": search_all(APART, np.arange(0, 2200, 31), 5),
     "searched lists": search_lists(APART, LISTS, 3, 5),
+    "distances taken in": tally(F, 30, 15),
+    "distances of double precision taken in": tally(np.float64, 7, 15),
     "distances": measure(normal(101, 100, 1), 9, False),
     "cosines": measure(normal(101, 100, 1), 9, True),
     "memberships": memberships(distances(101, 15)),
@@ -220,7 +232,7 @@ SPLIT = {
 }
 # Products of random numbers are rounded, and may be otherwise for other ranges; so may who comes first of equals.
 WHOLE = {
-    "lists of random rows": nearest_lists(RANDOM[:101], RANDOM[:37], 5),
+    "lists of random rows": ranked(RANDOM[:101], RANDOM[:37], 5),
     "all pairs of random rows": search_all(RANDOM, np.arange(0, 2100, 31), 5),
     "searched lists of random rows": search_lists(normal(2200, 20, 1), LISTS, 3, 5),
     "searched lists of ties": search_lists(whole_numbers(2200, 6, 1), LISTS, 3, 5),
@@ -242,8 +254,10 @@ def test_all_halves_are_widened_as_numpy_does() -> None:
     ("rows", "columns", "lists", "count"), [(101, 13, 37, 5), (1, 1, 1, 1), (33, 8, 70, 70), (7, 3, 2100, 9)]
 )
 def test_lists_are_ranked_by_their_centres(rows, columns, lists, count, most) -> None:
-    call = nearest_lists(whole_numbers(rows, columns, most), whole_numbers(lists, columns, most, 1), count)
-    np.testing.assert_array_equal(call.done()[0], twins.nearest_lists(*call.arguments[:3], count))
+    X, centers = whole_numbers(rows, columns, most), whole_numbers(lists, columns, most, 1)
+    expected = twins.nearest_of(centers, squares_of(centers), X, count)
+    np.testing.assert_array_equal(ranked(X, centers, count).done()[0], expected)
+    np.testing.assert_array_equal(rank_lists(X, centers, count), expected)
 
 
 EXACT = {

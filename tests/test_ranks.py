@@ -1,184 +1,198 @@
-"""What maps are judged by, against the libraries and plain steps."""
+"""What anchors see of all rows, against definitions and the libraries, on the CPU and in plain steps alike."""
 
 from __future__ import annotations
 
+from functools import partial
+from itertools import product
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
-from scipy.spatial import cKDTree
+from measures import clusters
+from scipy.spatial.distance import cdist
+from scipy.stats import rankdata
 
-from gpuvis.backends import boxes, compiled, cpu, halves, outline, parallel, products, ranks
-from gpuvis.backends.ranks_anywhere import PlainRanks
+from gpuvis import ranks
+from gpuvis.backends import cpu, parallel, tally
 
-PLAIN = PlainRanks(np)
-
-
-def maps(rows: int) -> dict[str, np.ndarray]:
-    draw = np.random.default_rng(0)
-    blob = draw.standard_normal((rows, 2))
-    islands = blob / 50 + draw.integers(0, 9, (rows, 1)) * [3.0, -1.0]
-    line, grid = np.stack([np.arange(rows), np.zeros(rows)], 1), np.round(blob * 3)
-    named = {"blob": blob, "islands": islands, "line": line, "grid": grid, "one place": np.ones((rows, 2))}
-    return {name: np.ascontiguousarray(Y, np.float32) for name, Y in named.items()}
+NAMES = {"manhattan": "cityblock"}
+PRODUCTS, DEFINED = ["euclidean", "cosine", "correlation"], ["manhattan", "chebyshev", "canberra", "braycurtis"]
+K = 6
+kept = {name: getattr(cpu, name) for name in ("xp", "SAFE", "as_array", "to_indices")}
+plain = SimpleNamespace(
+    **kept,
+    COMPARED=(70, 500),
+    in_parts=tally.in_parts,
+    tally=partial(tally.tally, xp=np),
+    cdist=partial(tally.cdist, xp=np),
+)
+both = pytest.mark.parametrize("backend", [cpu, plain], ids=["cpu", "plain steps"])
 
 
 @pytest.fixture(autouse=True)
-def threads():
+def threads(monkeypatch):
+    monkeypatch.setattr(cpu, "COMPARED", plain.COMPARED)  # several blocks of each
     with parallel.threads(2):
         yield
 
 
-@pytest.mark.parametrize("name", maps(5))
-@pytest.mark.parametrize("rows", [17, 64, 65, 9_000])
-def test_points_near_on_a_map_are_those_of_a_tree(rows, name) -> None:
-    Y, k = maps(rows)[name], 7
-    anchors = np.unique(np.random.default_rng(1).integers(0, rows, 200))
-    near = boxes.nearest_on_map(boxes.boxed(Y), anchors, k)
-    far = np.linalg.norm(Y[near] - Y[anchors][:, None], axis=2)
-    np.testing.assert_allclose(far, cKDTree(Y).query(Y[anchors], k + 1)[0][:, 1:], rtol=1e-5, atol=1e-6)
-    assert (near != anchors[:, None]).all()
-    assert all(len(set(row)) == k for row in near)
+def distances(X: np.ndarray, anchors: np.ndarray, metric: str) -> np.ndarray:
+    """Return the distances that `ranks.compare` takes, in double precision; no anchor is near to itself."""
+    wide = X.astype(np.float64)
+    D = cdist(wide[anchors], wide, {"euclidean": "sqeuclidean"}.get(metric, NAMES.get(metric, metric)))
+    D[np.arange(len(anchors)), anchors] = np.inf
+    return np.where(np.isnan(D), 1, D)  # of a row of zeros there is no cosine
 
 
-@pytest.mark.parametrize("name", maps(5))
-def test_points_closer_on_a_map_are_counted_as_one_by_one(monkeypatch, name) -> None:
-    monkeypatch.setattr(compiled, "EVERY", 1)
-    Y, anchors = maps(9_000)[name], np.arange(0, 9_000, 90)
-    limits = np.random.default_rng(1).uniform(0, 40, (100, 6)).astype(np.float32) ** 2 / 20
-    limits[:, 0] = 0
-    found = boxes.closer_on_map(boxes.boxed(Y), anchors, limits)
-    np.testing.assert_array_equal(found, PLAIN.closer_on_map(Y, anchors, limits))
+def seen(X: np.ndarray, anchors: np.ndarray, metric: str, backend: Any, k: int = K) -> dict[str, Any]:
+    """Compare anchors with all rows, and ask for the ranks of some that are drawn; return what was seen, and these."""
+    draw = np.random.default_rng(5)
+    ids, drawn = (draw.integers(0, len(X) - 1, (len(anchors), count)) for count in (9, 30))
+    ids += ids >= anchors[:, None]
+    found = {}
+    for space in ranks.spaces(X, metric, anchors, 1.0, backend):
+        found |= zip(space.metrics, ranks.compare(space, anchors, ids, drawn, k), strict=True)
+    return {**found, "ids": ids, "drawn": drawn}
 
 
-@pytest.mark.parametrize("name", maps(5))
-@pytest.mark.parametrize("rows", [3, 9_000])
-def test_points_closer_on_a_map_are_told_by_every_seventh(rows, name) -> None:
-    """By all of them, where all are anchors."""
-    Y, draw = maps(rows)[name], np.random.default_rng(1)
-    anchors, limits = np.arange(0, rows, 1 + rows // 700), draw.uniform(0, 40, (rows, 6)).astype(np.float32) ** 2 / 20
-    limits[:, 0] = 0
-    found = boxes.closer_on_map(boxes.boxed(Y), anchors, limits[anchors])
-    exact = PLAIN.closer_on_map(Y, anchors, limits[anchors])
-    off, most = np.abs(found - exact), 3 * np.sqrt(compiled.EVERY * exact)
-    assert (off <= (most if rows > 3 else 0)).mean() > 0.99
-    assert (off.mean(0) > 0).any() == (rows > 3)
-    assert (np.abs((found - exact).mean(0)) <= most.mean(0) / len(anchors) ** 0.5).all()
+def check(X: np.ndarray, anchors: np.ndarray, metric: str, backend: Any, rtol: float = 1e-4, most: float = 2) -> None:
+    """Check what is seen by a metric and by euclidean distances; in single precision ranks may be off by some."""
+    found = seen(X, anchors, metric, backend)
+    assert list(found) == [*dict.fromkeys(["euclidean", metric]), "ids", "drawn"]
+    for name in {"euclidean", metric}:
+        D = distances(X, anchors, name)
+        one, least = found[name], np.sort(D, 1)[:, :K]
+        assert (one.near != anchors[:, None]).all()
+        assert all(len(set(row)) == K for row in one.near.tolist())
+        np.testing.assert_allclose(np.take_along_axis(D, one.near, 1), least, rtol=rtol, atol=rtol * least.mean())
+        closer = rankdata(D, "min", axis=1) - 1
+        off = one.closer - np.take_along_axis(closer, found["ids"], 1)
+        assert np.abs(off).max() <= (0 if one.drawn.dtype == np.float64 else most)
+        far, others = np.take_along_axis(D, found["drawn"], 1), found["drawn"] != anchors[:, None]
+        np.testing.assert_allclose(one.drawn[others], far[others], rtol=rtol, atol=rtol * far[others].mean())
 
 
-@pytest.mark.parametrize("stored", [np.float32, np.float16])
+@both
+@pytest.mark.parametrize(
+    ("metric", "rows", "columns"),
+    [*product([*PRODUCTS, *DEFINED], [300], [24]), *product(PRODUCTS, [1_200], [40]), ("euclidean", 900, 2)],
+)
+def test_all_is_as_by_definition(backend, metric, rows, columns) -> None:
+    X = clusters(rows, columns) * np.random.default_rng(1).uniform(0.5, 2, (rows, 1)).astype(np.float32) + 0.2
+    for anchors in (np.arange(rows), np.arange(3, rows, 7)):
+        check(X, anchors, metric, backend)
+
+
+@both
+@pytest.mark.parametrize("metric", PRODUCTS)
+def test_rows_far_from_zero_lose_no_digit_that_they_have(backend, metric) -> None:
+    """By cosines there is less to see, the farther away they are: one minus nearly one."""
+    X = clusters(1_200, 40) + np.float32({"euclidean": 1e3, "cosine": 3, "correlation": 30}[metric])
+    check(X, np.arange(3, 1_200, 7), metric, backend, 3e-3, most=12 if metric == "cosine" else 4)
+
+
+@both
+@pytest.mark.parametrize("kind", [np.float16, np.float64])
+def test_rows_of_any_type(backend, kind) -> None:
+    X = clusters(1_200, 30).astype(kind)
+    check(X.astype(np.float32), np.arange(0, 1_200, 5), "cosine", backend)
+    one, same = (seen(rows, np.arange(0, 1_200, 5), "cosine", backend) for rows in (X, X.astype(np.float32)))
+    for name in ("euclidean", "cosine"):
+        for a, b in zip(one[name], same[name], strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@both
+@pytest.mark.parametrize("precise", [True, False])
+@pytest.mark.parametrize("metric", [*PRODUCTS, *DEFINED])
+def test_equal_rows_are_equally_near_and_share_the_lowest_rank(backend, precise, metric) -> None:
+    different = np.random.default_rng(0).standard_normal((60, 33)).astype(np.float32)
+    X = np.tile(different, (40, 1))
+    anchors = np.arange(len(X)) if precise else np.arange(0, len(X), 11)
+    found = seen(X, anchors, metric, backend)
+    far = distances(different, np.arange(60), metric)
+    far[np.arange(60), np.arange(60)] = -1
+    closer = 40 * (rankdata(far, "min", axis=1) - 1) - 1  # itself is not counted
+    expected = np.maximum(closer[anchors[:, None] % 60, found["ids"] % 60], 0)
+    np.testing.assert_array_equal(found[metric].closer, expected)
+    assert (found[metric].near % 60 == anchors[:, None] % 60).all()
+
+
+@both
+@pytest.mark.parametrize("metric", PRODUCTS)
+@pytest.mark.parametrize("rare", [0, 3.3, None], ids=["zeros", "constant", "all equal"])
+def test_rows_that_are_as_far_from_all_have_neighbours(backend, rare, metric) -> None:
+    X = np.random.default_rng(0).standard_normal((600, 40)).astype(np.float32)
+    X[:: 1 if rare is None else 9] = 1 if rare is None else rare
+    for anchors in (np.arange(600), np.arange(0, 600, 3)):
+        found = seen(X, anchors, metric, backend)[metric]
+        assert ((found.near >= 0) & (found.near != anchors[:, None])).all()
+        if rare is None:
+            assert (found.closer == 0).all()
+        elif rare == 0 and metric != "euclidean":
+            np.testing.assert_allclose(found.drawn[X[anchors].any(1) == 0], 1)
+
+
+def test_short_rows_beside_long_ones_have_neighbours() -> None:
+    """Rounding turns them more than others."""
+    draw = np.random.default_rng(0)
+    X, turned = draw.normal(1, 0.1, (6_000, 256)), draw.standard_normal((75, 256))
+    turned /= np.linalg.norm(turned, axis=1)[:, None]
+    X[::2] = 0.08 * (turned[draw.integers(0, 75, 3_000)] + 1e-4 * draw.standard_normal((3_000, 256)))
+    X, anchors = X.astype(np.float32), np.arange(0, 6_000, 13)
+    near, D = seen(X, anchors, "cosine", cpu)["cosine"].near, distances(X, anchors, "cosine")
+    np.testing.assert_allclose(np.take_along_axis(D, near, 1), np.sort(D, 1)[:, :K], atol=1e-6)
+
+
+@both
+def test_fewer_rows_than_a_block_and_no_neighbours_asked_for(backend) -> None:
+    X, none = clusters(5, 3), np.empty((5, 0), np.int64)
+    space = ranks.Space(X, ("euclidean",), backend, 1.0, precise=True)
+    (found,) = ranks.compare(space, np.arange(5), none, none, 4)
+    np.testing.assert_array_equal(found.near, distances(X, np.arange(5), "euclidean").argsort(1)[:, :4])
+    (found,) = ranks.compare(space, np.arange(5), found.near, none, 0)
+    np.testing.assert_array_equal(found.closer, np.tile(np.arange(4), (5, 1)))
+
+
+def test_nothing_depends_on_threads() -> None:
+    X, found = clusters(2_500, 40) + 0.2, []
+    for count in (1, 2, 5):
+        with parallel.threads(count):
+            found.append(seen(X, np.arange(0, 2_500, 3), "cosine", cpu))
+    for name in ("euclidean", "cosine"):
+        for one, *others in zip(*(of[name] for of in found), strict=True):
+            for other in others:
+                np.testing.assert_array_equal(one, other)
+
+
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
-@pytest.mark.parametrize("centred", [False, True])
-def test_rows_are_moved_and_multiplied_as_in_plain_steps(stored, kind, centred) -> None:
+@pytest.mark.parametrize("limits", [0, 1, 4, 9])
+@pytest.mark.parametrize("k", [0, 1, 5])
+@pytest.mark.parametrize("rows", [1, 3, 700])
+def test_the_loop_takes_distances_in_as_plain_steps_do(kind, limits, k, rows) -> None:
+    draw, told = np.random.default_rng(0), []
+    least = draw.random((90, limits)).astype(kind)
+    for take in (cpu.tally, plain.tally):
+        found = np.zeros((90, limits), np.int64), np.full((90, k), np.inf, kind), np.full((90, k), -1, np.int32)
+        for base, seed in ((0, 1), (rows, 2), (2 * rows, 3)):
+            values = np.random.default_rng(seed).random((90, rows)).astype(kind)
+            values[:, rows // 2] = np.inf
+            take(values, base, least, *found)
+        told.append(found)
+    for one, same in zip(*told, strict=True):
+        np.testing.assert_array_equal(one, same)
+    assert limits == 0 or rows < 700 or told[0][0].any()
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("metric", DEFINED)
+def test_distances_in_plain_steps_are_those_of_scipy(monkeypatch, metric, kind) -> None:
+    monkeypatch.setattr(tally, "VALUES", 100_000)
     draw = np.random.default_rng(0)
-    X, A = draw.standard_normal((300, 50)).astype(stored), draw.standard_normal((300, 50)).astype(np.float32)
-    middle, (which, ids), near = X.mean(0).astype(kind), draw.integers(0, 300, (2, 200)), {"rtol": 2e-5, "atol": 2e-5}
-    for found, plain in (
-        (products.moved(X, middle, centred), PLAIN.moved(X, middle, centred)),
-        (
-            products.paired(A.astype(kind), which, X, ids, middle, centred),
-            PLAIN.paired(A.astype(kind), which, X, ids, middle, centred),
-        ),
-        ([products.products(A, A)], [PLAIN.products(A, A)]),
-    ):
-        for one, other in zip(found, plain, strict=True):
-            assert one.dtype == other.dtype
-            np.testing.assert_allclose(one, other, **near)
-
-
-def test_every_value_of_half_precision_is_widened_as_by_numpy() -> None:
-    X = np.arange(1 << 16, dtype=np.uint16).view(np.float16).reshape(256, 256)
-    for some in (X, X[::2, 3:], X.astype(">f2")):
-        np.testing.assert_array_equal(cpu.as_array(some), some.astype(np.float32))
-        assert cpu.as_array(some).flags.c_contiguous
-    whole = X.astype(np.float32)
-    assert halves.widened(whole) is whole
-
-
-@pytest.mark.parametrize("kind", [np.float16, np.float32])
-def test_rows_that_lie_in_a_file_need_no_kernels_of_their_own(kind) -> None:
-    rows = np.ones((3, 4), kind)
-    in_a_file = rows.copy()
-    in_a_file.flags.writeable = False
-    one, other = halves.coded(rows)[0], halves.coded(in_a_file)[0]
-    assert compiled.numba.typeof(one) == compiled.numba.typeof(other)
-    assert rows.flags.writeable
-
-
-def tallied(X: np.ndarray, limits: np.ndarray, which: object, k: int = 5, known: int = 1_000):
-    """Count, from the first rows, those below limits, by euclidean distances; `known`: of how many all is known."""
-    squares, m = (X * X).sum(1), limits.shape[1]
-    pool = np.arange(0, len(X), 6)
-    away = squares[pool] - 2 * X[:m] @ X[pool].T
-    away[pool[None] == np.arange(m)[:, None]] = np.inf
-    pieces = ((s, X[s : s + 700], squares[None, s : s + 700]) for s in range(0, len(X), 700))
-    blocks = ((start, rows, shift, 0 * shift - 2) for start, rows, shift in pieces)
-    own, far = (np.arange(m), np.zeros((1, m), np.float32)), np.sort(away, 1)[None, :, k - 1, None] + np.float32(1e-3)
-    return which.tally(X[:m], blocks, own, limits, np.repeat(far, k, 2), (pool[:known], away[None, :, :known]), None)
-
-
-@pytest.mark.parametrize("size", [1e-12, 1, 1e12])  # as far as values go, whose squares would overflow
-@pytest.mark.parametrize("shape", [(300, 64), (200, 600)])
-def test_axes_are_at_right_angles(shape, size) -> None:
-    draw = np.random.default_rng(0)
-    A = draw.standard_normal((5, shape[1]))[draw.integers(0, 5, shape[0])] + 1e-3 * draw.standard_normal(shape)
-    axes = outline.axes_of((size * A).astype(np.float32)).astype(np.float64)
-    assert 5 <= axes.shape[1] <= max(5, min(shape) // outline.FEWEST)
-    np.testing.assert_allclose(axes.T @ axes, np.eye(axes.shape[1]), atol=4e-6)
-
-
-def test_axes_of_rows_that_tell_nothing() -> None:
-    """Where all rows are the mean any axes will do; where all directions tell as much, none do."""
-    assert np.isfinite(outline.axes_of(np.zeros((300, 64), np.float32))).all()
-    assert outline.axes_of(np.eye(64, dtype=np.float32)).shape == (64, 0)
-
-
-def test_what_axes_hide_is_known_of_a_sample_and_made_good(monkeypatch) -> None:
-    """Classes far from each other fill the axes, and ranks in a class are by what is not seen along them."""
-    draw, m, sizes = np.random.default_rng(0), 400, 1 / np.arange(1, 257)
-    X = 3 * draw.standard_normal((10, 256))[draw.integers(0, 10, 6_000)] + draw.standard_normal((6_000, 256))
-    X = (sizes * (X - X.mean(0))).astype(np.float32)
-    monkeypatch.setattr(outline, "FEWEST", 100)  # more of them would see it
-    monkeypatch.setattr(compiled, "EVERY", 1)
-    assert 0 < outline.axes_of(X[:m]).shape[1] <= 10
-    away = np.sort((X * X).sum(1) - 2 * X[:m] @ X.T, axis=1)  # the first is the row itself
-    limits = away[None, :, [4, 41, 121, 301]] - np.float32(1e-4)  # as rounding may be
-    closer, near, _ = tallied(X, limits, ranks)
-    exact, same, _ = tallied(X, limits, PLAIN)
-    blind = tallied(X, limits, ranks, known=0)[0]
-    assert (near == same).mean() > 0.99  # some are as near as others but for rounding
-    assert (closer[:, :, 0] == exact[:, :, 0]).mean() > 0.99
-    assert closer.mean((0, 1)) == pytest.approx(exact.mean((0, 1)), rel=0.02)
-    assert blind[:, :, 2].mean() < 0.9 * exact[:, :, 2].mean()
-
-
-@pytest.mark.parametrize("every", [compiled.EVERY, compiled.SELDOM])
-@pytest.mark.parametrize("order", ["as drawn", "by class", "by distance", "alike"])
-def test_one_row_in_every_few_tells_how_many_there_are(monkeypatch, order, every) -> None:
-    """In whatever order they are; of one anchor about, of all together closely."""
-    monkeypatch.setattr(compiled, "EVERY", every)
-    draw, m, rows = np.random.default_rng(0), 400, 400 + every * (20_400 // every)
-    labels = draw.integers(0, 10, rows)
-    X = (3 * draw.standard_normal((10, 16))[labels] + draw.standard_normal((rows, 16))).astype(np.float32)
-    by = {"as drawn": labels * 0, "by distance": (X * X).sum(1)}.get(order, labels)
-    after = m + np.argsort(by[m:], kind="stable")
-    if order == "alike":  # those that are counted together
-        after = after.reshape(every, -1).T.ravel()
-    X = np.concatenate([X[:m], X[after]])
-    away = np.sort((X * X).sum(1) - 2 * X[:m] @ X.T, axis=1)
-    limits = away[None, :, [101, 1_001, 5_001]] + np.float32(1e-3)
-    closer, exact = (tallied(X, limits, which)[0][0] for which in (ranks, PLAIN))
-    off, spread = closer - exact, np.sqrt((every - 1) * exact)  # if each row were counted or not by itself
-    uneven = order == "alike"
-    assert (off != 0).mean() > 0.9
-    assert (np.abs(off) < 6 * spread).all() or uneven
-    assert (np.abs(off.mean(0)) < (6 if uneven else 3) * spread.mean(0) / m**0.5).all()
-    precise = tallied(X.astype(np.float64), limits.astype(np.float64), ranks)[0][0]
-    np.testing.assert_allclose(precise, exact, atol=1)  # rounding may move a row across a limit
-
-
-def test_fewer_rows_are_counted_where_there_are_many() -> None:
-    few, many = np.arange(0, compiled.MANY, 50), np.arange(0, compiled.MANY + 1, 50)
-    assert [compiled.dealt(own, False)[0] for own in (few, many)] == [compiled.EVERY, compiled.SELDOM]
-    assert compiled.dealt(many, True)[0] == 1
-    turns = np.bincount(compiled.dealt(many, False)[1])
-    assert len(turns) == compiled.SELDOM
-    assert np.ptp(turns) <= 1
+    A, B = draw.standard_normal((7, 300)).astype(kind), draw.standard_normal((601, 300)).astype(kind)
+    found = tally.cdist(A, B, metric, np)
+    assert found.dtype == kind
+    np.testing.assert_allclose(found, cpu.cdist(A, B, metric), rtol=16 * np.finfo(kind).eps)
+    zeros = np.zeros((3, 4), kind)
+    assert (tally.cdist(zeros, zeros, metric, np) == 0).all()

@@ -53,12 +53,12 @@ LOADED = """
 import sys
 from gpuvis.cli import main
 try:
-    main(["reduce", *sys.argv[1:], "--quality", "none", "--backend", "cpu", "--umap", "--tsne"])
+    main(["reduce", *sys.argv[1:], "--backend", "cpu", "--umap", "--tsne"])
 except SystemExit as ended:
     assert ended.code == 0
 print("loaded:", *sorted({"numba", "llvmlite", "sklearn", "umap", "torch"}.intersection(sys.modules)))
 """
 
 
-def test_a_map_that_is_not_measured_needs_no_compiler_and_no_other_library(make_cache) -> None:
+def test_maps_their_measures_and_their_pages_need_no_compiler_and_no_other_library(make_cache) -> None:
     assert printed(LOADED, make_cache(rows=300)).splitlines()[-1] == "loaded:"

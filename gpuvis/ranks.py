@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -176,7 +176,8 @@ def compare(space: Space, anchors: np.ndarray, ids: np.ndarray, drawn: np.ndarra
     """
     backend, xp, shape = space.backend, space.backend.xp, (len(anchors), k)
     A, own, drawn = space.rows(anchors), xp.asarray(anchors), xp.asarray(drawn)
-    limits, far = _limits(space, A, ids), [xp.full(shape, np.inf, space.dtype) for _ in space.metrics]
+    rows = A.part if len(anchors) == len(space.X) else space.rows
+    limits, far = _limits(space, A, rows, ids), [xp.full(shape, np.inf, space.dtype) for _ in space.metrics]
     seen = [
         Seen(xp.full(shape, -1, np.int32), xp.zeros(ids.shape, np.int64), xp.zeros(drawn.shape, space.dtype))
         for _ in space.metrics
@@ -193,8 +194,8 @@ def compare(space: Space, anchors: np.ndarray, ids: np.ndarray, drawn: np.ndarra
 
     anchors_together, rows_together = backend.COMPARED
     for first in range(0, len(space.X), rows_together):
-        B = space.rows(slice(first, first + rows_together))
-        backend.in_parts(partial(take_in, first, B), len(anchors), anchors_together)
+        take_in_block = partial(take_in, first, rows(slice(first, first + rows_together)))
+        backend.in_parts(take_in_block, len(anchors), anchors_together)
     return [Seen(*map(backend.to_indices, one)) for one in seen]
 
 
@@ -204,18 +205,18 @@ def _inside(places: Array, B: Rows, xp: Any) -> tuple[Array, ...]:
     return found
 
 
-def _limits(space: Space, A: Rows, ids: np.ndarray) -> list[Array]:
+def _limits(space: Space, A: Rows, rows: Callable[[Any], Rows], ids: np.ndarray) -> list[Array]:
     """Return how far rows, (m, t), are from the anchors, less what rounding may make of that, by each metric."""
     backend, (count, width) = space.backend, ids.shape
     limits = [backend.xp.empty(ids.shape, space.dtype) for _ in space.metrics]
 
     def find(ends: tuple[int, int]) -> None:
         part, each = slice(*ends), backend.xp.arange(ends[1] - ends[0])
-        some, B = A.part(part), space.rows(ids[part].ravel())
+        some, B = A.part(part), rows(ids[part].ravel())
         for metric, limit, found in zip(space.metrics, limits, space.distances(some, B), strict=True):
             found -= space.rounding(metric, found, some, B)
             limit[part] = found.reshape(len(each), len(each), width)[each, each]  # of each anchor its own rows
 
     if width:
-        backend.in_parts(find, count, max(1, backend.COMPARED[1] // width))
+        backend.in_parts(find, count, max(1, backend.COMPARED[0] // 16))  # each is compared with the rows of all
     return limits

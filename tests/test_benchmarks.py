@@ -176,9 +176,8 @@ def test_every_bar_is_measured_at_full_size() -> None:
     assert names <= set(jobs.SIZES["full"])
     assert set().union(*jobs.SIZES.values()) == {job.name for job in jobs.JOBS}
     for job in jobs.JOBS:
-        for side in timing.SIDES:
-            assert jobs.warm_up(job, side) != job.data
-            assert jobs.warm_up(job, side).seed > 24  # nor in a study
+        assert jobs.warm_up(job) != job.data
+        assert jobs.warm_up(job).seed > 24  # nor in a study
 
 
 def test_a_process_is_metered_alone(tmp_path, monkeypatch) -> None:
@@ -207,7 +206,7 @@ def tiny(tmp_path, monkeypatch) -> Path:
     study = Job("study", "t-SNE, two folders", "tsne", data.Shape(60, 8), 4, 2, Bar(1e-6), Bar(1e6))
     monkeypatch.setattr(jobs, "JOBS", [study, Job("umap-mnist", "UMAP, MNIST", "umap", jobs.MNIST)])
     monkeypatch.setattr(jobs, "SIZES", {"quick": {"study": 1, "umap-mnist": 1}})
-    monkeypatch.setattr(jobs, "warm_up", lambda job, side: data.Shape(50, 8, seed=1000))
+    monkeypatch.setattr(jobs, "warm_up", lambda job: data.Shape(50, 8, seed=1000))
     out = tmp_path / "here.md"
     monkeypatch.setattr(sys, "argv", ["bench.py", "--data", str(tmp_path / "data"), "--out", str(out)])
     return out
@@ -418,13 +417,13 @@ def test_a_run_of_the_first_processes(tmp_path, monkeypatch, capsys, seconds, co
     monkeypatch.setattr(bench_cold, "Plain", Stub)
     monkeypatch.setattr(bench_cold, "installed", lambda *_: [ours, other])
     monkeypatch.setattr(bench_cold.Bench, "cache", lambda *_: tmp_path)
-    monkeypatch.setattr(sys, "argv", ["bench_cold.py", "--data", str(tmp_path), "--everything", "--runs", "2"])
+    monkeypatch.setattr(sys, "argv", ["bench_cold.py", "--data", str(tmp_path), "--runs", "2"])
     with pytest.raises(SystemExit) as ended:
         bench_cold.main()
     assert ended.value.code == code
     told = capsys.readouterr().out
     table = [line for line in told.splitlines() if line.startswith("|")]
-    assert len(table) == 2 + 2 * len(bench_cold.jobs_of(everything=True))
+    assert len(table) == 2 + 2 * len(bench_cold.JOBS)
     assert {line.count("|") for line in table} == {len(bench_cold.HEADS) + 1}
-    assert ("- FAILED, UMAP, 1,400 × 1152, `--pca_dim 50`, `--quality none`, ours: " in told) == bool(code)
+    assert ("- FAILED, UMAP, 1,400 × 1152, `--pca_dim 50`, ours: " in told) == bool(code)
     assert ("- FAILED, t-SNE, 1,400 × 1152, `--pca_dim 50`, other" in told) == (not seconds)

@@ -3,9 +3,9 @@
 python tests/benchmarks/bench.py [--size quick|standard|full] [--data DIR] [--mnist CACHE_DIR] [--runs N] [--only JOB …]
     [--out FILE] [--cores N]
 
-Each side is a whole fresh process, in turn; run n has seed n. What numba compiles is kept between runs, and warm-ups on
-other data come first: for the first run after an installation see bench_cold.py. The exit code is 1 where the quality
-of a map falls short of the plain pipeline's or a process fails: then no time is printed.
+Each side is a whole fresh process, in turn; run n has seed n. What the plain pipeline compiles is kept between
+runs, and a warm-up on other data comes first: for the first run after an installation see bench_cold.py. The exit code
+is 1 where the quality of a map falls short of the plain pipeline's or a process fails: then no time is printed.
 """
 
 import argparse
@@ -51,18 +51,18 @@ class Bench:
         return [data.made(study, replace(job.data, seed=1 + number)) for number in range(job.folders)]
 
     def home(self, side: str, job: Job) -> Path:
-        """Return the home of a side, with what it compiled: kept for the plain pipeline; ours is empty at the start."""
+        """Return the home of a side: that of the plain pipeline is kept, with what it compiled; ours begins empty."""
         return (self.place if side == "plain" else self.scratch) / f"home-{side}-{job.method}"
 
-    def warm_up(self, side: str, job: Job) -> None:
-        """Let a side compile what it needs, on other data than the timed."""
-        shape = jobs.warm_up(job, side)
-        mark = self.home(side, job) / f"{shape.name}.warm"
+    def warm_up(self, job: Job) -> None:
+        """Let the plain pipeline compile what it needs, on other data than the timed."""
+        shape = jobs.warm_up(job)
+        mark = self.home("plain", job) / f"{shape.name}.warm"
         if mark.exists():
             return
         cache = data.made(self.place, shape)
-        say(f"warm-up, {side}, {job.method}, {shape.name}")
-        self.run_once(side, job, [cache], 1)
+        say(f"warm-up, {job.method}, {shape.name}")
+        self.run_once("plain", job, [cache], 1)
         mark.parent.mkdir(parents=True, exist_ok=True)
         mark.touch()
 
@@ -72,8 +72,8 @@ class Bench:
         result = Result(job, {side: timing.Measured() for side in sides})
         try:
             caches = self.caches(job)
-            for side in sides:
-                self.warm_up(side, job)
+            if "plain" in sides:
+                self.warm_up(job)
             for seed in range(1, runs + 1):
                 for side in sides if seed % 2 else sides[::-1]:
                     self.run(side, result, caches, seed)

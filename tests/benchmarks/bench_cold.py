@@ -1,17 +1,16 @@
 """Time the first process after an installation against the second, and print a Markdown document with a table.
 
-python tests/benchmarks/bench_cold.py [--wheel FILE] [--image-command CMD] [--tree DIR …] [--everything] [--runs N]
-    [--data DIR]
+python tests/benchmarks/bench_cold.py [--wheel FILE] [--image-command CMD] [--tree DIR …] [--runs N] [--data DIR]
 
-Whole processes, as a user starts them: `gpuvis reduce` of a folder of 1,400 × 1152 and of the digits. Ways to install:
-`make install` in a copy of this checkout; `pip install` of a wheel (`make wheel` writes one to dist/); and an image,
-each first process in a new container. Before each first process, the home is empty and the installation is put back as
-it was when it was new. Libraries are not installed anew: they are those of the Python that runs this, and what is kept
-of them for later lies in the home. The plain script (plain.py) starts in an empty home, too.
+Whole processes, as a user starts them: `gpuvis reduce` of a folder of 1,400 × 1152, with all that it does by default,
+and of the digits, without measuring. Ways to install: `make install` in a copy of this checkout; `pip install` of a
+wheel (`make wheel` writes one to dist/); and an image, each first process in a new container. Before each first
+process, the home is empty and the installation is put back as it was when it was new. Libraries are not installed anew:
+they are those of the Python that runs this, and what is kept of them for later lies in the home. The plain script
+(plain.py) starts in an empty home, too.
 
 CMD is what runs a shell command in a new container: --image-command "docker run --rm --entrypoint sh gpuvis:cpu -c".
 DIR is another checkout, which is installed as this one and measured in turn with it, but not judged.
---everything adds a table with measuring; it is not judged yet.
 
 The exit code is 1 where a process fails, or a floor is missed that hardly depends on the machine. Floors for seconds
 are of a quiet machine with two cores: they are only told.
@@ -73,12 +72,11 @@ class Job:
 
     method: str
     digits: bool = False
-    measures: bool = False
 
     @property
     def told(self) -> str:
-        place = "digits 1,797 × 64" if self.digits else f"1,400 × 1152, `--pca_dim {PCA_DIM}`"
-        return f"{NAMES[self.method]}, {place}{'' if self.measures else ', `--quality none`'}"
+        place = "digits 1,797 × 64, `--quality none`" if self.digits else f"1,400 × 1152, `--pca_dim {PCA_DIM}`"
+        return f"{NAMES[self.method]}, {place}"
 
     @property
     def pca_dim(self) -> int:
@@ -87,13 +85,10 @@ class Job:
     def command(self, cache: Path | str, out: Path | str) -> list[str]:
         """Return what comes after the name of the program."""
         asked = ["reduce", str(cache), f"--{self.method}", "--out_dir", str(out)]
-        asked += ["--pca_dim", str(self.pca_dim)] if self.pca_dim else []
-        return asked if self.measures else [*asked, "--quality", "none"]
+        return asked + (["--quality", "none"] if self.digits else ["--pca_dim", str(self.pca_dim)])
 
 
-def jobs_of(everything: bool) -> list[Job]:
-    found = [Job(method, digits) for digits in (False, True) for method in NAMES]
-    return found + ([Job(method, measures=True) for method in NAMES] if everything else [])
+JOBS = [Job(method, digits) for digits in (False, True) for method in NAMES]
 
 
 @dataclass
@@ -321,8 +316,8 @@ def measure(bench: Bench, asked: argparse.Namespace, ways: list[Installed | Imag
     """Do all jobs in all ways, in turn, as often as asked."""
     plain = Plain("plain", bench.scratch / "plain", bench.libraries)
     plain.make()
-    todo = [(way, job) for job in jobs_of(asked.everything) for way in [*ways, plain]]
-    todo = [(way, job) for way, job in todo if way is not plain or not (job.digits or job.measures)]
+    todo = [(way, job) for job in JOBS for way in [*ways, plain]]
+    todo = [(way, job) for way, job in todo if way is not plain or not job.digits]
     rows = {(way.name, job): Row() for way, job in todo}
     for number in range(asked.runs):
         for way, job in todo if number % 2 else todo[::-1]:
@@ -343,16 +338,16 @@ def lines(bench: Bench, asked: argparse.Namespace, failed: list[str]) -> Iterato
     yield from report.head("bench_cold.py")
     ways = installed(bench, asked, failed, notes)
     yield from (f"- {note}" for note in notes)
-    yield f"- whole processes, medians of {asked.runs}; floors in brackets: judged with `--quality none`, this checkout"
+    yield f"- whole processes, medians of {asked.runs}; floors in brackets: judged of this checkout"
     yield ""
     yield from report.heads(*HEADS)
     rows = measure(bench, asked, ways)
-    for job in jobs_of(asked.everything):
-        plain = None if job.digits else rows["plain", Job(job.method)]
+    for job in JOBS:
+        plain = None if job.digits else rows["plain", job]
         for way in ways:
             row = rows[way.name, job]
             yield report.line(job.told, way.name, *cells(job, row, plain))
-            if way.judged and not job.measures:
+            if way.judged:
                 failed += [f"{job.told}, {way.name}: {name}" for name in missed(job, row, plain)]
     failed += [f"{job.told}, {name}: {row.failure}" for (name, job), row in rows.items() if row.failure]
     yield ""
@@ -364,7 +359,6 @@ def read_command_line() -> argparse.Namespace:
     parser.add_argument("--wheel", type=Path, help="a wheel of gpuvis")
     parser.add_argument("--image-command", default="", help="what runs a shell command in a new container")
     parser.add_argument("--tree", type=Path, action="append", default=[], help="another checkout")
-    parser.add_argument("--everything", action="store_true", help="also with measuring")
     parser.add_argument("--runs", type=int, default=5, help="first and second processes of each job")
     parser.add_argument(
         "--data", type=Path, default=Path(tempfile.gettempdir()) / "gpuvis-bench", help="where data is kept"

@@ -77,9 +77,9 @@ SIZES = {
 }
 
 
-def warm_up(job: Job, side: str) -> Shape:
-    """Return data, of a seed of its own, that lets a side compile what a job needs: many rows are treated otherwise."""
+def warm_up(job: Job) -> Shape:
+    """Return data, of a seed of its own, on which the plain pipeline compiles all that it needs for a job."""
     few = job.data == DIGITS or (isinstance(job.data, Shape) and job.data.rows < 10_000)
-    if few or (side == "plain" and job.method == "tsne"):  # scikit-learn's t-SNE compiles nothing
+    if few or job.method == "tsne":  # scikit-learn's t-SNE compiles nothing
         return Shape(1400, 1152, seed=1000)
     return Shape(20_000, 512, seed=1000)

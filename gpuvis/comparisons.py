@@ -17,11 +17,11 @@ def draw(anchors: int, rows: int) -> np.ndarray:
     Where all rows are anchors, and their pairs are few, these are all.
     """
     drawn = np.random.default_rng(1)
-    triplets = drawn.integers(0, rows, (anchors, 2 * TRIPLETS))
+    triplets = drawn.integers(0, rows, (anchors, 2 * TRIPLETS), np.int32)
     if anchors == rows and rows * (rows - 1) // 2 <= PAIRS:
-        pairs = np.broadcast_to(np.arange(rows), (rows, rows))
+        pairs = np.broadcast_to(np.arange(rows, dtype=np.int32), (rows, rows))
     else:
-        pairs = drawn.integers(0, rows, (anchors, -(-PAIRS // anchors)))
+        pairs = drawn.integers(0, rows, (anchors, -(-PAIRS // anchors)), np.int32)
     return np.concatenate([triplets, pairs], 1)
 
 

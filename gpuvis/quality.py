@@ -17,7 +17,7 @@ from gpuvis.ranks import Seen, Space
 
 K = 15  # neighbours
 EXACT_ROWS, ANCHORS = 5_000, 1_000
-FEWEST, WORK = 100, 4e9  # anchors, and differences of values, of metrics that matrix products do not tell
+FEWEST, WORK = 50, 2.5e9  # anchors, and differences of values, of metrics that matrix products do not tell
 FAR, MOST = 10.0, 0.9  # times as far as most points: there, a point has been flung away
 
 

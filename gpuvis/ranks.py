@@ -15,6 +15,7 @@ from gpuvis.backends.base import Array, Backend
 BY_PRODUCTS = ("euclidean", "cosine", "correlation")  # metrics of which matrix products tell the distances
 NARROW = 4  # columns up to which differences are as quick as products, and lose no digit
 FAR = 16.0  # times the spread of rows: a mean that large in square would cost digits
+FEW = 64  # rows that are read at a time from all over a file, around each of which the system maps more
 SLACK = 16  # roundings within which two distances are equal
 
 
@@ -80,34 +81,41 @@ class Space:
 
     def rows(self, which: Any) -> Rows:
         """Return some rows; which: a slice or numbers."""
-        found = self.backend.as_array(self.X[which], self.scale).astype(self.dtype, copy=False)
-        tensors.let_go(self.X)
+        scattered = not isinstance(which, slice)
+        parts = np.array_split(which, -(-len(which) // FEW)) if scattered else [which]
+        found = [self._read(part) for part in parts]
+        found = self.backend.xp.concatenate(found) if scattered else found[0]
         if self.middle is not None:
             found = found - self.middle
         if "correlation" in self.metrics:
             found = found - found.mean(1, keepdims=True, dtype=np.float64).astype(self.dtype)
         return Rows(found, self.backend.xp.einsum("ij,ij->i", found, found))
 
+    def _read(self, which: Any) -> Array:
+        found = self.backend.as_array(self.X[which], self.scale).astype(self.dtype, copy=False)
+        tensors.let_go(self.X)
+        return found
+
     def distances(self, A: Rows, B: Rows) -> Iterator[Array]:
         """Give the distances of rows, (m, n), by each metric; euclidean ones squared."""
-        if self.metrics[0] not in BY_PRODUCTS:
-            yield self.backend.cdist(A.values, B.values, self.metrics[0])
-        elif self._by_differences:
-            yield _squared_differences(A.values, B.values)
+        if self._by_differences:
+            metric = "sqeuclidean" if self.metrics[0] == "euclidean" else self.metrics[0]
+            yield self.backend.cdist(A.values, B.values, metric)
         else:
             products = A.values @ B.values.T
             yield from (self._of_products(metric, products, A, B) for metric in self.metrics)
 
     def rounding(self, metric: str, distances: Array, A: Rows, B: Rows) -> Array:
         """Return within what distances may be equal."""
-        size = distances
-        if metric in BY_PRODUCTS and not self._by_differences:
-            size = A.squares[:, None] + B.squares if metric == "euclidean" else 1.0
-        return size * (SLACK * float(np.finfo(self.dtype).eps))
+        share = SLACK * float(np.finfo(self.dtype).eps)
+        if self._by_differences:
+            return distances * share
+        return (A.squares[:, None] + B.squares) * share if metric == "euclidean" else share
 
     @property
     def _by_differences(self) -> bool:
-        return self.metrics == ("euclidean",) and self.X.shape[1] <= NARROW
+        narrow = self.metrics == ("euclidean",) and self.X.shape[1] <= NARROW
+        return narrow or self.metrics[0] not in BY_PRODUCTS
 
     def _of_products(self, metric: str, products: Array, A: Rows, B: Rows) -> Array:
         if metric == "euclidean":
@@ -124,15 +132,6 @@ class Space:
         """Return one over the length of each row; 0 for a row of zeros, which is as far from all."""
         xp, some = self.backend.xp, rows.squares > 0
         return xp.where(some, 1 / xp.sqrt(xp.where(some, rows.squares, 1)), 0)
-
-
-def _squared_differences(A: Array, B: Array) -> Array:
-    found = (B[:, 0] - A[:, :1]) ** 2
-    for column in range(1, A.shape[1]):
-        off = B[:, column] - A[:, column, None]
-        off *= off
-        found += off
-    return found
 
 
 def spaces(X: Any, metric: str, anchors: np.ndarray, scale: float, backend: Backend) -> Iterator[Space]:
@@ -218,5 +217,5 @@ def _limits(space: Space, A: Rows, rows: Callable[[Any], Rows], ids: np.ndarray)
             limit[part] = found.reshape(len(each), len(each), width)[each, each]  # of each anchor its own rows
 
     if width:
-        backend.in_parts(find, count, max(1, backend.COMPARED[0] // 16))  # each is compared with the rows of all
+        backend.in_parts(find, count, max(1, backend.COMPARED[0] // 8))  # each is compared with the rows of all
     return limits

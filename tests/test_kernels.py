@@ -75,6 +75,11 @@ def ranked(X: np.ndarray, centers: np.ndarray, count: int) -> Call:
     )
 
 
+def squared_distances(of: Any) -> Call:
+    X, others = random(1).standard_normal((101, 3)).astype(of), random(2).standard_normal((3, 700)).astype(of)
+    return Call("squared_distances", 101, (X, others, blank(101, 700, of=of)), slice(2, 3))
+
+
 def tally(of: Any, limits: int, k: int) -> Call:
     values, least = random(1).random((101, 700)).astype(of), random(2).random((101, limits)).astype(of)
     found = np.zeros((101, limits), np.int64), np.full((101, k), 0.1, of), np.full((101, k), 70, np.int32)
@@ -212,6 +217,8 @@ SPLIT = {
     "lists": ranked(APART[:101], APART[:37], 5),
     "all pairs": search_all(APART, np.arange(0, 2200, 31), 5),
     "searched lists": search_lists(APART, LISTS, 3, 5),
+    "squared distances": squared_distances(F),
+    "squared distances of double precision": squared_distances(np.float64),
     "distances taken in": tally(F, 30, 15),
     "distances of double precision taken in": tally(np.float64, 7, 15),
     "distances": measure(normal(101, 100, 1), 9, False),

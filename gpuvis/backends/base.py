@@ -144,7 +144,7 @@ class Backend(Protocol):
         """Call `work((first, last))` for parts of so many, at the same time where that is quicker."""
 
     def cdist(self, A: Array, B: Array, metric: str) -> Array:
-        """Return the distances of rows, (m, n), by a metric that products of rows do not tell."""
+        """Return the distances of rows, (m, n), by their differences; metric: sqeuclidean, or as settings name it."""
 
     def tally(self, values: Array, base: int, limits: Array, closer: Array, far: Array, near: Array) -> None:
         """Take in the distances of m anchors to the rows from `base` on, (m, n).

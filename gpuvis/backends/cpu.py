@@ -28,6 +28,7 @@ SAFE = (1e-12, 1e12)  # 10^8 squares of such values, summed, neither overflow no
 read_table, read_tensor = table.read, tensors.read
 ROUNDING = 1e-12  # of a small cosine distance, which is summed from differences of float32
 WIDEST = 8192  # columns up to which the covariance is formed
+PARTS = 8  # of what is shared out, at least: on how many threads may not matter
 COMPARED = 128, 2048  # anchors and rows: their distances stay in the processor's cache
 BLOCK_BYTES = 16 << 20  # of rows as float32, whose products are taken together
 MOMENTS_BYTES = 1 << 30  # of products of columns that wait to be summed
@@ -155,12 +156,16 @@ def nearest(X: np.ndarray, metric: str, k: int) -> np.ndarray:
 
 
 def in_parts(work: Callable[[tuple[int, int]], None], count: int, size: int) -> None:
-    """Call `work((first, last))` for parts of so many, on all threads."""
-    parallel.in_ranges(work, count, size=size)
+    """Call `work((first, last))` for parts of so many, or fewer if they are few in all, on all threads."""
+    parallel.in_ranges(work, count, size=min(size, -(-count // PARTS)))
 
 
 def cdist(A: np.ndarray, B: np.ndarray, metric: str) -> np.ndarray:
-    """Return the distances of rows, (m, n), by SciPy."""
+    """Return the distances of rows, (m, n): squared euclidean ones of few columns, others by SciPy."""
+    if metric == "sqeuclidean":
+        squares = np.empty((len(A), len(B)), A.dtype)
+        loops.squared_distances(A, np.ascontiguousarray(B.T), squares, (0, len(A)))
+        return squares
     from scipy.spatial.distance import cdist
 
     found: np.ndarray = cdist(A, B, {"manhattan": "cityblock"}.get(metric, metric))

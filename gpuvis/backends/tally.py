@@ -43,6 +43,8 @@ def cdist(A: Array, B: Array, metric: str, xp: Any) -> Array:
 
 def _by_definition(A: Array, B: Array, metric: str, xp: Any) -> Array:
     off, tiny = xp.abs(A - B), float(np.finfo(A.dtype).tiny)
+    if metric == "sqeuclidean":
+        return (off * off).sum(-1)
     if metric == "manhattan":
         return off.sum(-1)
     if metric == "chebyshev":

@@ -18,6 +18,7 @@ void search_all(Rows<const float> queries, Span<const std::int32_t> own, Rows<co
                 Rows<std::int32_t> indices, Range range);
 void search_lists(Rows<const std::int32_t> lists, Rows<const float> X, Span<const float> squares,
                   Span<const std::int64_t> starts, Rows<std::int32_t> indices, Range range);
+template <class T> void squared_distances(Rows<const T> X, Rows<const T> columns, Rows<T> found, Range range);
 template <class T>
 void tally(Rows<const T> values, std::int64_t base, Rows<const T> limits, Rows<std::int64_t> closer, Rows<T> far,
            Rows<std::int32_t> near, Range range);

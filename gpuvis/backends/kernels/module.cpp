@@ -97,6 +97,8 @@ NB_MODULE(MODULE_NAME, module) {
     module.def("widen", widen, unlocked);
     module.def("search_all", search_all, unlocked);
     module.def("search_lists", search_lists, unlocked);
+    module.def("squared_distances", squared_distances<float>, unlocked);
+    module.def("squared_distances", squared_distances<double>, unlocked);
     module.def("tally", tally<float>, unlocked);
     module.def("tally", tally<double>, unlocked);
     module.def("measure", measure, unlocked);

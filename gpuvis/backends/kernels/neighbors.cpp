@@ -26,8 +26,7 @@ void multiply(Rows<const float> A, Rows<const float> B, float *products) {
 }
 
 // Put a row among the nearest so far; the farthest of them goes.
-template <class T>
-void insert(T distance, std::int32_t row, Span<T> distances, Span<std::int32_t> indices) {
+template <class T> void insert(T distance, std::int32_t row, Span<T> distances, Span<std::int32_t> indices) {
     std::int64_t at = distances.size - 1;
     for (; at > 0 && distances[at - 1] > distance; --at) {
         distances[at] = distances[at - 1];
@@ -37,8 +36,8 @@ void insert(T distance, std::int32_t row, Span<T> distances, Span<std::int32_t> 
     indices[at] = row;
 }
 
-// Count the values below each of some limits, a few limits at a time. Counts are as wide as values, so that the loops are
-// vectorised.
+// Count the values below each of some limits, a few limits at a time. Counts are as wide as values, so that the loops
+// are vectorised.
 template <class T> void count_below(Span<const T> values, Span<const T> limits, Span<std::int64_t> counts) {
     constexpr std::int64_t GROUP = 4;
     using Count = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
@@ -56,8 +55,7 @@ template <class T> void count_below(Span<const T> values, Span<const T> limits, 
 }
 
 // Take rows, from row `base` on, that are nearer than the farthest of the nearest so far.
-template <class T>
-void offer(Span<const T> values, std::int64_t base, Span<T> distances, Span<std::int32_t> indices) {
+template <class T> void offer(Span<const T> values, std::int64_t base, Span<T> distances, Span<std::int32_t> indices) {
     T &farthest = distances[distances.size - 1];
     for (std::int64_t start = 0; start < values.size; start += TOGETHER) {
         const std::int64_t stop = std::min(start + TOGETHER, values.size);
@@ -124,8 +122,8 @@ void search_all(Rows<const float> queries, Span<const std::int32_t> own, Rows<co
         const std::int64_t width = std::min(CHUNK, X.size - start);
         multiply({queries[range.first].data, count, X.width}, {X[start].data, width, X.width}, products.data());
         for (std::int64_t q = 0; q < count; ++q)
-            offer_products({&products[q * width], width}, squares.part(start, start + width), start, own[range.first + q],
-                  {&distances[q * k], k}, indices[range.first + q]);
+            offer_products({&products[q * width], width}, squares.part(start, start + width), start,
+                           own[range.first + q], {&distances[q * k], k}, indices[range.first + q]);
     }
 }
 
@@ -148,10 +146,23 @@ void search_lists(Rows<const std::int32_t> lists, Rows<const float> X, Span<cons
             multiply({queries.data(), some, X.width}, {X[start].data, width, X.width}, products.data());
             for (std::int64_t q = 0; q < some; ++q)
                 offer_products({&products[q * width], width}, squares.part(start, start + width), start, asking[q],
-                      {&distances[(asking[q] - range.first) * k], k}, indices[asking[q]]);
+                               {&distances[(asking[q] - range.first) * k], k}, indices[asking[q]]);
         }
     }
 }
+
+// Fill the squared distances of each row to others of few columns, which are given as a row for each column.
+template <class T> void squared_distances(Rows<const T> X, Rows<const T> columns, Rows<T> found, Range range) {
+    for (std::int64_t i = range.first; i < range.last; ++i) {
+        const Span<T> squares = found[i];
+        std::fill(squares.begin(), squares.end(), T{0});
+        for (std::int64_t c = 0; c < columns.size; ++c)
+            for (std::int64_t j = 0; j < columns.width; ++j)
+                squares[j] += (columns[c][j] - X[i][c]) * (columns[c][j] - X[i][c]);
+    }
+}
+template void squared_distances<float>(Rows<const float>, Rows<const float>, Rows<float>, Range);
+template void squared_distances<double>(Rows<const double>, Rows<const double>, Rows<double>, Range);
 
 // Take in the distances of each anchor (a row of `values`) to rows from row `base` on: count those below limits, and
 // keep the nearest.

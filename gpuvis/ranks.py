@@ -175,7 +175,7 @@ def compare(space: Space, anchors: np.ndarray, ids: np.ndarray, drawn: np.ndarra
     """
     backend, xp, shape = space.backend, space.backend.xp, (len(anchors), k)
     A, own, drawn = space.rows(anchors), xp.asarray(anchors), xp.asarray(drawn)
-    rows = A.part if len(anchors) == len(space.X) else space.rows
+    rows, ids = (A.part, xp.asarray(ids)) if len(anchors) == len(space.X) else (space.rows, ids)
     limits, far = _limits(space, A, rows, ids), [xp.full(shape, np.inf, space.dtype) for _ in space.metrics]
     seen = [
         Seen(xp.full(shape, -1, np.int32), xp.zeros(ids.shape, np.int64), xp.zeros(drawn.shape, space.dtype))
@@ -204,7 +204,7 @@ def _inside(places: Array, B: Rows, xp: Any) -> tuple[Array, ...]:
     return found
 
 
-def _limits(space: Space, A: Rows, rows: Callable[[Any], Rows], ids: np.ndarray) -> list[Array]:
+def _limits(space: Space, A: Rows, rows: Callable[[Any], Rows], ids: Array) -> list[Array]:
     """Return how far rows, (m, t), are from the anchors, less what rounding may make of that, by each metric."""
     backend, (count, width) = space.backend, ids.shape
     limits = [backend.xp.empty(ids.shape, space.dtype) for _ in space.metrics]

@@ -30,7 +30,6 @@ __all__ = [
     "get_array_module",
     "matmul",
     "ones",
-    "partition",
     "take_along_axis",
     "where",
     "zeros",
@@ -138,12 +137,6 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Any:
 def argpartition(a: ndarray, kth: Any, axis: int = -1) -> ndarray:
     device.launch("cupy.argpartition")
     return on_device(np.argpartition(operand(a), kth, axis))
-
-
-@as_recorded("cupy.partition")
-def partition(a: ndarray, kth: Any, axis: int = -1) -> ndarray:
-    device.launch("cupy.partition")
-    return on_device(np.partition(operand(a), kth, axis))
 
 
 @as_recorded("cupy.take_along_axis")

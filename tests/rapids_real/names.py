@@ -8,7 +8,7 @@ NAMES = {
     "cupy": """
         __version__ ndarray asarray array ascontiguousarray asfortranarray empty empty_like zeros zeros_like ones full
         arange concatenate where abs sqrt exp log log2 isfinite maximum minimum argmax argsort argpartition
-        partition take_along_axis sign sum mean max min any all square matmul dot einsum linalg.eigh linalg.norm asnumpy
+        take_along_axis sign sum mean max min any all square matmul dot einsum linalg.eigh linalg.norm asnumpy
         from_dlpack is_available get_default_memory_pool get_array_module
         float16 float32 float64 int8 int32 int64 uint8 bool_ newaxis inf nan
         ndarray.shape ndarray.dtype ndarray.ndim ndarray.size ndarray.nbytes ndarray.itemsize ndarray.T ndarray.flags

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from sklearn.manifold import trustworthiness
 from sklearn.metrics import pairwise_distances
 from sklearn.neighbors import NearestNeighbors
 
-from gpuvis import quality, reduction
+from gpuvis import quality, reduction, tensors
 from gpuvis.backends import choose, cpu
 from gpuvis.settings import Settings, Tsne, Umap
 
@@ -280,3 +281,25 @@ def test_the_recall_of_each_point_is_that_of_all_pairs(rows) -> None:
     on_map = true_neighbors(Y, 6)[:, 1:]
     expected = [len(set(a) & set(b)) / 5 for a, b in zip(near, on_map, strict=True)]
     np.testing.assert_allclose(quality.recall_of_points(Y, near, cpu), expected, atol=1e-6)
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="the system does not tell of single maps")
+@pytest.mark.parametrize("large", [True, False])
+def test_a_large_file_is_given_back_while_it_is_measured_and_a_small_one_stays(monkeypatch, tmp_path, large) -> None:
+    path, held = tmp_path / "embeddings.pt", []
+    torch.save(torch.from_numpy(clusters(20_000, 400)), path)
+    X = tensors.read(path)
+
+    def bytes_held() -> int:
+        maps = Path("/proc/self/smaps").read_text().partition(str(path))[2]
+        return 1024 * int(maps.partition("Rss:")[2].split()[0])
+
+    tally = cpu.tally
+    monkeypatch.setattr(cpu, "tally", lambda *args: held.append(bytes_held()) or tally(*args))
+    monkeypatch.setattr(cpu, "COMPARED", (1_000, 2_000))  # rows of a tenth of the file
+    monkeypatch.setattr(cpu, "PARTS", 1)
+    monkeypatch.setattr(tensors, "LARGE", 0 if large else 2 * X.nbytes)
+    Y, known = noisy(X), (reduction.plan(X, Settings(umap=Umap()), cpu, 1.0), 1.0)
+    tensors.let_go(X)
+    quality.measure(X, Y, None, "euclidean", cpu, known, Y)
+    assert max(held) < 0.3 * X.nbytes if large else max(held) >= X.nbytes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -14,7 +14,8 @@ from gpuvis.backends.base import Array, Backend
 
 BY_PRODUCTS = ("euclidean", "cosine", "correlation")  # metrics of which matrix products tell the distances
 NARROW = 4  # columns up to which differences are as quick as products, and lose no digit
-FAR = 16.0  # times the spread of rows: a mean that large in square would cost digits
+SAMPLE = 256  # rows whose middle is found
+FAR = 16.0  # times the spread of rows: a middle that large in square would cost digits
 FEW = 64  # rows that are read at a time from all over a file, around each of which the system maps more
 SLACK = 16  # roundings within which two distances are equal
 
@@ -137,20 +138,29 @@ class Space:
 def spaces(X: Any, metric: str, anchors: np.ndarray, scale: float, backend: Backend) -> Iterator[Space]:
     """Give the original space as euclidean distances see it and, if that is another, as `metric` does.
 
-    Where a mean is far from zero, euclidean distances are of rows less the mean. All is done in float64 if all rows are
-    anchors.
+    Where rows are far from zero, euclidean distances are of rows less their middle. All is done in float64 if all rows
+    are anchors.
     """
     precise = len(anchors) == len(X)
-    rows = Space(X, ("euclidean",), backend, scale, precise).rows(anchors).values
-    middle = rows.mean(0, dtype=np.float64).astype(rows.dtype)
-    off = rows - middle
-    is_far = float(middle @ middle) > FAR * float(backend.xp.einsum("ij,ij->", off, off)) / len(rows)
-    if metric == "cosine" and not is_far and X.shape[1] > NARROW:
+    euclidean = Space(X, ("euclidean",), backend, scale, precise)
+    middle = _middle(euclidean, anchors)
+    if metric == "cosine" and middle is None and X.shape[1] > NARROW:
         yield Space(X, ("euclidean", "cosine"), backend, scale, precise)
         return
-    yield Space(X, ("euclidean",), backend, scale, precise, middle if is_far else None)
+    yield replace(euclidean, middle=middle)
     if metric != "euclidean":
         yield Space(X, (metric,), backend, scale, precise)
+
+
+def _middle(space: Space, anchors: np.ndarray) -> Array | None:
+    """Return the median of each column, if they are far from zero beside how far rows are from them.
+
+    Of a sample: of the rows, few large ones move no median.
+    """
+    rows = space.backend.to_indices(space.rows(anchors[:: -(-len(anchors) // SAMPLE)]).values)
+    middle = np.median(rows, 0)
+    spread = np.median(np.square(rows - middle).sum(1))
+    return space.backend.xp.asarray(middle) if middle @ middle > FAR * spread else None
 
 
 def compare(space: Space, anchors: np.ndarray, ids: np.ndarray, drawn: np.ndarray, k: int) -> list[Seen]:

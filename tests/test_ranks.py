@@ -93,6 +93,23 @@ def test_rows_far_from_zero_lose_no_digit_that_they_have(backend, metric) -> Non
 
 
 @both
+@pytest.mark.parametrize("away", [0, 100])
+@pytest.mark.parametrize("row", [17, 18])
+def test_a_row_that_is_far_from_all_others_costs_them_no_digit(backend, away, row) -> None:
+    """Whether it is an anchor or not."""
+    X = clusters(1_200, 40) + np.float32(away)
+    X[row] = 1e5
+    others = np.setdiff1d(np.arange(3, 1_200, 7), row)
+    for anchors in (others, np.union1d(others, row)):
+        found, D = seen(X, anchors, "euclidean", backend), distances(X, anchors, "euclidean")
+        one, some = found["euclidean"], anchors != row
+        least = np.sort(D[some], 1)[:, :K]
+        np.testing.assert_allclose(np.take_along_axis(D, one.near, 1)[some], least, rtol=1e-3)
+        closer = np.take_along_axis(rankdata(D, "min", axis=1) - 1, found["ids"], 1)
+        assert np.abs(one.closer - closer)[some].max() <= 4
+
+
+@both
 @pytest.mark.parametrize("kind", [np.float16, np.float64])
 def test_rows_of_any_type(backend, kind) -> None:
     X = clusters(1_200, 30).astype(kind)

@@ -75,7 +75,7 @@ def measure(X: Any, codes: np.ndarray, scale: float, backend: Backend) -> Simila
         best = near.argmax(1)
         value = xp.take_along_axis(near, best[:, None], 1)[:, 0].astype(np.float64)
         there = xp.isfinite(value)
-        found.nearest[some] = np.where(backend.to_indices(there & real), backend.to_indices(best), -1)
+        found.nearest[some] = np.where(backend.to_numpy(there & real), backend.to_numpy(best), -1)
         found.other[some] = _host(value, there & real, backend)
     return found
 
@@ -87,7 +87,7 @@ def _sums(
     xp, sizes, directed = backend.xp, np.zeros(count, np.int64), np.zeros(len(X), bool)
     sums = xp.zeros((count, X.shape[1]))
     for some, U, real in _unit_rows(X, count, scale, backend):
-        directed[some] = backend.to_indices(real)
+        directed[some] = backend.to_numpy(real)
         label = np.where(directed[some], codes[some], -1)
         here = np.unique(label[label >= 0])
         members = xp.asarray(label)[None] == xp.asarray(here)[:, None]
@@ -114,4 +114,4 @@ def _inverse(values: Array, xp: Any, least: float = ROUNDING) -> Array:
 
 def _host(values: Array, known: Array, backend: Backend) -> np.ndarray:
     """Return cosines on the host, NaN where they are not known."""
-    return np.where(backend.to_indices(known), np.clip(backend.to_indices(values), -1, 1), np.nan)
+    return np.where(backend.to_numpy(known), np.clip(backend.to_numpy(values), -1, 1), np.nan)

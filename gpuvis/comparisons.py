@@ -6,6 +6,8 @@ Each anchor has rows of its own drawn, so that anchors are independent of each o
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 TRIPLETS, PAIRS = 50, 50_000  # of each anchor; distances that are correlated, in all
@@ -16,13 +18,17 @@ def draw(anchors: int, rows: int) -> np.ndarray:
 
     Where all rows are anchors, and their pairs are few, these are all.
     """
-    drawn = np.random.default_rng(1)
-    triplets = drawn.integers(0, rows, (anchors, 2 * TRIPLETS), np.int32)
-    if anchors == rows and rows * (rows - 1) // 2 <= PAIRS:
+    rng = np.random.default_rng(1)
+    triplets = rng.integers(0, rows, (anchors, 2 * TRIPLETS), np.int32)
+    if _has_all_pairs(anchors, rows):
         pairs = np.broadcast_to(np.arange(rows, dtype=np.int32), (rows, rows))
     else:
-        pairs = drawn.integers(0, rows, (anchors, -(-PAIRS // anchors)), np.int32)
+        pairs = rng.integers(0, rows, (anchors, -(-PAIRS // anchors)), np.int32)
     return np.concatenate([triplets, pairs], 1)
+
+
+def _has_all_pairs(anchors: int, rows: int) -> bool:
+    return anchors == rows and rows * (rows - 1) // 2 <= PAIRS
 
 
 def kept(
@@ -48,17 +54,17 @@ def kept(
         standard error, `…_se`.
     """
     own, unseen = anchors[:, None], 1 - len(anchors) / rows
-    (one, other, paired), far, near = (_parts(values) for values in (drawn, original, on_map))
-    three = np.nonzero((one != other) & (one != own) & (other != own))
-    order = ((far[0] < far[1]) == (near[0] < near[1]))[three]
-    has_all = paired.shape[1] == rows == len(anchors)
-    two = np.nonzero(paired > own if has_all else paired != own)
-    correlation, parts = _correlated(_ranks(far[2][two]), _ranks(near[2][two]))
+    (one, other, paired), before, after = (_parts(values) for values in (drawn, original, on_map))
+    triplets = np.nonzero((one != other) & (one != own) & (other != own))
+    same = ((before[0] < before[1]) == (after[0] < after[1]))[triplets]
+    has_all = _has_all_pairs(len(anchors), rows)
+    pairs = np.nonzero(paired > own if has_all else paired != own)
+    correlation, influence = _correlated(_ranked(before[2][pairs]), _ranked(after[2][pairs]))
     return {
-        "triplets": float(order.mean()),
-        "triplets_se": _error(order - order.mean(), three[0], unseen),
+        "triplets": float(same.mean()),
+        "triplets_se": _error(same - same.mean(), triplets[0], unseen),
         "spearman": correlation,
-        "spearman_se": 0.0 if has_all else _error(parts, two[0], unseen),
+        "spearman_se": 0.0 if has_all else _error(influence, pairs[0], unseen),
     }
 
 
@@ -68,23 +74,41 @@ def _parts(values: np.ndarray) -> list[np.ndarray]:
 
 
 def _error(off: np.ndarray, anchors: np.ndarray, unseen: float) -> float:
-    """Return the standard error of a mean, of what is off it, by anchor; `unseen`: the share of rows that are none."""
+    """Return the standard error of a mean, of what each value is off it.
+
+    `anchors`: which each is of; `unseen`: the share of rows that are not anchors.
+    """
     alone, together = float(off @ off), float(np.square(np.bincount(anchors, off)).sum())
     return float((alone + unseen * max(together - alone, 0.0)) ** 0.5 / len(off))
 
 
-def _ranks(values: np.ndarray) -> np.ndarray:
-    """Return the ranks of values, less their mean; equal values have the mean of theirs."""
+class _Ranked(NamedTuple):
+    """Values by their ranks, less the mean of these; equal values have the mean of theirs. `number`: of each value."""
+
+    ranks: np.ndarray
+    number: np.ndarray
+
+    def above(self, values: np.ndarray) -> np.ndarray:
+        """Return for each the sum of what goes with those ranked above it, and half of what goes with its equals."""
+        sums = np.bincount(self.number, values)
+        found: np.ndarray = (np.cumsum(sums[::-1])[::-1] - sums / 2)[self.number]
+        return found
+
+
+def _ranked(values: np.ndarray) -> _Ranked:
     _, number, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ranks: np.ndarray = (np.cumsum(counts) - counts / 2)[number] - len(values) / 2
-    return ranks
+    return _Ranked((np.cumsum(counts) - counts / 2)[number] - len(values) / 2, number)
 
 
-def _correlated(a: np.ndarray, b: np.ndarray) -> tuple[float, np.ndarray]:
-    """Return the correlation of ranks, and what each pair adds to it (its influence); 0 where all of some are equal."""
+def _correlated(one: _Ranked, other: _Ranked) -> tuple[float, np.ndarray]:
+    """Return the correlation of ranks, and the influence of each pair on it; 0 where all of some are equal.
+
+    A pair counts by its own ranks, and by what it does to those of others (Hoeffding 1948, Annals of Mathematical
+    Statistics 19:293).
+    """
+    a, b, count = one.ranks, other.ranks, len(one.ranks)
     size = float(np.sqrt((a @ a) * (b @ b)))
     if size == 0:
-        return 0.0, np.zeros(len(a))
-    found = float(a @ b) / size
-    parts = a * b / size - found * (a * a / (a @ a) + b * b / (b @ b)) / 2
-    return found, parts * len(a)
+        return 0.0, np.zeros(count)
+    parts = a * b + one.above(b) + other.above(a)
+    return float(a @ b) / size, (parts - parts.mean()) * (count / size)

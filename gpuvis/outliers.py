@@ -95,7 +95,7 @@ def measure(X: Any, codes: np.ndarray, backend: Backend, known: tuple[Plan, floa
     directed = similarities.directed
     graph = backend.neighbors(backend.load(X, scale, plan), plan.graphs["umap"])
     count = min(votes.NEIGHBORS + 1, graph.indices.shape[1])  # there may be more, or fewer rows
-    near, far = (backend.to_indices(part)[:, 1:] for part in graph.nearest(count))
+    near, far = (backend.to_numpy(part)[:, 1:] for part in graph.nearest(count))
     equal, pointed = duplicates.groups(X), np.where(directed, codes, -1)  # rows of zeros have no cosines to judge by
     limit = _limit(far[directed], backend.ROUNDING)
     close = (far <= limit) & directed[:, None] & directed[near] & (near != np.arange(len(codes))[:, None])

@@ -1,7 +1,7 @@
 """How far to trust a map: what it keeps of the distances in the original space, beside a plain PCA map.
 
-All is measured against the original columns, never against what PCA left of them. Up to `EXACT_ROWS` rows all of them
-are anchors; above, a sample of them is compared with all rows, block by block.
+All is measured against the original columns, never against what PCA left of them. Some rows, the anchors, are compared
+with all: up to `EXACT_ROWS` all of them are anchors, unless that would take long; above, a sample.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gpuvis.ranks import Seen, Space
 
 K = 15  # neighbours
 EXACT_ROWS, ANCHORS = 5_000, 1_000
-FEWEST, WORK = 50, 2.5e9  # anchors, and differences of values, of metrics that matrix products do not tell
+FEWEST, WORK = 50, 2.5e9  # anchors, and differences of values, where a metric is no matter of matrix products
 FAR, MOST = 10.0, 0.9  # times as far as most points: there, a point has been flung away
 
 
@@ -72,16 +72,16 @@ def measure(
     """
     (rows, columns), scale = X.shape, matrix.scale(known[1], backend.SAFE)
     anchors, k = sample(rows, columns, metric), min(K, (rows - 1) // 2)
-    sampled, none = len(anchors) < rows, np.empty((len(anchors), 0), np.int64)
+    unseen, none = 1 - len(anchors) / rows, np.empty((len(anchors), 0), np.int64)
     principal = pca_map(X, backend, scale, known[0]) if principal is None else backend.to_host(principal)
-    planes = {place: _plane(Y, backend, not sampled) for place, Y in (("map", coords), ("pca", principal))}
+    planes = {place: _plane(Y, backend, unseen == 0) for place, Y in (("map", coords), ("pca", principal))}
     near = {place: ranks.compare(plane, anchors, none, none, k)[0].near for place, plane in planes.items()}
     drawn, near_on_either = comparisons.draw(len(anchors), rows), np.concatenate([*near.values()], 1)
     seen: dict[str, Seen] = {}
     for space in ranks.spaces(X, metric, anchors, scale, backend):
         seen |= zip(space.metrics, ranks.compare(space, anchors, near_on_either, drawn, k), strict=True)
     vote = partial(_votes, labels, anchors)
-    told: dict[str, Any] = {name: {"original": _means(vote(one.near), sampled)} for name, one in seen.items()}
+    told: dict[str, Any] = {name: {"original": _means(vote(one.near), unseen)} for name, one in seen.items()}
     recall, true = np.full(rows, np.nan, np.float32), np.concatenate([one.near for one in seen.values()], 1)
     for m, (place, plane) in enumerate(planes.items()):
         (on_map,) = ranks.compare(plane, anchors, true, drawn, 0)
@@ -91,11 +91,11 @@ def measure(
             if place == "map":
                 recall[anchors] = found["recall"]  # that of the fit comes last
             told[name][place] = {
-                **_means(found | {"continuity": _trust(closer_on_map, rows)}, sampled),
+                **_means(found | {"continuity": _trust(closer_on_map, rows)}, unseen),
                 **comparisons.kept(one.drawn, on_map.drawn, drawn, anchors, rows),
-                **_means(vote(near[place]), sampled),
+                **_means(vote(near[place]), unseen),
             }
-    about = {"k": k, "anchors": len(anchors), "sampled": sampled, "flung": flung(coords), "metric": metric}
+    about = {"k": k, "anchors": len(anchors), "sampled": unseen > 0, "flung": flung(coords), "metric": metric}
     return {**about, **told}, recall
 
 
@@ -103,7 +103,8 @@ def recall_of_points(coords: np.ndarray, near: np.ndarray, backend: Backend) -> 
     """Return the share of the rows nearest to each, (N, k), that are among its k nearest on a map; (N,), float32."""
     every, none = np.arange(len(near)), np.empty((len(near), 0), np.int64)
     on_map = ranks.compare(_plane(coords, backend), every, none, none, near.shape[1])[0].near
-    shares: np.ndarray = (near[:, :, None] == on_map[:, None, :]).any(2).mean(1, dtype=np.float32)
+    found = sum((near == one[:, None]).any(1).astype(np.float32) for one in on_map.T)
+    shares: np.ndarray = found / np.float32(near.shape[1])
     return shares
 
 
@@ -147,10 +148,14 @@ def _votes(labels: np.ndarray | None, anchors: np.ndarray, near: np.ndarray) -> 
     return {"label_accuracy": (chosen == own)[own >= 0]}
 
 
-def _means(each: dict[str, np.ndarray], sampled: bool) -> dict[str, float]:
-    """Return the means of what is known of each anchor, with standard errors of the choice of anchors."""
+def _means(each: dict[str, np.ndarray], unseen: float) -> dict[str, float]:
+    """Return the means of what is known of each anchor, with standard errors of the choice of anchors.
+
+    `unseen`: the share of rows that are not anchors; where few are not, the sample tells nearly all (Cochran 1977,
+    Sampling Techniques, chapter 2).
+    """
     told = {}
     for name, values in each.items():
         told[name] = float(values.mean()) if len(values) else 0.0
-        told[f"{name}_se"] = float(values.std(ddof=1) / len(values) ** 0.5) if sampled and len(values) > 1 else 0.0
+        told[f"{name}_se"] = float(values.std(ddof=1) * (unseen / len(values)) ** 0.5) if len(values) > 1 else 0.0
     return told

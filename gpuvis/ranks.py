@@ -15,6 +15,8 @@ from gpuvis.backends.base import Array, Backend
 BY_PRODUCTS = ("euclidean", "cosine", "correlation")  # metrics of which matrix products tell the distances
 NARROW = 4  # columns up to which differences are as quick as products, and lose no digit
 SAMPLE = 256  # rows whose middle is found
+BLOCK = 1 << 24  # values of rows that are compared at a time, at most
+ROUNDED = 1e-3  # of the distance of a neighbour: where rounding may be more, all is done again in float64
 FAR = 16.0  # times the spread of rows: a middle that large in square would cost digits
 FEW = 64  # rows that are read at a time from all over a file, around each of which the system maps more
 SLACK = 16  # roundings within which two distances are equal
@@ -63,7 +65,7 @@ class Space:
     scale : float
         What X is multiplied by first.
     precise : bool
-        Work in float64.
+        Work in float64, of the values as float32.
     middle : array of shape (D,), optional
         What is taken off all rows.
     """
@@ -106,12 +108,12 @@ class Space:
             products = A.values @ B.values.T
             yield from (self._of_products(metric, products, A, B) for metric in self.metrics)
 
-    def rounding(self, metric: str, distances: Array, A: Rows, B: Rows) -> Array:
-        """Return within what distances may be equal."""
+    def rounding(self, metric: str, distances: Array, squares: Array) -> Array:
+        """Return how much two distances may differ by rounding alone; `squares`: of both rows, summed."""
         share = SLACK * float(np.finfo(self.dtype).eps)
         if self._by_differences:
             return distances * share
-        return (A.squares[:, None] + B.squares) * share if metric == "euclidean" else share
+        return squares * share if metric == "euclidean" else share
 
     @property
     def _by_differences(self) -> bool:
@@ -153,11 +155,11 @@ def spaces(X: Any, metric: str, anchors: np.ndarray, scale: float, backend: Back
 
 
 def _middle(space: Space, anchors: np.ndarray) -> Array | None:
-    """Return the median of each column, if they are far from zero beside how far rows are from them.
+    """Return the median of each column; None unless they are far from zero, compared with the spread of rows.
 
-    Of a sample: of the rows, few large ones move no median.
+    They are of a sample, and no few large rows move them.
     """
-    rows = space.backend.to_indices(space.rows(anchors[:: -(-len(anchors) // SAMPLE)]).values)
+    rows = space.backend.to_numpy(space.rows(anchors[:: -(-len(anchors) // SAMPLE)]).values)
     middle = np.median(rows, 0)
     spread = np.median(np.square(rows - middle).sum(1))
     return space.backend.xp.asarray(middle) if middle @ middle > FAR * spread else None
@@ -185,47 +187,64 @@ def compare(space: Space, anchors: np.ndarray, ids: np.ndarray, drawn: np.ndarra
     """
     backend, xp, shape = space.backend, space.backend.xp, (len(anchors), k)
     A, own, drawn = space.rows(anchors), xp.asarray(anchors), xp.asarray(drawn)
-    rows, ids = (A.part, xp.asarray(ids)) if len(anchors) == len(space.X) else (space.rows, ids)
+    rows = A.part if len(anchors) == len(space.X) else space.rows
     limits, far = _limits(space, A, rows, ids), [xp.full(shape, np.inf, space.dtype) for _ in space.metrics]
     seen = [
         Seen(xp.full(shape, -1, np.int32), xp.zeros(ids.shape, np.int64), xp.zeros(drawn.shape, space.dtype))
         for _ in space.metrics
     ]
 
-    def take_in(first: int, B: Rows, ends: tuple[int, int]) -> None:
-        part = slice(*ends)
-        itself, places = own[part] - first, drawn[part] - first
-        (one,), of_drawn = _inside(itself, B, xp), _inside(places, B, xp)
+    def compare_block(first: int, B: Rows, bounds: tuple[int, int]) -> None:
+        part = slice(*bounds)
+        own_here, drawn_here = own[part] - first, drawn[part] - first
+        (one,), of_drawn = _inside(own_here, B, xp), _inside(drawn_here, B, xp)
         for e, found in enumerate(space.distances(A.part(part), B)):
-            seen[e].drawn[part][of_drawn] = found[of_drawn[0], places[of_drawn]]
-            found[one, itself[one]] = np.inf
+            seen[e].drawn[part][of_drawn] = found[of_drawn[0], drawn_here[of_drawn]]
+            found[one, own_here[one]] = np.inf
             backend.tally(found, first, limits[e][part], seen[e].closer[part], far[e][part], seen[e].near[part])
 
-    anchors_together, rows_together = backend.COMPARED
-    for first in range(0, len(space.X), rows_together):
-        take_in_block = partial(take_in, first, rows(slice(first, first + rows_together)))
-        backend.in_parts(take_in_block, len(anchors), anchors_together)
-    return [Seen(*map(backend.to_indices, one)) for one in seen]
+    size = _block_rows(space)
+    for first in range(0, len(space.X), size):
+        block = partial(compare_block, first, rows(slice(first, first + size)))
+        backend.in_parts(block, len(anchors), backend.COMPARED[0])
+    if k and not space.precise and _is_rounded(space, A, far):
+        return compare(replace(space, precise=True), anchors, ids, drawn, k)
+    return [Seen(*map(backend.to_numpy, one)) for one in seen]
 
 
-def _inside(places: Array, B: Rows, xp: Any) -> tuple[Array, ...]:
-    """Return where there are places of rows."""
-    found: tuple[Array, ...] = xp.where((places >= 0) & (places < len(B.values)))
+def _inside(places: Array, block: Rows, xp: Any) -> tuple[Array, ...]:
+    """Return which rows, given by how far behind the first of a block they come, lie in it."""
+    found: tuple[Array, ...] = xp.where((places >= 0) & (places < len(block.values)))
     return found
 
 
-def _limits(space: Space, A: Rows, rows: Callable[[Any], Rows], ids: Array) -> list[Array]:
+def _is_rounded(space: Space, A: Rows, far: list[Array]) -> bool:
+    """Tell whether rounding says much of which rows are the nearest; `far`: how far these are from the anchors."""
+    for metric, distances in zip(space.metrics, far, strict=True):
+        last = distances[:, -1:]
+        if float((space.rounding(metric, last, 2 * A.squares[:, None]) > ROUNDED * last).mean()) > 0.5:
+            return True
+    return False
+
+
+def _block_rows(space: Space) -> int:
+    """Return how many rows are compared at a time: fewer if they are wide."""
+    columns: int = space.X.shape[1]
+    return max(1, min(space.backend.COMPARED[1], BLOCK // columns))
+
+
+def _limits(space: Space, A: Rows, rows: Callable[[Any], Rows], ids: np.ndarray) -> list[Array]:
     """Return how far rows, (m, t), are from the anchors, less what rounding may make of that, by each metric."""
     backend, (count, width) = space.backend, ids.shape
     limits = [backend.xp.empty(ids.shape, space.dtype) for _ in space.metrics]
 
-    def find(ends: tuple[int, int]) -> None:
-        part, each = slice(*ends), backend.xp.arange(ends[1] - ends[0])
+    def find(bounds: tuple[int, int]) -> None:
+        part, each = slice(*bounds), backend.xp.arange(bounds[1] - bounds[0])
         some, B = A.part(part), rows(ids[part].ravel())
         for metric, limit, found in zip(space.metrics, limits, space.distances(some, B), strict=True):
-            found -= space.rounding(metric, found, some, B)
+            found -= space.rounding(metric, found, some.squares[:, None] + B.squares)
             limit[part] = found.reshape(len(each), len(each), width)[each, each]  # of each anchor its own rows
 
-    if width:
-        backend.in_parts(find, count, max(1, backend.COMPARED[0] // 8))  # each is compared with the rows of all
+    if width:  # each anchor is compared with the rows of all of its part
+        backend.in_parts(find, count, max(1, min(backend.COMPARED[0] // 8, _block_rows(space) // width)))
     return limits

@@ -23,7 +23,7 @@ class FirstColumns:
     name, xp, SAFE, ROUNDING, COMPARED = "cpu", np, cpu.SAFE, cpu.ROUNDING, cpu.COMPARED
     check, load, settle, give_back = map(staticmethod, (cpu.check, cpu.load, cpu.settle, cpu.give_back))
     neighbors, start = map(staticmethod, (cpu.neighbors, cpu.start))
-    to_indices, in_parts, cdist, tally = map(staticmethod, (cpu.to_indices, cpu.in_parts, cpu.cdist, cpu.tally))
+    to_numpy, in_parts, cdist, tally = map(staticmethod, (cpu.to_numpy, cpu.in_parts, cpu.cdist, cpu.tally))
     read_table, read_tensor = map(staticmethod, (cpu.read_table, cpu.read_tensor))
 
     def __init__(self) -> None:

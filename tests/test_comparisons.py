@@ -24,6 +24,22 @@ def drawn(monkeypatch, seed: int, anchors: int) -> dict[str, float]:
     return comparisons.kept(far, on_map, others, some, len(X))
 
 
+def far_ones_kept(draw: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return distances of which the large are kept and the small are not."""
+    before = draw.random((count, 2 * comparisons.TRIPLETS + 40))
+    return before, np.where(before > 0.5, before, draw.uniform(0, 0.5, before.shape))
+
+
+def test_the_error_of_a_correlation_counts_what_a_pair_does_to_the_ranks_of_others() -> None:
+    draw, found, anchors = np.random.default_rng(0), [], np.arange(25)
+    for _ in range(150):
+        before, after = far_ones_kept(draw, 25)
+        others = draw.integers(25, 10**6, before.shape)
+        found.append(comparisons.kept(before, after, others, anchors, 10**6))
+    spread = np.std([one["spearman"] for one in found], ddof=1)
+    assert 0.85 < np.mean([one["spearman_se"] for one in found]) / spread < 1.15
+
+
 @pytest.mark.parametrize("anchors", [60, 1_000])
 def test_standard_errors_are_those_of_drawing_again(monkeypatch, anchors) -> None:
     with monkeypatch.context() as patched:

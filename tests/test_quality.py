@@ -264,6 +264,22 @@ def test_other_metrics_are_measured_by_their_definitions(monkeypatch, metric) ->
                 assert sampled[metric][place][name[:-3]] == pytest.approx(value, abs=near), (place, name)
 
 
+def test_the_error_of_a_sample_of_nearly_all_rows_is_small(monkeypatch) -> None:
+    X = clusters(1_400, 12) + 0.2
+    Y, labels, values = noisy(X), np.arange(1_400) % 3, []
+    exact = measured(X, Y, labels, "manhattan")["manhattan"]["map"]
+    monkeypatch.setattr(quality, "WORK", 1_200 * X.size)
+    drawn = np.random.default_rng
+    for seed in range(12):
+        monkeypatch.setattr(quality.np.random, "default_rng", lambda _, seed=seed: drawn(seed))
+        told = measured(X, Y, labels, "manhattan")
+        assert told["anchors"] == 1_200
+        values.append(told["manhattan"]["map"])
+    for name in ("recall", "trustworthiness", "label_accuracy"):
+        off = np.sqrt(np.mean([(one[name] - exact[name]) ** 2 for one in values]))
+        assert 0.6 < off / np.mean([one[f"{name}_se"] for one in values]) < 1.6, name
+
+
 def test_rows_that_are_compared_are_as_many_as_a_moment_allows() -> None:
     assert [len(quality.sample(rows, 50, "cosine")) for rows in (5, 5_000, 5_001, 10**6)] == [5, 5_000, 1_000, 1_000]
     assert [len(quality.sample(1_400, columns, "canberra")) for columns in (10, 1_152, 10_000)] == [1_400, 1_400, 178]

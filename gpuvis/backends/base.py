@@ -150,10 +150,10 @@ class Backend(Protocol):
         """Take in the distances of m anchors to the rows from `base` on, (m, n).
 
         Filled in place: how many are below each limit, `closer`, (m, t), is added to; of all distances so far the
-        least, `far`, (m, k), rising, and the rows that they are of, `near`.
+        least, `far`, (m, k), rising, and the rows that they are of, `near`; of equally near ones any.
         """
 
-    def to_indices(self, ids: Array) -> np.ndarray:
+    def to_numpy(self, ids: Array) -> np.ndarray:
         """Return an array of any type, such as row numbers, as a NumPy array."""
 
     def start(self, X: Array, asked: Umap | Tsne) -> Array:

@@ -28,7 +28,7 @@ SAFE = (1e-12, 1e12)  # 10^8 squares of such values, summed, neither overflow no
 read_table, read_tensor = table.read, tensors.read
 ROUNDING = 1e-12  # of a small cosine distance, which is summed from differences of float32
 WIDEST = 8192  # columns up to which the covariance is formed
-PARTS = 8  # of what is shared out, at least: on how many threads may not matter
+PARTS = 8  # in which work is shared out, at least; of no number of threads, on which results would depend
 COMPARED = 128, 2048  # anchors and rows: their distances stay in the processor's cache
 BLOCK_BYTES = 16 << 20  # of rows as float32, whose products are taken together
 MOMENTS_BYTES = 1 << 30  # of products of columns that wait to be summed
@@ -161,7 +161,7 @@ def in_parts(work: Callable[[tuple[int, int]], None], count: int, size: int) -> 
 
 
 def cdist(A: np.ndarray, B: np.ndarray, metric: str) -> np.ndarray:
-    """Return the distances of rows, (m, n): squared euclidean ones of few columns, others by SciPy."""
+    """Return the distances of rows, (m, n), by their differences: squared euclidean ones, others by SciPy."""
     if metric == "sqeuclidean":
         squares = np.empty((len(A), len(B)), A.dtype)
         loops.squared_distances(A, np.ascontiguousarray(B.T), squares, (0, len(A)))
@@ -169,17 +169,16 @@ def cdist(A: np.ndarray, B: np.ndarray, metric: str) -> np.ndarray:
     from scipy.spatial.distance import cdist
 
     found: np.ndarray = cdist(A, B, {"manhattan": "cityblock"}.get(metric, metric))
+    np.nan_to_num(found, copy=False, nan=0.0)  # 0 / 0, of rows of zeros by Bray and Curtis
     return found
 
 
-def tally(
-    values: np.ndarray, base: int, limits: np.ndarray, closer: np.ndarray, far: np.ndarray, near: np.ndarray
-) -> None:
+def tally(values: Any, base: int, limits: Any, closer: Any, far: Any, near: Any) -> None:
     """Take in distances, (m, n): count those below limits, and keep the least."""
     loops.tally(values, base, limits, closer, far, near, (0, len(values)))
 
 
-def to_indices(ids: np.ndarray) -> np.ndarray:
+def to_numpy(ids: np.ndarray) -> np.ndarray:
     """Return an array as it is."""
     return ids
 

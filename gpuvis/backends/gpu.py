@@ -34,7 +34,7 @@ ROUNDING = 1e-6  # of a small cosine distance, which is one minus a product in f
 BY_TORCH = "torch → DLPack → CuPy"
 BY_CUPY = "host → CuPy, in chunks, because this torch has no CUDA"
 
-COMPARED = 1024, 1 << 15  # anchors and rows: with what sorting them takes, about 256 MiB
+COMPARED = 1024, 1 << 13  # anchors and rows: their distances take 32 MiB, and sorting them several times that
 
 settle, give_back = gpu_memory.settle, gpu_memory.give_back
 in_parts = plain.in_parts
@@ -188,7 +188,7 @@ def tally(values: Any, base: int, limits: Any, closer: Any, far: Any, near: Any)
     plain.tally(values, base, limits, closer, far, near, cupy)
 
 
-def to_indices(ids: cupy.ndarray) -> np.ndarray:
+def to_numpy(ids: cupy.ndarray) -> np.ndarray:
     """Return an array of any type, such as row numbers, as a NumPy array."""
     found: np.ndarray = cupy.asnumpy(ids)
     return found

@@ -9,7 +9,8 @@ import numpy as np
 
 from gpuvis.backends.base import Array
 
-VALUES = 1 << 24  # differences that are held at a time
+MOST = 1e-30  # one over the largest distance of Bray and Curtis: a row and its negative are infinitely far apart
+VALUES = 1 << 24  # differences that are held at a time; those of one row, if they are more
 
 
 def in_parts(work: Callable[[tuple[int, int]], None], count: int, size: int) -> None:
@@ -51,4 +52,7 @@ def _by_definition(A: Array, B: Array, metric: str, xp: Any) -> Array:
         return off.max(-1)
     if metric == "canberra":
         return (off / xp.maximum(xp.abs(A) + xp.abs(B), tiny)).sum(-1)
-    return off.sum(-1) / xp.maximum(xp.abs(A + B).sum(-1), tiny)  # braycurtis
+    if metric == "braycurtis":
+        off, both = off.sum(-1), xp.abs(A + B).sum(-1)
+        return off / xp.maximum(both, xp.maximum(MOST * off, tiny))
+    raise ValueError(f"unknown metric: {metric}")

@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 
-
-def beside(path: Path) -> Path:
-    """Return the temporary path, which a killed run may leave behind."""
-    return path.with_name(f".{path.name}.part")
+TEMPORARY = re.compile(r"\.(.+?)(\.[0-9a-f]{8})?\.part", re.DOTALL)
 
 
 def sweep(*paths: Path) -> None:
-    """Remove what a process that died had begun to write in the place of some files."""
-    for path in paths:
-        beside(path).unlink(missing_ok=True)
+    """Remove what runs that died had begun to write in the place of some files; nobody may be writing them now."""
+    for folder in {path.parent for path in paths}:
+        names = {path.name for path in paths if path.parent == folder}
+        for name in os.listdir(folder):  # noqa: PTH208  many names, of which few become paths
+            found = TEMPORARY.fullmatch(name)
+            if found and found[1] in names:
+                with suppress(OSError):  # a folder of that name is nobody's temporary file
+                    (folder / name).unlink()
 
 
 @contextmanager
-def replacing(path: Path, *, shared: bool = False) -> Iterator[Path]:
+def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path in the same folder, and put that file in the place of `path` at the end.
 
-    A killed run leaves at most the temporary file, which the next run to write `path` replaces. If the file is shared,
-    others may be writing it too, and the temporary path is like no other.
+    Nobody can guess its name, and it is a new file, so that nothing is written through a link. A killed run leaves at
+    most that file.
     """
-    temporary = path.with_name(f".{path.name}.{token_hex(4)}.part") if shared else beside(path)
+    temporary = path.with_name(f".{path.name}.{token_hex(4)}.part")
+    os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o666))
     try:
         yield temporary
         with temporary.open("rb") as file:

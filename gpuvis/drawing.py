@@ -149,7 +149,7 @@ def _share(path: Path, content: bytes) -> None:
     """Write a file that other runs may be writing too, unless it is there and whole."""
     try:
         if not (path.is_file() and path.read_bytes() == content):
-            with atomic.replacing(path, shared=True) as temporary:
+            with atomic.replacing(path) as temporary:
                 temporary.write_bytes(content)
     except OSError as error:
         raise OutputError(f"{path} could not be written: {error.strerror or error}; use --plotlyjs inline") from None

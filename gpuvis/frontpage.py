@@ -45,7 +45,7 @@ def write(root: Path | None, jobs: Sequence[Job]) -> Path | None:
             return None
         content = index.draw(entries, root.resolve().name).encode("utf-8", "replace")
         if not path.exists() or path.read_bytes() != content:
-            with atomic.replacing(path, shared=True) as temporary:
+            with atomic.replacing(path) as temporary:
                 temporary.write_bytes(content)
     except Exception as error:  # noqa: BLE001
         logger.warning("%s: no front page was written: %s", path, getattr(error, "strerror", None) or error)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cache as once
 from pathlib import Path
 
-from gpuvis import auditing, cache, fingerprint, place, standing, tensors
+from gpuvis import atomic, auditing, cache, fingerprint, place, standing, tensors
 from gpuvis.errors import CacheError, GpuvisError
 from gpuvis.outcome import Kind, Outcome
 from gpuvis.outputs import Outputs, check_free
@@ -67,6 +67,11 @@ class Job:
     def outputs(self, method: Method) -> Outputs:
         """Return the files of one map."""
         return Outputs(self.out, self.prefix, method)
+
+    def sweep(self) -> None:
+        """Remove what runs that died had begun to write; the folder is locked."""
+        maps = [path for method in self.methods for path in self.outputs(method).files]
+        atomic.sweep(*auditing.files(self.out), *maps)
 
 
 @dataclass(frozen=True)

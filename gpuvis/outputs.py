@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -76,9 +77,10 @@ class Outputs:
         """
         check_free(self.coords, self.quality, self.page, self.record, *self.drawn(page))
 
-    def sweep(self) -> None:
-        """Remove what a process that died had begun to write."""
-        atomic.sweep(self.coords, self.quality, self.page, self.record, *map(self.static, STATIC))
+    @property
+    def files(self) -> list[Path]:
+        """All that may be written."""
+        return [self.coords, self.quality, self.page, self.record, *map(self.static, STATIC)]
 
     def read_record(self) -> dict[str, Any] | None:
         """Return the run record; None where there is none, or it is not one of ours."""
@@ -167,8 +169,10 @@ def save_json(path: Path, told: dict[str, Any]) -> None:
 def _save_array(path: Path, values: np.ndarray) -> str:
     """Save a plain `.npy` file with no pickle, and return its SHA-256."""
     with saving(path) as temporary:
-        with temporary.open("wb") as file:
-            np.save(file, np.ascontiguousarray(values, np.float32), allow_pickle=False)
+        with temporary.open(
+            "wb"
+        ) as file:  # what is no file of the system is written by `write`, which tells of a full disk
+            np.save(SimpleNamespace(write=file.write), np.ascontiguousarray(values, np.float32), allow_pickle=False)
         return fingerprint.of_file(temporary)
 
 

@@ -89,6 +89,7 @@ def run(job: Job, backend: Backend, reason: str, steps: Steps) -> Generator[Outc
 
 def read(job: Job, backend: Backend, steps: Steps, go_on: Callable[[], None] = lambda: None) -> Found:
     """Look at a folder that is locked, and read and verify its cache; `go_on` is called again and again meanwhile."""
+    job.sweep()
     decided = decide(job)  # again: another run may have finished here since
     todo = [method for method, action in decided.actions.items() if action is Action.COMPUTE]
     try:

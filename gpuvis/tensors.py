@@ -180,7 +180,8 @@ def save(tensor: Any, path: Path) -> None:
     import torch
 
     whole = tensor.untyped_storage().nbytes() == tensor.nbytes
-    torch.save(tensor if whole else tensor.clone(), path)
+    with path.open("wb") as file:  # which tells of a disk that is full at the last byte
+        torch.save(tensor if whole else tensor.clone(), file)
 
 
 def storage(X: np.ndarray | torch.Tensor) -> np.ndarray:

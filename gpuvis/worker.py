@@ -14,7 +14,7 @@ from dataclasses import replace
 from multiprocessing import get_context, resource_tracker
 from typing import Any
 
-from gpuvis import atomic, auditing, place
+from gpuvis import place
 from gpuvis.child import GRACE, Choice, Choose, serve
 from gpuvis.errors import GpuvisError, NoGpuError, OutOfMemoryError
 from gpuvis.interrupts import STOPS
@@ -190,6 +190,4 @@ def _death(code: int | None) -> _Lost:
 def _sweep(asked: Job) -> None:
     """Remove what a child that died had begun to write, and its lock file; the lock itself went with it."""
     with suppress(GpuvisError, OSError), place.locked(asked.out):
-        atomic.sweep(*auditing.files(asked.out))
-        for method in asked.methods:
-            asked.outputs(method).sweep()
+        asked.sweep()

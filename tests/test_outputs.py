@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -337,12 +339,60 @@ def test_a_write_is_whole_or_not_at_all(tmp_path) -> None:
     assert content(tmp_path) == {"file": b"new"}
 
 
-def test_what_was_begun_is_swept(asked) -> None:
-    files, before = asked.outputs("umap"), content(asked.out)
-    for path in (files.coords, files.page, files.record, files.static("pdf")):
-        atomic.beside(path).touch()
-    files.sweep()
+def test_what_runs_that_died_had_begun_is_swept(asked, tmp_path) -> None:
+    """By the next run, whatever it does; other files stay."""
+    list(stages.run(asked, FirstColumns(), "", Steps()))
+    victim, before = tmp_path / "victim", content(asked.out)
+    victim.write_text("kept")
+    files = asked.outputs("umap")
+    for path in (files.coords, files.page, files.record, files.static("pdf"), asked.out / "scores_run.json"):
+        path.with_name(f".{path.name}.0a1b2c3d.part").symlink_to(victim)
+        path.with_name(f".{path.name}.part").touch()  # of earlier versions
+    for name in (".others.part", ".vis_umap_coords.npy.0a1b2c3.part", "vis_umap_coords.npy.0a1b2c3d.part"):
+        (asked.out / name).touch()
+        before[name] = b""
+    (asked.out / ".vis_umap_quality.npy.part").mkdir()
+    list(stages.run(asked, FirstColumns(), "", Steps()))
+    (asked.out / ".vis_umap_quality.npy.part").rmdir()
     assert content(asked.out) == before
+    assert victim.read_text() == "kept"
+
+
+def test_nothing_is_written_through_a_link(tmp_path, monkeypatch) -> None:
+    victim, path = tmp_path / "victim", tmp_path / "file"
+    for there in (victim, path):
+        there.write_text("kept")
+    monkeypatch.setattr(atomic, "token_hex", lambda size: "0" * 2 * size)  # as if it could be guessed
+    (tmp_path / ".file.00000000.part").symlink_to(victim)
+    with pytest.raises(FileExistsError), atomic.replacing(path) as temporary:
+        temporary.write_text("new")
+    assert [victim.read_text(), path.read_text()] == ["kept", "kept"]
+    assert not path.is_symlink()
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from gpuvis.errors import OutputError
+from gpuvis.outputs import Outputs
+files = Outputs(Path(sys.argv[1]), "vis", "umap")
+files.save_coords(np.zeros((3, 2)))
+before = files.coords.read_bytes()
+resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600))
+try:
+    files.save_coords(np.ones((100, 2)))
+except OutputError as error:
+    print(error)
+assert files.coords.read_bytes() == before
+assert [path.name for path in files.folder.iterdir()] == [files.coords.name]
+"""
+
+
+def test_a_file_that_lacks_its_last_bytes_does_not_replace_the_good_one(tmp_path) -> None:
+    done = subprocess.run([sys.executable, "-c", LIMITED, tmp_path], capture_output=True, text=True, check=False)
+    assert done.stdout == f"{tmp_path}/vis_umap_coords.npy could not be written: File too large\n", done.stderr
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_lock_leaves_nothing_where_nothing_was_written(tmp_path) -> None:

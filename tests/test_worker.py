@@ -139,7 +139,7 @@ def test_trouble_costs_one_folder_each_time(make_cache, tmp_path) -> None:
 
 def test_what_a_crash_leaves_is_swept_up(three) -> None:
     root = three("pca segfault")
-    (root / "b/.vis_umap_coords.npy.part").touch()
+    (root / "b/.vis_umap_coords.npy.0a1b2c3d.part").touch()
     (root / "b/.others").touch()
     report = batch.run(ask(root / "b", settings=Settings(tsne=Tsne(), pca_dim=4)), Log())
     assert results(report) == [("b", None, "failed")]

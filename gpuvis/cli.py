@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import gc
 import os
@@ -35,6 +36,7 @@ class _Main(click.Group):
         before = {number: signal.signal(number, lambda number, frame: sys.exit(128 + number)) for number in STOPS}
         often = gc.get_threshold()
         gc.set_threshold(SELDOM)
+        atexit.register(gc.freeze)  # or all of it would be looked through for garbage at the end, for 0.1 s
         try:
             return super().main(*args, **kwargs)
         except OSError as error:

@@ -19,6 +19,19 @@ from gpuvis import __version__
 from gpuvis.fingerprint import of_file
 
 COMMAND = [sys.executable, "-m", "gpuvis", "reduce"]
+AT_THE_END = """
+import atexit, gc
+atexit.register(lambda: print("left alone:", gc.get_freeze_count() > 10_000))
+from gpuvis.cli import main
+main(["--version"])
+"""
+
+
+def test_a_process_that_ends_looks_for_no_garbage() -> None:
+    done = subprocess.run([sys.executable, "-c", AT_THE_END], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "left alone: True"
+
+
 HEAVY = ("torch", "sklearn", "umap", "numba", "pandas", "pyarrow", "plotly", "cuml", "cupy", "numpy", "rich", "PIL")
 
 

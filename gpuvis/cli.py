@@ -18,7 +18,7 @@ from gpuvis.errors import GpuvisError
 from gpuvis.interrupts import STOPS, Stopped, stop
 from gpuvis.options import COUNT, PATH, SIZE, of_page, of_settings, option, page_of, settings_of
 from gpuvis.settings import QUALITIES, Settings, Tsne, Umap
-from gpuvis.terminal import harmless
+from gpuvis.terminal import harmless, open_streams
 
 SELDOM = 50_000  # objects after which garbage is looked for: all that libraries have loaded is looked through, for 40 ms
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
@@ -33,6 +33,7 @@ class _Main(click.Group):
     """Turn errors into one line on stderr and the exit code of their kind."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
+        open_streams()
         before = {number: signal.signal(number, lambda number, frame: sys.exit(128 + number)) for number in STOPS}
         often = gc.get_threshold()
         gc.set_threshold(SELDOM)

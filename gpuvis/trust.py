@@ -9,6 +9,7 @@ from gpuvis.errors import QualityError
 from gpuvis.outcome import Outcome
 
 ERRORS = 3  # standard errors within which two numbers are the same
+NEARLY_ALL = 0.99  # of the neighbours: a map that keeps them is right, whatever else keeps them too
 TORN = 0.1  # more label accuracy on the map than in the original space
 MEASURES = {
     "recall": "recall@{k}",
@@ -87,7 +88,7 @@ def warnings(told: dict[str, Any]) -> list[str]:
     """Say what is wrong with a map, and what that means for those who read it."""
     original, here, pca = kept(told)
     found = []
-    if here["recall"] <= pca["recall"] + ERRORS * here["recall_se"]:
+    if here["recall"] <= min(pca["recall"] + ERRORS * here["recall_se"], NEARLY_ALL):
         found.append(
             f"the map keeps no more of the nearest neighbours ({here['recall']:.1%}) than a plain PCA map "
             f"({pca['recall']:.1%}): its islands may mean nothing; try other settings or another method"

@@ -32,6 +32,16 @@ def test_a_process_that_ends_looks_for_no_garbage() -> None:
     assert done.stdout.splitlines()[-1] == "left alone: True"
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("more", ["", "--timeout 60"])
+def test_streams_that_are_closed_cost_nothing(make_cache, closed, more) -> None:
+    folder = make_cache(rows=30)
+    command = f'"{sys.executable}" -m gpuvis reduce "{folder}" --umap --tsne --backend cpu {more} {closed}'
+    assert subprocess.run(command, shell=True, capture_output=True, check=False).returncode == 0
+    assert len(list(folder.glob("vis_*"))) == 8
+    assert np.load(folder / "vis_tsne_coords.npy").shape == (30, 2)
+
+
 HEAVY = ("torch", "sklearn", "umap", "numba", "pandas", "pyarrow", "plotly", "cuml", "cupy", "numpy", "rich", "PIL")
 
 

@@ -72,6 +72,14 @@ def test_what_is_wrong_with_a_map_is_said(scored) -> None:
     assert "1 point was flung far outside the map" in warned(scored, flung)
 
 
+@pytest.mark.parametrize(("columns", "warned"), [(2, False), (12, True)])
+def test_a_map_that_keeps_all_neighbours_is_right_although_pca_does_as_well(make_cache, columns, warned) -> None:
+    folder = make_cache(rows=300, columns=columns)
+    X = cache.read(folder).embeddings.numpy()
+    np.save(folder / "vis_umap_coords.npy", X[:, ::-1][:, :2])
+    assert ("keeps no more" in score(folder).stderr) == warned
+
+
 def test_a_file_of_any_name_is_a_map_of_the_cache_that_it_lies_in(make_cache, scored, monkeypatch) -> None:
     other = make_cache("z")
     np.save(other / "vis_tsne_coords.npy", np.random.default_rng(0).standard_normal((40, 2)))

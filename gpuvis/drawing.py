@@ -18,6 +18,7 @@ from gpuvis.shown import Shown
 from gpuvis.steps import Steps
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
     from gpuvis.page.images import Images
@@ -65,8 +66,8 @@ def draw(
             until_saved.enter_context(saving)
             if run:
                 notes += _begin(files, run, page)
-            written = zip(files.drawn(page), drawn, strict=True)
-            sums = {path.name: files.save_drawn(path, content) for path, content in written}
+            written = {path: content for path, content in zip(files.drawn(page), drawn, strict=True) if content}
+            sums = {path.name: files.save_drawn(path, content) for path, content in written.items()}
         if run:
             run["outputs"] |= sums
             run["steps"] |= steps.of("draw")
@@ -75,7 +76,7 @@ def draw(
             files.save_record(run)
     for note in notes:
         logger.warning("%s: %s", job.folder, note)
-    return tuple(files.drawn(page))
+    return tuple(written)
 
 
 def _begin(files: Outputs, run: dict[str, Any], page: Page) -> list[str]:
@@ -94,7 +95,7 @@ def _begin(files: Outputs, run: dict[str, Any], page: Page) -> list[str]:
 def _drawn(
     job: Job, shown: Shown, caption: str, path: Path, plotly_js: str | None
 ) -> tuple[list[bytes], list[str], bool]:
-    """Return what is drawn, notes, and whether it lacks nothing of what was asked."""
+    """Return what is drawn, empty where that failed, notes, and whether it lacks nothing of what was asked."""
     from gpuvis.page import figure
 
     page, rows = job.page or Page(), len(shown.coords)
@@ -103,17 +104,27 @@ def _drawn(
     html, more = figure.draw(shown.coords, table, page, caption, shown.measured.neighbors, images, plotly_js)
     notes += unread
     drawn = [html.encode("utf-8", "backslashreplace")]
-    if page.static:
-        from gpuvis.page import painting, static
-
-        painted = painting.of_table(shown.coords, table, page.color_by)
-        title = caption.partition("\n")[0]
-        drawn += [static.draw(shown.coords, painted, title, kind) for kind in page.static]
+    for kind in page.static:
+        try:
+            drawn.append(_picture(shown.coords, table, page, caption, kind))
+        except Exception as error:  # noqa: BLE001  the page does not need it
+            drawn.append(b"")
+            notes.append(f"no {kind} was drawn: {type(error).__name__}: {' '.join(str(error).split())}")
     if page.neighbors and rows > MOST_ROWS_SHOWN:
         notes.append(f"no neighbours: a page has room for those of {MOST_ROWS_SHOWN:,} rows, and these are {rows:,}")
     lacks_neighbors = shown.measured.neighbors is None and page.wants_neighbors(rows)
     lacks_thumbnails = page.thumbnails and not (images and images.sheets and images.sheets.files)
-    return drawn, notes + more, not (lacks_neighbors or lacks_thumbnails)
+    return drawn, notes + more, not (lacks_neighbors or lacks_thumbnails) and all(drawn)
+
+
+def _picture(coords: np.ndarray, table: pd.DataFrame, page: Page, caption: str, kind: str) -> bytes:
+    backend = os.environ.pop("MPLBACKEND", None)  # none is used, and what a notebook names need not be installed
+    try:
+        from gpuvis.page import painting, static
+    finally:
+        os.environ.update({"MPLBACKEND": backend} if backend else {})
+    painted = painting.of_table(coords, table, page.color_by)
+    return static.draw(coords, painted, caption.partition("\n")[0], kind)
 
 
 def _images(job: Job, page: Page, table: pd.DataFrame, path: Path) -> tuple[Images | None, list[str]]:

@@ -66,5 +66,5 @@ def caption(record: dict[str, Any]) -> str:
     size = f"{record['input']['rows']:,} × {record['input']['columns']:,}"
     told = [f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}" for key, value in settings.items()]
     cached = record["input"].get("info", {}).get("timestamp")
-    dated = [f"cache of {cached}"] if cached else []
+    dated = [f"cache of {' '.join(str(cached).split())}"] if cached else []
     return " · ".join((title, size, *told, record["backend"]["name"].upper(), *dated))

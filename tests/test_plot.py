@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 from doubles import FirstColumns
 from examples import content, table_of
 from test_page import read, shades
 
-from gpuvis import batch, cache, drawing
+from gpuvis import batch, cache, drawing, record
 from gpuvis.cli import main
 from gpuvis.errors import OutputError
 from gpuvis.outputs import Outputs
@@ -262,6 +265,60 @@ def test_pictures_are_drawn_beside_the_page_and_vouched_for(make_cache, backend)
     assert "1 drawn again" in run("reduce", folder, "--static", "svg", "--static", "png").stderr
     (folder / "vis_umap.svg").write_text("mine")
     assert "vis_umap.svg was changed after it was made" in run("reduce", folder, "--static", "svg").stderr
+
+
+def test_a_caption_is_one_line_whatever_the_cache_says_of_itself() -> None:
+    told = {"rows": 5, "columns": 3, "info": {"timestamp": "today\nrecall@15 100 %"}}
+    caption = record.caption({"effective": {"method": "umap"}, "input": told, "backend": {"name": "cpu"}})
+    assert caption == "UMAP · 5 × 3 · CPU · cache of today recall@15 100 %"
+
+
+def test_a_picture_that_fails_costs_neither_the_page_nor_the_others(make_cache, backend, monkeypatch) -> None:
+    from gpuvis.page import static
+
+    folder, draw = make_cache(), static.draw
+    run("reduce", folder, "--static", "svg")
+    before = (folder / "vis_umap.svg").read_bytes()
+    monkeypatch.setattr(static, "draw", lambda *how: 1 / 0 if how[-1] == "svg" else draw(*how))
+    result = run("reduce", folder, "--static", "svg", "--static", "png", "--theme", "dark")
+    assert result.exit_code == 0
+    assert f"note: {folder}: no svg was drawn: ZeroDivisionError: division by zero\n" in result.stderr
+    assert {"vis_umap.html", "vis_umap.png"} <= {Path(line).name for line in result.stdout.splitlines()}
+    assert (folder / "vis_umap.svg").read_bytes() == before
+    monkeypatch.setattr(static, "draw", draw)
+    assert "1 drawn again" in run("reduce", folder, "--static", "svg", "--static", "png", "--theme", "dark").stderr
+    assert "1 up to date" in run("reduce", folder, "--static", "svg", "--static", "png", "--theme", "dark").stderr
+
+
+NOTEBOOK = """
+import os, sys
+from gpuvis.cli import main
+os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
+try:
+    main(["plot", sys.argv[1], "--static", "png"])
+finally:
+    print(os.environ["MPLBACKEND"])
+"""
+
+
+def test_pictures_are_drawn_in_a_notebook(coords_only) -> None:
+    """Which names a way to show them that need not be installed where gpuvis is."""
+    folder = coords_only(30)
+    done = subprocess.run([sys.executable, "-c", NOTEBOOK, folder], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "module://matplotlib_inline.backend_inline"
+    assert (folder / "vis_umap.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
+def test_names_with_what_is_not_seen_are_written_in_pictures(make_cache, backend, kind) -> None:
+    folder = make_cache()
+    table = pd.read_csv(folder / "metadata.csv", dtype=str)
+    unseen = "\ufeffa\u200bb\u202ec\u00ad"
+    table.assign(ground_truth_word_label=unseen).to_csv(folder / "metadata.csv", index=False)
+    result = run("reduce", folder, "--static", kind)
+    assert f"no {kind} was drawn" not in result.stderr
+    assert (folder / f"vis_umap.{kind}").stat().st_size > 1_000
 
 
 def test_several_folders_have_a_front_page(make_cache, backend, tmp_path) -> None:

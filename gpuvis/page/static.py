@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import unicodedata
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
@@ -103,5 +104,9 @@ def _short(name: str) -> str:
 
 
 def _writable(text: str) -> str:
-    """Return a text without what no SVG may hold: control characters, and what stands for no character."""
+    """Return a text without what no SVG may hold: control characters, and what stands for no character.
+
+    And without what is not seen, of which a PDF may have no glyph.
+    """
+    text = "".join(character for character in text if unicodedata.category(character) != "Cf")
     return re.sub(r"[\ud800-\udfff\ufffe\uffff]", "�", re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", text))

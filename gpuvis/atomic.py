@@ -31,7 +31,7 @@ def replacing(path: Path) -> Iterator[Path]:
     most that file.
     """
     temporary = path.with_name(f".{path.name}.{token_hex(4)}.part")
-    os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o666))
+    temporary.touch(exist_ok=False)
     try:
         yield temporary
         with temporary.open("rb") as file:

@@ -96,7 +96,7 @@ def _drawn(
     job: Job, shown: Shown, caption: str, path: Path, plotly_js: str | None
 ) -> tuple[list[bytes], list[str], bool]:
     """Return what is drawn, empty where that failed, notes, and whether it lacks nothing of what was asked."""
-    from gpuvis.page import figure
+    from gpuvis.page import figure, painting
 
     page, rows = job.page or Page(), len(shown.coords)
     images, notes = _images(job, page, shown.table, path)
@@ -104,9 +104,10 @@ def _drawn(
     html, more = figure.draw(shown.coords, table, page, caption, shown.measured.neighbors, images, plotly_js)
     notes += unread
     drawn = [html.encode("utf-8", "backslashreplace")]
+    painted = painting.of_table(shown.coords, table, page.color_by) if page.static else None
     for kind in page.static:
         try:
-            drawn.append(_picture(shown.coords, table, page, caption, kind))
+            drawn.append(_picture(shown.coords, painted, caption.partition("\n")[0], kind))
         except Exception as error:  # noqa: BLE001  the page does not need it
             drawn.append(b"")
             notes.append(f"no {kind} was drawn: {type(error).__name__}: {' '.join(str(error).split())}")
@@ -117,14 +118,13 @@ def _drawn(
     return drawn, notes + more, not (lacks_neighbors or lacks_thumbnails) and all(drawn)
 
 
-def _picture(coords: np.ndarray, table: pd.DataFrame, page: Page, caption: str, kind: str) -> bytes:
+def _picture(coords: np.ndarray, painted: Any, caption: str, kind: str) -> bytes:
     backend = os.environ.pop("MPLBACKEND", None)  # none is used, and what a notebook names need not be installed
     try:
-        from gpuvis.page import painting, static
+        from gpuvis.page import static
     finally:
         os.environ.update({"MPLBACKEND": backend} if backend else {})
-    painted = painting.of_table(coords, table, page.color_by)
-    return static.draw(coords, painted, caption.partition("\n")[0], kind)
+    return static.draw(coords, painted, caption, kind)
 
 
 def _images(job: Job, page: Page, table: pd.DataFrame, path: Path) -> tuple[Images | None, list[str]]:

@@ -169,9 +169,8 @@ def save_json(path: Path, told: dict[str, Any]) -> None:
 def _save_array(path: Path, values: np.ndarray) -> str:
     """Save a plain `.npy` file with no pickle, and return its SHA-256."""
     with saving(path) as temporary:
-        with temporary.open(
-            "wb"
-        ) as file:  # what is no file of the system is written by `write`, which tells of a full disk
+        # Into a file of the system NumPy writes past Python, and does not hear that the disk is full at the last bytes.
+        with temporary.open("wb") as file:
             np.save(SimpleNamespace(write=file.write), np.ascontiguousarray(values, np.float32), allow_pickle=False)
         return fingerprint.of_file(temporary)
 

@@ -41,7 +41,7 @@ class FirstColumns:
     def promise(self, method: Method, plan: CpuPlan) -> str:
         return f"the same {method} map"
 
-    def as_array(self, X: Any, scale: float = 1.0, halves: bool = False) -> np.ndarray:
+    def as_array(self, X: Any, scale: float = 1.0) -> np.ndarray:
         return cpu.as_array(X, scale)
 
     def to_host(self, X: np.ndarray) -> np.ndarray:

@@ -119,11 +119,8 @@ class Backend(Protocol):
     def read_tensor(self, path: Path) -> Any:
         """Read a `.pt` file as `gpuvis.tensors.load` does, or as an array of the same values."""
 
-    def as_array(self, X: Any, scale: float = 1.0, halves: bool = False) -> Array:
-        """Return a tensor or array, times a scale, as this backend's own: float32, C order, a view where possible.
-
-        `halves`: it may stay in half precision, for those who convert its rows themselves.
-        """
+    def as_array(self, X: Any, scale: float = 1.0) -> Array:
+        """Return a tensor or array, times a scale, as this backend's own: float32, C order, a view where possible."""
 
     def to_host(self, X: Array) -> np.ndarray:
         """Return an array of this backend as a NumPy array of float32 in C order."""
@@ -153,7 +150,7 @@ class Backend(Protocol):
         least, `far`, (m, k), rising, and the rows that they are of, `near`; of equally near ones any.
         """
 
-    def to_numpy(self, ids: Array) -> np.ndarray:
+    def to_numpy(self, X: Array) -> np.ndarray:
         """Return an array of any type, such as row numbers, as a NumPy array."""
 
     def start(self, X: Array, asked: Umap | Tsne) -> Array:

@@ -59,13 +59,8 @@ def working(plan: CpuPlan) -> AbstractContextManager[None]:
     return parallel.threads(plan.threads)
 
 
-def as_array(X: Any, scale: float = 1.0, halves: bool = False) -> np.ndarray:
-    """Return a tensor or array, times a scale, as float32 in C order: a view by DLPack if it is that already.
-
-    `halves`: an array in half precision may stay as it is, since its rows are converted where they are used.
-    """
-    if halves and scale == 1 and isinstance(X, np.ndarray) and X.dtype == np.float16:
-        return X
+def as_array(X: Any, scale: float = 1.0) -> np.ndarray:
+    """Return a tensor or array, times a scale, as float32 in C order: a view by DLPack if it is that already."""
     if hasattr(X, "detach"):  # a tensor: NumPy knows no bfloat16, so torch does the conversion
         X = X.detach().cpu().float().contiguous()
     if not isinstance(X, np.ndarray):
@@ -83,8 +78,8 @@ def to_host(X: np.ndarray) -> np.ndarray:
 
 
 def load(X: Any, scale: float, plan: CpuPlan) -> np.ndarray:
-    """Return a matrix as float32, or in half precision."""
-    return as_array(X, scale, halves=True)
+    """Return a matrix as float32. Half precision stays as it is: its rows are converted where they are used."""
+    return X if scale == 1 and isinstance(X, np.ndarray) and X.dtype == np.float16 else as_array(X, scale)
 
 
 def pca(X: Any, n_components: int, seed: int, scale: float, plan: CpuPlan) -> tuple[np.ndarray, float | None]:
@@ -166,9 +161,9 @@ def cdist(A: np.ndarray, B: np.ndarray, metric: str) -> np.ndarray:
         squares = np.empty((len(A), len(B)), A.dtype)
         loops.squared_distances(A, np.ascontiguousarray(B.T), squares, (0, len(A)))
         return squares
-    from scipy.spatial.distance import cdist
+    from scipy.spatial import distance
 
-    found: np.ndarray = cdist(A, B, {"manhattan": "cityblock"}.get(metric, metric))
+    found: np.ndarray = distance.cdist(A, B, {"manhattan": "cityblock"}.get(metric, metric))
     np.nan_to_num(found, copy=False, nan=0.0)  # 0 / 0, of rows of zeros by Bray and Curtis
     return found
 
@@ -178,9 +173,9 @@ def tally(values: Any, base: int, limits: Any, closer: Any, far: Any, near: Any)
     loops.tally(values, base, limits, closer, far, near, (0, len(values)))
 
 
-def to_numpy(ids: np.ndarray) -> np.ndarray:
+def to_numpy(X: np.ndarray) -> np.ndarray:
     """Return an array as it is."""
-    return ids
+    return X
 
 
 def start(X: np.ndarray, asked: Umap | Tsne) -> np.ndarray:

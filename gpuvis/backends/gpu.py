@@ -89,8 +89,8 @@ def plan(rows: int, columns: int, itemsize: int, settings: Settings, scaled: boo
     return sizing.plan(planning.Work(rows, columns, itemsize, settings, room, scaled=scaled))
 
 
-def as_array(X: Any, scale: float = 1.0, halves: bool = False) -> cupy.ndarray:
-    """Return a tensor or array, times a scale, as float32 in C order on the device, which converts halves at once."""
+def as_array(X: Any, scale: float = 1.0) -> cupy.ndarray:
+    """Return a tensor or array, times a scale, as float32 in C order on the device."""
     if isinstance(X, cupy.ndarray):
         return cupy.ascontiguousarray(X, cupy.float32) if scale == 1 else X.astype(cupy.float32) * np.float32(scale)
     tensor = _tensor(X)
@@ -188,9 +188,9 @@ def tally(values: Any, base: int, limits: Any, closer: Any, far: Any, near: Any)
     plain.tally(values, base, limits, closer, far, near, cupy)
 
 
-def to_numpy(ids: cupy.ndarray) -> np.ndarray:
+def to_numpy(X: cupy.ndarray) -> np.ndarray:
     """Return an array of any type, such as row numbers, as a NumPy array."""
-    found: np.ndarray = cupy.asnumpy(ids)
+    found: np.ndarray = cupy.asnumpy(X)
     return found
 
 

@@ -58,7 +58,7 @@ END OF FILE
 cat > meter.py <<'END OF FILE'
 {meter}
 END OF FILE
-HOME=$PWD/other NUMBA_CACHE_DIR=$PWD/other {make} >&2
+HOME=$PWD/other {make} >&2
 python -S meter.py {first}
 python -S meter.py {second}
 """
@@ -78,14 +78,10 @@ class Job:
         place = "digits 1,797 × 64, `--quality none`" if self.digits else f"1,400 × 1152, `--pca_dim {PCA_DIM}`"
         return f"{NAMES[self.method]}, {place}"
 
-    @property
-    def pca_dim(self) -> int:
-        return 0 if self.digits else PCA_DIM
-
     def command(self, cache: Path | str, out: Path | str) -> list[str]:
         """Return what comes after the name of the program."""
         asked = ["reduce", str(cache), f"--{self.method}", "--out_dir", str(out)]
-        return asked + (["--quality", "none"] if self.digits else ["--pca_dim", str(self.pca_dim)])
+        return asked + (["--quality", "none"] if self.digits else ["--pca_dim", str(PCA_DIM)])
 
 
 JOBS = [Job(method, digits) for digits in (False, True) for method in NAMES]
@@ -175,7 +171,7 @@ class Plain(Installed):
 
     def command(self, job: Job, cache: Path, out: Path) -> list[str]:
         script = [str(self.bin / "python"), str(timing.HERE / "plain.py")]
-        return [*script, str(cache), str(out), job.method, str(job.pca_dim), str(SEED)]
+        return [*script, str(cache), str(out), job.method, str(PCA_DIM), str(SEED)]
 
 
 @dataclass

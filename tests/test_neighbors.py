@@ -53,6 +53,41 @@ def test_what_is_far_from_zero_is_found_as_well() -> None:
     assert recall(graph.indices, true_neighbors(X, 10)) > 0.99
 
 
+@pytest.mark.parametrize("large", [1e6, 65504.0])
+def test_a_large_row_does_not_move_the_others_away_from_zero(large) -> None:
+    X = clusters(800, 100)
+    X[0] = large
+    graph = cpu_neighbors.search(X, 10, "euclidean", 1)
+    assert recall(graph.indices[1:], true_neighbors(X, 10)[1:]) > 0.999
+
+
+@pytest.mark.parametrize("exact_rows", [1000, 300])
+def test_groups_far_from_each_other_are_exact_or_told(monkeypatch, exact_rows) -> None:
+    """Only one of them can be around zero."""
+    monkeypatch.setattr(cpu_neighbors, "EXACT_ROWS", exact_rows)
+    X = clusters(900, 40)
+    X[600:] += 3e4
+    graph = cpu_neighbors.search(X, 10, "euclidean", 1)
+    kept = recall(graph.indices, true_neighbors(X.astype(np.float64), 10))
+    assert kept > 0.999 if exact_rows == 1000 else kept < 0.95
+    assert graph.told["recall"] == pytest.approx(kept, abs=0.05)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "correlation"])
+@pytest.mark.parametrize("exact_rows", [1000, 300])
+@pytest.mark.parametrize("apart", [1e-3, 3e-4])  # distances of 8e-7 and 8e-8
+def test_rows_that_are_almost_parallel_find_their_neighbours(monkeypatch, metric, exact_rows, apart) -> None:
+    monkeypatch.setattr(cpu_neighbors, "EXACT_ROWS", exact_rows)
+    draw = np.random.default_rng(0)
+    X = (draw.standard_normal(40) + apart * draw.standard_normal((800, 40))).astype(np.float32)
+    graph = cpu_neighbors.search(X, 10, metric, 1)
+    rows = X.astype(np.float64) - (X.mean(1, keepdims=True, dtype=np.float64) if metric == "correlation" else 0)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    assert recall(graph.indices, true_neighbors(rows, 10)) > 0.97
+    far = np.take_along_axis(pairwise_distances(rows), graph.indices.astype(np.int64), 1) ** 2 / 2
+    np.testing.assert_allclose(graph.distances[:, 1:], far[:, 1:], rtol=0.01)
+
+
 @pytest.mark.parametrize("rows", [5, 300, 3000])
 def test_equal_rows_are_neighbours_and_no_row_is_its_own(monkeypatch, rows) -> None:
     monkeypatch.setattr(cpu_neighbors, "EXACT_ROWS", 1000)
@@ -70,6 +105,20 @@ def test_a_row_of_zeros_has_a_cosine_distance_of_1() -> None:
     assert (graph.distances[:2, 1:] == 1).all()
     told = np.sort(pairwise_distances(X, metric="cosine"), 1)
     np.testing.assert_allclose(graph.distances[2:], told[2:], atol=1e-5)
+
+
+@pytest.mark.parametrize("exact_rows", [1000, 300])
+def test_rows_of_zeros_are_nearer_than_what_points_away(monkeypatch, exact_rows) -> None:
+    monkeypatch.setattr(cpu_neighbors, "EXACT_ROWS", exact_rows)
+    X = np.random.default_rng(0).standard_normal((600, 3)).astype(np.float32)
+    X[:, 0] = -np.abs(X[:, 0]) - 5  # nearly all in one direction
+    X[7], X[100:110] = [5, 0, 0], 0
+    graph = cpu_neighbors.search(X, 9, "cosine", 1)
+    assert set(graph.indices[7, 1:]) <= set(range(100, 110))
+    assert (graph.distances[7, 1:] == 1).all()
+    for row in range(100, 110):
+        assert len(set(graph.indices[row])) == 9
+        assert (graph.distances[row, 1:] == 1).all()
 
 
 def test_constant_rows_have_a_correlation_distance_of_1() -> None:

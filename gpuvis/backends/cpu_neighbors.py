@@ -8,7 +8,7 @@ enough is found on a sample of rows whose neighbours are computed exactly.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from gpuvis import tensors
 from gpuvis.backends.graph import Graph
 from gpuvis.backends.halves import widened
 from gpuvis.backends.kernels import loops
-from gpuvis.backends.lists import Lists, centers_of, nearest, ranked
+from gpuvis.backends.lists import Lists, centers_of, nearest, nearest_precisely, ranked, squares_of
 from gpuvis.backends.parallel import in_ranges
 
 EXACT_ROWS = 12_000  # up to which every pair is compared: quicker there
@@ -26,6 +26,8 @@ SAMPLE = 256  # rows whose neighbours are found exactly
 AIM = 0.99  # recall on the sample, in choosing how many lists are searched
 MOST_COMPARED = 65_536  # rows that one row is compared with, on average
 SCALED = {"cosine", "correlation"}  # of rows brought to length 1
+ROUNDING = 32 * float(np.finfo(np.float32).eps)  # of a row's square: what two distances by products may be apart
+ROUNDED = 1e-3  # of a squared distance: where rounding may be more, products are taken in float64
 
 
 def search(X: np.ndarray, k: int, metric: str, seed: int, exact: bool = False) -> Graph:
@@ -48,84 +50,121 @@ def search(X: np.ndarray, k: int, metric: str, seed: int, exact: bool = False) -
         Distances are float32, indices int32; it tells the `engine` and its `recall`, the share of true neighbours
         found, on a sample.
     """
-    take = _taker(X, metric)
+    rows = Rows.of(X, metric)
     if exact or len(X) <= EXACT_ROWS:
-        whole = take(slice(None))
-        ids, told = nearest(whole, _squares(whole, metric), k - 1), {"engine": "exact", "recall": 1.0}
-        return _graph(whole, np.arange(len(whole), dtype=np.int32), ids, metric, told)
-    lists, probes = _clustered(X, take, metric, k, seed)
-    told = {"engine": f"lists: {probes.shape[1]} of {len(lists.starts) - 1} searched"}
+        return _exact(rows, k)
+    lists, probes = _clustered(rows, k, seed)
+    told: dict[str, Any] = {"engine": f"lists: {probes.shape[1]} of {len(lists.starts) - 1} searched"}
     ids = lists.search(probes, k - 1)
     del probes  # as large as the graph
     lacking = np.flatnonzero(ids[:, -1] < 0)  # where the lists that were searched hold fewer rows
     ids[lacking] = nearest(lists.X, lists.squares, k - 1, lacking)
     told["recall"] = _recall(lists, ids, np.random.default_rng(seed + 1))
-    return _graph(lists.X, lists.order, ids, metric, told)
+    return _graph(rows, lists.X, lists.order, ids, told)
 
 
-def _graph(X: np.ndarray, order: np.ndarray, ids: np.ndarray, metric: str, told: dict[str, Any]) -> Graph:
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The rows of a matrix such that euclidean distances order them as a metric does, and around zero.
+
+    Attributes
+    ----------
+    X : ndarray of shape (N, D)
+    metric : {"euclidean", "cosine", "correlation"}
+    lengths : ndarray of shape (N,), or None
+        By which rows are divided.
+    middle : ndarray
+        What is then taken off: products of rows far from zero would lose the digits in which these differ. It is the
+        median of some rows, since a few large ones would move the mean.
+    """
+
+    X: np.ndarray
+    metric: str
+    lengths: np.ndarray | None = None
+    middle: np.ndarray | float = 0.0
+
+    @classmethod
+    def of(cls, X: np.ndarray, metric: str) -> Rows:
+        """Find the lengths and the middle."""
+        rows = cls(X, metric)
+        if metric in SCALED:
+            parts = (rows._shifted(slice(*ends)) for ends in _pieces(len(X)))
+            rows = replace(rows, lengths=np.sqrt(np.concatenate([squares_of(part) for part in parts])))
+        return replace(rows, middle=np.median(rows.take(slice(None, None, -(-len(X) // SAMPLE))), 0))
+
+    def take(self, some: slice | np.ndarray) -> np.ndarray:
+        """Return some of the rows, float32."""
+        rows = self._shifted(some)
+        if self.lengths is None:
+            return rows - self.middle
+        lengths = self.lengths[some, None]
+        rows = rows / np.where(lengths > 0, lengths, 1)
+        if not self.lengths.all():  # a row of zeros gets a direction of its own, so that it is as far from all others
+            rows = np.hstack([rows, lengths == 0])
+        rows -= self.middle
+        return rows
+
+    def _shifted(self, some: slice | np.ndarray) -> np.ndarray:
+        rows = widened(self.X[some])
+        tensors.let_go(self.X)
+        if self.metric == "correlation":
+            rows = rows - rows.mean(1, keepdims=True, dtype=np.float64).astype(np.float32)
+        return rows
+
+
+def _exact(rows: Rows, k: int) -> Graph:
+    """Compare every pair of rows."""
+    X = rows.take(slice(None))
+    order, squares, told = np.arange(len(X), dtype=np.int32), squares_of(X), {"engine": "exact", "recall": 1.0}
+    ids = nearest(X, squares, k - 1)
+    graph = _graph(rows, X, order, ids, told)
+    farthest = graph.distances[:, -1] ** 2 if rows.lengths is None else 2 * graph.distances[:, -1]
+    unsure = np.flatnonzero(_is_unsure(squares, farthest))
+    if not len(unsure):
+        return graph
+    ids[unsure] = nearest_precisely(X, k - 1, unsure)
+    return _graph(rows, X, order, ids, told)
+
+
+def _is_unsure(squares: np.ndarray, farthest: np.ndarray) -> np.ndarray:
+    """Tell of which rows products leave it open which others are nearest; `farthest`: squared, of those found."""
+    return (farthest > 0) & (squares * ROUNDING > farthest * ROUNDED)
+
+
+def _graph(rows: Rows, X: np.ndarray, order: np.ndarray, ids: np.ndarray, told: dict[str, Any]) -> Graph:
     """Return the graph in the matrix's own order of rows, with true distances; row i here is its row order[i]."""
-    shape, real = (len(ids), ids.shape[1] + 1), X.any(1).view(np.uint8)
+    shape, scaled = (len(ids), ids.shape[1] + 1), rows.lengths is not None
+    real = rows.lengths[order] > 0 if rows.lengths is not None else np.ones(len(ids), bool)
     indices, distances = np.empty(shape, np.int32), np.empty(shape, np.float32)
-    in_ranges(loops.measure, len(ids), X, real, metric in SCALED, order, ids, indices, distances)
+    in_ranges(loops.measure, len(ids), X, real.view(np.uint8), scaled, order, ids, indices, distances)
     return Graph(indices, distances, np, told)
 
 
-def _taker(X: np.ndarray, metric: str) -> Callable[[Any], np.ndarray]:
-    """Return what takes some of the rows as float32, such that euclidean distances order them as the metric does."""
-    means = np.zeros(X.shape[1], np.float32)
-    if metric == "euclidean":  # a mean far from zero would cost digits
-        total = np.zeros(X.shape[1])
-        for start, stop in _pieces(len(X)):
-            total += widened(X[start:stop]).sum(0, dtype=np.float64)
-            tensors.let_go(X)
-        means = (total / len(X)).astype(np.float32)
-
-    def take(some: Any) -> np.ndarray:
-        rows = widened(X[some]) - means
-        tensors.let_go(X)
-        if metric == "correlation":
-            rows -= rows.mean(1, keepdims=True, dtype=np.float64)  # exact where a row is constant
-        if metric in SCALED:
-            lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))[:, None]
-            rows /= np.where(lengths > 0, lengths, 1)
-        return rows
-
-    return take
-
-
-def _squares(X: np.ndarray, metric: str) -> np.ndarray:
-    """Return the squares of rows; of rows brought to length 1 they are 1, for a row of zeros too."""
-    return np.ones(len(X), np.float32) if metric in SCALED else np.einsum("ij,ij->i", X, X)
-
-
-def _clustered(
-    X: np.ndarray, take: Callable[[Any], np.ndarray], metric: str, k: int, seed: int
-) -> tuple[Lists, np.ndarray]:
+def _clustered(rows: Rows, k: int, seed: int) -> tuple[Lists, np.ndarray]:
     """Sort the rows into lists, and say which lists each row is to probe, int32 (N, n_probes)."""
-    rows, draw = len(X), np.random.default_rng(seed)
-    centers = centers_of(take, rows, rows // max(LIST_ROWS, int(rows**0.5)), draw)
-    closest = np.concatenate([ranked(take(slice(*ends)), centers, 1) for ends in _pieces(rows)])[:, 0]
+    count, draw = len(rows.X), np.random.default_rng(seed)
+    centers = centers_of(rows.take, count, count // max(LIST_ROWS, int(count**0.5)), draw)
+    closest = np.concatenate([ranked(rows.take(slice(*ends)), centers, 1) for ends in _pieces(count)])[:, 0]
     order, counts = np.argsort(closest, kind="stable"), np.bincount(closest, minlength=len(centers))
-    cuts = np.maximum(1, -(-counts * len(centers) // (4 * rows)))  # equal rows all fall into one list
+    cuts = np.maximum(1, -(-counts * len(centers) // (4 * count)))  # equal rows all fall into one list
     centers = np.repeat(centers, cuts, 0)
-    parts = (np.linspace(0, count, cut + 1).astype(np.int64) for count, cut in zip(counts, cuts, strict=True))
+    parts = (np.linspace(0, held, cut + 1).astype(np.int64) for held, cut in zip(counts, cuts, strict=True))
     sizes = np.concatenate([np.diff(ends) for ends in parts])
-    whole, rank = np.empty(X.shape, np.float32), np.empty(rows, np.int64)
-    rank[order] = np.arange(rows)
-    for start, stop in _pieces(rows):
-        whole[rank[start:stop]] = take(slice(start, stop))
+    X, rank = np.empty((count, centers.shape[1]), np.float32), np.empty(count, np.int64)
+    rank[order] = np.arange(count)
+    for start, stop in _pieces(count):
+        X[rank[start:stop]] = rows.take(slice(start, stop))
     starts = np.concatenate([[0], np.cumsum(sizes)])
-    lists = Lists(whole, _squares(whole, metric), starts, order.astype(np.int32))
-    sample = np.sort(draw.choice(rows, SAMPLE, replace=False))
-    true = nearest(whole, lists.squares, k - 1, sample)
+    lists = Lists(X, squares_of(X), starts, order.astype(np.int32))
+    sample = np.sort(draw.choice(count, SAMPLE, replace=False))
+    true = nearest(X, lists.squares, k - 1, sample)
     where = np.searchsorted(lists.starts, true, "right") - 1
-    ranks = ranked(whole[sample], centers, len(centers)).argsort(1)  # of each list, for each row of the sample
-    apart = _squared(whole, sample, true) > 0  # among equal rows any neighbours are right, wherever they are
+    ranks = ranked(X[sample], centers, len(centers)).argsort(1)  # of each list, for each row of the sample
+    apart = _squared(X, sample, true) > 0  # among equal rows any neighbours are right, wherever they are
     reached = np.sort(np.take_along_axis(ranks, where, 1)[apart if apart.any() else slice(None)], axis=None)
     enough = int(reached[int(AIM * (reached.size - 1))]) + 1
-    probes = min(enough, max(8, MOST_COMPARED * len(centers) // rows))
-    return lists, np.concatenate([ranked(whole[start:stop], centers, probes) for start, stop in _pieces(rows)])
+    probes = min(enough, max(8, MOST_COMPARED * len(centers) // count))
+    return lists, np.concatenate([ranked(X[start:stop], centers, probes) for start, stop in _pieces(count)])
 
 
 def _pieces(rows: int) -> list[tuple[int, int]]:
@@ -136,6 +175,8 @@ def _recall(lists: Lists, ids: np.ndarray, draw: np.random.Generator) -> float:
     """Return the share of neighbours found that are as near as the true ones, on a sample."""
     sample = np.sort(draw.choice(len(ids), SAMPLE, replace=False))
     true = nearest(lists.X, lists.squares, ids.shape[1], sample)
+    unsure = _is_unsure(lists.squares[sample], _squared(lists.X, sample, true).max(1))
+    true[unsure] = nearest_precisely(lists.X, ids.shape[1], sample[unsure])
     farthest = _squared(lists.X, sample, true).max(1, keepdims=True)
     return float((_squared(lists.X, sample, ids[sample]) <= farthest).mean())
 

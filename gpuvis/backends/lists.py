@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from gpuvis.backends.kernels import loops
 from gpuvis.backends.parallel import in_ranges
 
 QUERIES, FEWEST = 512, 64  # rows of the one side of a matrix product
+BLOCK = 2048  # rows of the other, in float64
 WORK = 2e10  # multiply-adds of one call, so that an interrupt is heard soon
 ROUNDS, SAMPLED = 5, 40  # of k-means, and of how many rows for each centre
 
@@ -52,6 +54,29 @@ def nearest(X: np.ndarray, squares: np.ndarray, k: int, rows: np.ndarray | None 
     return _search(X if rows is None else X[rows], own, X, squares, k, _queries(len(own), X.size))
 
 
+def nearest_precisely(X: np.ndarray, k: int, rows: np.ndarray) -> np.ndarray:
+    """Return the same for some of the rows, by products in float64."""
+    ids, far, none = np.full((len(rows), k), -1, np.int32), np.full((len(rows), k), np.inf), np.empty((len(rows), 0))
+
+    def compare(first: int, block: np.ndarray, ends: tuple[int, int]) -> None:
+        part = slice(*ends)
+        values = np.square(block).sum(1) - 2 * (X[rows[part]].astype(np.float64) @ block.T)
+        own = np.flatnonzero((rows[part] >= first) & (rows[part] < first + len(block)))
+        values[own, rows[part][own] - first] = np.inf
+        loops.tally(values, first, none[part], none[part].astype(np.int64), far[part], ids[part], (0, len(values)))
+
+    for first in range(0, len(X), BLOCK):
+        block = X[first : first + BLOCK].astype(np.float64)
+        in_ranges(partial(compare, first, block), len(rows), size=QUERIES)
+    return ids
+
+
+def squares_of(X: np.ndarray) -> np.ndarray:
+    """Return the squares of rows."""
+    squares: np.ndarray = np.einsum("ij,ij->i", X, X)
+    return squares
+
+
 def _search(queries: np.ndarray, own: np.ndarray, X: np.ndarray, squares: np.ndarray, k: int, size: int) -> np.ndarray:
     ids = np.full((len(queries), k), -1, np.int32)
     in_ranges(loops.search_all, len(queries), queries, own, X, squares, ids, size=size)
@@ -67,7 +92,7 @@ def _queries(rows: int, values: float) -> int:
 def ranked(X: np.ndarray, centers: np.ndarray, count: int) -> np.ndarray:
     """Return the lists whose centres are nearest to each row, the nearest first, int32."""
     no_list = np.full(len(X), -1, np.int32)
-    return _search(X, no_list, centers, np.einsum("ij,ij->i", centers, centers), count, QUERIES)
+    return _search(X, no_list, centers, squares_of(centers), count, QUERIES)
 
 
 def centers_of(take: Callable[[Any], np.ndarray], rows: int, count: int, draw: np.random.Generator) -> np.ndarray:

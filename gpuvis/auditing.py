@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpuvis import cache, classes, fingerprint, machine, original, outliers, record
+from gpuvis import cache, classes, fingerprint, machine, original, outliers, record, standing
 from gpuvis.beside import RECORD, read_record
 from gpuvis.errors import CacheError, DataError, OutputExistsError
-from gpuvis.folders import LABELS, SCORES
+from gpuvis.folders import SCORES
 from gpuvis.outcome import Outcome
 from gpuvis.outputs import foreign, save_json, saving
 
@@ -43,7 +43,7 @@ def up_to_date(folder: Path, content: Callable[[], dict[str, Any]]) -> dict[str,
     if not there:
         return None
     run = read_record(folder)
-    reason = _reason(folder, run, content) if run else "no record vouches for it"
+    reason = _reason(folder, run, content) if run else standing.no_record(folder / RECORD)
     if reason:
         raise OutputExistsError(f"{there[0]} is there already and {reason}; use --overwrite to replace it")
     return run if run and all(run["outputs"].get(name) for name in SCORES) else None
@@ -52,19 +52,13 @@ def up_to_date(folder: Path, content: Callable[[], dict[str, Any]]) -> dict[str,
 def _reason(folder: Path, run: dict[str, Any], content: Callable[[], dict[str, Any]]) -> str:
     """Say why scores may not be replaced, or kept; empty if they may."""
     try:
-        if run["input"]["fingerprint"] != content():
-            return "the cache has changed since"
+        if files := fingerprint.differing(run["input"]["fingerprint"], content()):
+            return f"the cache has changed since ({', '.join(files)})"
         missing = next((name for name in SCORES if run["outputs"].get(name) and not (folder / name).exists()), None)
         changed = next(filter(None, (foreign(folder / name, run["outputs"]) for name in SCORES)), "")
         return f"{missing} is missing" if missing else changed
     except OSError as error:
         return f"the cache cannot be compared with it ({error.strerror})"
-
-
-def content(folder: Path) -> dict[str, Any]:
-    """Return what tells one cache from another: as for maps, and the labels besides."""
-    labels = folder / LABELS
-    return fingerprint.of_cache(folder) | ({LABELS: fingerprint.of_tensor(labels)} if labels.exists() else {})
 
 
 def files(folder: Path) -> list[Path]:
@@ -90,7 +84,7 @@ def audit(job: Job, backend: Backend, reason: str, steps: Steps) -> Outcome:
     with steps("read"):
         stamp = fingerprint.stamp(job.folder)
         found, planned = original.read(job.folder, outliers.search(job.settings.threads), backend)
-        told = record.of_input(found, content(job.folder))
+        told = record.of_input(found, fingerprint.of_cache(job.folder))
     labels = classes.of(found.table, found.labels)
     try:
         with steps("outliers"), backend.working(planned[0]):

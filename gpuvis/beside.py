@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gpuvis import fingerprint, predictions
+from gpuvis import fingerprint, predictions, schema
 from gpuvis.errors import CacheError
 from gpuvis.folders import COLUMNS, EMBEDDINGS, SCORES
 from gpuvis.page import columns
@@ -44,12 +43,7 @@ def _sum(path: Path) -> str | None:
 
 def read_record(folder: Path) -> dict[str, Any] | None:
     """Return the record of a folder's scores; None where there is none, or it is not one of ours."""
-    try:
-        run = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        parts = run["input"], run["input"]["fingerprint"], run["outputs"], run["found"]
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        return None
-    return run if all(isinstance(part, dict) for part in parts) and isinstance(run.get("worst"), list) else None
+    return schema.read(folder / RECORD, schema.SCORES)
 
 
 def joined(table: pd.DataFrame, recall: np.ndarray | None, cache: Path, out: Path) -> tuple[pd.DataFrame, list[str]]:

@@ -7,7 +7,7 @@ import os
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,32 +48,34 @@ class Cache:
     info: dict[str, Any]
     notes: tuple[str, ...]
 
-    def verify(self, go_on: Callable[[], None] = lambda: None) -> float:
+    def verify(self, go_on: Callable[[], None] = lambda: None) -> tuple[float, Cache]:
         """Read every value once: it has to be finite, and the bytes those that were written.
 
         `go_on` is called before each block of rows; what it raises ends the reading.
 
         Returns
         -------
-        float
-            The largest value in size.
+        tuple
+            The largest value in size, and the cache with notes on its values.
 
         Raises
         ------
         CacheError
-            A row holds NaN or Inf, or the file's CRC-32 does not match its content.
+            A row holds NaN or Inf, rows differ by less than float32 can tell, or the file's CRC-32 does not match its
+            content.
         """
         path = self.folder / EMBEDDINGS
-        return _verify(path, self.embeddings, archive.storage_crc(path), go_on)
+        largest, notes = _verify(path, self.embeddings, archive.storage_crc(path), go_on)
+        return largest, replace(self, notes=(*self.notes, *(f"{EMBEDDINGS}: {note}" for note in notes)))
 
 
 def _verify(
     path: Path, embeddings: torch.Tensor | np.ndarray, expected: int | None, go_on: Callable[[], None]
-) -> float:
+) -> tuple[float, list[str]]:
     storage, crc, done, seen = tensors.storage(embeddings), 0, 0, matrix.Values()
     for start, block in matrix.blocks(embeddings):
         go_on()
-        seen.look_at(start, matrix.as_float32(block))  # float32 is what will be reduced
+        seen.look_at(block)
         end = len(storage) * (start + len(block)) // len(embeddings)  # the same bytes, if the tensor fills its storage
         if expected is not None:
             crc = zlib.crc32(storage[done:end].data, crc)
@@ -136,11 +138,8 @@ def _agreed(
 def _read_info(path: Path) -> dict[str, Any] | str:
     if not path.exists():
         return "there is no meta.json"
-    try:
-        info = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        info = None
-    return info if isinstance(info, dict) else "meta.json cannot be read, so nothing was checked against it"
+    info = folders.read_info(path)
+    return "meta.json cannot be read, so nothing was checked against it" if info is None else info
 
 
 def write(

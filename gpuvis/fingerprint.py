@@ -10,8 +10,8 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from gpuvis import archive
-from gpuvis.folders import EMBEDDINGS, TABLE
+from gpuvis import archive, folders
+from gpuvis.folders import EMBEDDINGS, INFO, LABELS, TABLE
 
 WHOLE_BYTES = 64 << 20
 BLOCK_BYTES = 64 << 10
@@ -32,7 +32,18 @@ def of_cache(folder: Path) -> dict[str, Any]:
     OSError
         A file is missing or cannot be read.
     """
-    return {EMBEDDINGS: of_tensor(folder / EMBEDDINGS), TABLE: {"sha256": of_file(folder / TABLE)}}
+    labels, info = folder / LABELS, folders.read_info(folder / INFO) or {}
+    return {
+        EMBEDDINGS: of_tensor(folder / EMBEDDINGS),
+        TABLE: {"sha256": of_file(folder / TABLE)},
+        LABELS: of_tensor(labels) if labels.exists() else None,
+        INFO: {key: info.get(key) for key in ("num_samples", "dim")},  # what it is checked for
+    }
+
+
+def differing(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Return the files in which two fingerprints differ; the first, of an earlier run, may tell of fewer."""
+    return [name for name, told in before.items() if told != now.get(name)]
 
 
 def of_tensor(path: Path) -> dict[str, Any]:
@@ -56,5 +67,5 @@ def _sampled(path: Path, size: int) -> str:
 
 def stamp(folder: Path) -> list[tuple[int, int, int]]:
     """Return what changes when a file of a cache is replaced or written over while it is in use."""
-    stats = [(folder / name).stat() for name in (EMBEDDINGS, TABLE)]
-    return [(s.st_ino, s.st_size, s.st_mtime_ns) for s in stats]
+    there = [path for path in (folder / name for name in (EMBEDDINGS, TABLE, LABELS, INFO)) if path.exists()]
+    return [(s.st_ino, s.st_size, s.st_mtime_ns) for s in (path.stat() for path in there)]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from gpuvis.errors import CacheError
 
@@ -41,6 +43,15 @@ def check_files(folder: Path) -> None:
         raise CacheError(f"{folder} holds no cache; expected embeddings.pt and metadata.csv in it or in folders below")
     if missing:
         raise CacheError(f"{folder}: {missing[0]} is missing; write the cache again")
+
+
+def read_info(path: Path) -> dict[str, Any] | None:
+    """Return what `meta.json` holds; None if it cannot be read."""
+    try:
+        info = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return info if isinstance(info, dict) else None
 
 
 def find(roots: Iterable[Path]) -> Iterator[Path]:

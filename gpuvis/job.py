@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache as once
 from pathlib import Path
+from typing import Any
 
 from gpuvis import atomic, auditing, cache, fingerprint, place, standing, tensors
 from gpuvis.errors import CacheError, GpuvisError
@@ -110,14 +112,14 @@ def decide(job: Job) -> Decided:
             settled.append(Outcome(job.folder, "up to date", method, told["rows"], told["columns"], quality=measured))
         else:
             actions[method] = action
-    audit, scored = _audit(job) if job.outliers else (False, ())
+    audit, scored = _audit(job, content) if job.outliers else (False, ())
     return Decided(job, actions, (*settled, *scored), audit)
 
 
-def _audit(job: Job) -> tuple[bool, tuple[Outcome, ...]]:
+def _audit(job: Job, content: Callable[[], dict[str, Any]]) -> tuple[bool, tuple[Outcome, ...]]:
     """Return whether samples are to be scored; if not, the outcome of the scores that are there."""
     try:
-        run = None if job.overwrite else auditing.up_to_date(job.out, lambda: auditing.content(job.folder))
+        run = None if job.overwrite else auditing.up_to_date(job.out, content)
     except GpuvisError as error:
         return False, (Outcome(job.folder, "refused", "outliers", error=error),)
     return (False, (auditing.known(job, run),)) if run else (True, ())

@@ -12,6 +12,9 @@ from gpuvis.errors import DataError
 from gpuvis.settings import MIN_ROWS
 
 BLOCK_BYTES = 32 << 20  # large enough for full memory speed, small enough to stay unnoticed
+NARROWED = {"float64", "int64", "int32", "uint64", "uint32"}  # types of which float32 does not hold every value
+LOST = 0.01  # of how rows differ: what rounding to float32 may take
+LARGE = 1000  # times the size of most rows: what is no row of the same kind
 
 
 def check_shape(X: Any) -> None:
@@ -64,53 +67,85 @@ def as_float32(block: Any) -> Any:
 
 
 class Values:
-    """Look at all values, block by block: which rows hold NaN or Inf, and how large the largest is in size."""
+    """A look at all values, block by block: what cannot be reduced, and what is unusual."""
 
     def __init__(self) -> None:
-        self.count = 0
-        self.first = -1
-        self.largest = 0.0
+        self._sizes: list[np.ndarray] = []  # of each row, its largest value in size
+        self._first: Any = None
+        self._same = True
+        self._spread = self._lost = 0.0
 
-    def look_at(self, start: int, block: Any) -> None:
-        """Take in one block of rows, an array or tensor of float32."""
-        sizes = abs(block)
-        largest = float(sizes.max())  # NaN if there is one
-        if largest < inf:
-            self.largest = max(self.largest, largest)
-            return
-        bad = ~(sizes < inf).all(1)
-        if self.count == 0:
-            self.first = start + int(bad.nonzero()[0][0])
-        self.count += int(bad.sum())
+    def look_at(self, block: Any) -> None:
+        """Take in the next rows, an array or tensor."""
+        rows = as_float32(block)
+        sizes = abs(rows)
+        self._sizes.append(_on_host(sizes.amax(1) if hasattr(sizes, "amax") else sizes.max(1)))
+        if self._first is None:
+            self._first = block[:1]
+        if self._same:
+            self._same = bool((block == self._first).all())
+        if kind(block) in NARROWED:
+            with np.errstate(over="ignore", invalid="ignore"):  # of values that are refused
+                self._spread += float(abs(block - self._first).sum())
+                self._lost += float(abs(block - rows).sum())
 
-    def check(self) -> float:
-        """Return the largest value in size.
+    def check(self) -> tuple[float, list[str]]:
+        """Return the largest value in size, and notes.
 
         Raises
         ------
         DataError
-            A row holds NaN or Inf.
+            A row holds NaN or Inf, or rows differ by less than float32 can tell.
         """
-        if self.count:
-            what = "1 row holds" if self.count == 1 else f"{self.count} rows hold"
+        sizes = np.concatenate(self._sizes)
+        bad = np.flatnonzero(~(sizes < inf))
+        if len(bad):
+            what = "1 row holds" if len(bad) == 1 else f"{len(bad)} rows hold"
             raise DataError(
-                f"has values that are not finite in float32: {what} NaN or Inf, the first is row {self.first} "
+                f"has values that are not finite in float32: {what} NaN or Inf, the first is row {bad[0]} "
                 "(counted from 0); remove such rows from the cache or write it again"
             )
-        return self.largest
+        if self._lost > LOST * self._spread > 0:
+            raise DataError(
+                f"has rows that differ by less than float32 can tell: rounding is {self._lost / self._spread:.0%} "
+                "of how they differ; subtract the mean of each column, or scale them, and save them again"
+            )
+        return float(sizes.max()), ["all rows are the same, so a map shows nothing"] if self._same else _unusual(sizes)
 
 
-def check_finite(X: Any) -> float:
-    """Check every value of an array or tensor, in float32; return the largest in size.
+def _unusual(sizes: np.ndarray) -> list[str]:
+    """Note rows of zeros, and those that are far larger than most."""
+    zeros, large = np.flatnonzero(sizes == 0), np.flatnonzero(sizes > LARGE * np.median(sizes))
+    notes = []
+    if len(zeros):
+        notes.append(f"{_counted(zeros)} nothing but zeros; were the images read?")
+    if len(large) and np.median(sizes) > 0:
+        notes.append(f"{_counted(large)} values more than {LARGE:,} times as large as most rows; are they damaged?")
+    return notes
+
+
+def _counted(rows: np.ndarray) -> str:
+    first = f"row {rows[0]} (counted from 0)"
+    return f"{first} has" if len(rows) == 1 else f"{len(rows):,} rows, the first is {first}, have"
+
+
+def _on_host(values: Any) -> np.ndarray:
+    """Return an array or tensor of any device as an array of NumPy."""
+    values = values.cpu() if hasattr(values, "cpu") else values.get() if hasattr(values, "get") else values
+    return np.asarray(values)
+
+
+def check_values(X: Any) -> tuple[float, list[str]]:
+    """Check every value of an array or tensor; return the largest in size, and notes.
 
     Raises
     ------
     DataError
-        A row holds NaN or Inf.
+        A row holds NaN or Inf, or rows differ by less than float32 can tell.
     """
     seen = Values()
-    for start, block in blocks(X):
-        seen.look_at(start, as_float32(block))
+    for _, block in blocks(X):
+        seen.look_at(block)
     return seen.check()
 
 

@@ -10,6 +10,7 @@ from gpuvis import reduction
 from gpuvis.errors import CacheError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from gpuvis.backends.base import Array, Backend, Plan
@@ -41,8 +42,12 @@ class Original:
     principal: Array | None = None
 
 
-def read(folder: Path, settings: Settings, backend: Backend) -> tuple[Cache, tuple[Plan, float]]:
+def read(
+    folder: Path, settings: Settings, backend: Backend, go_on: Callable[[], None] = lambda: None
+) -> tuple[Cache, tuple[Plan, float]]:
     """Read and verify a cache; return it with the plan for some settings, and the largest value in size.
+
+    `go_on` is called again and again meanwhile; what it raises ends the reading.
 
     Raises
     ------
@@ -51,7 +56,7 @@ def read(folder: Path, settings: Settings, backend: Backend) -> tuple[Cache, tup
     """
     cache = caches.read(folder, backend.read_table, backend.read_tensor)
     reduction.plan(cache.embeddings, settings, backend)  # refuse what cannot be before reading it through
-    largest = cache.verify()
+    largest, cache = cache.verify(go_on)
     return cache, (reduction.plan(cache.embeddings, settings, backend, largest), largest)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuvis import atomic, fingerprint
+from gpuvis import atomic, fingerprint, schema
 from gpuvis.errors import OutputError
 from gpuvis.pages import MARKS, STATIC, Page
 from gpuvis.settings import Method
@@ -84,15 +84,8 @@ class Outputs:
 
     def read_record(self) -> dict[str, Any] | None:
         """Return the run record; None where there is none, or it is not one of ours."""
-        try:
-            record = json.loads(self.record.read_text(encoding="utf-8"))
-            told, name = record["input"], record["backend"]["name"]
-            parts = record["effective"], record["outputs"], record["steps"], told["fingerprint"], told.get("info", {})
-            whole = record["effective"]["method"] == self.method and "page" in record and isinstance(name, str)
-            counted = isinstance(told["rows"], int) and isinstance(told["columns"], int)
-        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
-            return None
-        return record if whole and counted and all(isinstance(part, dict) for part in parts) else None
+        record = schema.read(self.record, schema.MAP)
+        return record if record and record["effective"]["method"] == self.method else None
 
     def read_own_record(self) -> dict[str, Any] | None:
         """Return the run record; None where it is not that of the coordinates which lie beside it."""

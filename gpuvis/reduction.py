@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -115,11 +115,12 @@ def reduce(X: Any, settings: Settings | None = None, backend: str = "auto") -> d
         matrix.check_shape(X)
         matrix.check_type(X)
         plan(X, settings, chosen)
-        largest = matrix.check_finite(X)
+        largest, notes = matrix.check_values(X)
         prepared = prepare(X, settings, chosen, steps, (plan(X, settings, chosen, largest), largest))
     except DataError as error:
         raise DataError(f"X {error}") from None
-    return {method: embed(prepared, method, chosen, steps) for method in settings.methods}
+    maps = (embed(prepared, method, chosen, steps) for method in settings.methods)
+    return {done.method: replace(done, notes=(*(f"X: {note}" for note in notes), *done.notes)) for done in maps}
 
 
 def _adopted(X: Any, backend: Backend) -> Any:

@@ -9,8 +9,7 @@ from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from gpuvis import auditing, drawing, fingerprint, finishing, place, record
-from gpuvis import cache as caches
+from gpuvis import auditing, drawing, fingerprint, finishing, folders, original, place, record
 from gpuvis.backends.base import Backend
 from gpuvis.errors import CacheError
 from gpuvis.finishing import Finish
@@ -99,18 +98,14 @@ def read(job: Job, backend: Backend, steps: Steps, go_on: Callable[[], None] = l
 
 
 def _source(job: Job, settings: Settings, backend: Backend, steps: Steps, go_on: Callable[[], None]) -> Source:
-    from gpuvis import reduction
-
     start = time.perf_counter()
     with steps("read"):
-        cache = caches.read(job.folder, backend.read_table, backend.read_tensor)
-        reduction.plan(cache.embeddings, settings, backend)  # refuse what cannot be before reading it through
+        folders.check_files(job.folder)
         stamp = fingerprint.stamp(job.folder)
-        largest = cache.verify(go_on)
-        plan = reduction.plan(cache.embeddings, settings, backend, largest)
+        cache, known = original.read(job.folder, settings, backend, go_on)
         told = record.of_input(cache, fingerprint.of_cache(job.folder))
     seconds = time.perf_counter() - start
-    return Source(cache, settings, (plan, largest), told, stamp, seconds, steps.of("read"))
+    return Source(cache, settings, known, told, stamp, seconds, steps.of("read"))
 
 
 def maps(job: Job, found: Found, chosen: Chosen, steps: Steps) -> Generator[Finish]:

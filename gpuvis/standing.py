@@ -57,7 +57,7 @@ def action(
     if not there:
         return Action.COMPUTE
     record = files.read_record()
-    reason = _stale(files, record, cache, settings, content) if record else "no run record vouches for it"
+    reason = _stale(files, record, cache, settings, content) if record else no_record(files.record)
     reason = reason or _altered(files, record or {}, written)
     if record is None or reason:
         raise _refusal(there[0], reason)
@@ -66,8 +66,14 @@ def action(
     if page is None:
         return Action.NOTHING
     whole = all(path.exists() and record["outputs"].get(path.name) for path in files.drawn(page))
-    whole = whole and all((files.folder / name).exists() for name in record.get("needed_by_page", ()))
+    whole = whole and all(map(os.path.exists, (files.folder / name for name in record.get("needed_by_page", ()))))
     return Action.NOTHING if whole and record["page"] == beside.described(page, cache, files.folder) else Action.FINISH
+
+
+def no_record(path: Path) -> str:
+    """Say why no record vouches for files that are there."""
+    there = os.path.lexists(path)
+    return f"{path.name} is damaged, or not one of gpuvis" if there else "no run record vouches for it"
 
 
 def check_ours(files: Outputs, page: Page | None) -> None:
@@ -102,10 +108,10 @@ def of_saved(files: Outputs, cache: Path) -> tuple[dict[str, Any] | None, str]:
     if run is None:
         return None, f"{files.coords.name} is not the map that its record tells of" if files.read_record() else ""
     try:
-        is_other = run["input"]["fingerprint"] != fingerprint.of_cache(cache)
+        changed = fingerprint.differing(run["input"]["fingerprint"], fingerprint.of_cache(cache))
     except OSError:
-        is_other = False
-    return run, f"the cache has changed since the {files.method} map was made" if is_other else ""
+        changed = []
+    return run, f"the cache has changed since the {files.method} map was made" if changed else ""
 
 
 def _stale(
@@ -114,9 +120,10 @@ def _stale(
     """Say why a record cannot stand for what is asked now; empty if it can."""
     told = record["input"]
     try:
-        if told["fingerprint"] != content():
+        if changed := fingerprint.differing(told["fingerprint"], content()):
             other = Path(str(told.get("folder"))) != Path(os.path.abspath(cache))
-            return f"it is the map of {told.get('folder')}" if other else "the cache has changed since"
+            since = f"the cache has changed since ({', '.join(changed)})"
+            return f"it is the map of {told.get('folder')}" if other else since
     except OSError as error:
         return f"the cache cannot be compared with it ({error.strerror})"
     before = record["effective"]

@@ -42,7 +42,7 @@ FLOORS = [
     {"errors", "machine", "steps", "atomic", "archive", "interrupts", "pca", "votes", "__init__", "page/__init__"},
     {"terminal", "threads", "backends/footprint", "backends/noted", "backends/probe"},
     {"settings", "folders", "table", "tensors", "place"},
-    {"pages", "classes"},
+    {"pages", "classes", "schema"},
     {"page/palette", "page/pack", "page/sample", "page/picture", "page/template", "page/thumbnails"},
     {"page/columns", "page/images", "page/index"},
     {"page/painting"},

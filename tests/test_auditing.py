@@ -101,8 +101,8 @@ def test_nothing_is_computed_again_or_written_over(flipped, backend) -> None:
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
-        (lambda folder: (folder / "scores_run.json").unlink(), "no record vouches for it"),
-        (lambda folder: (folder / "scores_run.json").write_text("[]"), "no record vouches for it"),
+        (lambda folder: (folder / "scores_run.json").unlink(), "no run record vouches for it"),
+        (lambda folder: (folder / "scores_run.json").write_text("[]"), "scores_run.json is damaged"),
         (lambda folder: (folder / SCORES[1]).unlink(), f"{SCORES[1]} is missing"),
         (
             lambda folder: cache.write(folder, cache.read(folder).embeddings + 1, table_of(120)),

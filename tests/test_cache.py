@@ -171,6 +171,45 @@ def test_values_that_are_not_finite_are_counted(make_cache, value) -> None:
         cache.read(folder).verify()
 
 
+@pytest.mark.parametrize("bad", [X.double() + 1e9, X.double() * 1e-300, torch.rand(40, 8).double() * 1e-8 + 1])
+def test_rows_that_float32_cannot_tell_apart_are_refused(make_cache, bad) -> None:
+    folder = make_cache()
+    torch.save(bad, folder / "embeddings.pt")
+    with pytest.raises(CacheError, match="embeddings.pt has rows that differ by less than float32 can tell"):
+        cache.read(folder).verify()
+
+
+@pytest.mark.parametrize("fine", [X.double() + 1e3, X.double() * 1e-30, torch.ones(40, 8).double() * 0.1])
+def test_rows_that_float32_can_tell_apart_are_taken(make_cache, fine) -> None:
+    folder = make_cache()
+    torch.save(fine, folder / "embeddings.pt")
+    cache.read(folder).verify()
+
+
+def _notes(folder: Path, X: torch.Tensor) -> list[str]:
+    torch.save(X, folder / "embeddings.pt")
+    return [note for note in cache.read(folder).verify()[1].notes if note.startswith("embeddings.pt: ")]
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.float32, torch.bfloat16])
+def test_unusual_rows_are_noted(make_cache, monkeypatch, kind) -> None:
+    monkeypatch.setattr("gpuvis.matrix.BLOCK_BYTES", 100)  # some rows
+    folder = make_cache()
+    assert _notes(folder, X.to(kind)) == []
+    assert _notes(folder, torch.full((40, 8), 3.0, dtype=kind)) == [
+        "embeddings.pt: all rows are the same, so a map shows nothing"
+    ]
+    odd = X.to(kind).clone()
+    odd[17], odd[5], odd[31] = 65504, 0, 0
+    zeros, large = _notes(folder, odd)
+    assert zeros.endswith(
+        ": 2 rows, the first is row 5 (counted from 0), have nothing but zeros; were the images read?"
+    )
+    assert large.endswith(
+        ": row 17 (counted from 0) has values more than 1,000 times as large as most rows; are they damaged?"
+    )
+
+
 def test_rows_are_counted_across_blocks(make_cache, monkeypatch) -> None:
     monkeypatch.setattr("gpuvis.matrix.BLOCK_BYTES", 100)  # three rows
     folder = make_cache()

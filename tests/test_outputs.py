@@ -13,13 +13,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from doubles import FirstColumns, Scaled
 from examples import ENDS, content, table_of
 from process import as_nobody
 
 from gpuvis import atomic, cache, fingerprint, job, place, stages
 from gpuvis.backends.base import Layout
-from gpuvis.errors import OutputError, OutputExistsError
+from gpuvis.cli import main
+from gpuvis.errors import CacheError, OutputError, OutputExistsError
 from gpuvis.job import Job
 from gpuvis.pages import Page
 from gpuvis.settings import Settings, Tsne, Umap
@@ -100,6 +102,72 @@ def test_up_to_date_maps_are_not_made_again(asked) -> None:
     assert content(asked.folder) == before
 
 
+@pytest.mark.parametrize("name", ["labels.pt", "meta.json"])
+def test_what_disagrees_now_is_found_before_a_map_is_said_to_be_up_to_date(asked, name) -> None:
+    run(asked)
+    if name == "labels.pt":
+        torch.save(cache.read(asked.folder).labels + 1, asked.folder / name)
+    else:
+        (asked.folder / name).write_text('{"num_samples": 41, "dim": 8}')
+    assert run(asked) == ["refused", "refused"]
+    with pytest.raises(CacheError, match=f"{name} (disagrees|says num_samples is 41)"):
+        run(with_(asked, overwrite=True))
+
+
+def test_records_that_tell_of_fewer_files_still_vouch(asked) -> None:
+    """Those of before labels and the information were compared."""
+    run(asked)
+    for method in ("umap", "tsne"):
+        path = asked.out / f"vis_{method}_run.json"
+        told = json.loads(path.read_text())
+        for name in ("labels.pt", "meta.json"):
+            del told["input"]["fingerprint"][name]
+        path.write_text(json.dumps(told))
+    assert run(asked) == ["up to date", "up to date"]
+
+
+def _parts(value: object, path: tuple = ()) -> list[tuple]:
+    """Return the places of everything in a record."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(found for key, one in inner for found in _parts(one, (*path, key)))]
+
+
+def _changed(told: dict, path: tuple, odd: object) -> object:
+    if not path:
+        return odd
+    inner = told
+    for key in path[:-1]:
+        inner = inner[key]
+    if odd is ...:
+        del inner[path[-1]]
+    else:
+        inner[path[-1]] = odd
+    return told
+
+
+@pytest.mark.parametrize(
+    "odd", [..., None, "text", [], {}, -1, 1e308, 10**400, [{"a": None}]], ids=lambda odd: repr(odd)[:9]
+)
+@pytest.mark.parametrize("name", ["vis_umap_run.json", "scores_run.json"])
+def test_a_damaged_record_costs_its_folder_alone(make_cache, name, odd) -> None:
+    folders = make_cache("a"), make_cache("b")
+    command = ["reduce", "--outliers", *map(str, folders)]
+    assert CliRunner().invoke(main, command).exit_code == 0
+    path, before, refused = folders[0] / name, content(folders[1]), 0
+    whole = path.read_text()
+    parts = _parts(json.loads(whole))[1:]
+    for at in np.random.default_rng(0).choice(len(parts), 12, replace=False):
+        path.write_text(json.dumps(_changed(json.loads(whole), parts[at], odd)))
+        result = CliRunner().invoke(main, command)
+        assert result.exit_code in {0, 1}, (parts[at], result.stderr)
+        assert isinstance(result.exception, SystemExit | None), (parts[at], result.exception)
+        assert "unexpected" not in result.stderr, (parts[at], result.stderr)
+        refused += f"{name} is damaged, or not one of gpuvis" in result.stderr
+        path.write_text(whole)
+    assert refused > 1
+    assert content(folders[1]) == before
+
+
 def test_only_the_missing_map_is_made(asked) -> None:
     run(with_(asked, settings=asked.settings.only("umap")))
     backend = FirstColumns()
@@ -131,9 +199,11 @@ def _relabel(asked: Job) -> None:
         (lambda a: np.save(a.out / "vis_umap_coords.npy", np.zeros((40, 2))), "vis_umap_coords.npy was changed after"),
         (lambda a: (a.out / "vis_umap.html").write_text("mine"), "vis_umap.html was changed after"),
         (lambda a: (a.out / "vis_umap_run.json").unlink(), "no run record vouches for it"),
-        (lambda a: (a.out / "vis_umap_run.json").write_text("{}"), "no run record"),
-        (lambda a: (a.out / "vis_umap_run.json").write_text("[]"), "no run record"),
+        (lambda a: (a.out / "vis_umap_run.json").write_text("{}"), "vis_umap_run.json is damaged"),
+        (lambda a: (a.out / "vis_umap_run.json").write_text("[]"), "vis_umap_run.json is damaged"),
         (lambda a: (a.out / "vis_umap_coords.npy").unlink(), "vis_umap_coords.npy is missing"),
+        (lambda a: (a.folder / "meta.json").write_text("{}"), r"the cache has changed since \(meta.json\)"),
+        (lambda a: (a.folder / "labels.pt").unlink(), r"the cache has changed since \(labels.pt\)"),
     ],
 )
 def test_anything_else_is_refused_unless_told_to_overwrite(asked, change, reason) -> None:

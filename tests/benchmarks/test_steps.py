@@ -102,7 +102,7 @@ def verification(folder: Path) -> Step:
 
 def finiteness(folder: Path) -> Step:
     X = cache.read(folder).embeddings.numpy()
-    return lambda: matrix.check_finite(X)
+    return lambda: matrix.check_values(X)
 
 
 def page(folder: Path) -> Step:

@@ -30,8 +30,8 @@ def check_embeddings(path: Path, embeddings: torch.Tensor | np.ndarray) -> None:
     except DataError as error:
         raise CacheError(f"{path} {error}") from None
     kind = matrix.kind(embeddings)
-    if not kind.startswith(("float", "bfloat")):
-        raise CacheError(f"{path} has type {kind}; expected floating point; save the embeddings as float32")
+    if kind not in {"float16", "bfloat16", "float32", "float64"}:
+        raise CacheError(f"{path} has type {kind}; expected floating point of 16 to 64 bits; save it as float32")
 
 
 def check_rows(folder: Path, embeddings: torch.Tensor | np.ndarray, rows: pd.DataFrame) -> list[str]:

@@ -6,6 +6,7 @@ would load silently. Files in torch's older format are no zip archives.
 
 from __future__ import annotations
 
+import errno
 import struct
 import sys
 import zipfile
@@ -17,6 +18,10 @@ DAMAGE = (
     *(UnicodeDecodeError, struct.error, ValueError, zlib.error),
 )
 
+MAGIC = b"PK\x03\x04"  # how an archive starts
+MOST_RECORDS = 1000
+ASIDE_BYTES = 1 << 20
+
 
 def records(path: Path) -> dict[str, zipfile.ZipInfo] | None:
     """Return the records of a file, named without their common folder; None if its directory cannot be read."""
@@ -25,21 +30,41 @@ def records(path: Path) -> dict[str, zipfile.ZipInfo] | None:
             return {info.filename.partition("/")[2]: info for info in archive.infolist()}
     except DAMAGE:
         return None
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        return None  # a place before the start of the file
 
 
-def damaged_record(path: Path) -> str | None:
-    """Return the name of a damaged record, other than the tensor's bytes; None if there is none to be found."""
-    found = records(path) or {}
-    if not any(info.CRC for info in found.values()):
-        return None
+def fault(path: Path) -> str:
+    """Say why a file is no archive as `torch.save` writes it of one tensor; empty if it is, or is no archive at all.
+
+    Nothing large is read: what is hostile unpacks to far more than it is.
+
+    Raises
+    ------
+    OSError
+        The file cannot be read.
+    """
+    found = records(path)
+    if found is None:
+        with path.open("rb") as file:
+            return "is truncated or corrupt: it has no directory of its records" if file.read(4) == MAGIC else ""
+    aside = {name: info for name, info in found.items() if not name.startswith("data/")}
     with zipfile.ZipFile(path) as archive:
-        for name, info in found.items():
-            if not name.startswith("data/"):
-                try:
-                    archive.read(info)
-                except DAMAGE:
-                    return name
-    return None
+        if len(archive.infolist()) > min(MOST_RECORDS, len(found)):
+            return f"has {len(archive.infolist()):,} records, or two of one name; expected those of one tensor"
+        if packed := [name for name, info in found.items() if info.compress_type != zipfile.ZIP_STORED]:
+            return f"has a compressed record, {packed[0]!r}, as torch.save does not write them"
+        if (size := sum(info.file_size for info in aside.values())) > ASIDE_BYTES:
+            return f"has {size:,} bytes in records that hold no tensor; expected some hundred"
+        checked = aside if any(info.CRC for info in found.values()) else {}
+        for name, info in checked.items():
+            try:
+                archive.read(info)
+            except DAMAGE:
+                return f"is damaged: the CRC-32 of its record {name!r} is wrong"
+    return ""
 
 
 def content(path: Path, name: str) -> bytes:

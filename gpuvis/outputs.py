@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from gpuvis import atomic, fingerprint, schema
-from gpuvis.errors import OutputError
+from gpuvis.errors import CacheError, OutputError
 from gpuvis.pages import MARKS, STATIC, Page
 from gpuvis.settings import Method
 
@@ -105,8 +105,8 @@ class Outputs:
         known = record["outputs"].get(self.quality.name)
         if not known or not self.quality.exists() or fingerprint.of_file(self.quality) != known:
             return None
-        found: np.ndarray = np.load(self.quality, allow_pickle=False)
-        return found
+        found = load_array(self.quality)
+        return found.astype(np.float32) if found.shape == (record["input"]["rows"],) else None
 
     def save_drawn(self, path: Path, content: bytes) -> str:
         """Save the page or a picture, and return its SHA-256."""
@@ -157,6 +157,24 @@ def save_json(path: Path, told: dict[str, Any]) -> None:
     with saving(path) as temporary:
         text = json.dumps(told, indent=2, ensure_ascii=False) + "\n"
         temporary.write_bytes(text.encode("utf-8", "backslashreplace"))  # file names need not be UTF-8
+
+
+def load_array(path: Path) -> np.ndarray:
+    """Return the numbers of a `.npy` file, mapped, so that no more memory is taken than the file has.
+
+    Raises
+    ------
+    CacheError
+        It cannot be read, or holds no real numbers.
+    """
+    try:
+        found = np.lib.format.open_memmap(path, mode="r")
+    except Exception as error:  # noqa: BLE001  a damaged header raises nearly anything
+        told = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
+        raise CacheError(f"{path} cannot be read: {told}; expected numbers as numpy.save writes them") from None
+    if found.dtype.kind not in "fiu":
+        raise CacheError(f"{path} holds {found.dtype}; expected numbers; save it so")
+    return found
 
 
 def _save_array(path: Path, values: np.ndarray) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 
 from gpuvis.errors import CacheError
 from gpuvis.folders import TABLE
+from gpuvis.outputs import load_array
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,13 +75,8 @@ def saved(path: Path, folder: Path) -> Shown:
 
 
 def _load(path: Path) -> np.ndarray:
-    try:
-        with path.open("rb") as file:
-            coords: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        told = getattr(error, "strerror", None) or error
-        raise CacheError(f"{path} cannot be read: {told}; expected coordinates as numpy.save writes them") from None
-    if coords.ndim != 2 or coords.shape[1] != 2 or coords.dtype.kind not in "fiu" or len(coords) == 0:
+    coords = load_array(path)
+    if coords.ndim != 2 or coords.shape[1] != 2 or len(coords) == 0:
         found = f"{coords.dtype} of shape {coords.shape}"
         raise CacheError(f"{path} holds {found}; expected two columns of numbers, and a row or more; save it so")
     with np.errstate(over="ignore"):

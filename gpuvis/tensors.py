@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import torch
 
 LARGE = 256 << 20  # bytes of a file; the pages of a smaller one take more time to get again than their memory is worth
+REPEATED = 1 << 30  # bytes that a tensor may have beyond those in its file, where strides of 0 repeat them
 STORAGES = {
     "DoubleStorage": np.float64,
     "FloatStorage": np.float32,
@@ -51,8 +52,11 @@ class _Plain(NamedTuple):
     hooks: dict[Any, Any]
 
 
-class _Reader(pickle.Unpickler):
-    """An interpreter of pickles that makes nothing but descriptions of tensors."""
+class _Reader(pickle._Unpickler):  # noqa: SLF001
+    """An interpreter of pickles that makes nothing but descriptions of tensors.
+
+    It is the one in Python: that in C gives memory for as many objects as a pickle says that it will remember.
+    """
 
     def find_class(self, module: str, name: str) -> Any:
         known = {("torch._utils", "_rebuild_tensor_v2"): _Plain, ("collections", "OrderedDict"): dict}
@@ -100,13 +104,13 @@ def _mapped(path: Path) -> np.ndarray | None:
 def _check_records(path: Path) -> None:
     try:
         str(path).encode()
-        damaged = archive.damaged_record(path)
+        fault = archive.fault(path)
     except UnicodeEncodeError:
         raise CacheError(f"{path} cannot be read: its path is not UTF-8; rename the folder") from None
     except OSError as error:
         raise CacheError(f"{path} cannot be read: {error.strerror or error}") from None
-    if damaged:
-        raise CacheError(f"{path} is damaged: the CRC-32 of its record {damaged!r} is wrong; write the cache again")
+    if fault:
+        raise CacheError(f"{path} {fault}; write the cache again with torch.save(tensor, path)")
 
 
 def load(path: Path) -> torch.Tensor:
@@ -138,8 +142,10 @@ def _by_torch(path: Path) -> torch.Tensor:
         raise CacheError(
             f"{path} holds a {type(loaded).__name__}; expected one tensor, as torch.save(tensor, path) writes it"
         )
-    if loaded.layout != torch.strided or loaded.is_quantized or loaded.is_meta:
-        raise CacheError(f"{path} holds a sparse, quantised or meta tensor; save it as a dense one")
+    if loaded.layout != torch.strided or loaded.is_quantized or loaded.is_meta or loaded.is_nested:
+        raise CacheError(f"{path} holds a sparse, quantised, nested or meta tensor; save it as a dense one")
+    if loaded.nbytes > max(loaded.untyped_storage().nbytes(), REPEATED):
+        raise CacheError(f"{path} holds few values, repeated to {loaded.nbytes:,} bytes; save each row by itself")
     return loaded.detach()
 
 

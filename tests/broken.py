@@ -6,6 +6,8 @@ import json
 import os
 import pickle
 import shutil
+import warnings
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,40 @@ def flip(path: Path) -> None:
 
 def _save(X):
     return lambda folder: torch.save(X, folder / "embeddings.pt")
+
+
+def _save_nested(folder: Path) -> None:
+    with warnings.catch_warnings(action="ignore"):  # torch warns of a prototype
+        torch.save(torch.nested.nested_tensor(list(X)), folder / "embeddings.pt")
+
+
+def _repacked(change):
+    """Write the records of the tensor again: those that `change` returns of them, by name, and how each is packed."""
+
+    def repack(folder: Path) -> None:
+        path = folder / "embeddings.pt"
+        with zipfile.ZipFile(path) as archive:
+            found = {info.filename: archive.read(info) for info in archive.infolist()}
+        with warnings.catch_warnings(action="ignore"), zipfile.ZipFile(path, "w") as archive:
+            for name, data, packing in change(found):
+                archive.writestr(name, data, packing)
+
+    return repack
+
+
+def _stored(found, **more):
+    changed = {name: more.get(name.rpartition("/")[2], data) for name, data in found.items()}
+    return [(name, data, zipfile.ZIP_STORED) for name, data in changed.items()]
+
+
+def _no_directory(folder: Path) -> None:
+    """As in a file that was cut, or of which the directory was written over: torch reads some of these."""
+    data = (folder / "embeddings.pt").read_bytes()
+    (folder / "embeddings.pt").write_bytes(data.replace(b"PK\1\2", b"PK\1\3"))
+
+
+# A pickle that says that it will remember two to the 27th objects.
+REMEMBERS = b"\x80\x02N" + b"r" + (1 << 27).to_bytes(4, "little") + b"."
 
 
 def meta(**keys):
@@ -69,8 +105,44 @@ BROKEN = {
         lambda f: (f / "embeddings.pt").write_bytes(pickle.dumps([1, 2], protocol=2)),
         "is not a plain tensor|truncated or corrupt",
     ),
-    "sparse": (_save(X.to_sparse()), "holds a sparse, quantised or meta tensor"),
-    "meta": (_save(torch.empty(40, 8, device="meta")), "holds a sparse, quantised or meta tensor"),
+    "sparse": (_save(X.to_sparse()), "holds a sparse, quantised, nested or meta tensor"),
+    "meta": (_save(torch.empty(40, 8, device="meta")), "holds a sparse, quantised, nested or meta tensor"),
+    "nested": (_save(torch.nested.nested_tensor(list(X), layout=torch.jagged)), "holds a sparse, quantised, nested or"),
+    "nested, older": (_save_nested, "holds a sparse, quantised, nested or meta tensor"),
+    "4 bits": (
+        _save(torch.zeros(40, 8, dtype=torch.uint8).view(torch.float4_e2m1fn_x2)),
+        "has type float4_e2m1fn_x2; expected floating point of 16 to 64 bits",
+    ),
+    "repeated": (_save(X[:1, :1].expand(40, 10**9)), "holds few values, repeated to 160,000,000,000 bytes"),
+    "compressed": (
+        _repacked(lambda found: [(name, data, zipfile.ZIP_DEFLATED) for name, data in found.items()]),
+        "has a compressed record, 'data.pkl', as torch.save does not write them",
+    ),
+    "a bomb beside the tensor": (
+        _repacked(lambda found: [*_stored(found), ("archive/more", bytes(1 << 24), zipfile.ZIP_DEFLATED)]),
+        "has a compressed record, 'more'",
+    ),
+    "a large pickle": (
+        _repacked(lambda found: _stored(found, **{"data.pkl": bytes(1 << 21)})),
+        r"has 2,097,\d* bytes in records that hold no tensor; expected some hundred",
+    ),
+    "a large byte order": (
+        _repacked(lambda found: _stored(found, byteorder=bytes(1 << 21))),
+        r"has 2,097,\d* bytes in records that hold no tensor",
+    ),
+    "two of one name": (
+        _repacked(lambda found: _stored(found) * 2),
+        "has 14 records, or two of one name; expected those of one tensor",
+    ),
+    "many records": (
+        _repacked(lambda found: _stored(found | {f"archive/{k}": b"" for k in range(2000)})),
+        r"has 2,00\d records, or two of one name",
+    ),
+    "no directory": (_no_directory, "is truncated or corrupt: it has no directory of its records"),
+    "a pickle that takes memory": (
+        _repacked(lambda found: _stored(found, **{"data.pkl": REMEMBERS})),
+        "holds a NoneType|is not a plain tensor",
+    ),
     "3-D": (_save(X[None]), r"has 3 dimensions, shape \(1, 40, 8\); expected 2; save it"),
     "1-D": (_save(X[:, 0]), "has 1 dimensions"),
     "integers": (_save(X.long()), "has type int64; expected floating point"),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from functools import partial
@@ -124,6 +125,18 @@ def test_each_broken_cache_has_its_own_error(make_cache, read, tmp_path, monkeyp
     assert str(folder) in str(raised.value)
     assert content(tmp_path) == before
     assert not (tmp_path / "pwned").exists()
+
+
+def test_a_pickle_takes_no_more_memory_than_it_needs(make_cache) -> None:
+    folder = make_cache()
+    BROKEN["a pickle that takes memory"][0](folder)
+    tracemalloc.start()
+    try:
+        with pytest.raises(CacheError):
+            cache.read(folder, read_tensor=tensors.read)
+        assert tracemalloc.get_traced_memory()[1] < 200 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_flipped_byte_is_found(make_cache, read) -> None:

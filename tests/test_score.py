@@ -107,6 +107,13 @@ def test_a_map_is_the_same_by_its_file(make_cache, backend) -> None:
     assert "the cache has changed" in by_file.stderr
 
 
+HUGE = "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000, 2)}"
+
+
+def _with_header(path: Path, header: str) -> None:
+    path.write_bytes(b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header.encode())
+
+
 @pytest.mark.parametrize(
     ("name", "write", "says"),
     [
@@ -115,9 +122,15 @@ def test_a_map_is_the_same_by_its_file(make_cache, backend) -> None:
             lambda path: np.save(path, np.zeros((300, 3))),
             "holds float64 of shape (300, 3); expected two",
         ),
-        ("cache/a.npy", lambda path: np.save(path, np.zeros((300, 2), complex)), "holds complex128 of shape (300, 2)"),
+        ("cache/a.npy", lambda path: np.save(path, np.zeros((300, 2), complex)), "holds complex128; expected numbers"),
         ("cache/a.npy", lambda path: np.save(path, np.zeros((299, 2))), "a.npy has 299 rows but"),
         ("cache/a.npy", lambda path: path.write_bytes(b"PK\3\4"), "cannot be read"),
+        (
+            "cache/a.npy",
+            lambda path: _with_header(path, "{'descr': '<f4', 'fortran_order': ("),
+            "a.npy cannot be read: ",
+        ),
+        ("cache/a.npy", lambda path: _with_header(path, HUGE), "a.npy cannot be read: mmap length is greater"),
         ("cache/a.txt", lambda path: path.write_text("1,2"), "cannot be read"),
         ("cache/a.npy", lambda path: None, "a.npy cannot be read: No such file or directory"),
         (

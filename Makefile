@@ -61,7 +61,7 @@ DOCKER := docker build $(if $(filter file,$(origin TORCH_INDEX)),,--build-arg TO
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev torch compiler compiler-or-wheel ready ready-dev wheel demo reduce reduce-umap reduce-tsne \
   test sanitize lint format types bench \
-  bench-cold bench-steps bench-neighbors bench-others bench-page bench-labels test-gpu test-gpu-core bench-gpu test-rapids rapids-signatures in-rapids docker docker-test docker-gpu clean
+  bench-cold bench-steps bench-neighbors bench-others bench-page bench-labels fuzz test-gpu test-gpu-core bench-gpu test-rapids rapids-signatures in-rapids docker docker-test docker-gpu clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -122,6 +122,9 @@ test: $(DEV)  ## run the test suite (ARGS=)
 	$(PYTEST) --cov --cov-report=term $(ARGS)
 
 # A failed check ends the process, and says why past what pytest captures. The leaks would be those of Python itself.
+fuzz: $(DEV)  ## read 100,000 mutated files, each of which has to be read rightly or refused; some 20 minutes (ARGS=)
+	$(PY) tests/fuzz.py $(ARGS)
+
 sanitize: compiler $(DEV)  ## run the tests of the loops while memory accesses and undefined behaviour are checked (ARGS=)
 	$(PY) -m venv --clear --without-pip build/sanitize
 	@$(PY) -c 'import site; print(*site.getsitepackages(), sep="\n")' >"$$(echo build/sanitize/lib/python3.*)/site-packages/beside.pth"
@@ -203,7 +206,7 @@ docker-gpu:  ## build the image with RAPIDS, gpuvis:gpu (TORCH_INDEX=)
 	$(DOCKER) --target gpu --tag gpuvis:gpu .
 
 clean:  ## remove what these targets made
-	rm -rf .venv .venv-rapids demo_cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .coverage
+	rm -rf .venv .venv-rapids demo_cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .coverage fuzz-faults
 	find gpuvis tests -name __pycache__ -prune -exec rm -rf {} +
 
 ifneq ($(strip $(VENV)),)

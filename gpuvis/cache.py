@@ -81,15 +81,25 @@ def _verify(
             crc = zlib.crc32(storage[done:end].data, crc)
         done = end
         tensors.let_go(embeddings)
+    _check_crc(path, crc, expected)
+    try:
+        return seen.check()
+    except DataError as error:
+        raise CacheError(f"{path} {error}") from None
+
+
+def _check_crc(path: Path, crc: int, expected: int | None) -> None:
     if expected is not None and crc != expected:
         raise CacheError(
             f"{path} is damaged: its CRC-32 is {crc:08x}, but {expected:08x} was written; "
             "copy it again or write the cache again"
         )
-    try:
-        return seen.check()
-    except DataError as error:
-        raise CacheError(f"{path} {error}") from None
+
+
+def _read_labels(path: Path, read_tensor: Callable[[Path], torch.Tensor | np.ndarray]) -> torch.Tensor | np.ndarray:
+    labels = read_tensor(path)
+    _check_crc(path, zlib.crc32(tensors.storage(labels).data), archive.storage_crc(path))
+    return labels
 
 
 def read(
@@ -111,7 +121,7 @@ def read(
     embeddings = read_tensor(folder / EMBEDDINGS)
     agreement.check_embeddings(folder / EMBEDDINGS, embeddings)
     rows = read_table(folder / TABLE)
-    labels = read_tensor(folder / LABELS) if (folder / LABELS).exists() else None
+    labels = _read_labels(folder / LABELS, read_tensor) if (folder / LABELS).exists() else None
     return _agreed(folder, embeddings, rows, labels, _read_info(folder / INFO))
 
 

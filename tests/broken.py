@@ -186,6 +186,10 @@ BROKEN = {
     "dim": (meta(num_samples=40, dim=9), "meta.json says dim is 9, but embeddings.pt has 8"),
     "not finite": (_save(torch.full((40, 8), torch.nan)), "has values that are not finite in float32: 40 rows hold"),
     "a flipped byte": (lambda f: flip(f / "embeddings.pt"), "is damaged: its CRC-32 is"),
+    "a flipped byte of labels": (
+        lambda f: (torch.save(torch.arange(900) % 3, f / "labels.pt"), flip(f / "labels.pt")),
+        "labels.pt is damaged: its CRC-32 is",
+    ),
     "not UTF-8": (lambda f: (f / "metadata.csv").write_bytes(b"a\n\xff\n"), "is not UTF-8"),
     "no header": (lambda f: (f / "metadata.csv").write_bytes(b""), "is empty; expected a header"),
     "neither": (

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from gpuvis.backends.base import Layout
 from gpuvis.backends.graph import Graph, repaired
 from gpuvis.backends.noted import warnings_noted
 from gpuvis.backends.parallel import openmp_limited
+from gpuvis.errors import SettingsError, is_out_of_memory
 from gpuvis.settings import Tsne, Umap
 
 EXACT_ROWS = 5000  # up to which scikit-learn compares all pairs of rows
@@ -36,7 +39,7 @@ def neighbors(X: np.ndarray, k: int, metric: str, seed: int) -> Graph:
     """
     if len(X) <= EXACT_ROWS:
         return nearest(X, k, metric)
-    with warnings_noted():
+    with warnings_noted(), _variables_named():
         from pynndescent import NNDescent
 
         _keep_compiled("pynndescent.pynndescent_", "pynndescent.rp_trees", "pynndescent.utils", "pynndescent.distances")
@@ -68,7 +71,7 @@ def _told(indices: np.ndarray, distances: np.ndarray, engine: str, recall: float
 
 def umap(X: np.ndarray, graph: Graph, settings: Umap, seed: int) -> Layout:
     """UMAP by umap-learn from a graph, on one thread: its seeded results depend on that."""
-    with warnings_noted() as notes:
+    with warnings_noted() as notes, _variables_named():
         from umap import UMAP
 
         _keep_compiled("umap.umap_", "umap.layouts")
@@ -99,6 +102,19 @@ def tsne(X: np.ndarray, start: np.ndarray, settings: Tsne, seed: int) -> Layout:
         with openmp_limited():
             coords = model.fit_transform(X)
     return Layout(coords, notes, {"iterations": int(model.n_iter_), "kl": float(model.kl_divergence_)})
+
+
+@contextmanager
+def _variables_named() -> Iterator[None]:
+    """Have an error of numba name the variables of the environment that it obeys, of which it names none itself."""
+    try:
+        yield
+    except Exception as error:
+        names = sorted(name for name in os.environ if name.startswith("NUMBA_"))
+        if not names or is_out_of_memory(error):
+            raise
+        told = " ".join(str(error).split())
+        raise SettingsError(f"numba stopped: {told}; look at {', '.join(names)} in the environment") from error
 
 
 def _keep_compiled(*modules: str) -> None:

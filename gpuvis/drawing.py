@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpuvis import atomic, beside, record, trust
 from gpuvis.errors import OutputError
+from gpuvis.folders import EMBEDDINGS
 from gpuvis.job import Job
 from gpuvis.outputs import Outputs
 from gpuvis.pages import MOST_ROWS_SHOWN, STATIC, URLS, Page
@@ -57,8 +58,8 @@ def draw(
     """
     files, page = job.outputs(method), job.page or Page()
     caption = record.caption(run) if run else f"{record.TITLES[method]} · {len(shown.coords):,} rows"
-    if run and run.get("quality"):
-        caption = "\n".join([caption, trust.line(run["quality"]), *trust.warnings(run["quality"])])
+    if run:
+        caption = "\n".join([caption, *_told(run)]).rstrip("\n")
     with ExitStack() as until_saved:
         with steps("draw"):
             plotly_js = _plotly(job, page)
@@ -77,6 +78,13 @@ def draw(
     for note in notes:
         logger.warning("%s: %s", job.folder, note)
     return tuple(written)
+
+
+def _told(run: dict[str, Any]) -> list[str]:
+    """Return lines on a map: how far to trust it, blank if that was not measured, and what is wrong with it."""
+    measured = run.get("quality")
+    unusual = [note for note in run["input"].get("notes", ()) if note.startswith(EMBEDDINGS)]
+    return [trust.line(measured), *trust.warnings(measured), *unusual] if measured else ["", *unusual]
 
 
 def _begin(files: Outputs, run: dict[str, Any], page: Page) -> list[str]:

@@ -81,7 +81,7 @@ def _is_compared(value: dict[str, Any]) -> bool:
     return here.keys() <= pca.keys() | labels and (not original or labels <= here.keys() & original.keys())
 
 
-OF_INPUT = {"rows": _are_rows, "columns": int, "fingerprint": {}, "?info": {}, "?folder": str}
+OF_INPUT = {"rows": _are_rows, "columns": int, "fingerprint": {}, "?info": {}, "?folder": str, "?notes": [str]}
 MAP = {
     "input": OF_INPUT,
     "backend": {"name": str},

@@ -366,6 +366,17 @@ def test_a_batch_goes_on_where_a_record_is_malformed(make_cache, backend, tmp_pa
     assert "no run record vouches for it" in run("reduce", tmp_path / "study").stderr
 
 
+@pytest.mark.parametrize("quality", ["auto", "none"])
+def test_what_is_unusual_about_the_rows_is_said_on_the_page(make_cache, backend, quality) -> None:
+    same = make_cache(embeddings=np.ones((40, 8), np.float32))
+    result = run("reduce", same, "--quality", quality)
+    assert "note: " in result.stderr
+    assert "all rows are the same, so a map shows nothing" in result.stderr
+    lines = read(page_of(same)).header["caption"].split("\n")
+    assert lines[2:] == ["embeddings.pt: all rows are the same, so a map shows nothing"]
+    assert bool(lines[1]) == (quality == "auto")
+
+
 def test_a_single_folder_has_none_and_that_of_others_is_left_alone(make_cache, backend, tmp_path) -> None:
     folder = make_cache("study/a")
     run("reduce", folder)

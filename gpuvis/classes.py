@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -68,8 +69,10 @@ def of(table: pd.DataFrame, labels: Any = None) -> Classes:
     return Classes(codes, names, numbers, table)
 
 
-def _number(name: str) -> float:
+def _number(name: str) -> Decimal:
+    """Return the number that a class is named by, with all its digits; infinity where it is none."""
     try:
-        return float(name)
-    except ValueError:
-        return float("inf")
+        number = Decimal(name)
+    except InvalidOperation:
+        return Decimal("inf")
+    return number if number.is_finite() else Decimal("inf")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import inf, log2
 from typing import Any
 
@@ -83,8 +83,8 @@ class Values:
             self.first = start + int(bad.nonzero()[0][0])
         self.count += int(bad.sum())
 
-    def check(self) -> float:
-        """Return the largest value in size.
+    def check(self, names: Sequence[str] | None = None) -> float:
+        """Return the largest value in size. `names`: of the rows, to tell which is not finite.
 
         Raises
         ------
@@ -92,9 +92,10 @@ class Values:
             A row holds NaN or Inf.
         """
         if self.count:
+            name = f", {names[self.first]!r}" if names is not None and names[self.first] else ""
             what = "1 row holds" if self.count == 1 else f"{self.count} rows hold"
             raise DataError(
-                f"has values that are not finite in float32: {what} NaN or Inf, the first is row {self.first} "
+                f"has values that are not finite in float32: {what} NaN or Inf, the first is row {self.first}{name} "
                 "(counted from 0); remove such rows from the cache or write it again"
             )
         return self.largest

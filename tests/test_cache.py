@@ -167,7 +167,7 @@ def test_values_that_are_not_finite_are_counted(make_cache, value) -> None:
     bad = X.double().clone()
     bad[11, 3] = bad[12] = bad[30, 7] = value
     torch.save(bad, folder / "embeddings.pt")
-    with pytest.raises(CacheError, match="3 rows hold NaN or Inf, the first is row 11 "):
+    with pytest.raises(CacheError, match="3 rows hold NaN or Inf, the first is row 11, '011.png' "):
         cache.read(folder).verify()
 
 
@@ -178,8 +178,38 @@ def test_rows_are_counted_across_blocks(make_cache, monkeypatch) -> None:
     bad = X.clone()
     bad[31, 3] = bad[39] = float("nan")
     torch.save(bad, folder / "embeddings.pt")
-    with pytest.raises(CacheError, match="2 rows hold NaN or Inf, the first is row 31 "):
+    with pytest.raises(CacheError, match="2 rows hold NaN or Inf, the first is row 31, '031.png' "):
         cache.read(folder).verify()
+
+
+def test_of_a_row_without_a_name_the_number_alone_is_told(make_cache) -> None:
+    folder = make_cache()
+    torch.save(torch.full((40, 8), torch.nan), folder / "embeddings.pt")
+    for rows in (table_of(40).assign(file_name=""), table_of(40)[["ground_truth_num_label"]]):
+        rows.to_csv(folder / "metadata.csv", index=False)
+        with pytest.raises(CacheError, match="40 rows hold NaN or Inf, the first is row 0 "):
+            cache.read(folder).verify()
+
+
+@pytest.mark.parametrize("base", [10**18, 2**63 - 4, -(2**63)])
+def test_labels_of_19_digits_are_exact(make_cache, read, base) -> None:
+    labels = [base + k % 3 for k in range(40)]
+    rows = table_of(40).assign(ground_truth_num_label=list(map(str, labels)))
+    folder = make_cache()
+    rows.to_csv(folder / "metadata.csv", index=False)
+    torch.save(torch.tensor(labels), folder / "labels.pt")
+    assert read(folder).labels.tolist() == labels
+    labels[7] += 1
+    torch.save(torch.tensor(labels), folder / "labels.pt")
+    with pytest.raises(CacheError, match=f"first in row 7 .*: {labels[7]} and {labels[7] - 1}; rows that differ: 1"):
+        read(folder)
+
+
+def test_labels_beyond_64_bits_with_a_sign_are_refused(make_cache, read) -> None:
+    folder = make_cache()
+    torch.save(torch.tensor([2**63] * 40, dtype=torch.uint64), folder / "labels.pt")
+    with pytest.raises(CacheError, match="labels.pt has labels above 9223372036854775807; save them as int64"):
+        read(folder)
 
 
 def _train_split(folder: Path) -> None:
@@ -233,7 +263,7 @@ def test_files_that_may_not_be_read_are_told(make_cache) -> None:
         ((X[:4], table_of(4)), r"has shape \(4, 8\)"),
         ((X[0, 0], table_of(5)), "has 0 dimensions"),
         ((X.numpy().astype(str), table_of(40)), "have to be tensors or arrays of numbers"),
-        ((torch.full((40, 8), torch.nan), table_of(40)), "40 rows hold NaN or Inf"),
+        ((torch.full((40, 8), torch.nan), table_of(40)), "40 rows hold NaN or Inf, the first is row 0, '000.png' "),
         ((X, table_of(39)), "paired row by row"),
         ((X, table_of(40), torch.ones(40, dtype=torch.int64)), "labels.pt disagrees"),
         ((X, table_of(40), None, {"dim": 9}), "says dim is 9"),

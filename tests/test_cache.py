@@ -19,7 +19,7 @@ from hypothesis.extra import numpy as hnp
 from process import as_nobody
 from torch.serialization import set_crc32_options
 
-from gpuvis import cache, matrix, tensors
+from gpuvis import cache, folders, matrix, tensors
 from gpuvis.errors import CacheError, OutputError
 
 X = torch.randn(40, 8)
@@ -249,10 +249,20 @@ def test_files_that_may_not_be_read_are_told(make_cache) -> None:
     (folder / "embeddings.pt").chmod(0)
     with as_nobody(folder), pytest.raises(CacheError, match="embeddings.pt cannot be read: Permission denied"):
         cache.read(folder)
-    folder.chmod(0)
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o444, 0o111])
+def test_a_folder_that_may_not_be_looked_into_is_told_as_such(make_cache, tmp_path, mode) -> None:
+    folder = make_cache("study/closed")
+    if mode == 0o111:  # it may be entered, but whether there are caches below cannot be seen
+        (folder / "embeddings.pt").unlink()
+        (folder / "metadata.csv").unlink()
+    folder.chmod(mode)
     try:
-        with as_nobody(folder), pytest.raises(CacheError, match="cannot be read: Permission denied"):
-            cache.read(folder)
+        with as_nobody(folder):
+            assert list(folders.find([tmp_path / "study"])) == [folder]
+            with pytest.raises(CacheError, match="study/closed cannot be read: Permission denied; .*list and enter"):
+                cache.read(folder)
     finally:
         folder.chmod(0o755)
 

@@ -236,6 +236,39 @@ def test_images_are_found_beside_the_table_or_where_they_are_said_to_be(make_cac
     assert read(page_of(folder)).header["imageRoot"] == "https://host/x/"
 
 
+def test_thumbnails_of_images_that_have_changed_are_drawn_again(make_cache, backend, tmp_path) -> None:
+    folder = make_cache(rows=5)
+    (folder / "images").mkdir()
+    paths = [folder / "images" / name for name in table_of(5)["file_name"]]
+    for path, shade in zip(paths, shades(tmp_path, 5), strict=True):
+        path.write_bytes(Path(shade).read_bytes())
+    assert "1 written" in run("reduce", folder, "--thumbnails").stderr
+    first = page_of(folder)
+    assert "1 up to date" in run("reduce", folder, "--thumbnails").stderr
+    paths[0].write_bytes(paths[4].read_bytes())
+    assert "1 drawn again" in run("reduce", folder, "--thumbnails").stderr
+    assert page_of(folder) != first
+    assert "1 up to date" in run("reduce", folder, "--thumbnails").stderr
+    paths[1].unlink()
+    assert "1 drawn again" in run("reduce", folder, "--thumbnails").stderr
+    assert "1 drawn again" in run("reduce", folder).stderr
+    paths[2].unlink()  # a page without thumbnails shows what is there
+    assert "1 up to date" in run("reduce", folder).stderr
+
+
+def test_images_that_are_not_there_are_told(make_cache, backend, tmp_path) -> None:
+    folder = make_cache(rows=5)
+    assert "no image" not in run("reduce", folder).stderr
+    (folder / "images").mkdir()
+    told = run("plot", folder).stderr
+    assert "no image was found: of 5 that were looked for" in " ".join(told.split())
+    assert read(page_of(folder)).header["imageRoot"] == "images/"
+    (folder / "images" / table_of(5)["file_name"][3]).touch()  # the first is missing
+    assert "no image" not in run("plot", folder).stderr
+    assert read(page_of(folder)).header["imageRoot"] == "images/"
+    assert "no image was found" in " ".join(run("plot", folder, "--image-root", tmp_path).stderr.split())
+
+
 @pytest.mark.parametrize(
     ("args", "says"),
     [

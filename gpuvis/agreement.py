@@ -6,9 +6,9 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpuvis import matrix, table
+from gpuvis import classes, matrix, table
 from gpuvis.errors import CacheError, DataError
-from gpuvis.folders import COLUMNS
+from gpuvis.folders import COLUMNS, LABELS, TABLE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -87,8 +87,8 @@ def check_labels(folder: Path, labels: torch.Tensor | np.ndarray, rows: pd.DataF
     CacheError
         They disagree in a row.
     """
-    if LABEL not in rows:
-        return []
+    if not classes.has_numbers(rows):
+        return [f"the labels are those of {LABELS}, since {TABLE} has no {LABEL}"]
     told = table.class_numbers(rows[LABEL])
     if told is None:
         return [f"{LABEL} is not a whole number in every row, or too large, so labels.pt was not compared with it"]

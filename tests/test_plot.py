@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from click.testing import CliRunner, Result
 from doubles import FirstColumns
 from examples import content, table_of
@@ -234,6 +235,28 @@ def test_images_are_found_beside_the_table_or_where_they_are_said_to_be(make_cac
     assert 'id="thumbnails-0"' in page_of(folder)
     run("plot", folder, "--image_root", "https://host/x")
     assert read(page_of(folder)).header["imageRoot"] == "https://host/x/"
+
+
+@pytest.mark.parametrize("blank", [False, True])
+def test_labels_of_their_file_colour_a_map_whose_table_has_none(make_cache, backend, blank) -> None:
+    rows, base = table_of(40)[["file_name"]], 10**18
+    if blank:
+        rows = rows.assign(ground_truth_num_label="", ground_truth_word_label="")
+    labels = torch.tensor([base + k % 3 for k in range(40)])
+    folder = make_cache()
+    rows.to_csv(folder / "metadata.csv", index=False)
+    torch.save(labels, folder / "labels.pt")
+    for command, told in (("reduce", "the labels are those of labels.pt, since metadata.csv has no"), ("plot", "")):
+        result = run(command, folder)
+        assert told in " ".join(result.stderr.split())
+        assert "one colour" not in result.stderr
+        assert "ground_truth_num_label is used" in result.stderr
+        page = read(page_of(folder))
+        assert page.header["colorBy"] == "ground_truth_num_label"
+        assert page.texts("ground_truth_num_label") == list(map(str, labels.tolist()))
+        assert len(set(page.column("ground_truth_num_label")["colors"])) == 3
+    (folder / "labels.pt").write_bytes(b"cut")
+    assert f"{folder}/labels.pt is " in "".join(run("plot", folder).stderr.splitlines())
 
 
 def test_thumbnails_of_images_that_have_changed_are_drawn_again(make_cache, backend, tmp_path) -> None:

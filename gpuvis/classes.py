@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpuvis.folders import COLUMNS
+from gpuvis.table import factorize
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,14 +65,24 @@ def has_numbers(table: pd.DataFrame) -> bool:
     return NUMBER in table and bool((table[NUMBER] != "").any())
 
 
-def of(table: pd.DataFrame, labels: Any = None) -> Classes:
-    """Return the classes of a table's rows; `labels`, those of `labels.pt`, are used if the table has no numbers."""
+def of(
+    table: pd.DataFrame, labels: Any = None, factorize: Callable[[pd.Series], tuple[np.ndarray, list[str]]] = factorize
+) -> Classes:
+    """Return the classes of a table's rows.
+
+    Parameters
+    ----------
+    table : DataFrame with N rows
+    labels : array of shape (N,), optional
+        Those of `labels.pt`, which are used if the table has no numbers.
+    factorize : callable
+        As `gpuvis.table.factorize`.
+    """
     table = labelled(table, labels)
     known = [name for name in (NUMBER, WORD) if name in table and bool((table[name] != "").any())]
     if not known:
         return Classes(np.full(len(table), -1), [], [], table)
-    codes, uniques = table[known[0]].factorize()
-    names = [str(name) for name in uniques]
+    codes, names = factorize(table[known[0]])
     order = sorted((k for k, name in enumerate(names) if name), key=lambda k: (_number(names[k]), names[k]))
     place = np.full(len(names), -1)
     place[order] = np.arange(len(order))

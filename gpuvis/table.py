@@ -83,14 +83,23 @@ def _blank_lines_at_end(file: BinaryIO) -> int:
     return max(0, len(re.findall(rb"\r\n|\r|\n", end[len(end.rstrip(LINE_ENDS)) :])) - 1)
 
 
-def decoded(codes: np.ndarray, values: pa.Array) -> pa.Array:
-    """Return a column of which the value of each row is known by its place among the different values."""
-    return pa.DictionaryArray.from_arrays(codes, values).dictionary_decode()
+def factorize(column: pd.Series) -> tuple[np.ndarray, list[str]]:
+    """Tell apart the values of a column of strings.
+
+    Returns
+    -------
+    codes : ndarray of shape (N,), int64
+        Of each row, the number of its value.
+    values : list of str
+        The different ones.
+    """
+    codes, values = column.factorize()
+    return codes, values.tolist()
 
 
-def of_columns(columns: Mapping[str, pa.Array]) -> pd.DataFrame:
-    """Return a table of Arrow's columns as `read` would give it."""
-    return pa.table(dict(columns)).to_pandas()
+def as_arrow(column: pd.Series) -> pa.Table:
+    """Return a column as a table of Arrow's."""
+    return pa.table({column.name: pa.array(column)})
 
 
 def strings(table: pd.DataFrame | Mapping[str, Sequence[Any]]) -> pd.DataFrame:
@@ -172,7 +181,7 @@ def _odd_row(lines: Any, is_too_long: bool) -> str:
 
 def class_numbers(column: pd.Series) -> np.ndarray | None:
     """Return a column of class numbers as int64, exactly; None where a value is not a whole number of 64 bits."""
-    codes, texts = column.factorize()
+    codes, texts = factorize(column)
     numbers = [_whole(text) for text in texts]
     return None if None in numbers else np.array(numbers, np.int64)[codes]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import html
 import io
 import json
 import os
@@ -18,6 +19,7 @@ from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -27,7 +29,7 @@ from examples import WORDS, table_of
 from PIL import Image
 from plotly.offline import get_plotlyjs
 
-from gpuvis.page import columns, figure, images, painting, palette, picture, sample, static, thumbnails
+from gpuvis.page import columns, figure, images, index, painting, palette, picture, sample, static, thumbnails
 from gpuvis.pages import Page
 
 NASTY = '</script><script>document.title="pwned"</script><img src=x onerror="document.title=\'pwned\'"><b>%{x}</b>&lt;'
@@ -395,6 +397,26 @@ def test_the_icon_is_the_map() -> None:
 )
 def test_images_are_linked_relative_to_the_page(root, link) -> None:
     assert images.link(root, Path("/study/run/vis_umap.html")) == link
+
+
+@pytest.mark.parametrize("folder", ["50%20 of", "what?", "no #1", "a:b", "x&amp;y", 'say "é"', "a\udcff"])
+def test_the_front_page_links_to_folders_of_any_name(tmp_path, folder) -> None:
+    drawn = index.draw([index.Entry(Path(folder, "vis_umap.html"), "", "")], "")
+    (tmp_path / "index.html").write_bytes(drawn.encode("utf-8", "backslashreplace"))
+    assert index.links(tmp_path / "index.html") == [f"{folder}/vis_umap.html"]
+    address = urljoin("file:///study/index.html", html.unescape(re.search(r'<li><a href="([^"]*)"', drawn)[1]))
+    parts = urlsplit(address)
+    assert os.fsdecode(unquote_to_bytes(parts.path)) == f"/study/{folder}/vis_umap.html"
+    assert parts.query == parts.fragment == ""
+
+
+def test_classes_of_19_digits_are_told_apart() -> None:
+    numbers = [str(10**18 + k % 3) for k in range(30)]
+    told = read(draw(table_of(30).assign(ground_truth_num_label=numbers), color_by="ground_truth_num_label")[0])
+    column = told.column("ground_truth_num_label")
+    assert column["values"] == [str(10**18 + k) for k in range(3)]
+    assert len(set(column["colors"])) == 3
+    assert told.texts("ground_truth_num_label") == numbers
 
 
 def test_the_usual_folder_is_taken_if_it_is_there(tmp_path) -> None:

@@ -9,9 +9,10 @@ import sys
 from codecs import BOM_UTF8
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from io import BufferedReader
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,15 +30,17 @@ TOO_LONG = "straddles two block boundaries"  # as the parser says that a row is 
 
 
 class _Blocks:
-    """A file as the parser can take it: from its header on, in blocks, the last of which ends a line.
+    """A file as the parser can take it: in blocks, from its header on, and with a blank row at the end.
 
-    No block ends between the two characters of a line's end: the parser drops the second, also in quotes.
+    No block ends between the two characters of a line's end: the parser drops the second, also in quotes. Where a quote
+    is not closed, the parser takes all that follows for one value, and so the blank row too.
     """
 
     closed = False
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BufferedReader, width: int) -> None:
         self.file = file
+        self.end = (b"," * (width - 1) or b'""') + b"\n"
         file.seek(len(BOM_UTF8) if file.read(len(BOM_UTF8)) == BOM_UTF8 else 0)
         while (first := file.read(1)) and first in LINE_ENDS:
             pass
@@ -47,8 +50,9 @@ class _Blocks:
         block = self.file.read(size)
         while block.endswith(b"\r") and (more := self.file.read(1)):
             block += more
-        is_last = 0 < len(block) < size
-        return block + b"\n" if is_last and block[-1] not in LINE_ENDS else block
+        if block and not self.file.peek(1):
+            block += b"\n" * (block[-1] not in LINE_ENDS) + self.end
+        return block
 
 
 def read(path: Path) -> pd.DataFrame:
@@ -65,19 +69,22 @@ def read(path: Path) -> pd.DataFrame:
         alone = len(names) == 1  # then a blank line is a blank value, but for those at the end
         with path.open("rb") as file:
             table = arrow_csv.read_csv(
-                _Blocks(file),
+                _Blocks(file, len(names)),
                 read_options=arrow_csv.ReadOptions(block_size=BLOCK_BYTES),
                 parse_options=arrow_csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=not alone),
                 convert_options=arrow_csv.ConvertOptions(column_types=types, strings_can_be_null=False),
             )
-            return table.slice(0, len(table) - _blank_lines_at_end(file) if alone else None).to_pandas()
+            if any(column[-1].as_py() for column in table.columns):
+                raise pa.ArrowInvalid("a quote is not closed")
+            blank = 1 + (_blank_lines_at_end(file) if alone else 0)
+            return table.slice(0, len(table) - blank).to_pandas()
     except OSError as error:
         raise CacheError(f"{path} cannot be read: {error.strerror or error}") from None
     except (UnicodeDecodeError, pa.ArrowInvalid, csv.Error) as error:
         raise CacheError(f"{path} {_what_is_wrong(path, str(error))}") from None
 
 
-def _blank_lines_at_end(file: BinaryIO) -> int:
+def _blank_lines_at_end(file: BufferedReader) -> int:
     file.seek(-min(BLOCK_BYTES, file.seek(0, os.SEEK_END)), os.SEEK_END)
     end = file.read()
     return max(0, len(re.findall(rb"\r\n|\r|\n", end[len(end.rstrip(LINE_ENDS)) :])) - 1)
@@ -157,25 +164,27 @@ def _what_is_wrong(path: Path, parser_says: str) -> str:
             return _odd_row(lines, TOO_LONG in parser_says) or otherwise
     except UnicodeDecodeError as error:
         return f"is not UTF-8 (byte 0x{error.object[error.start]:02x}); save it as UTF-8"
-    except csv.Error as error:
-        return f"is broken in line {lines.line_num}: {error}; write it again"
     finally:
         csv.field_size_limit(limit)
 
 
 def _odd_row(lines: Any, is_too_long: bool) -> str:
-    """Say which row has another number of fields than the header, or is too long; empty: none."""
-    width = len(next(filter(None, lines)))
-    begun = lines.line_num + 1
-    for row in lines:
-        if is_too_long and sum(len(value.encode()) for value in row) > BLOCK_BYTES - 4 * width:
-            most = f"{BLOCK_BYTES >> 20} MiB at most"
-            return f"has a row that is too long in line {begun}: {most}; is a quote missing at the end of a value?"
-        if row and len(row) != width:
-            advice = "write a comma between all values, also of blank ones"
-            advice = "put quotes around values that hold commas" if len(row) > width else advice
-            return f"has {len(row)} fields in line {lines.line_num}, but {width} in its header; {advice}"
+    """Say which row is no CSV, has another number of fields than the header, or is too long; empty: none."""
+    begun = 1
+    try:
+        width = len(next(filter(None, lines)))
         begun = lines.line_num + 1
+        for row in lines:
+            if is_too_long and sum(len(value.encode()) for value in row) > BLOCK_BYTES - 4 * width:
+                most = f"{BLOCK_BYTES >> 20} MiB at most"
+                return f"has a row that is too long in line {begun}: {most}; is a quote missing at the end of a value?"
+            if row and len(row) != width:
+                advice = "write a comma between all values, also of blank ones"
+                advice = "put quotes around values that hold commas" if len(row) > width else advice
+                return f"has {len(row)} fields in line {lines.line_num}, but {width} in its header; {advice}"
+            begun = lines.line_num + 1
+    except csv.Error as error:
+        return f"is broken in line {begun}: {error}; write it again"
     return ""
 
 

@@ -39,7 +39,11 @@ def test_byte_order_mark_and_windows_line_ends_are_no_content(tmp_path) -> None:
         (b"a,b\n1,2,3\n", "has 3 fields in line 2, but 2 in its header"),
         (b"a,b\n\xff,2\n", "is not UTF-8 \\(byte 0xff\\)"),
         (b"a\xff,b\n1,2\n", "is not UTF-8"),
-        (b'a,b\n"x,2\n3,4\n', "is broken in line 3"),
+        (b'a,b\n"x,2\n3,4\n', "is broken in line 2: unexpected end of data"),
+        (b'a,b\n1,2\n3,"x\n5,6\n7,8\n', "is broken in line 3: unexpected end of data"),
+        (b'a,b\n1,"2', "is broken in line 2: unexpected end of data"),
+        (b'a,"b\n1,2\n', "is broken in line 1: unexpected end of data"),
+        (b'a\n1\n"2\n\n', "is broken in line 3: unexpected end of data"),
         (b"a,a\n1,2\n", "has two columns named 'a'"),
         (b"a,b\n1\n", "has 1 fields in line 2, .* write a comma between all values, also of blank ones"),
         (b"a,b\n1,2, 3\n", "has 3 fields in line 2, .* put quotes around values that hold commas"),
@@ -142,3 +146,11 @@ def test_class_numbers_are_exact() -> None:
     assert table.class_numbers(pd.Series(large)).tolist() == [2**63 - 1, -(2**63), 10**18 + 1, 10**18 + 1, 10**18]
     for text in ("9223372036854775808", "1000000000000000000.5", "1e999999999", "nan", "inf", "1_0", "٣", "x"):
         assert table.class_numbers(pd.Series(["1", text])) is None, text
+
+
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_a_file_may_end_where_a_block_does(tmp_path, monkeypatch, end) -> None:
+    content = f"a,b\n1,2\n3,4{end}".encode()
+    for size in (len(content), len(content) // 2 + 1, len(content) + 1):
+        monkeypatch.setattr(table, "BLOCK_BYTES", size)
+        assert read(tmp_path, content).to_dict("list") == {"a": ["1", "3"], "b": ["2", "4"]}

@@ -64,7 +64,7 @@ def read(path: Path) -> pd.DataFrame:
         The file is missing, empty, ragged, not UTF-8, not separated by commas, or names a column twice.
     """
     try:
-        names = header(path)
+        names = _header(path)
         types = dict.fromkeys(names, pa.string())
         alone = len(names) == 1  # then a blank line is a blank value, but for those at the end
         with path.open("rb") as file:
@@ -123,7 +123,7 @@ def write(path: Path, table: pd.DataFrame) -> None:
     arrow_csv.write_csv(pa.Table.from_pandas(table, preserve_index=False), path)
 
 
-def header(path: Path) -> list[str]:
+def _header(path: Path) -> list[str]:
     """Return the names of the columns.
 
     Raises

@@ -6,9 +6,9 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpuvis import matrix, table
+from gpuvis import classes, matrix, table
 from gpuvis.errors import CacheError, DataError
-from gpuvis.folders import COLUMNS
+from gpuvis.folders import COLUMNS, LABELS, TABLE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,7 +58,7 @@ def flat_labels(path: Path, labels: torch.Tensor | np.ndarray, rows: int) -> tor
     Raises
     ------
     CacheError
-        They are no whole numbers, or not one for each row.
+        They are no whole numbers, too large, or not one for each row.
     """
     kind, count = matrix.kind(labels), prod(labels.shape)
     if not kind.startswith(("int", "uint")):
@@ -74,6 +74,8 @@ def flat_labels(path: Path, labels: torch.Tensor | np.ndarray, rows: int) -> tor
         )
     flat: Any = labels.reshape(-1)
     whole: torch.Tensor | np.ndarray = flat.long() if hasattr(flat, "long") else flat.astype("int64")
+    if kind == "uint64" and (whole < 0).any():
+        raise CacheError(f"{path} has labels above {2**63 - 1}; save them as int64")
     return whole
 
 
@@ -85,11 +87,11 @@ def check_labels(folder: Path, labels: torch.Tensor | np.ndarray, rows: pd.DataF
     CacheError
         They disagree in a row.
     """
-    if LABEL not in rows:
-        return []
+    if not classes.has_numbers(rows):
+        return [f"the labels are those of {LABELS}, since {TABLE} has no {LABEL}"]
     told = table.class_numbers(rows[LABEL])
     if told is None:
-        return [f"{LABEL} is not a whole number in every row, so labels.pt was not compared with it"]
+        return [f"{LABEL} is not a whole number in every row, or too large, so labels.pt was not compared with it"]
     found: Any = labels
     differs = ((found.numpy() if hasattr(found, "numpy") else found) != told).nonzero()[0]
     if len(differs):

@@ -85,7 +85,7 @@ def audit(job: Job, backend: Backend, reason: str, steps: Steps) -> Outcome:
         stamp = fingerprint.stamp(job.folder)
         found, planned = original.read(job.folder, outliers.search(job.settings.threads), backend)
         told = record.of_input(found, fingerprint.of_cache(job.folder))
-    labels = classes.of(found.table, found.labels)
+    labels = classes.of(found.table, found.labels, backend.factorize)
     try:
         with steps("outliers"), backend.working(planned[0]):
             scores = outliers.measure(found.embeddings, labels.codes, backend, planned)

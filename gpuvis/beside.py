@@ -9,8 +9,8 @@ import numpy as np
 
 from gpuvis import fingerprint, predictions, schema
 from gpuvis.errors import CacheError
-from gpuvis.folders import COLUMNS, EMBEDDINGS, SCORES
-from gpuvis.page import columns
+from gpuvis.folders import COLUMNS, EMBEDDINGS, SCORES, TABLE
+from gpuvis.page import columns, images
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,10 +28,26 @@ COUNTS = (
 LIKELY = 0.5  # suspicion from which on the suggested label is nearer than the given one
 
 
-def described(page: Page, cache: Path, out: Path) -> dict[str, Any]:
-    """Return what a page shows, with what tells the files beside it from others, ready for JSON."""
+def described(page: Page, cache: Path, out: Path, table: pd.DataFrame | None = None) -> dict[str, Any]:
+    """Return what a page shows, with what tells the files beside it from others, ready for JSON.
+
+    `table`, that of the cache, is read if it is needed and not given.
+    """
     paths = (*_scores(out), *predictions.files(cache))
-    return {**page.describe(cache), "beside": {path.name: _sum(path) for path in paths}}
+    told = {**page.describe(cache), "beside": {path.name: _sum(path) for path in paths}}
+    return told | ({"images": _images(page, cache, table)} if page.thumbnails else {})
+
+
+def _images(page: Page, cache: Path, table: pd.DataFrame | None) -> str | None:
+    """Return what tells the images of thumbnails from others."""
+    from gpuvis.table import read
+
+    root = images.folder_of(page.image_root, cache)
+    try:
+        rows = read(cache / TABLE) if table is None else table
+    except CacheError:
+        return None
+    return images.stamp(root, rows[NAME].tolist()) if root and NAME in rows else None
 
 
 def _sum(path: Path) -> str | None:

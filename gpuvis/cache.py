@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from gpuvis import agreement, archive, atomic, folders, matrix, table, tensors
 from gpuvis.errors import CacheError, DataError, OutputError
-from gpuvis.folders import EMBEDDINGS, INFO, LABELS, TABLE
+from gpuvis.folders import COLUMNS, EMBEDDINGS, INFO, LABELS, TABLE
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     import torch
+
+NAME = COLUMNS[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,14 +66,12 @@ class Cache:
             A row holds NaN or Inf, rows differ by less than float32 can tell, or the file's CRC-32 does not match its
             content.
         """
-        path = self.folder / EMBEDDINGS
-        largest, notes = _verify(path, self.embeddings, archive.storage_crc(path), go_on)
+        largest, notes = _verify(self, archive.storage_crc(self.folder / EMBEDDINGS), go_on)
         return largest, replace(self, notes=(*self.notes, *(f"{EMBEDDINGS}: {note}" for note in notes)))
 
 
-def _verify(
-    path: Path, embeddings: torch.Tensor | np.ndarray, expected: int | None, go_on: Callable[[], None]
-) -> tuple[float, list[str]]:
+def _verify(cache: Cache, expected: int | None, go_on: Callable[[], None]) -> tuple[float, list[str]]:
+    path, embeddings = cache.folder / EMBEDDINGS, cache.embeddings
     storage, crc, done, seen = tensors.storage(embeddings), 0, 0, matrix.Values()
     for start, block in matrix.blocks(embeddings):
         go_on()
@@ -83,7 +83,7 @@ def _verify(
         tensors.let_go(embeddings)
     _check_crc(path, crc, expected)
     try:
-        return seen.check()
+        return seen.check(cache.table.get(NAME))
     except DataError as error:
         raise CacheError(f"{path} {error}") from None
 
@@ -197,7 +197,7 @@ def write(
     now = time.strftime("%Y-%m-%d %H:%M:%S")
     meta = {"timestamp": now, "num_samples": count, "dim": dim, **(info or {})}
     cache = _agreed(folder, embeddings, table.strings(rows), labels, meta)
-    _verify(folder / EMBEDDINGS, embeddings, None, lambda: None)
+    _verify(cache, None, lambda: None)
     told = json.dumps(meta, indent=2)
     try:
         _write_files(cache, told)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gpuvis.folders import COLUMNS
+from gpuvis.table import factorize
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,27 +52,49 @@ class Classes:
         return words
 
 
-def of(table: pd.DataFrame, labels: Any = None) -> Classes:
-    """Return the classes of a table's rows; `labels`, those of `labels.pt`, are used if the table has no numbers."""
+def labelled(table: pd.DataFrame, labels: Any) -> pd.DataFrame:
+    """Return a table with numbers of classes: its own, or where it has none, those of `labels.pt`, if there are any."""
+    if labels is None or has_numbers(table):
+        return table
+    found, codes = np.unique(np.asarray(labels), return_inverse=True)
+    return table.assign(**{NUMBER: np.array(list(map(str, found.tolist())), object)[codes].tolist()})
+
+
+def has_numbers(table: pd.DataFrame) -> bool:
+    """Tell whether the classes of a table have numbers."""
+    return NUMBER in table and bool((table[NUMBER] != "").any())
+
+
+def of(
+    table: pd.DataFrame, labels: Any = None, factorize: Callable[[pd.Series], tuple[np.ndarray, list[str]]] = factorize
+) -> Classes:
+    """Return the classes of a table's rows.
+
+    Parameters
+    ----------
+    table : DataFrame with N rows
+    labels : array of shape (N,), optional
+        Those of `labels.pt`, which are used if the table has no numbers.
+    factorize : callable
+        As `gpuvis.table.factorize`.
+    """
+    table = labelled(table, labels)
     known = [name for name in (NUMBER, WORD) if name in table and bool((table[name] != "").any())]
-    if labels is not None and NUMBER not in known:
-        found, codes = np.unique(np.asarray(labels), return_inverse=True)
-        names = [str(number) for number in found.tolist()]
-    elif known:
-        codes, uniques = table[known[0]].factorize()
-        names = [str(name) for name in uniques]
-    else:
+    if not known:
         return Classes(np.full(len(table), -1), [], [], table)
+    codes, names = factorize(table[known[0]])
     order = sorted((k for k, name in enumerate(names) if name), key=lambda k: (_number(names[k]), names[k]))
     place = np.full(len(names), -1)
     place[order] = np.arange(len(order))
     codes, names = place[codes], [names[k] for k in order]
-    numbers = [""] * len(names) if known == [WORD] and labels is None else names
+    numbers = [""] * len(names) if known == [WORD] else names
     return Classes(codes, names, numbers, table)
 
 
-def _number(name: str) -> float:
+def _number(name: str) -> Decimal:
+    """Return the number that a class is named by, with all its digits; infinity where it is none."""
     try:
-        return float(name)
-    except ValueError:
-        return float("inf")
+        number = Decimal(name)
+    except InvalidOperation:
+        return Decimal("inf")
+    return number if number.is_finite() else Decimal("inf")

@@ -57,6 +57,7 @@ def draw(
         What was written besides the record.
     """
     files, page = job.outputs(method), job.page or Page()
+    asked = beside.described(page, job.folder, job.out, shown.table)  # before what it tells of is read
     caption = record.caption(run) if run else f"{record.TITLES[method]} · {len(shown.coords):,} rows"
     if run:
         caption = "\n".join([caption, *_told(run)]).rstrip("\n")
@@ -72,7 +73,7 @@ def draw(
         if run:
             run["outputs"] |= sums
             run["steps"] |= steps.of("draw")
-            run["page"] = beside.described(page, job.folder, job.out) if is_whole and shown.is_current else None
+            run["page"] = asked if is_whole and shown.is_current else None
             run["needed_by_page"] = [plotly_js] if page.plotlyjs == "shared" else []
             files.save_record(run)
     for note in notes:
@@ -139,15 +140,15 @@ def _images(job: Job, page: Page, table: pd.DataFrame, path: Path) -> tuple[Imag
     from gpuvis.page import images, thumbnails
 
     names = table["file_name"].tolist() if "file_name" in table else []
-    root = images.folder_of(page.image_root, job.folder, names)
+    root = images.folder_of(page.image_root, job.folder) if any(names) else None
     if root is None:
         note = "no images are known to make thumbnails of; name their folder with --image_root"
         return None, [note] * page.thumbnails
-    link = images.link(root, path)
+    link, notes = images.link(root, path), list(filter(None, [images.missing(root, names)]))
     if not page.thumbnails or root.startswith(URLS):
-        return images.Images(link), []
-    sheets = thumbnails.sheets([images.path_of(root, name) if name else None for name in names])
-    return images.Images(link, sheets), sheets.notes
+        return images.Images(link), notes
+    sheets = thumbnails.sheets([images.file_of(root, name) if name else None for name in names])
+    return images.Images(link, sheets), [*notes, *sheets.notes]
 
 
 def _plotly(job: Job, page: Page) -> str | None:

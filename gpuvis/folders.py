@@ -38,8 +38,10 @@ def check_files(folder: Path) -> None:
         except FileNotFoundError:
             missing.append(name)
         except OSError as error:
+            _check_open(folder)
             raise CacheError(f"{folder / name} cannot be read: {error.strerror}; make it a readable file") from None
     if len(missing) == 2:
+        _check_open(folder)
         raise CacheError(f"{folder} holds no cache; expected embeddings.pt and metadata.csv in it or in folders below")
     if missing:
         raise CacheError(f"{folder}: {missing[0]} is missing; write the cache again")
@@ -52,6 +54,16 @@ def read_info(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, RecursionError):
         return None
     return info if isinstance(info, dict) else None
+
+
+def _check_open(folder: Path) -> None:
+    """Check that a folder can be looked into."""
+    try:
+        os.scandir(folder).close()
+        os.stat(f"{folder}/.")  # noqa: PTH116  Path leaves out the dot
+    except OSError as error:
+        told = f"{folder} cannot be read: {error.strerror}"
+        raise CacheError(f"{told}; give yourself the right to list and enter it, or leave it out") from None
 
 
 def find(roots: Iterable[Path]) -> Iterator[Path]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import inf, log2
 from typing import Any
 
@@ -89,8 +89,8 @@ class Values:
                 self._spread += float(abs(block - self._first).sum())
                 self._lost += float(abs(block - rows).sum())
 
-    def check(self) -> tuple[float, list[str]]:
-        """Return the largest value in size, and notes.
+    def check(self, names: Sequence[str] | None = None) -> tuple[float, list[str]]:
+        """Return the largest value in size, and notes. `names`: of the rows, to tell which are meant.
 
         Raises
         ------
@@ -102,7 +102,7 @@ class Values:
         if len(bad):
             what = "1 row holds" if len(bad) == 1 else f"{len(bad)} rows hold"
             raise DataError(
-                f"has values that are not finite in float32: {what} NaN or Inf, the first is row {bad[0]} "
+                f"has values that are not finite in float32: {what} NaN or Inf, the first is {_row(bad[0], names)} "
                 "(counted from 0); remove such rows from the cache or write it again"
             )
         if self._lost > LOST * self._spread > 0:
@@ -110,23 +110,31 @@ class Values:
                 f"has rows that differ by less than float32 can tell: rounding is {self._lost / self._spread:.0%} "
                 "of how they differ; subtract the mean of each column, or scale them, and save them again"
             )
-        return float(sizes.max()), ["all rows are the same, so a map shows nothing"] if self._same else _unusual(sizes)
+        return float(sizes.max()), ["all rows are the same, so a map shows nothing"] if self._same else _unusual(
+            sizes, names
+        )
 
 
-def _unusual(sizes: np.ndarray) -> list[str]:
+def _unusual(sizes: np.ndarray, names: Sequence[str] | None) -> list[str]:
     """Note rows of zeros, and those that are far larger than most."""
-    zeros, large = np.flatnonzero(sizes == 0), np.flatnonzero(sizes > LARGE * np.median(sizes))
-    notes = []
+    usual, notes = np.median(sizes), []
+    zeros, large = np.flatnonzero(sizes == 0), np.flatnonzero(sizes > LARGE * usual)
     if len(zeros):
-        notes.append(f"{_counted(zeros)} nothing but zeros; were the images read?")
+        notes.append(f"{_counted(zeros, names)} nothing but zeros; were the images read?")
     if len(large) and np.median(sizes) > 0:
-        notes.append(f"{_counted(large)} values more than {LARGE:,} times as large as most rows; are they damaged?")
+        notes.append(
+            f"{_counted(large, names)} values more than {LARGE:,} times as large as most rows; are they damaged?"
+        )
     return notes
 
 
-def _counted(rows: np.ndarray) -> str:
-    first = f"row {rows[0]} (counted from 0)"
+def _counted(rows: np.ndarray, names: Sequence[str] | None) -> str:
+    first = f"{_row(rows[0], names)} (counted from 0)"
     return f"{first} has" if len(rows) == 1 else f"{len(rows):,} rows, the first is {first}, have"
+
+
+def _row(number: int, names: Sequence[str] | None) -> str:
+    return f"row {number}, {names[number]!r}" if names is not None and names[number] else f"row {number}"
 
 
 def _on_host(values: Any) -> np.ndarray:

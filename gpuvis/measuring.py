@@ -75,7 +75,7 @@ def of_map(job: Job, found: Original, shown: Shown, wanted: str, backend: Backen
 
 def measured(found: Original, shown: Shown, backend: Backend) -> tuple[dict[str, Any], np.ndarray]:
     """Return what `quality.measure` gives of a map."""
-    labels = classes.of(shown.table, found.labels).codes
+    labels = classes.of(shown.table, found.labels, backend.factorize).codes
     return quality.measure(found.X, shown.coords, labels, found.metric, backend, found.known, found.principal)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpuvis.errors import CacheError
-from gpuvis.folders import TABLE
+from gpuvis.folders import LABELS, TABLE
 from gpuvis.outputs import load_array
 
 if TYPE_CHECKING:
@@ -57,20 +57,23 @@ class Shown:
 
 
 def saved(path: Path, folder: Path) -> Shown:
-    """Return the coordinates in a file, and the table of their cache.
+    """Return the coordinates in a file, and the table of their cache, with labels if there are any.
 
     Raises
     ------
     CacheError
         They cannot be read, or do not fit together.
     """
-    from gpuvis import table
+    from gpuvis import agreement, classes, table, tensors
 
     coords = _load(path)
     rows = table.read(folder / TABLE)
     if len(rows) != len(coords):
         told = f"{path} has {len(coords)} rows but {folder / TABLE} has {len(rows)}"
         raise CacheError(f"{told}; they are paired row by row, so make the map again")
+    labels = folder / LABELS
+    if not classes.has_numbers(rows) and labels.exists():
+        rows = classes.labelled(rows, agreement.flat_labels(labels, tensors.read(labels), len(rows)))
     return Shown(coords, rows)
 
 

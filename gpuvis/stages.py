@@ -9,7 +9,7 @@ from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from gpuvis import auditing, drawing, fingerprint, finishing, folders, original, place, record
+from gpuvis import auditing, classes, drawing, fingerprint, finishing, folders, original, place, record
 from gpuvis.backends.base import Backend
 from gpuvis.errors import CacheError
 from gpuvis.finishing import Finish
@@ -160,7 +160,7 @@ def _compute(job: Job, source: Source, chosen: Chosen, steps: Steps) -> Iterator
         run = record.of_run(source.told, settings, done, *chosen)
         run["steps"] = {**source.steps, **done.steps}
         of = Original(embeddings, done.effective["metric"], source.known, source.cache.labels, done.principal)
-        shown = Shown(done.coords, source.cache.table)
+        shown = Shown(done.coords, classes.labelled(source.cache.table, source.cache.labels))
         return finishing.save(job, method, run, shown, of, chosen[0], (start, steps))
 
     for method in settings.methods:

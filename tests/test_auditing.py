@@ -18,6 +18,7 @@ from gpuvis.backends import cpu
 from gpuvis.cli import main
 from gpuvis.errors import OutputError
 from gpuvis.folders import SCORES
+from gpuvis.table import read as read_table
 
 FILES = (*SCORES, "scores_run.json")
 
@@ -67,6 +68,19 @@ def test_the_files_are_those_of_the_contract(flipped, backend) -> None:
     twins = neighbors[neighbors["duplicates"] > 0].set_index("row")
     assert twins["near_duplicate_row"].to_dict() == {3: 4, 4: 3}
     assert twins["duplicates_other_label"].tolist() == [1, 1]
+
+
+def test_names_that_a_spreadsheet_would_run_stay_as_they_are_for_other_programs(make_cache, backend) -> None:
+    names = ["=cmd|' /C calc'!A0", "+1", "@SUM(A1)", "-2", "\t=1", *(f"{k}.png" for k in range(35))]
+    table = table_of(40)
+    words = [f"={word}" for word in table["ground_truth_word_label"]]
+    folder = make_cache()
+    table.assign(file_name=names, ground_truth_word_label=words).to_csv(folder / "metadata.csv", index=False)
+    run("outliers", folder)
+    for name in SCORES:
+        found = read_table(folder / name)
+        assert sorted(found["file_name"]) == sorted(names)
+        assert sorted(found["ground_truth_word_label"]) == sorted(words)
 
 
 def test_the_worst_are_listed_and_listed_again(flipped, backend) -> None:

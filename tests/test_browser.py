@@ -7,6 +7,7 @@ import io
 import os
 import re
 import shutil
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -316,7 +317,7 @@ def test_a_point_without_an_image_tells_where_it_was_sought(read, tmp_path) -> N
     reader = read(
         table_of(4).assign(file_name=names),
         images=Images("images/"),
-        missing=("%EF%BB%BFnowhere.png", "50%25%20of%20%C3%A4.png"),
+        missing=("%EF%BB%BFnowhere.png", "50%25%20of%20%C3%A4.png", "50%25%20of%20a%CC%88.png"),
     )
     for row, name in enumerate(names):
         address = (tmp_path / "images" / name).as_uri().replace(quote(name), name)
@@ -327,6 +328,30 @@ def test_a_point_without_an_image_tells_where_it_was_sought(read, tmp_path) -> N
         reader.pin(row)
         expect(reader.see("#pins .card").first.locator(".missing")).to_have_text(told)
     expect(reader.see("img")).to_have_count(0)
+
+
+def test_images_are_found_by_names_of_any_characters(read, tmp_path) -> None:
+    names = ["a b.png", "a%20b.png", "what?.png", "no #1.png", unicodedata.normalize("NFC", "März.png"), "x&y+z=1;.png"]
+    there = [*names[:4], unicodedata.normalize("NFD", names[4]), names[5]]
+    for path, name in zip(pictures(tmp_path / "images", 6), there, strict=True):
+        Path(path).rename(tmp_path / "images" / name)
+    reader = read(table_of(6).assign(file_name=names), images=Images("images/"), missing=("M%C3%A4rz.png",))
+    for row in range(6):
+        reader.hover(row)
+        expect(reader.see("#point img")).to_have_js_property("naturalWidth", 150)
+        reader.pin(row)
+        expect(reader.see("#pins .card").first.locator("img")).to_have_js_property("naturalWidth", 150)
+    last = reader.see("#pins .card a").nth(1).get_attribute("href")
+    assert last.endswith(quote(there[4]))
+
+
+def test_kinds_of_images_that_few_browsers_show_are_told(read, tmp_path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images/a.TIFF").write_bytes(b"II*")
+    reader = read(table_of(1).assign(file_name="a.TIFF"), images=Images("images/"))
+    reader.hover(0)
+    address = (tmp_path / "images/a.TIFF").as_uri()
+    expect(reader.see("#point .missing")).to_have_text(f"no image, or one that few browsers show (.TIFF): {address}")
 
 
 def test_images_are_found_in_another_folder_now_and_later(read, tmp_path) -> None:

@@ -20,7 +20,7 @@ from hypothesis.extra import numpy as hnp
 from process import as_nobody
 from torch.serialization import set_crc32_options
 
-from gpuvis import cache, matrix, tensors
+from gpuvis import cache, folders, matrix, tensors
 from gpuvis.errors import CacheError, OutputError
 
 X = torch.randn(40, 8)
@@ -180,7 +180,7 @@ def test_values_that_are_not_finite_are_counted(make_cache, value) -> None:
     bad = X.double().clone()
     bad[11, 3] = bad[12] = bad[30, 7] = value
     torch.save(bad, folder / "embeddings.pt")
-    with pytest.raises(CacheError, match="3 rows hold NaN or Inf, the first is row 11 "):
+    with pytest.raises(CacheError, match="3 rows hold NaN or Inf, the first is row 11, '011.png' "):
         cache.read(folder).verify()
 
 
@@ -216,10 +216,10 @@ def test_unusual_rows_are_noted(make_cache, monkeypatch, kind) -> None:
     odd[17], odd[5], odd[31] = 65504, 0, 0
     zeros, large = _notes(folder, odd)
     assert zeros.endswith(
-        ": 2 rows, the first is row 5 (counted from 0), have nothing but zeros; were the images read?"
+        ": 2 rows, the first is row 5, '005.png' (counted from 0), have nothing but zeros; were the images read?"
     )
     assert large.endswith(
-        ": row 17 (counted from 0) has values more than 1,000 times as large as most rows; are they damaged?"
+        ": row 17, '017.png' (counted from 0) has values 1,000 times as large as most rows, or more; are they damaged?"
     )
 
 
@@ -230,8 +230,38 @@ def test_rows_are_counted_across_blocks(make_cache, monkeypatch) -> None:
     bad = X.clone()
     bad[31, 3] = bad[39] = float("nan")
     torch.save(bad, folder / "embeddings.pt")
-    with pytest.raises(CacheError, match="2 rows hold NaN or Inf, the first is row 31 "):
+    with pytest.raises(CacheError, match="2 rows hold NaN or Inf, the first is row 31, '031.png' "):
         cache.read(folder).verify()
+
+
+def test_of_a_row_without_a_name_the_number_alone_is_told(make_cache) -> None:
+    folder = make_cache()
+    torch.save(torch.full((40, 8), torch.nan), folder / "embeddings.pt")
+    for rows in (table_of(40).assign(file_name=""), table_of(40)[["ground_truth_num_label"]]):
+        rows.to_csv(folder / "metadata.csv", index=False)
+        with pytest.raises(CacheError, match="40 rows hold NaN or Inf, the first is row 0 "):
+            cache.read(folder).verify()
+
+
+@pytest.mark.parametrize("base", [10**18, 2**63 - 4, -(2**63)])
+def test_labels_of_19_digits_are_exact(make_cache, read, base) -> None:
+    labels = [base + k % 3 for k in range(40)]
+    rows = table_of(40).assign(ground_truth_num_label=list(map(str, labels)))
+    folder = make_cache()
+    rows.to_csv(folder / "metadata.csv", index=False)
+    torch.save(torch.tensor(labels), folder / "labels.pt")
+    assert read(folder).labels.tolist() == labels
+    labels[7] += 1
+    torch.save(torch.tensor(labels), folder / "labels.pt")
+    with pytest.raises(CacheError, match=f"first in row 7 .*: {labels[7]} and {labels[7] - 1}; rows that differ: 1"):
+        read(folder)
+
+
+def test_labels_beyond_64_bits_with_a_sign_are_refused(make_cache, read) -> None:
+    folder = make_cache()
+    torch.save(torch.tensor([2**63] * 40, dtype=torch.uint64), folder / "labels.pt")
+    with pytest.raises(CacheError, match="labels.pt has labels above 9223372036854775807; save them as int64"):
+        read(folder)
 
 
 def _train_split(folder: Path) -> None:
@@ -271,10 +301,20 @@ def test_files_that_may_not_be_read_are_told(make_cache) -> None:
     (folder / "embeddings.pt").chmod(0)
     with as_nobody(folder), pytest.raises(CacheError, match="embeddings.pt cannot be read: Permission denied"):
         cache.read(folder)
-    folder.chmod(0)
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o444, 0o111])
+def test_a_folder_that_may_not_be_looked_into_is_told_as_such(make_cache, tmp_path, mode) -> None:
+    folder = make_cache("study/closed")
+    if mode == 0o111:  # it may be entered, but whether there are caches below cannot be seen
+        (folder / "embeddings.pt").unlink()
+        (folder / "metadata.csv").unlink()
+    folder.chmod(mode)
     try:
-        with as_nobody(folder), pytest.raises(CacheError, match="cannot be read: Permission denied"):
-            cache.read(folder)
+        with as_nobody(folder):
+            assert list(folders.find([tmp_path / "study"])) == [folder]
+            with pytest.raises(CacheError, match="study/closed cannot be read: Permission denied; .*list and enter"):
+                cache.read(folder)
     finally:
         folder.chmod(0o755)
 
@@ -285,7 +325,7 @@ def test_files_that_may_not_be_read_are_told(make_cache) -> None:
         ((X[:4], table_of(4)), r"has shape \(4, 8\)"),
         ((X[0, 0], table_of(5)), "has 0 dimensions"),
         ((X.numpy().astype(str), table_of(40)), "have to be tensors or arrays of numbers"),
-        ((torch.full((40, 8), torch.nan), table_of(40)), "40 rows hold NaN or Inf"),
+        ((torch.full((40, 8), torch.nan), table_of(40)), "40 rows hold NaN or Inf, the first is row 0, '000.png' "),
         ((X, table_of(39)), "paired row by row"),
         ((X, table_of(40), torch.ones(40, dtype=torch.int64)), "labels.pt disagrees"),
         ((X, table_of(40), None, {"dim": 9}), "says dim is 9"),

@@ -13,13 +13,13 @@ import pandas as pd
 import pytest
 import rapids_double
 import torch
-from examples import table_of
+from examples import WORDS
 from rapids_double.fixtures import rapids
 from sklearn.datasets import load_digits
 from sklearn.manifold import trustworthiness
 
 import gpuvis
-from gpuvis import table
+from gpuvis import classes, original, table
 from gpuvis.backends import choose, plan
 from gpuvis.backends.footprint import Bytes
 from gpuvis.errors import NoGpuError, OutOfMemoryError, SettingsError
@@ -222,28 +222,44 @@ def test_a_metric_that_the_gpu_does_not_know_is_refused(rapids) -> None:
 ROWS = ["007", "NA", "", "a,b", 'the "old" wood', "Ö", "null", "1.50", "two\nlines"]
 
 
-def test_a_large_table_is_read_on_the_device_and_is_the_same(rapids, monkeypatch, tmp_path) -> None:
+def told_apart(rapids, monkeypatch, values: list[str], least: int = 0) -> list[str]:
+    """Number the different values of a column by the GPU's backend, and put them together again."""
+    backend, _ = choose("gpu")
+    monkeypatch.setattr("gpuvis.backends.gpu_table.LARGE", least)
+    rapids.ledger.mark()
+    codes, found = backend.factorize(pd.Series(values, name="ground_truth_word_label", dtype="str"))
+    assert codes.dtype == np.int64
+    assert sorted(found) == sorted(set(values))
+    return [found[code] for code in codes]
+
+
+def test_labels_of_many_rows_are_told_apart_on_the_device(rapids, monkeypatch) -> None:
+    assert told_apart(rapids, monkeypatch, ROWS * 9) == ROWS * 9
+    assert [one.dtype for one in rapids.ledger.crossings("device")] == ["str"]
+    assert sorted(one.dtype for one in rapids.ledger.crossings("host")) == ["int64", "str"]
+    assert told_apart(rapids, monkeypatch, ROWS, least=10) == ROWS
+    assert rapids.ledger.crossings("device") == []
+
+
+def test_labels_that_find_no_room_on_the_device_are_told_apart_without_it(rapids, monkeypatch) -> None:
     choose("gpu")
-    from gpuvis.backends import gpu_table
-
-    frame = table_of(9).assign(ground_truth_word_label=ROWS, more=ROWS[::-1])
-    table.write(tmp_path / "metadata.csv", frame)
-    monkeypatch.setattr(gpu_table, "LARGE", 0)
-    monkeypatch.setattr(gpu_table.table, "read", None)  # the CPU's reader is not asked
-    got = gpu_table.read(tmp_path / "metadata.csv")
-    monkeypatch.undo()
-    pd.testing.assert_frame_equal(got, table.read(tmp_path / "metadata.csv"))
+    rapids_double.install(monkeypatch, fails={"cudf.from_arrow": "out_of_memory"})
+    assert told_apart(rapids, monkeypatch, ROWS) == ROWS
 
 
-@pytest.mark.parametrize("text", ["a,b\n1,2\n3\n", "a,b\n1,2,3\n", "a,a\n1,2\n"])
-def test_the_cpu_judges_what_is_no_table(rapids, monkeypatch, tmp_path, text) -> None:
-    choose("gpu")
-    from gpuvis.backends import gpu_table
-
-    (tmp_path / "metadata.csv").write_text(text)
-    monkeypatch.setattr(gpu_table, "LARGE", 0)
-    with pytest.raises(gpuvis.CacheError):
-        gpu_table.read(tmp_path / "metadata.csv")
+def test_the_table_is_parsed_once_and_by_the_reader_that_judges_it(rapids, make_cache, monkeypatch) -> None:
+    folder, parsed, read = make_cache(rows=60), [], table.arrow_csv.read_csv
+    (backend, _), asked = choose("gpu"), gpuvis.Settings(umap=gpuvis.Umap())
+    monkeypatch.setattr("gpuvis.backends.gpu_table.LARGE", 0)
+    monkeypatch.setattr(
+        table.arrow_csv, "read_csv", lambda *args, **options: parsed.append(1) or read(*args, **options)
+    )
+    cache, known = original.read(folder, asked, backend)
+    found = classes.of(cache.table, cache.labels, backend.factorize)
+    np.testing.assert_array_equal(found.codes, np.arange(60) % 3)
+    assert found.words == list(WORDS)
+    assert len(parsed) == 1
+    assert known
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,13 @@ def test_labels_sort_as_numbers() -> None:
     assert found.codes.tolist() == [2, 1, -1, 0, 2]
 
 
+def test_labels_of_19_digits_sort_exactly() -> None:
+    names = ["-1000000000000000002", "-1000000000000000001", "1000000000000000001", "1000000000000000002", "inf", "nan"]
+    found = classes.of(pd.DataFrame({"ground_truth_num_label": names[::-1]}, dtype="str"))
+    assert found.names == names
+    assert found.codes.tolist() == [5, 4, 3, 2, 1, 0]
+
+
 def test_without_numbers_labels_are_those_of_the_file_or_words() -> None:
     table = pd.DataFrame({"ground_truth_num_label": ["", ""], "ground_truth_word_label": ["bog", ""]}, dtype="str")
     assert classes.of(table).names == ["bog"]

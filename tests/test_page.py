@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import base64
 import gzip
+import html
 import io
 import json
 import os
 import re
+import struct
 import subprocess
 import sys
 import threading
+import unicodedata
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -25,7 +29,7 @@ from examples import WORDS, table_of
 from PIL import Image
 from plotly.offline import get_plotlyjs
 
-from gpuvis.page import columns, figure, images, painting, palette, picture, sample, static, thumbnails
+from gpuvis.page import columns, figure, images, index, painting, palette, picture, sample, static, thumbnails
 from gpuvis.pages import Page
 
 NASTY = '</script><script>document.title="pwned"</script><img src=x onerror="document.title=\'pwned\'"><b>%{x}</b>&lt;'
@@ -395,15 +399,76 @@ def test_images_are_linked_relative_to_the_page(root, link) -> None:
     assert images.link(root, Path("/study/run/vis_umap.html")) == link
 
 
-def test_the_usual_folder_is_taken_if_the_first_image_is_there(tmp_path) -> None:
-    assert images.folder_of(None, tmp_path, ["", "a.png"]) is None
+@pytest.mark.parametrize("folder", ["50%20 of", "what?", "no #1", "a:b", "x&amp;y", 'say "é"', "a\udcff"])
+def test_the_front_page_links_to_folders_of_any_name(tmp_path, folder) -> None:
+    drawn = index.draw([index.Entry(Path(folder, "vis_umap.html"), "", "")], "")
+    (tmp_path / "index.html").write_bytes(drawn.encode("utf-8", "backslashreplace"))
+    assert index.links(tmp_path / "index.html") == [f"{folder}/vis_umap.html"]
+    address = urljoin("file:///study/index.html", html.unescape(re.search(r'<li><a href="([^"]*)"', drawn)[1]))
+    parts = urlsplit(address)
+    assert os.fsdecode(unquote_to_bytes(parts.path)) == f"/study/{folder}/vis_umap.html"
+    assert parts.query == parts.fragment == ""
+
+
+def test_classes_of_19_digits_are_told_apart() -> None:
+    numbers = [str(10**18 + k % 3) for k in range(30)]
+    told = read(draw(table_of(30).assign(ground_truth_num_label=numbers), color_by="ground_truth_num_label")[0])
+    column = told.column("ground_truth_num_label")
+    assert column["values"] == [str(10**18 + k) for k in range(3)]
+    assert len(set(column["colors"])) == 3
+    assert told.texts("ground_truth_num_label") == numbers
+
+
+def test_the_usual_folder_is_taken_if_it_is_there(tmp_path) -> None:
+    assert images.folder_of(None, tmp_path) is None
+    assert images.folder_of("elsewhere", tmp_path) == "elsewhere"
     (tmp_path / "images").mkdir()
-    (tmp_path / "images/a.png").write_bytes(b"")
-    assert images.folder_of(None, tmp_path, ["", "a.png"]) == str(tmp_path / "images")
-    assert images.folder_of(None, tmp_path, ["/../images/b.png"]) is None
-    assert images.folder_of(None, tmp_path, ["é" * 200 + ".png"]) is None
-    assert images.folder_of(None, tmp_path, ["a\0.png"]) is None
-    assert images.folder_of("elsewhere", tmp_path, []) == "elsewhere"
+    assert images.folder_of(None, tmp_path) == str(tmp_path / "images")
+
+
+def test_images_of_which_none_is_there_are_told(tmp_path) -> None:
+    (tmp_path / "é?#%20.png").touch()
+    names = ["", *(f"{k}.png" for k in range(1_000))]
+    told = f"no image was found: of 91 that were looked for the first is '{tmp_path}/0.png'; name the folder with"
+    assert images.missing(str(tmp_path), names).startswith(told)
+    for odd in ("é" * 200 + ".png", "a\0.png", "../images/b.png"):
+        assert images.missing(str(tmp_path), [odd])
+    assert images.missing(str(tmp_path), ["first.png", "é?#%20.png"]) == ""
+    assert images.missing(str(tmp_path), ["", ""]) == ""
+    assert images.missing("https://host/images", names) == ""
+
+
+def test_names_that_are_whole_paths_are_found_from_the_top(tmp_path) -> None:
+    whole = str(tmp_path / "a.png")
+    (tmp_path / "a.png").touch()
+    assert images.missing(str(tmp_path), [whole]).endswith("file_name is the whole path, so use --image_root /")
+    assert images.missing("/", [whole]) == ""
+    assert images.file_of("/", whole) == whole
+
+
+@pytest.mark.parametrize(("named", "there"), [("NFC", "NFD"), ("NFD", "NFC"), ("NFC", "NFC")])
+def test_accents_may_be_written_in_another_way_than_in_the_name(tmp_path, named, there) -> None:
+    name = "Moor/Überflutung é.png"
+    file = tmp_path / unicodedata.normalize(there, name)
+    file.parent.mkdir()
+    file.touch()
+    assert images.file_of(tmp_path, unicodedata.normalize(named, name)) == str(file)
+    assert images.file_of(tmp_path, "Ä.png") == str(tmp_path / "Ä.png")
+
+
+def test_a_stamp_changes_with_an_image(tmp_path) -> None:
+    (tmp_path / "a.png").write_bytes(b"1")
+    names = ["a.png", "", "b.png", "a\0"]
+    stamps = [images.stamp(str(tmp_path), names)]
+    assert stamps == [images.stamp(str(tmp_path), names)]
+    os.utime(tmp_path / "a.png", ns=(1, 1))
+    stamps.append(images.stamp(str(tmp_path), names))
+    (tmp_path / "a.png").write_bytes(b"12")
+    os.utime(tmp_path / "a.png", ns=(1, 1))
+    stamps.append(images.stamp(str(tmp_path), names))
+    (tmp_path / "b.png").touch()
+    stamps.append(images.stamp(str(tmp_path), names))
+    assert len(set(stamps)) == 4
 
 
 @pytest.mark.parametrize("name", ["../secret.png", "/secret.png", "a/../../secret.png", "..\\secret.png"])
@@ -446,7 +511,7 @@ def test_thumbnails_are_packed_and_found_again(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda path: Path(path).write_text("no image"), "cannot identify image file"),
+        (lambda path: Path(path).write_text("no image"), "cannot identify image file: PNG: not a PNG file"),
         (lambda path: Path(path).touch(), "cannot identify image file"),
         (lambda path: Image.effect_noise((60, 60), 9).save(path) or os.truncate(path, 900), "truncated"),
         (lambda path: Image.new("1", (50, 50)).save(path), "could be decompression bomb"),
@@ -460,6 +525,32 @@ def test_what_is_no_image_is_told(tmp_path, monkeypatch, make, says) -> None:
     assert says in thumbnails.sheets([str(tmp_path / "a.png")]).notes[0]
 
 
+def tiff(path: Path, bands: int) -> None:
+    """Write an image of 8 × 8 pixels and so many bands, as programs for satellites' images do."""
+    tags = {256: 8, 257: 8, 259: 1, 262: 1, 273: 8 + 2 + 12 * 8 + 4, 277: bands, 278: 8, 279: 64 * bands}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    path.write_bytes(b"II*\0" + struct.pack("<IH", 8, 8) + entries + bytes(4) + bytes(64 * bands))
+
+
+def test_images_that_pillow_cannot_read_are_named_with_the_cause(tmp_path) -> None:
+    tiff(tmp_path / "a.tif", 18)
+    (tmp_path / "b.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
+    (tmp_path / "c.jpg").write_bytes((tmp_path / "b.heic").read_bytes())
+    names = ["a.tif", "b.heic", "c.jpg"]
+    told = [thumbnails.sheets([str(tmp_path / name)]).notes[0].partition(name)[2] for name in names]
+    assert told == [
+        " (cannot identify image file: TIFF: Invalid value for samples per pixel)",
+        " (Pillow reads no .heic files; save the images as JPEG or PNG)",
+        " (cannot identify image file: JPEG: not a JPEG file)",
+    ]
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "LAB", "YCbCr", "LA", "I;16", "F"])
+def test_images_of_any_colours_become_thumbnails(tmp_path, mode) -> None:
+    Image.new(mode, (40, 40)).save(tmp_path / "a.tif")
+    assert thumbnails.sheets([str(tmp_path / "a.tif")]).places.tolist() == [1]
+
+
 def test_an_error_without_a_text_is_told_by_its_name(monkeypatch) -> None:
     def fail(path: str) -> None:
         raise EOFError
@@ -469,9 +560,10 @@ def test_an_error_without_a_text_is_told_by_its_name(monkeypatch) -> None:
 
 
 def test_pillow_does_not_warn_the_user(tmp_path) -> None:
-    (path,) = shades(tmp_path, 1)
+    paths = [*shades(tmp_path, 1), str(tmp_path / "a.tif")]
+    tiff(tmp_path / "a.tif", 18)
     make = "from gpuvis.page.thumbnails import *; Image.MAX_IMAGE_PIXELS = 500"
-    run = [sys.executable, "-c", f"{make}; ThreadPoolExecutor().submit(sheets, [{path!r}]).result()"]
+    run = [sys.executable, "-c", f"{make}; ThreadPoolExecutor().submit(sheets, {paths!r}).result()"]
     assert subprocess.run(run, check=True, capture_output=True, text=True).stderr == ""
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from click.testing import CliRunner, Result
 from doubles import FirstColumns
 from examples import content, table_of
@@ -234,6 +235,61 @@ def test_images_are_found_beside_the_table_or_where_they_are_said_to_be(make_cac
     assert 'id="thumbnails-0"' in page_of(folder)
     run("plot", folder, "--image_root", "https://host/x")
     assert read(page_of(folder)).header["imageRoot"] == "https://host/x/"
+
+
+@pytest.mark.parametrize("blank", [False, True])
+def test_labels_of_their_file_colour_a_map_whose_table_has_none(make_cache, backend, blank) -> None:
+    rows, base = table_of(40)[["file_name"]], 10**18
+    if blank:
+        rows = rows.assign(ground_truth_num_label="", ground_truth_word_label="")
+    labels = torch.tensor([base + k % 3 for k in range(40)])
+    folder = make_cache()
+    rows.to_csv(folder / "metadata.csv", index=False)
+    torch.save(labels, folder / "labels.pt")
+    for command, told in (("reduce", "the labels are those of labels.pt, since metadata.csv has no"), ("plot", "")):
+        result = run(command, folder)
+        assert told in " ".join(result.stderr.split())
+        assert "one colour" not in result.stderr
+        assert "ground_truth_num_label is used" in result.stderr
+        page = read(page_of(folder))
+        assert page.header["colorBy"] == "ground_truth_num_label"
+        assert page.texts("ground_truth_num_label") == list(map(str, labels.tolist()))
+        assert len(set(page.column("ground_truth_num_label")["colors"])) == 3
+    (folder / "labels.pt").write_bytes(b"cut")
+    assert f"{folder}/labels.pt is " in "".join(run("plot", folder).stderr.splitlines())
+
+
+def test_thumbnails_of_images_that_have_changed_are_drawn_again(make_cache, backend, tmp_path) -> None:
+    folder = make_cache(rows=5)
+    (folder / "images").mkdir()
+    paths = [folder / "images" / name for name in table_of(5)["file_name"]]
+    for path, shade in zip(paths, shades(tmp_path, 5), strict=True):
+        path.write_bytes(Path(shade).read_bytes())
+    assert "1 written" in run("reduce", folder, "--thumbnails").stderr
+    first = page_of(folder)
+    assert "1 up to date" in run("reduce", folder, "--thumbnails").stderr
+    paths[0].write_bytes(paths[4].read_bytes())
+    assert "1 drawn again" in run("reduce", folder, "--thumbnails").stderr
+    assert page_of(folder) != first
+    assert "1 up to date" in run("reduce", folder, "--thumbnails").stderr
+    paths[1].unlink()
+    assert "1 drawn again" in run("reduce", folder, "--thumbnails").stderr
+    assert "1 drawn again" in run("reduce", folder).stderr
+    paths[2].unlink()  # a page without thumbnails shows what is there
+    assert "1 up to date" in run("reduce", folder).stderr
+
+
+def test_images_that_are_not_there_are_told(make_cache, backend, tmp_path) -> None:
+    folder = make_cache(rows=5)
+    assert "no image" not in run("reduce", folder).stderr
+    (folder / "images").mkdir()
+    told = run("plot", folder).stderr
+    assert "no image was found: of 5 that were looked for" in " ".join(told.split())
+    assert read(page_of(folder)).header["imageRoot"] == "images/"
+    (folder / "images" / table_of(5)["file_name"][3]).touch()  # the first is missing
+    assert "no image" not in run("plot", folder).stderr
+    assert read(page_of(folder)).header["imageRoot"] == "images/"
+    assert "no image was found" in " ".join(run("plot", folder, "--image-root", tmp_path).stderr.split())
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,9 @@ class Backend(Protocol):
     def read_tensor(self, path: Path) -> Any:
         """Read a `.pt` file as `gpuvis.tensors.load` does, or as an array of the same values."""
 
+    def factorize(self, column: pd.Series) -> tuple[np.ndarray, list[str]]:
+        """Tell apart the values of a column of strings as `gpuvis.table.factorize` does, in any order."""
+
     def as_array(self, X: Any, scale: float = 1.0) -> Array:
         """Return a tensor or array, times a scale, as this backend's own: float32, C order, a view where possible."""
 

@@ -16,7 +16,7 @@ import cupy
 import numpy as np
 import torch
 
-from gpuvis import machine, matrix, tensors
+from gpuvis import machine, matrix, table, tensors
 from gpuvis.backends import footprint, gpu_graph, gpu_memory, gpu_table, sizing
 from gpuvis.backends import plan as planning
 from gpuvis.backends import tally as plain
@@ -38,7 +38,8 @@ COMPARED = 1024, 1 << 13  # anchors and rows: their distances take 32 MiB, and s
 
 settle, give_back = gpu_memory.settle, gpu_memory.give_back
 in_parts = plain.in_parts
-check, read_table, read_tensor = planning.check, gpu_table.read, tensors.load
+check, factorize = planning.check, gpu_table.factorize
+read_table, read_tensor = table.read, tensors.load
 
 
 def set_up(memory_limit: int | None = None) -> None:

@@ -1,6 +1,7 @@
 /* One point told in full: its image, its fields, its neighbours. The card under the pointer, and those that are pinned. */
 
 const SAFE_SCHEMES = ["http:", "https:", "file:"];
+const RARELY_SHOWN = /\.(tiff?|hei[cf]|jp2|psd|dng|dcm)$/i; // images of which few browsers know how
 
 function element(tag, properties = {}, ...children) {
   const { dataset, ...rest } = properties;
@@ -59,10 +60,15 @@ class Images {
     stored.set(this.key, this.root ?? "");
   }
 
-  /* The address of the original; null where none is known. */
-  addressOf(i) {
+  /* Where the original may be, as accents may be written in two ways; nothing where no place is known. */
+  addressesOf(i) {
     const name = this.data.fileOf(i);
-    if (!this.root || !name || name.split(/[/\\]/).includes("..")) return null;
+    if (!this.root || !name || name.split(/[/\\]/).includes("..")) return [];
+    const names = new Set([name, name.normalize("NFC"), name.normalize("NFD")]);
+    return [...names].map((one) => this.addressOf(one)).filter(Boolean);
+  }
+
+  addressOf(name) {
     const path = name
       .replace(/^[/\\]+/, "")
       .split(/[/\\]+/)
@@ -98,22 +104,32 @@ class Images {
   missing(i, place) {
     const name = this.data.fileOf(i);
     if (place === "strip") return element("div", { className: "missing", textContent: name });
-    const address = this.addressOf(i);
-    const told = name ? `no image: ${address ? readable(address, decodeURI) : name}` : "no file name";
+    const [address] = this.addressesOf(i);
+    const [ending] = name.match(RARELY_SHOWN) ?? [];
+    const what = ending ? `no image, or one that few browsers show (${ending})` : "no image";
+    const told = name ? `${what}: ${address ? readable(address, decodeURI) : name}` : "no file name";
     return element("div", { className: "missing", textContent: told });
   }
 
   /* The image of a point for its pin, for the card under the pointer, or for a strip of many: small, but for a pin. */
   of(i, place) {
-    const address = this.addressOf(i);
+    const [address, ...others] = this.addressesOf(i);
     const thumbnail = place !== "pin" || !address ? this.thumbnail(i) : null;
     if (thumbnail) return thumbnail;
     if (!address) return this.missing(i, place);
     const image = element("img", { alt: this.data.fileOf(i), decoding: "async", draggable: false });
-    image.addEventListener("error", () => image.replaceWith(this.thumbnail(i) ?? this.missing(i, place)));
-    image.src = address;
-    if (place !== "pin") return image;
-    return element("a", { href: address, target: "_blank", rel: "noopener", title: "Open the image" }, image);
+    const shown =
+      place === "pin" ? element("a", { target: "_blank", rel: "noopener", title: "Open the image" }, image) : image;
+    const go = (to) => {
+      image.src = to;
+      if (shown !== image) shown.href = to;
+    };
+    image.addEventListener("error", () => {
+      if (others.length) go(others.shift());
+      else image.replaceWith(this.thumbnail(i) ?? this.missing(i, place));
+    });
+    go(address);
+    return shown;
   }
 }
 

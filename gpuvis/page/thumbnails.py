@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import logging
 import os
 import stat
 import warnings
@@ -12,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 MOST_BYTES = 12 << 20  # of all sheets: a page with them can still be mailed
 SIZES = (96, 64, 48, 32, 24, 16)  # pixels along a side; the largest that fits is taken
@@ -23,6 +24,7 @@ NOTHING, PAPER = (0, 0, 0, 0), (255, 255, 255, 255)  # beside an image, and behi
 
 # Once for all: sheets are made in a thread, which must not change filters for a while. What matters is raised.
 warnings.filterwarnings("ignore", module=r"PIL\.")
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,9 +112,25 @@ def _small(path: str, size: int) -> Image.Image | str:
         square = Image.new("RGBA", (size, size), NOTHING)
         square.paste(Image.new("RGBA", shown.size, PAPER), place)
         square.alpha_composite(shown, place)
+    except UnidentifiedImageError:
+        return _unknown(path)
     except Exception as error:  # noqa: BLE001  Pillow raises whatever its decoders do
         return getattr(error, "strerror", None) or str(error).partition("\n")[0] or type(error).__name__
     return square
+
+
+def _unknown(path: str) -> str:
+    """Say why Pillow does not take a file for an image: by the reader for its kind, which knows more."""
+    ending = os.path.splitext(path)[1].lower()  # noqa: PTH122  names may be such as no path can have
+    kind = Image.registered_extensions().get(ending)
+    if kind not in Image.OPEN:
+        return f"Pillow reads no {ending or 'such'} files; save the images as JPEG or PNG"
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123
+            Image.OPEN[kind][0](file, path)
+    except Exception as error:  # noqa: BLE001
+        return f"cannot identify image file: {kind}: {error}"
+    return "cannot identify image file"
 
 
 def _in_8_bits(image: Image.Image) -> Image.Image:

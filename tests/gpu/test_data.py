@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from importlib import import_module
 
 import numpy as np
@@ -95,41 +96,20 @@ def test_no_point_is_thrown_out(size, kind, rows, request, measured) -> None:
         assert farthest <= FARTHEST
 
 
-COLUMNS = {
-    "file_name": ["a.png", "b c.png", "d,e.png", 'say "f".png', "", "Ä/ö.png", "日本.png", " g ", "NA", "new\nline"],
-    "ground_truth_num_label": ["007", "1", "1", "10", "", "NaN", "-1", "1.0", "1e3", "null"],
-    "ground_truth_word_label": ["Fen, Marsh", "", '"', "None", "ß", "Fen, Marsh", "x", "True", "N/A", "\t"],
-}
+VALUES = ["a.png", "b c.png", "d,e.png", 'say "f".png', "", "Ä/ö.png", "日本.png", " g ", "NA", "new\nline"]
+VALUES += ["007", "1", "10", "NaN", "-1", "1.0", "1e3", "null", "1000000000000000001", "1000000000000000002", "\t"]
 
 
-@pytest.fixture(params=["10 rows", "20,000 rows", "one column", "with a byte order mark"])
-def csv(request, tmp_path):
-    path = tmp_path / "metadata.csv"
-    times = 2000 if "," in request.param else 1
-    frame = pd.DataFrame({name: values * times for name, values in COLUMNS.items()}, dtype="str")
-    table.write(path, frame[["ground_truth_word_label"]] if request.param == "one column" else frame)
-    if "mark" in request.param:
-        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
-    return path
-
-
-def test_a_table_read_on_the_device_is_that_of_the_cpu(backend, csv, monkeypatch, measured) -> None:
-    reader = import_module("gpuvis.backends.gpu_table")
-    monkeypatch.setattr(reader, "LARGE", 0)
-    on_cpu = table.read(csv)
-    judge, asked = table.read, []
-    monkeypatch.setattr(table, "read", lambda path: asked.append(path) or judge(path))
-    on_gpu = reader.read(csv)
-    pd.testing.assert_frame_equal(on_gpu, on_cpu)
-    measured(f"table of {len(on_gpu):,} rows: read by {'the reader of the CPU' if asked else 'cuDF'}")
-
-
-def test_an_ordinary_table_is_read_by_cudf(backend, tmp_path, monkeypatch) -> None:
-    reader = import_module("gpuvis.backends.gpu_table")
-    path = tmp_path / "metadata.csv"
-    frame = pd.DataFrame(COLUMNS, dtype="str").iloc[[0, 1, 2, 3, 5, 6]]
-    table.write(path, frame)
-    expected = table.read(path)
-    monkeypatch.setattr(reader, "LARGE", 0)
-    monkeypatch.setattr(table, "read", lambda path: pytest.fail("cuDF did not read it"))
-    pd.testing.assert_frame_equal(reader.read(path), expected)
+@pytest.mark.parametrize("times", [1, 2, 2000, 100_000])
+def test_values_told_apart_on_the_device_are_those_of_the_cpu(backend, times, monkeypatch, measured) -> None:
+    monkeypatch.setattr(import_module("gpuvis.backends.gpu_table"), "LARGE", 0)
+    column = pd.Series(VALUES * times, name="ground_truth_word_label", dtype="str")
+    ways = {"the CPU": table.factorize, "cuDF": backend.factorize}
+    found = {}
+    for way, factorize in ways.items():
+        start = time.perf_counter()
+        codes, values = factorize(column)
+        measured(f"{len(column):,} values told apart by {way}: {time.perf_counter() - start:.3f} s")
+        assert sorted(values) == sorted(VALUES)
+        found[way] = np.array(values, object)[codes]
+    np.testing.assert_array_equal(found["the CPU"], found["cuDF"])

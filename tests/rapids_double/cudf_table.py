@@ -1,13 +1,7 @@
-"""The double of cuDF: strings on the device, and a reader as lax as libcudf's.
-
-libcudf drops fields that are too many in a row, makes those that are missing null, looks at no encoding, and skips
-blank lines.
-"""
+"""The double of cuDF: strings on the device, brought there as Arrow's."""
 
 from __future__ import annotations
 
-import csv
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,21 +12,16 @@ import pyarrow.compute as pc
 from rapids_double.array import ndarray, on_device
 from rapids_double.device import device
 from rapids_double.ledger import Storage, Transfer, ledger
-from rapids_double.signatures import as_recorded, signature
+from rapids_double.signatures import as_recorded
 
-NA = ("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA")
-NA += ("NULL", "NaN", "n/a", "nan", "null")
-OFFERED = ("sep", "header", "names", "usecols", "dtype", "na_values", "keep_default_na", "na_filter", "nrows")
-SAME = ("skip_blank_lines", "compression", "lineterminator", "quotechar", "quoting", "doublequote", "delimiter")
-STRINGS = (str, "str", "string", "object", object)
-UNREADABLE = (".tar", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst", ".tgz", ".xz")
+STRINGS = (pa.string(), pa.large_string())
 
 
 class Column:
     """What Series and Index share: an Arrow array, and its bytes on the device."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        raise NotImplementedError("the double makes cuDF's columns by cudf.read_csv only")
+        raise NotImplementedError("the double makes cuDF's columns by cudf.DataFrame.from_arrow only")
 
     _values: pa.Array
     name: Any = None
@@ -58,7 +47,7 @@ class Column:
     def to_arrow(self) -> pa.Array:
         """Return the values on the host."""
         device.launch("cudf.to_arrow")
-        kind = "str" if self._values.type == pa.string() else "bool"
+        kind = "bool" if self._values.type == pa.bool_() else "str"
         ledger.transfers.append(Transfer("host", self._values.nbytes, self.shape, kind, "cudf"))
         return self._values
 
@@ -139,9 +128,25 @@ class DataFrame:
     """A stand-in for cudf.DataFrame."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        raise NotImplementedError("the double makes data frames by cudf.read_csv only")
+        raise NotImplementedError("the double makes data frames by cudf.DataFrame.from_arrow only")
 
     _columns: dict[str, Series]
+
+    @classmethod
+    @as_recorded("cudf.DataFrame.from_arrow")
+    def from_arrow(cls, table: pa.Table) -> DataFrame:
+        """Bring strings to the device; they come back in Arrow's type with long offsets, as pandas has them."""
+        if not isinstance(table, pa.Table):
+            raise TypeError(f"data must be a pyarrow.Table, not {type(table).__name__}")
+        device.launch("cudf.from_arrow", rows=len(table))
+        made = object.__new__(cls)
+        made._columns = {}
+        for name, column in zip(table.column_names, table.itercolumns(), strict=True):
+            if column.type not in STRINGS:
+                raise NotImplementedError(f"the double takes strings only; column {name!r} has type {column.type}")
+            ledger.transfers.append(Transfer("device", column.nbytes, (len(column),), "str", "cudf"))
+            made._columns[name] = Series._of(column.cast(pa.large_string()).combine_chunks(), name)
+        return made
 
     @property
     def columns(self) -> pd.Index:
@@ -167,64 +172,3 @@ class DataFrame:
     @as_recorded("cudf.DataFrame.to_pandas")
     def to_pandas(self, *, nullable: bool = False, arrow_type: bool = False) -> pd.DataFrame:
         return self.to_arrow().to_pandas()
-
-
-@as_recorded("cudf.read_csv")
-def read_csv(filepath_or_buffer: Any, **keywords: Any) -> DataFrame:
-    """Read strings. The double infers no types: ask for dtype=str, or a str for each column."""
-    device.launch("cudf.read_csv")
-    defaults = {name: parameter.default for name, parameter in signature("cudf.read_csv").parameters.items()}
-    for name, value in keywords.items():
-        if name not in OFFERED and repr(value) != defaults[name] and not (name in SAME and value is None):
-            raise NotImplementedError(f"the double of cudf.read_csv does not offer {name}={value!r}")
-    path = Path(filepath_or_buffer)
-    if path.name.lower().endswith(UNREADABLE):
-        raise NotImplementedError(f"cudf's CSV reader cannot decompress {path.suffix[1:]!r} data")
-    ledger.transfers.append(Transfer("device", path.stat().st_size, (path.stat().st_size,), "csv", "cudf"))
-    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-        rows = [row for row in csv.reader(file, delimiter=keywords.get("sep", ",")) if row]
-    names, rows = _names(rows, keywords)
-    _check_types(keywords.get("dtype"), names)
-    nulls = _nulls(keywords)
-    wanted = keywords.get("usecols") or names
-    made = object.__new__(DataFrame)
-    made._columns = {name: _column(name, rows, names.index(name), nulls) for name in names if name in wanted}
-    return made
-
-
-def _names(rows: list[list[str]], keywords: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    given, header = keywords.get("names"), keywords.get("header", "infer")
-    if header not in ("infer", None, 0):
-        raise NotImplementedError(f"the double of cudf.read_csv does not offer header={header!r}")
-    first = rows[0] if rows else []
-    named = given is None if header == "infer" else header == 0
-    names = [str(name) for name in given] if given is not None else _distinct(first) if named else None
-    body = rows[1:] if named else rows
-    names = names if names is not None else [str(i) for i in range(len(first))]
-    return names, body[: keywords.get("nrows")]
-
-
-def _distinct(names: list[str]) -> list[str]:
-    """Name columns as cuDF does where the file names two the same."""
-    return [f"{name}.{names[:i].count(name)}" if name in names[:i] else name for i, name in enumerate(names)]
-
-
-def _check_types(dtype: Any, names: list[str]) -> None:
-    asked = dtype if isinstance(dtype, dict) else dict.fromkeys(names, dtype)
-    for name in names:
-        if asked.get(name) not in STRINGS:
-            raise NotImplementedError(f"the double reads strings only; column {name!r} has dtype {asked.get(name)!r}")
-
-
-def _nulls(keywords: dict[str, Any]) -> set[str]:
-    if not keywords.get("na_filter", True):
-        return set()
-    own = keywords.get("na_values") or ()
-    own = (own,) if isinstance(own, str) else own
-    return {*own, *(NA if keywords.get("keep_default_na", True) else ())}
-
-
-def _column(name: str, rows: list[list[str]], place: int, nulls: set[str]) -> Series:
-    found = (row[place] if place < len(row) else None for row in rows)
-    values = [None if value is None or value in nulls else value.encode("utf-8", "surrogateescape") for value in found]
-    return Series._of(pa.array(values, pa.binary()).view(pa.string()), name)

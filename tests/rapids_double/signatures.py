@@ -38,7 +38,7 @@ def as_recorded(name: str) -> Callable[[Function], Function]:
     def decorate(function: Function) -> Function:
         offered = inspect.signature(function).parameters
         all_offered = any(p.kind is p.VAR_KEYWORD for p in offered.values())
-        skip = 1 if "self" in offered else 0
+        skip = 1 if offered.keys() & {"self", "cls"} else 0
 
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:

@@ -31,7 +31,7 @@ NAMES = {
         neighbors.nn_descent.IndexParams distance.DISTANCE_TYPES common.Resources common.Resources.sync
     """,
     "cudf": """
-        __version__ read_csv DataFrame Series Index DataFrame.columns DataFrame.shape DataFrame.to_arrow
+        __version__ DataFrame Series Index DataFrame.from_arrow DataFrame.columns DataFrame.shape DataFrame.to_arrow
         DataFrame.to_pandas Series.factorize Series.isnull Series.isna Series.notnull Series.any Series.all
         Series.to_arrow Series.to_pandas Series.nunique Series.null_count Series.dtype Index.to_arrow Index.to_pandas
     """,

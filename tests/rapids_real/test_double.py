@@ -67,7 +67,8 @@ SAME_TYPE = (
     "rmm.mr.CudaAsyncMemoryResource().pool_handle",
     "rmm.mr.available_device_memory()",
     "rmm.mr.CudaAsyncMemoryResource()",
-    "cudf.read_csv('x', encoding='utf-8')",
+    "cudf.DataFrame.from_arrow('x')",
+    "cudf.DataFrame.from_arrow(data='x')",
     "cupy.zeros(3, kind='f')",
     "torch.zeros(3).cuda()",
 )

@@ -123,7 +123,7 @@ def _unusual(sizes: np.ndarray, names: Sequence[str] | None) -> list[str]:
         notes.append(f"{_counted(zeros, names)} nothing but zeros; were the images read?")
     if len(large) and np.median(sizes) > 0:
         notes.append(
-            f"{_counted(large, names)} values more than {LARGE:,} times as large as most rows; are they damaged?"
+            f"{_counted(large, names)} values {LARGE:,} times as large as most rows, or more; are they damaged?"
         )
     return notes
 

@@ -102,14 +102,14 @@ def plan(
     The sizes are estimates, from what the libraries' guides and sources say; a job that does not fit ends with code 4
     and what would fit.
     """
+    from gpuvis.backends import limits, sizing
     from gpuvis.backends import plan as planning
-    from gpuvis.backends import sizing
     from gpuvis.backends.footprint import Bytes
 
     if rows < MIN_ROWS:
         raise DataError(f"{rows} rows are too few: a map needs {MIN_ROWS} or more")
     settings, notes = settings_of(flags).fitted_to(rows, dim)
-    planning.check(settings)
+    limits.check(settings)
     room = Bytes(gpu_memory, host_memory or 0)
     work = planning.Work(rows, dim, ITEMSIZES[dtype], settings, room, host_memory is not None)
     drafted = planning.draft(work)

@@ -39,7 +39,8 @@ class Reduction:
     neighbors : dict or None
         What is known of the search for neighbours; None: the library did it.
     layout : dict
-        What is known of the layout: ``epochs`` of UMAP, ``iterations`` and ``kl``, the divergence reached, of t-SNE.
+        What is known of the layout: ``epochs`` of UMAP; of t-SNE ``iterations`` and, on the CPU, ``kl``, the divergence
+        reached.
     principal : array of shape (N, 2), or None
         The first two principal components, if the map began at them.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import rapids_double
 import torch
 from measures import clusters, recall, true_neighbors
 from rapids_double.fixtures import rapids
@@ -68,3 +69,83 @@ def test_maps_of_rows_without_direction_are_drawn(rapids, metric) -> None:
     )
     for done in gpuvis.reduce(torch.from_numpy(aimless(metric)), asked, backend="gpu").values():
         assert np.isfinite(done.coords).all()
+
+
+def drawn(X: np.ndarray, settings: gpuvis.Settings) -> gpuvis.Reduction:
+    (done,) = gpuvis.reduce(torch.from_numpy(X), settings, backend="gpu").values()
+    return done
+
+
+UMAP = gpuvis.Settings(umap=gpuvis.Umap(n_neighbors=4))
+
+
+@pytest.mark.parametrize("columns", [1, 6])
+@pytest.mark.parametrize("rows", [5, 6, 7, 15])
+def test_few_rows_do_not_start_from_eigenvectors(rapids, rows, columns) -> None:
+    X = clusters(60, columns + 1)[:rows, :columns]
+    assert np.isfinite(drawn(X, UMAP).coords).all()
+    (asked,) = rapids.ledger.of("cuml.UMAP")
+    assert asked["init"].shape == (rows, 2)
+    assert float(abs(asked["init"]).max()) == pytest.approx(10, abs=0.01)
+    assert asked["force_serial_epochs"]
+
+
+def test_equal_rows_start_apart(rapids) -> None:
+    assert np.isfinite(drawn(np.ones((7, 3), np.float32), UMAP).coords).all()
+    (asked,) = rapids.ledger.of("cuml.UMAP")
+    assert len(np.unique(asked["init"].get(), axis=0)) == 7
+
+
+def test_more_rows_do_not_overflow_the_eigenvectors(rapids, monkeypatch) -> None:
+    X = clusters(300, 8)
+    monkeypatch.setattr("rapids_double.cuml_umap.MOST_SPECTRAL", 200)
+    monkeypatch.setattr("gpuvis.backends.limits.SPECTRAL", (16, 200))
+    done = drawn(X, UMAP)
+    (asked,) = rapids.ledger.of("cuml.UMAP")
+    first = X - X.mean(0)
+    axis = np.linalg.svd(first, full_matrices=False)[2][0]
+    assert abs(np.corrcoef(asked["init"].get()[:, 0], first @ axis)[0, 1]) > 0.999
+    assert done.notes == ("umap starts from principal components: cuML's spectral start takes 16 to 200 rows",)
+
+
+@pytest.mark.parametrize("rows", [16, 300])
+def test_others_do(rapids, rows) -> None:
+    assert drawn(clusters(rows, 8), UMAP).notes == ()
+    (asked,) = rapids.ledger.of("cuml.UMAP")
+    assert asked["init"] == "spectral"
+
+
+def test_what_cuml_only_prints_is_noted(monkeypatch, capfd) -> None:
+    rapids_double.install(monkeypatch, fails={"cuml.spectral": "cudaErrorInvalidValue"})
+    done = drawn(clusters(60, 8), UMAP)
+    assert done.notes == ("cuML: Spectral initialization failed, using random initialization instead.",)
+    assert "Spectral" not in "".join(capfd.readouterr())
+
+
+def test_what_cuml_prints_by_the_way_is_no_note(rapids, monkeypatch) -> None:
+    from rapids_double import cuml_input, cuml_umap
+
+    monkeypatch.setattr(cuml_umap, "_spectral", lambda rows: cuml_input.log("input COO rows", "info") or "random")
+    assert drawn(clusters(60, 8), UMAP).notes == ()
+
+
+def test_the_divergence_that_cuml_tells_is_left_out(rapids) -> None:
+    """It is of the stored pairs alone, and 0 after an early stop (tsne/utils.cuh, compute_kl_div)."""
+    done = drawn(clusters(60, 8), gpuvis.Settings(umap=None, tsne=gpuvis.Tsne(perplexity=5)))
+    assert set(done.layout) == {"iterations"}
+
+
+@pytest.mark.parametrize(("factor", "noted"), [(1.0, False), (100.0, True)])
+def test_a_map_too_wide_for_the_grid_of_cumls_tsne_is_noted(rapids, monkeypatch, factor, noted) -> None:
+    from rapids_double import cuml_tsne
+
+    layout = cuml_tsne.layout
+
+    def wide(*args):
+        coords, *told = layout(*args)
+        return coords / np.ptp(coords) * 1.5 * factor, *told
+
+    monkeypatch.setattr(cuml_tsne, "layout", wide)
+    notes = drawn(clusters(60, 8), gpuvis.Settings(umap=None, tsne=gpuvis.Tsne(perplexity=5.5))).notes
+    told = "the map is 150 wide, and cuML's t-SNE has a grid of 50 boxes a side however wide it is: it may show tiles"
+    assert [note for note in notes if "boxes" in note] == ([f"{told}; --backend cpu has a finer grid"] if noted else [])

@@ -7,7 +7,7 @@ from itertools import product
 
 import pytest
 
-from gpuvis.backends import footprint, plan, sizing
+from gpuvis.backends import footprint, limits, plan, sizing
 from gpuvis.backends.footprint import Bytes
 from gpuvis.backends.plan import Work
 from gpuvis.errors import DataError, GpuvisError, OutOfMemoryError, SettingsError
@@ -55,7 +55,7 @@ def test_small_data_is_done_in_core_with_one_exact_graph_for_both_maps() -> None
     done = sizing.plan(work(70_000, settings=Settings(umap=Umap(metric="cosine"), tsne=Tsne(), pca_dim=50)))
     assert (done.pca, done.on_device, kinds(done)) == ("in core", True, {"umap": "exact", "tsne": "exact"})
     assert done.graphs["umap"] == done.graphs["tsne"]
-    assert set(done.repeatable.values()) == {plan.SAME}
+    assert set(done.repeatable.values()) == {limits.SAME}
 
 
 def test_large_data_is_approximate_and_says_so() -> None:
@@ -125,7 +125,7 @@ def test_deterministic_takes_an_exact_graph_or_refuses_with_the_cost() -> None:
     settings = Settings(umap=Umap(n_neighbors=15), pca_dim=50)
     assert kinds(sizing.plan(work(5e6, settings=settings))) == {"umap": "nn_descent"}
     forced = sizing.plan(work(5e6, settings=replace(settings, deterministic=True)))
-    assert (kinds(forced), forced.repeatable) == ({"umap": "exact"}, {"umap": plan.SAME})
+    assert (kinds(forced), forced.repeatable) == ({"umap": "exact"}, {"umap": limits.SAME})
     with pytest.raises(SettingsError, match="--deterministic needs an exact neighbour graph: .* some 11 hours"):
         sizing.plan(work(60e6, settings=replace(settings, umap=Umap(n_neighbors=5), deterministic=True)))
 
@@ -146,12 +146,12 @@ def test_metrics_without_an_approximate_search_are_exact_or_refused() -> None:
 )
 def test_what_the_gpu_does_not_know_is_refused(settings, message) -> None:
     with pytest.raises(SettingsError, match=message):
-        plan.check(settings)
+        limits.check(settings)
 
 
 def test_what_the_gpu_knows_is_not_refused() -> None:
     for metric in ("euclidean", "cosine", "correlation", "manhattan", "chebyshev", "canberra"):
-        plan.check(Settings(umap=Umap(metric=metric), tsne=Tsne(perplexity=340, metric=metric)))
+        limits.check(Settings(umap=Umap(metric=metric), tsne=Tsne(perplexity=340, metric=metric)))
 
 
 def test_more_rows_than_can_be_counted_are_refused() -> None:

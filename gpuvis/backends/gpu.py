@@ -17,13 +17,12 @@ import numpy as np
 import torch
 
 from gpuvis import machine, matrix, tensors
-from gpuvis.backends import footprint, gpu_graph, gpu_memory, gpu_table, sizing
+from gpuvis.backends import footprint, gpu_graph, gpu_layout, gpu_memory, gpu_table, limits, sizing
 from gpuvis.backends import plan as planning
 from gpuvis.backends import tally as plain
-from gpuvis.backends.base import ALL_THE_SAME, Device, Layout
-from gpuvis.backends.cuml_keywords import pca_keywords, tsne_keywords, umap_keywords
-from gpuvis.backends.graph import Graph, for_perplexity
-from gpuvis.backends.noted import warnings_noted
+from gpuvis.backends.base import Device
+from gpuvis.backends.cuml_keywords import pca_keywords
+from gpuvis.backends.graph import Graph
 from gpuvis.backends.plan import GraphPlan, Plan
 from gpuvis.pca import fit as fit_pca
 from gpuvis.settings import Method, Settings, Tsne, Umap
@@ -37,8 +36,9 @@ BY_CUPY = "host → CuPy, in chunks, because this torch has no CUDA"
 COMPARED = 1024, 1 << 13  # anchors and rows: their distances take 32 MiB, and sorting them several times that
 
 settle, give_back = gpu_memory.settle, gpu_memory.give_back
+umap, tsne = gpu_layout.umap, gpu_layout.tsne
 in_parts = plain.in_parts
-check, read_table, read_tensor = planning.check, gpu_table.read, tensors.load
+check, read_table, read_tensor = limits.check, gpu_table.read, tensors.load
 
 
 def set_up(memory_limit: int | None = None) -> None:
@@ -198,36 +198,10 @@ def start(X: Any, asked: Umap | Tsne) -> cupy.ndarray:
     """Return what a layout needs of a matrix besides its graph, so that the matrix can go.
 
     With a graph, cuML's UMAP reads no value of X, and its t-SNE only the first two principal components, if it starts
-    from them: two columns that have the same ones stand for all.
+    from them: two columns that have the same ones stand for all. UMAP starts from them where it
+    cannot from eigenvectors.
     """
-    if isinstance(asked, Umap) or asked.init != "pca":
-        return cupy.zeros((len(X), 2), cupy.float32)
-    scores = cupy.empty((len(X), 2), cupy.float32)
-    fit_pca(_chunks(X), 2, cupy).fill(scores, _chunks(X))
+    scores, columns = cupy.zeros((len(X), 2), cupy.float32), min(2, X.shape[1])
+    if asked.init == "pca" if isinstance(asked, Tsne) else not limits.spectral(len(X)):
+        fit_pca(_chunks(X), columns, cupy).fill(scores[:, :columns], _chunks(X))
     return scores
-
-
-def umap(X: cupy.ndarray, graph: Graph, settings: Umap, seed: int) -> Layout:
-    """UMAP by cuML; X is what `start` gave."""
-    with warnings_noted() as notes:
-        from cuml.manifold import UMAP
-
-        model = UMAP(**umap_keywords(settings, seed))
-        coords = model.fit_transform(X, knn_graph=graph.nearest(settings.n_neighbors))
-    return Layout(coords, notes)
-
-
-def tsne(X: cupy.ndarray, graph: Graph, settings: Tsne, seed: int) -> Layout:
-    """t-SNE by cuML; X is what `start` gave. cuML overwrites the distances that it is given, so they are a copy."""
-    keywords = tsne_keywords(settings, len(X), seed)
-    lost = settings.init == "pca" and not bool(cupy.any(X[:, 0]))
-    with warnings_noted() as notes:
-        from cuml.manifold import TSNE
-
-        model = TSNE(**keywords | ({"init": "random"} if lost else {}))
-        indices, distances = graph.nearest(keywords["n_neighbors"])
-        coords = model.fit_transform(X, knn_graph=(indices, for_perplexity(distances, cupy)))
-    if lost:
-        notes.append(ALL_THE_SAME)
-    told = {"iterations": int(model.n_iter_), "kl": float(model.kl_divergence_)}
-    return Layout(coords, notes, told, X if settings.init == "pca" and not lost else None)

@@ -112,7 +112,7 @@ def inside(array: Any) -> np.ndarray:
 
 def log(text: str, level: str = "warning") -> None:
     """Print as cuML's logger does (internals/logger.pyx, common/logger.hpp): by Python's print, to sys.stdout."""
-    print(f"[{os.getpid():6d}][12:00:00:000000][{level:<6}] {text}\n", end="")
+    print(f"[{os.getpid():6d}][12:00:00:000000][{level:<6}] {text}\n", end="")  # noqa: T201
 
 
 class Base:

@@ -149,3 +149,22 @@ def test_a_map_too_wide_for_the_grid_of_cumls_tsne_is_noted(rapids, monkeypatch,
     notes = drawn(clusters(60, 8), gpuvis.Settings(umap=None, tsne=gpuvis.Tsne(perplexity=5.5))).notes
     told = "the map is 150 wide, and cuML's t-SNE has a grid of 50 boxes a side however wide it is: it may show tiles"
     assert [note for note in notes if "boxes" in note] == ([f"{told}; --backend cpu has a finer grid"] if noted else [])
+
+
+@pytest.mark.parametrize("kind", ["nn_descent", "batched"])
+def test_a_middle_far_from_zero_costs_no_digit_of_half_precision(rapids, kind) -> None:
+    rows = (clusters(400, 24) * 1e-3 + 0.9).astype(np.float32)
+    before = rows.copy()
+    indices, distances = neighbors(rows, "euclidean", kind)
+    assert recall(indices, true_neighbors(before, 12)) > 0.9
+    far = np.linalg.norm(before[:, None].astype(float) - before[indices], axis=2)
+    np.testing.assert_allclose(distances, far, rtol=0.01, atol=1e-5)
+    np.testing.assert_array_equal(rows, before)
+
+
+def test_a_matrix_that_is_in_the_middle_already_is_not_copied(rapids) -> None:
+    backend, _ = choose("gpu")
+    X = backend.as_array(clusters(4000, 64))
+    rapids.ledger.mark()
+    backend.neighbors(X, GraphPlan("euclidean", 4, "nn_descent"))
+    assert rapids.ledger.peaks["own"] < 1.8 * X.nbytes

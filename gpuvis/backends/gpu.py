@@ -27,8 +27,7 @@ from gpuvis.backends.plan import GraphPlan, Plan
 from gpuvis.pca import fit as fit_pca
 from gpuvis.settings import Method, Settings, Tsne, Umap
 
-name, xp = "gpu", cupy
-SAFE = (1e-3, 1.0)  # NN-descent measures distances in float16, whose largest number is 65504
+name, xp, SAFE = "gpu", cupy, limits.SAFE
 ROUNDING = 1e-6  # of a small cosine distance, which is one minus a product in float32
 BY_TORCH = "torch → DLPack → CuPy"
 BY_CUPY = "host → CuPy, in chunks, because this torch has no CUDA"

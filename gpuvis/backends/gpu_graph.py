@@ -10,7 +10,7 @@ import numpy as np
 from cuvs.neighbors import all_neighbors, nn_descent
 
 from gpuvis import matrix
-from gpuvis.backends import footprint
+from gpuvis.backends import footprint, limits
 from gpuvis.backends.graph import Graph, repaired
 from gpuvis.backends.plan import GraphPlan
 
@@ -77,10 +77,32 @@ def _search(X: Any, plan: GraphPlan, xp: Any) -> tuple[Any, Any]:
     """Return indices and distances as cuVS finds them."""
     indices = xp.empty((len(X), plan.k), np.int64)
     distances = xp.empty((len(X), plan.k), np.float32)
+    X, scale = _centred(X, plan)
     cupy.cuda.runtime.deviceSynchronize()  # cuVS works on a stream of its own, and does not wait at its end
     all_neighbors.build(X, plan.k, _params(plan), indices=indices, distances=distances)
     cupy.cuda.runtime.deviceSynchronize()
+    if scale != 1:
+        distances *= np.float32(1 / scale)
     return indices, distances
+
+
+def _centred(X: Any, plan: GraphPlan) -> tuple[Any, float]:
+    """Return a matrix for NN-descent, which reckons in float16: rows far from zero less their middle, and scaled.
+
+    Of rows that are no farther from zero than from their middle it would save less than a bit.
+    """
+    if plan.kind == "exact" or plan.metric != "euclidean":
+        return X, 1.0
+    xp: Any = np if isinstance(X, np.ndarray) else cupy
+    squares = sum(float(xp.einsum("ij,ij->", block, block)) for _, block in matrix.blocks(X, footprint.CHUNK)) / len(X)
+    middle = X.mean(0, dtype=np.float64)
+    if 2 * float(middle @ middle) <= squares:
+        return X, 1.0
+    middle = middle.astype(np.float32)
+    scale = matrix.scale(max(float((X.max(0) - middle).max()), float((middle - X.min(0)).max())), limits.SAFE)
+    centred = X - middle
+    centred *= np.float32(scale)
+    return centred, scale
 
 
 def _params(plan: GraphPlan) -> Any:

@@ -146,7 +146,7 @@ def draft(work: Work) -> Plan:
     loading = footprint.loading(work.rows, work.columns, work.itemsize)
     pca, in_core = _pca(work, loading)
     matrix = footprint.matrix(work.rows, work.width)
-    beside = footprint.approximate_graph(work.rows, work.width, SHARED_K)
+    beside = footprint.approximate_graph(work.rows, SHARED_K)
     on_device = work.fits(Bytes(matrix + beside.device)) and (pca is not None or work.fits(loading))
     # A mapped file of float32 serves as the matrix on the host, as it is.
     mapped = pca is None and work.itemsize == footprint.FLOAT and not work.scaled
@@ -203,10 +203,15 @@ def _search(work: Work, graph: GraphPlan, held: Bytes) -> Bytes:
     if graph.kind == "exact":
         copied = 0 if held.device else footprint.matrix(work.rows, work.width)
         return footprint.exact_graph(work.rows, graph.k).plus(Bytes(copied))
+    whole = footprint.matrix(work.rows, work.width)
+    centred = (
+        whole if graph.metric == "euclidean" and not work.settings.pca_dim else 0
+    )  # what PCA gives is that already
     if graph.kind == "nn_descent":
-        return footprint.approximate_graph(work.rows, work.width, graph.k)
-    on_host = Bytes(0, footprint.matrix(work.rows, work.width) if held.device else 0)  # it is brought back
-    return footprint.batched_graph(work.rows, work.width, graph.k, graph.n_clusters, graph.on_host).plus(on_host)
+        return footprint.approximate_graph(work.rows, graph.k).plus(Bytes(centred))
+    brought_back = whole if held.device else 0
+    batched = footprint.batched_graph(work.rows, work.width, graph.k, graph.n_clusters, graph.on_host)
+    return batched.plus(Bytes(0, brought_back + centred))
 
 
 def _start(work: Work, k: int) -> Bytes:

@@ -46,7 +46,7 @@ def score(paths: tuple[Path, ...], umap: bool, tsne: bool, backend: str, as_json
     request = batch.Request(folders, settings, prefix=flags["out_prefix"], out_dir=flags["out_dir"])
     jobs = request.jobs() if folders else []
     code, all_told = 0, {}
-    for one in scoring.scores(jobs, files, choose(backend)[0]):
+    for one in scoring.scores(jobs, files, choose(backend, rows=scoring.rows(jobs, files))[0]):
         if one.error:
             click.echo(harmless(f"error: {one.error}"), err=True)
             code = max(code, one.error.exit_code)
@@ -73,10 +73,12 @@ def info(as_json: bool) -> None:
     from dataclasses import asdict
 
     from gpuvis import machine
-    from gpuvis.backends import choose
+    from gpuvis.backends import WORTH, choose
 
     backend, reason = choose("auto")
     told = {"backend": backend.name, "reason": reason, **asdict(backend.describe()), "versions": machine.versions()}
+    if backend.name == "gpu":
+        told["auto"] = f"the GPU from {WORTH:,} rows in one command, fewer on the CPU"
     if as_json:
         click.echo(json.dumps(told, indent=2))
         return

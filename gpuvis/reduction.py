@@ -91,7 +91,7 @@ def reduce(X: Any, settings: Settings | None = None, backend: str = "auto") -> d
     settings : Settings, optional
         Which maps, and how. Default: one UMAP map.
     backend : {"auto", "gpu", "cpu"}, default="auto"
-        Where to work.
+        Where to work. auto: of few rows that are not on a GPU, on the CPU.
 
     Returns
     -------
@@ -109,7 +109,8 @@ def reduce(X: Any, settings: Settings | None = None, backend: str = "auto") -> d
     OutOfMemoryError
         The work does not fit in memory.
     """
-    chosen, _ = choose(backend)
+    there = hasattr(X, "__cuda_array_interface__") or getattr(X, "ndim", 2) == 0
+    chosen, _ = choose(backend, rows=None if there else len(X))
     steps, settings = Steps(settle=chosen.settle), settings or Settings()
     try:
         X = _adopted(X, chosen)

@@ -99,7 +99,7 @@ def approximate_graph(rows: int, k: int) -> Bytes:
 
 
 def batched_graph(rows: int, columns: int, k: int, n_clusters: int, on_host: bool) -> Bytes:
-    """Search cluster by cluster on the host, and merge into the output itself (all_neighbors_batched.cuh, batch_build)."""
+    """Search cluster by cluster on the host, and merge into the output itself (all_neighbors_batched.cuh)."""
     members = int(UNEVEN * rows * OVERLAP / n_clusters) + 1
     cluster = members * (FLOAT * columns + k * (2 * INDEX + FLOAT) + INDEX)
     assigned = -(-rows // n_clusters) * (FLOAT * columns + OVERLAP * NEIGHBOUR)

@@ -125,10 +125,12 @@ def reduce(X: Any, settings: Settings | None = None, backend: str = "auto") -> d
 
 
 def _adopted(X: Any, backend: Backend) -> Any:
-    """Return tensors and the backend's own arrays as they are, anything else as an array of NumPy."""
-    if hasattr(X, "detach") or isinstance(X, backend.xp.ndarray):
+    """Return tensors and the device's arrays as they are, anything else as an array of NumPy in native byte order."""
+    if hasattr(X, "detach") or (backend.xp is not np and isinstance(X, backend.xp.ndarray)):
         return X
-    return np.from_dlpack(X) if hasattr(X, "__dlpack__") else np.asarray(X)
+    foreign = hasattr(X, "__dlpack__") and not isinstance(X, np.ndarray)
+    found = np.from_dlpack(X) if foreign else np.asarray(X)
+    return found.astype(found.dtype.newbyteorder("="), copy=False)
 
 
 def plan(X: Any, settings: Settings, backend: Backend, largest: float | None = None) -> Plan:

@@ -168,3 +168,61 @@ def test_a_matrix_that_is_in_the_middle_already_is_not_copied(rapids) -> None:
     rapids.ledger.mark()
     backend.neighbors(X, GraphPlan("euclidean", 4, "nn_descent"))
     assert rapids.ledger.peaks["own"] < 1.8 * X.nbytes
+
+
+def test_where_there_are_no_memory_pools_the_gpu_is_used_with_the_plain_allocator(monkeypatch) -> None:
+    rapids = rapids_double.install(monkeypatch, memory_pools=False)
+    backend, reason = choose("gpu", memory_limit=64 << 20)
+    assert reason == "a GPU is there, and did a small fit"
+    assert backend.describe().details["allocator"] == "cudaMalloc, since memory pools are not supported"
+    drawn(clusters(60, 8), UMAP)
+    assert 0 < backend.settle()["peak_device_bytes"] < rapids.device.options.memory
+    import cupy
+
+    with pytest.raises(MemoryError):
+        cupy.empty(65 << 20, cupy.uint8)
+
+
+def test_where_there_are_they_are_used(rapids) -> None:
+    assert choose("gpu")[0].describe().details["allocator"] == "an asynchronous pool"
+
+
+ARRAYS = {
+    "negative strides": lambda X: X[::-1, ::-1],
+    "long double": lambda X: X.astype(np.longdouble),
+    "the other byte order": lambda X: X.astype(X.dtype.newbyteorder()),
+    "a field of records": lambda X: np.rec.fromarrays([X[:, 0], X[:, 0].astype(np.int8)], names="a,b").a[:, None],
+}
+
+
+@pytest.mark.parametrize("kind", ARRAYS)
+def test_arrays_that_torch_does_not_take_are_taken(rapids, kind) -> None:
+    rows = clusters(60, 8)
+    X = ARRAYS[kind](rows)
+    plain = np.ascontiguousarray(X, np.float32)
+    expected = rows[::-1, ::-1] if kind == "negative strides" else rows[:, : X.shape[1]]
+    np.testing.assert_array_equal(plain, expected)
+    backend, _ = choose("gpu")
+    np.testing.assert_array_equal(backend.to_host(backend.as_array(X)), plain)
+    for where in ("gpu", "cpu"):
+        one, other = (gpuvis.reduce(some, UMAP, backend=where)["umap"].coords for some in (X, plain))
+        np.testing.assert_array_equal(one, other)
+
+
+def test_blocks_do_not_empty_the_pool_of_torch_one_by_one(rapids, monkeypatch) -> None:
+    backend, _ = choose("gpu")
+    emptied: list[int] = []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(1))
+    half = torch.from_numpy(clusters(100, 8)).half()
+    for start in range(0, 100, 10):
+        backend.as_array(half[start : start + 10])
+    assert emptied == []
+    monkeypatch.setattr("gpuvis.backends.footprint.CHUNK", 100)
+    backend.as_array(half)
+    assert emptied == [1]
+
+
+def test_blocks_that_are_compared_are_large_enough_for_a_gpu(rapids) -> None:
+    backend, _ = choose("gpu")
+    anchors, rows = backend.COMPARED
+    assert anchors * rows * 4 == 256 << 20

@@ -32,7 +32,7 @@ ROUNDING = 1e-6  # of a small cosine distance, which is one minus a product in f
 BY_TORCH = "torch → DLPack → CuPy"
 BY_CUPY = "host → CuPy, in chunks, because this torch has no CUDA"
 
-COMPARED = 1024, 1 << 13  # anchors and rows: their distances take 32 MiB, and sorting them several times that
+COMPARED = 1024, 1 << 16  # anchors and rows: their distances take 256 MiB, and finding the least several times that
 
 settle, give_back = gpu_memory.settle, gpu_memory.give_back
 umap, tsne = gpu_layout.umap, gpu_layout.tsne
@@ -64,6 +64,7 @@ def describe() -> Device:
         "driver": str(cupy.cuda.runtime.driverGetVersion()),
         "runtime": str(cupy.cuda.runtime.runtimeGetVersion()),
         "transfer": BY_TORCH if torch.cuda.is_available() else BY_CUPY,
+        "allocator": gpu_memory.allocator(),
     }
     return Device("gpu", properties["name"].decode(), machine.cpu_threads(), gpu_memory.total(), details)
 
@@ -98,12 +99,17 @@ def as_array(X: Any, scale: float = 1.0) -> cupy.ndarray:
     moved = tensor.cuda().float().contiguous()
     if scale != 1:  # in place, unless it is the caller's own
         moved = moved * scale if tensor.is_cuda else moved.mul_(scale)
-    if tensor.dtype != torch.float32:
-        torch.cuda.empty_cache()  # what crossed, and is not needed any more
+    if tensor.dtype != torch.float32 and tensor.nbytes > footprint.CHUNK:
+        torch.cuda.empty_cache()  # what crossed, and is not needed any more; a block's place serves the next
     return cupy.from_dlpack(moved)
 
 
 def _tensor(X: Any) -> torch.Tensor:
+    """Return a tensor; of an array that torch does not take (long double, other byte order, odd strides) by a copy."""
+    if isinstance(X, np.ndarray):
+        X = X.astype(np.float64 if X.dtype.type is np.longdouble else X.dtype.newbyteorder("="), copy=False)
+        if any(stride < 0 or stride % X.itemsize for stride in X.strides):
+            X = np.ascontiguousarray(X)
     with warnings.catch_warnings(action="ignore"):  # that an array may not be written to: it is not
         return torch.as_tensor(X).detach()
 

@@ -358,3 +358,9 @@ def test_a_demo_that_was_interrupted_is_written_anew(tmp_path) -> None:
     cache.read(demo.write(tmp_path / "demo")).verify()
     assert [path.name for path in tmp_path.iterdir()] == ["demo"]
     assert not list((tmp_path / "demo").rglob("half.png"))
+
+
+def test_cuml_dask_is_used_only_with_what_it_imports_pinned() -> None:
+    """Its wheel asks for neither (cuml/dask, which imports dask_cudf and raft_dask)."""
+    used = any("cuml.dask" in path.read_text() for path in (ROOT / "gpuvis").rglob("*.py"))
+    assert used == ({"dask-cudf-cu13", "raft-dask-cu13"} <= pins("constraints-cu13.txt").keys())

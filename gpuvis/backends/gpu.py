@@ -27,12 +27,11 @@ from gpuvis.backends.plan import GraphPlan, Plan
 from gpuvis.pca import fit as fit_pca
 from gpuvis.settings import Method, Settings, Tsne, Umap
 
-name, xp, SAFE = "gpu", cupy, limits.SAFE
+name, xp, SAFE, COMPARED = "gpu", cupy, limits.SAFE, limits.COMPARED
 ROUNDING = 1e-6  # of a small cosine distance, which is one minus a product in float32
 BY_TORCH = "torch → DLPack → CuPy"
 BY_CUPY = "host → CuPy, in chunks, because this torch has no CUDA"
 
-COMPARED = 1024, 1 << 16  # anchors and rows: their distances take 256 MiB, and finding the least several times that
 
 settle, give_back = gpu_memory.settle, gpu_memory.give_back
 umap, tsne = gpu_layout.umap, gpu_layout.tsne

@@ -11,6 +11,8 @@ MOST_NEIGHBORS = 1023  # of cuML's t-SNE
 # Between which the largest value of a matrix may lie: NN-descent measures in float16, whose largest number is 65504.
 SAFE = (1e-3, 1.0)
 
+COMPARED = 1024, 1 << 16  # anchors and rows that are compared at a time: their distances take 256 MiB
+
 # Rows of which UMAP can start from eigenvectors. cuVS asks for three of them in a space of at most N - 3 dimensions
 # (spectral_embedding.cuh, compute_eigenpairs), which is out of bounds for 5 to 7 rows and says little of a few more;
 # raft indexes 20 vectors of N values in C's int (lanczos.cuh, kernel_normalize).

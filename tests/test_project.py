@@ -260,7 +260,7 @@ def test_rapids_is_tested_in_an_environment_of_its_own() -> None:
 
 def test_make_runs_on_a_gpu_what_is_meant_for_it() -> None:
     assert "-m pytest -m gpu tests/gpu -x" in make("test-gpu", "ARGS=-x", "VENV=")
-    assert "-m pytest -m gpu_core tests/gpu -x" in make("test-gpu-core", "ARGS=-x", "VENV=")
+    assert "tests/gpu/core.py -x" in make("test-gpu-core", "ARGS=-x", "VENV=")
     told = make("bench-gpu", "CACHE_DIR=a b", "ARGS=--runs 1", "VENV=")
     assert 'tests/benchmarks/bench_gpu.py "$CACHE_DIR" --runs 1' in told
     assert make("bench-gpu", "VENV=", "ARGS=--runs 1").split("bench_gpu.py")[1].split() == ["--runs", "1"]

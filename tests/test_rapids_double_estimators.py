@@ -238,6 +238,14 @@ class TestTsne:
         cuml.TSNE(**(TSNE | {"max_iter": 1})).fit(a, knn_graph=graph)
         assert rapids.ledger.bytes_to("device") == sum(one.nbytes for one in graph)
 
+    def test_its_divergence_is_of_the_stored_pairs_and_none_after_an_early_stop(self, cp, cuml, build) -> None:
+        a = cp.asarray(X)
+        indices, distances = build(a, K)
+        model = cuml.TSNE(**(TSNE | {"max_iter": 300})).fit(a, knn_graph=(indices, distances.copy()))
+        assert 0 < model.kl_divergence_ < 0.5  # over all pairs it is about 1
+        stopped = cuml.TSNE(**(TSNE | {"max_iter": 500, "min_grad_norm": 1e9})).fit(a, knn_graph=(indices, distances))
+        assert (stopped.kl_divergence_, stopped.n_iter_ < 500) == (0, True)
+
     def test_spares_distances_that_are_trimmed(self, cp, cuml, build) -> None:
         """It works on a copy then, as cuML does: nothing to count on, but so it is."""
         a = cp.asarray(X)

@@ -24,9 +24,12 @@ def aimless(metric: str, rows: int = 200, of: int = 9) -> np.ndarray:
     return X
 
 
-def neighbors(X: np.ndarray, metric: str, kind: str, k: int = 12) -> tuple[np.ndarray, np.ndarray]:
+def neighbors(
+    X: np.ndarray, metric: str, kind: str, k: int = 12, centred: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     backend, _ = choose("gpu")
-    graph = backend.neighbors(X if kind == "batched" else backend.as_array(X), GraphPlan(metric, k, kind, KINDS[kind]))
+    plan = GraphPlan(metric, k, kind, KINDS[kind], centred=centred)
+    graph = backend.neighbors(X if kind == "batched" else backend.as_array(X), plan)
     return backend.to_numpy(graph.indices), backend.to_numpy(graph.distances)
 
 
@@ -155,8 +158,9 @@ def test_a_map_too_wide_for_the_grid_of_cumls_tsne_is_noted(rapids, monkeypatch,
 def test_a_middle_far_from_zero_costs_no_digit_of_half_precision(rapids, kind) -> None:
     rows = (clusters(400, 24) * 1e-3 + 0.9).astype(np.float32)
     before = rows.copy()
-    indices, distances = neighbors(rows, "euclidean", kind)
+    indices, distances = neighbors(rows, "euclidean", kind, centred=True)
     assert recall(indices, true_neighbors(before, 12)) > 0.9
+    assert recall(neighbors(rows, "euclidean", kind)[0], true_neighbors(before, 12)) < 0.6
     far = np.linalg.norm(before[:, None].astype(float) - before[indices], axis=2)
     np.testing.assert_allclose(distances, far, rtol=0.01, atol=1e-5)
     np.testing.assert_array_equal(rows, before)
@@ -166,7 +170,7 @@ def test_a_matrix_that_is_in_the_middle_already_is_not_copied(rapids) -> None:
     backend, _ = choose("gpu")
     X = backend.as_array(clusters(4000, 64))
     rapids.ledger.mark()
-    backend.neighbors(X, GraphPlan("euclidean", 4, "nn_descent"))
+    backend.neighbors(X, GraphPlan("euclidean", 4, "nn_descent", centred=True))
     assert rapids.ledger.peaks["own"] < 1.8 * X.nbytes
 
 

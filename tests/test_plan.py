@@ -96,6 +96,15 @@ def test_centring_before_nn_descent_counts_its_copy_unless_pca_did_it() -> None:
     assert cosine.steps["neighbors"].device == whole + graph
     reduced = sizing.plan(work(4e6, 1152, Settings(pca_dim=64)))
     assert reduced.steps["neighbors"].device == whole + graph
+    assert [one.graphs["umap"].centred for one in (done, cosine, reduced)] == [True, False, False]
+
+
+def test_rows_are_centred_where_there_is_room_for_it() -> None:
+    for host, centred in ((512, True), (100, False)):
+        done = sizing.plan(work(20e6, settings=Settings(umap=Umap(n_neighbors=15)), host=host))
+        assert (done.on_device, kinds(done), done.graphs["umap"].centred) == (False, {"umap": "batched"}, centred)
+    tight = plan.draft(work(4e6, 2048, Settings(umap=Umap(n_neighbors=15)), device=48, host=32))
+    assert (tight.on_device, kinds(tight), tight.graphs["umap"].centred) == (True, {"umap": "nn_descent"}, False)
 
 
 def test_a_batched_graph_takes_what_its_guide_works_out() -> None:
@@ -232,7 +241,14 @@ def test_a_plan_is_ready_for_json() -> None:
     import json
 
     told = json.loads(json.dumps(sizing.plan(work(1_400)).describe()))
-    assert told["graphs"]["tsne"] == {"metric": "cosine", "k": 96, "kind": "exact", "n_clusters": 1, "on_host": False}
+    assert told["graphs"]["tsne"] == {
+        "metric": "cosine",
+        "k": 96,
+        "kind": "exact",
+        "n_clusters": 1,
+        "on_host": False,
+        "centred": False,
+    }
     assert told["steps"]["umap"]["device"] > 0
 
 

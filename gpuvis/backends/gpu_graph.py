@@ -91,7 +91,7 @@ def _centred(X: Any, plan: GraphPlan) -> tuple[Any, float]:
 
     Of rows that are no farther from zero than from their middle it would save less than a bit.
     """
-    if plan.kind == "exact" or plan.metric != "euclidean":
+    if not plan.centred:
         return X, 1.0
     xp: Any = np if isinstance(X, np.ndarray) else cupy
     squares = sum(float(xp.einsum("ij,ij->", block, block)) for _, block in matrix.blocks(X, footprint.CHUNK)) / len(X)

@@ -5,7 +5,7 @@ No decision about one map depends on which other map was asked for in the same c
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from gpuvis.backends import footprint, limits
@@ -39,6 +39,8 @@ class GraphPlan:
         Batches of a batched graph.
     on_host : bool
         The graph is too large for what cuML can count on the device.
+    centred : bool
+        NN-descent gets a copy of the rows, less their middle if that is far from zero: it reckons in float16.
     """
 
     metric: str
@@ -46,6 +48,7 @@ class GraphPlan:
     kind: Literal["exact", "nn_descent", "batched"]
     n_clusters: int = 1
     on_host: bool = False
+    centred: bool = False
 
 
 @dataclass(frozen=True)
@@ -196,6 +199,8 @@ def _graph(work: Work, method: Method, held: Bytes) -> GraphPlan:
     on_host = work.rows * k > limits.MOST_ROWS
     plans = [GraphPlan(asked.metric, k, "nn_descent")] if held.device and not on_host else []
     plans += [GraphPlan(asked.metric, k, "batched", clusters, on_host) for clusters in (4, 8, 16, 32, 64, 128, 256)]
+    if asked.metric == "euclidean" and not work.settings.pca_dim:  # what PCA gives is centred already
+        plans = [both for plain in plans for both in (replace(plain, centred=True), plain)]
     return next((one for one in plans if work.fits(held.plus(_search(work, one, held)))), plans[-1])
 
 

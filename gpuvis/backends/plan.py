@@ -209,9 +209,7 @@ def _search(work: Work, graph: GraphPlan, held: Bytes) -> Bytes:
         copied = 0 if held.device else footprint.matrix(work.rows, work.width)
         return footprint.exact_graph(work.rows, graph.k).plus(Bytes(copied))
     whole = footprint.matrix(work.rows, work.width)
-    centred = (
-        whole if graph.metric == "euclidean" and not work.settings.pca_dim else 0
-    )  # what PCA gives is that already
+    centred = whole if graph.centred else 0
     if graph.kind == "nn_descent":
         return footprint.approximate_graph(work.rows, graph.k).plus(Bytes(centred))
     brought_back = whole if held.device else 0

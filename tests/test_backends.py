@@ -196,7 +196,7 @@ def test_few_rows_are_not_worth_loading_rapids(monkeypatch) -> None:
     monkeypatch.setattr("gpuvis.backends.probe.obstacle", lambda: None)
     monkeypatch.setattr("gpuvis.backends.probe.what_the_gpu_lacks", lambda limit=None: "it was looked at")
     told = (
-        "1,400 rows in all are drawn sooner on the CPU than RAPIDS is loaded: auto takes the GPU from 50,000 rows on, "
+        "1,400 rows in all are done sooner on the CPU than RAPIDS is loaded: auto takes the GPU from 50,000 rows on, "
         "--backend gpu for any"
     )
     assert choose("auto", rows=1_400) == (cpu, told)

@@ -387,7 +387,7 @@ def test_the_rows_of_all_folders_decide(three, make_cache, monkeypatch, caplog, 
     assert [outcome.rows for outcome in report.outcomes] == [40, 40, 40]
     assert report.backend == where
     assert {told(root / name)["name"] for name in "abc"} == {where}
-    few = "120 rows in all are drawn sooner on the CPU than RAPIDS is loaded: auto takes the GPU from 121 rows on, "
+    few = "120 rows in all are done sooner on the CPU than RAPIDS is loaded: auto takes the GPU from 121 rows on, "
     assert told(root / "a")["reason"].startswith(few) == (where == "cpu")
     levels = [record.levelname for record in caplog.records if few in record.message]
     assert levels == (["INFO"] if where == "cpu" else [])

@@ -62,7 +62,7 @@ def too_few(name: str, rows: int | None) -> str | None:
     if name != "auto" or rows is None or rows >= WORTH:
         return None
     return (
-        f"{rows:,} rows in all are drawn sooner on the CPU than RAPIDS is loaded: auto takes the GPU from {WORTH:,} "
+        f"{rows:,} rows in all are done sooner on the CPU than RAPIDS is loaded: auto takes the GPU from {WORTH:,} "
         "rows on, --backend gpu for any"
     )
 

@@ -372,3 +372,37 @@ class TestCudf:
             read("a\n1\n", skiprows=1)
         assert len(read(b"a\n\xff\n")) == 1  # it looks at no encoding
         assert list(read("a,a\n1,2\n").columns) == ["a", "a.1"]
+
+
+class TestFaults:
+    """What the sources say goes wrong goes wrong here too."""
+
+    def test_zeros_by_cosine_have_row_0_for_all_neighbours_or_are_nearest_to_all(self, cp) -> None:
+        rows = np.abs(X[:200]) + 1
+        rows[::10] = 0
+        module = importlib.import_module("cuvs.neighbors").all_neighbors
+        found = {}
+        for algo in ("brute_force", "nn_descent"):
+            indices, distances = cp.empty((200, 5), np.int64), cp.empty((200, 5), np.float32)
+            params = module.AllNeighborsParams(algo=algo, metric="cosine")
+            module.build(cp.asarray(rows), 5, params, indices=indices, distances=distances)
+            found[algo] = indices.get(), distances.get()
+        indices, distances = found["brute_force"]
+        assert (indices[::10] == 0).all()
+        assert np.isnan(distances[::10]).all()
+        assert not np.isin(indices[1::10], np.arange(0, 200, 10)).any()
+        indices, distances = found["nn_descent"]
+        assert np.isin(indices[1::10, 1:], np.arange(0, 200, 10)).all()
+        assert (distances[1::10, 1:] == 0).all()
+
+    def test_umap_minds_a_row_that_is_its_own_neighbour(self, cp, cuml, build) -> None:
+        indices, distances = build(cp.asarray(X), 5)
+        indices = cp.where(indices == 7, cp.asarray(np.arange(len(X))[:, None]), indices)  # nobody else's either
+        indices[7] = 7
+        with pytest.raises(AssertionError, match="1 rows have no edge"):
+            cuml.UMAP(n_neighbors=5, init="random", random_state=1).fit(cp.asarray(X), knn_graph=(indices, distances))
+
+    def test_umap_minds_too_few_rows_for_eigenvectors(self, cp, cuml, build) -> None:
+        a = cp.asarray(X[:7])
+        with pytest.raises(AssertionError, match="out of bounds for 5, 6 and 7 rows"):
+            cuml.UMAP(n_neighbors=3, random_state=1).fit(a, knn_graph=build(a, 3))

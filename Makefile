@@ -180,8 +180,8 @@ bench-labels: $(DEV)  ## compare how well wrong labels are found with cleanlab, 
 test-gpu: $(DEV)  ## on a machine with a GPU: run what has to be shown there (make install EXTRAS=cu13 first; ARGS=)
 	$(PYTEST) -m gpu tests/gpu $(ARGS)
 
-test-gpu-core: $(DEV)  ## the part of it that needs torch and CuPy alone (ARGS=)
-	$(PYTEST) -m gpu_core tests/gpu $(ARGS)
+test-gpu-core: $(DEV)  ## what torch and CuPy alone can show there, in a table, in under 8 minutes (ARGS=)
+	$(PY) tests/gpu/core.py $(ARGS)
 
 bench-gpu: $(READY)  ## on a machine with a GPU: time it against the CPU on CACHE_DIR, or on data made up to a million rows (ARGS=)
 	$(PY) tests/benchmarks/bench_gpu.py $(if $(CACHE_DIR),"$$CACHE_DIR") $(ARGS)

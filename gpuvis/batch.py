@@ -5,16 +5,15 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Generator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf
 from pathlib import Path
 
-from gpuvis import frontpage, job, stages, trust
-from gpuvis.backends import choose, obstacle
+from gpuvis import frontpage, job, trust
+from gpuvis.backends import NO_GPU, choose, obstacle, too_few
 from gpuvis.backends.base import Backend
-from gpuvis.child import Choice
 from gpuvis.errors import SettingsError
 from gpuvis.folders import find
 from gpuvis.job import Decided, Job
@@ -22,9 +21,8 @@ from gpuvis.outcome import Outcome, failure
 from gpuvis.pages import Page
 from gpuvis.pipeline import Pipeline
 from gpuvis.settings import Settings, require
-from gpuvis.steps import Steps
 from gpuvis.watcher import Watcher
-from gpuvis.worker import Worker
+from gpuvis.worker import Here, Worker
 
 logger = logging.getLogger(__name__)
 
@@ -158,9 +156,10 @@ def run(request: Request, watcher: Watcher) -> Report:
         report.outcomes.append(outcome)
         watcher.outcome(outcome)
 
-    # A child starts while the folders are checked.
-    with closing(Pipeline(take)) as pipeline, closing(_worker(request)) as worker:
+    # A child starts while the folders are checked, unless it depends on them whether one is needed.
+    with closing(Pipeline(take)) as pipeline, ExitStack() as started:
         try:
+            worker = None if _weighs(request) else started.enter_context(closing(_worker(request)))
             works, found = [], request.jobs()
             for asked in found:
                 decided, settled = _check(asked)
@@ -168,11 +167,12 @@ def run(request: Request, watcher: Watcher) -> Report:
                     take(outcome)
                 if decided:
                     works.append(decided)
+            worker = worker or started.enter_context(closing(_worker(request, sum(work.rows for work in works))))
             wanted = works or request.backend == "gpu"  # which is an error without one, whatever there is to do
             ready = _ready(worker, report, request) if wanted else worker
             watcher.begin(works, report.backend)
             jobs = [work.job for work in works]
-            if isinstance(ready, _Here) and len(jobs) > 1:
+            if isinstance(ready, Here) and len(jobs) > 1:
                 pipeline.run(jobs, ready.chosen, watcher)
             else:
                 _one_by_one(jobs, ready, watcher, take)
@@ -182,7 +182,7 @@ def run(request: Request, watcher: Watcher) -> Report:
     return report
 
 
-def _one_by_one(jobs: list[Job], worker: _Here | Worker, watcher: Watcher, take: Callable[[Outcome], None]) -> None:
+def _one_by_one(jobs: list[Job], worker: Here | Worker, watcher: Watcher, take: Callable[[Outcome], None]) -> None:
     for number, asked in enumerate(jobs, 1):
         watcher.folder(number, asked.folder)
         with closing(_run(asked, worker.run(asked, watcher.step))) as outcomes:
@@ -190,44 +190,37 @@ def _one_by_one(jobs: list[Job], worker: _Here | Worker, watcher: Watcher, take:
                 take(outcome)
 
 
-class _Here:
-    """Work in this process, as a Worker does it in a child."""
-
-    def __init__(self, backend: Backend, reason: str) -> None:
-        self.chosen = backend, reason
-
-    def choice(self) -> Choice:
-        backend, reason = self.chosen
-        return Choice(backend.name, reason, backend.describe())
-
-    def run(self, asked: Job, watch: Callable[[str], None]) -> Generator[Outcome]:
-        return stages.run(asked, *self.chosen, Steps(watch, self.chosen[0].settle))
-
-    def close(self) -> None:
-        pass
+def _weighs(request: Request) -> bool:
+    """Tell whether it takes the number of rows to choose where to work."""
+    return request.backend == "auto" and not obstacle("auto")
 
 
-def _worker(request: Request) -> _Here | Worker:
+def _worker(request: Request, rows: int | None = None) -> Here | Worker:
     """Work in a child if a GPU is likely, or a step may have to be cut short."""
-    here = _Here(*choose(request.backend)) if obstacle(request.backend) else None
+    few = too_few(request.backend, rows)
+    chosen = partial(_on_the_cpu, few) if few else choose
+    here = Here(*chosen(request.backend)) if few or obstacle(request.backend) else None
     if here and request.timeout is None:
         return here
-    limited = partial(choose, memory_limit=request.gpu_memory_limit) if request.gpu_memory_limit else choose
-    return Worker(request.backend, limited, request.timeout)
+    limited = partial(choose, memory_limit=request.gpu_memory_limit) if request.gpu_memory_limit and not few else chosen
+    return Worker("cpu" if few else request.backend, limited, request.timeout)
 
 
-def _ready(worker: _Here | Worker, report: Report, request: Request) -> _Here | Worker:
+def _on_the_cpu(reason: str, name: str) -> tuple[Backend, str]:
+    return choose("cpu")[0], reason
+
+
+def _ready(worker: Here | Worker, report: Report, request: Request) -> Here | Worker:
     """Wait for the choice. If a child can only use the CPU, this process can do that as well."""
     choice = worker.choice()
     report.backend = choice.name
-    surprising = isinstance(worker, Worker) and choice.name == "cpu" and request.backend == "auto"
-    if surprising and not obstacle("auto"):  # RAPIDS is installed: somebody counts on the GPU
+    if choice.reason.startswith(NO_GPU) and not obstacle("auto"):  # RAPIDS is installed: somebody counts on the GPU
         logger.warning("%s", choice.reason)
     else:
         logger.info("backend: %s, because %s", choice.name, choice.reason)
     if isinstance(worker, Worker) and choice.name == "cpu" and request.timeout is None:
         worker.close()
-        return _Here(choose("cpu")[0], choice.reason)
+        return Here(choose("cpu")[0], choice.reason)
     return worker
 
 

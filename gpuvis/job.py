@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache as once
 from pathlib import Path
 from typing import Any
@@ -78,12 +78,19 @@ class Job:
 
 @dataclass(frozen=True)
 class Decided:
-    """What is to be done for each map of a job, what is settled already, and whether samples are to be scored."""
+    """What is to be done for each map of a job, what is settled already, and whether samples are to be scored.
+
+    Attributes
+    ----------
+    rows : int
+        Of the embeddings, if something is to be computed of them and they have been looked at.
+    """
 
     job: Job
     actions: dict[Method, Action]
     settled: tuple[Outcome, ...]
     audit: bool = False
+    rows: int = 0
 
     @property
     def kinds(self) -> list[Kind]:
@@ -165,4 +172,4 @@ def check(job: Job) -> Decided:
         page = PAGE_BYTES + PAGE_ROW_BYTES * rows if job.page else 0
         scores = auditing.ROW_BYTES * rows if decided.audit else 0
         place.check_writable(job.out, (COORDS_BYTES * rows + page) * len(decided.actions) + scores)
-    return decided
+    return replace(decided, rows=rows)

@@ -46,7 +46,7 @@ def score(paths: tuple[Path, ...], umap: bool, tsne: bool, backend: str, as_json
     request = batch.Request(folders, settings, prefix=flags["out_prefix"], out_dir=flags["out_dir"])
     jobs = request.jobs() if folders else []
     code, all_told = 0, {}
-    for one in scoring.scores(jobs, files, choose(backend)[0]):
+    for one in scoring.scores(jobs, files, choose(backend, rows=scoring.rows(jobs, files))[0]):
         if one.error:
             click.echo(harmless(f"error: {one.error}"), err=True)
             code = max(code, one.error.exit_code)
@@ -73,10 +73,12 @@ def info(as_json: bool) -> None:
     from dataclasses import asdict
 
     from gpuvis import machine
-    from gpuvis.backends import choose
+    from gpuvis.backends import WORTH, choose
 
     backend, reason = choose("auto")
     told = {"backend": backend.name, "reason": reason, **asdict(backend.describe()), "versions": machine.versions()}
+    if backend.name == "gpu":
+        told["auto"] = f"the GPU from {WORTH:,} rows in one command, fewer on the CPU"
     if as_json:
         click.echo(json.dumps(told, indent=2))
         return
@@ -102,14 +104,14 @@ def plan(
     The sizes are estimates, from what the libraries' guides and sources say; a job that does not fit ends with code 4
     and what would fit.
     """
+    from gpuvis.backends import limits, sizing
     from gpuvis.backends import plan as planning
-    from gpuvis.backends import sizing
     from gpuvis.backends.footprint import Bytes
 
     if rows < MIN_ROWS:
         raise DataError(f"{rows} rows are too few: a map needs {MIN_ROWS} or more")
     settings, notes = settings_of(flags).fitted_to(rows, dim)
-    planning.check(settings)
+    limits.check(settings)
     room = Bytes(gpu_memory, host_memory or 0)
     work = planning.Work(rows, dim, ITEMSIZES[dtype], settings, room, host_memory is not None)
     drafted = planning.draft(work)

@@ -39,7 +39,8 @@ class Reduction:
     neighbors : dict or None
         What is known of the search for neighbours; None: the library did it.
     layout : dict
-        What is known of the layout: ``epochs`` of UMAP, ``iterations`` and ``kl``, the divergence reached, of t-SNE.
+        What is known of the layout: ``epochs`` of UMAP; of t-SNE ``iterations`` and, on the CPU, ``kl``, the divergence
+        reached.
     principal : array of shape (N, 2), or None
         The first two principal components, if the map began at them.
     """
@@ -90,7 +91,7 @@ def reduce(X: Any, settings: Settings | None = None, backend: str = "auto") -> d
     settings : Settings, optional
         Which maps, and how. Default: one UMAP map.
     backend : {"auto", "gpu", "cpu"}, default="auto"
-        Where to work.
+        Where to work. auto: of few rows that are not on a GPU, on the CPU.
 
     Returns
     -------
@@ -108,7 +109,8 @@ def reduce(X: Any, settings: Settings | None = None, backend: str = "auto") -> d
     OutOfMemoryError
         The work does not fit in memory.
     """
-    chosen, _ = choose(backend)
+    there = hasattr(X, "__cuda_array_interface__") or getattr(X, "ndim", 2) == 0
+    chosen, _ = choose(backend, rows=None if there else len(X))
     steps, settings = Steps(settle=chosen.settle), settings or Settings()
     try:
         X = _adopted(X, chosen)
@@ -124,10 +126,12 @@ def reduce(X: Any, settings: Settings | None = None, backend: str = "auto") -> d
 
 
 def _adopted(X: Any, backend: Backend) -> Any:
-    """Return tensors and the backend's own arrays as they are, anything else as an array of NumPy."""
-    if hasattr(X, "detach") or isinstance(X, backend.xp.ndarray):
+    """Return tensors and the device's arrays as they are, anything else as an array of NumPy in native byte order."""
+    if hasattr(X, "detach") or (backend.xp is not np and isinstance(X, backend.xp.ndarray)):
         return X
-    return np.from_dlpack(X) if hasattr(X, "__dlpack__") else np.asarray(X)
+    foreign = hasattr(X, "__dlpack__") and not isinstance(X, np.ndarray)
+    found = np.from_dlpack(X) if foreign else np.asarray(X)
+    return found.astype(found.dtype.newbyteorder("="), copy=False)
 
 
 def plan(X: Any, settings: Settings, backend: Backend, largest: float | None = None) -> Plan:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from gpuvis import measuring, original, outputs, standing
 from gpuvis.errors import CacheError, GpuvisError
 from gpuvis.folders import above, check_files
+from gpuvis.job import COORDS_BYTES
 from gpuvis.outcome import failure
 from gpuvis.settings import Settings, Tsne
 from gpuvis.shown import saved
@@ -42,6 +43,12 @@ def scores(jobs: Iterable[Job], files: Iterable[Path], backend: Backend) -> Iter
             yield Score(job.out, error=_no_map(job))
     for path in files:
         yield _score(path, None, backend)
+
+
+def rows(jobs: Iterable[Job], files: Iterable[Path]) -> int:
+    """Return about how many rows the maps that are to be measured have, by the sizes of their files."""
+    maps = [*files, *(job.outputs(method).coords for job in jobs for method in job.settings.methods)]
+    return sum(path.stat().st_size for path in maps if path.is_file()) // COORDS_BYTES
 
 
 def _score(path: Path, folder: Path | None, backend: Backend) -> Score:

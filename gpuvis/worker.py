@@ -14,12 +14,14 @@ from dataclasses import replace
 from multiprocessing import get_context, resource_tracker
 from typing import Any
 
-from gpuvis import place
+from gpuvis import place, stages
+from gpuvis.backends.base import Backend
 from gpuvis.child import GRACE, Choice, Choose, serve
 from gpuvis.errors import GpuvisError, NoGpuError, OutOfMemoryError
 from gpuvis.interrupts import STOPS
 from gpuvis.job import Job
 from gpuvis.outcome import Outcome, failure
+from gpuvis.steps import Steps
 
 START = 600.0  # seconds that the libraries may take to load, and the GPU to answer
 logger = logging.getLogger(__name__)
@@ -31,6 +33,25 @@ class _Lost(Exception):  # noqa: N818  users get to see it as a GpuvisError
     def __init__(self, how: str, advice: str, kind: type[GpuvisError] = GpuvisError) -> None:
         super().__init__(how)
         self.advice, self.kind = advice, kind
+
+
+class Here:
+    """Work in this process, as a Worker does it in a child."""
+
+    def __init__(self, backend: Backend, reason: str) -> None:
+        self.chosen = backend, reason
+
+    def choice(self) -> Choice:
+        """Return what the work is done on."""
+        backend, reason = self.chosen
+        return Choice(backend.name, reason, backend.describe())
+
+    def run(self, asked: Job, watch: Callable[[str], None]) -> Generator[Outcome]:
+        """Do a job, and give the outcome of each map as soon as it is saved."""
+        return stages.run(asked, *self.chosen, Steps(watch, self.chosen[0].settle))
+
+    def close(self) -> None:
+        """Nothing is to be ended."""
 
 
 class Worker:

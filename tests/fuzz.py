@@ -17,6 +17,7 @@ import time
 import traceback
 import warnings
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -126,8 +127,8 @@ def _compare(found: Any, path: Path) -> None:
         expected = torch.load(path, weights_only=True).detach()
     except Exception:  # noqa: BLE001
         with zipfile.ZipFile(path) as archive:
-            (name,) = (name for name in archive.namelist() if name.partition("/")[2] == "data/0")
-            same(np.ascontiguousarray(found).view(np.uint8).ravel(), np.frombuffer(archive.read(name), np.uint8))
+            (told,) = (info.CRC for info in archive.infolist() if info.filename.partition("/")[2] == "data/0")
+        same(zlib.crc32(np.ascontiguousarray(found).tobytes()), told)
     else:
         same(found, expected.reshape(found.shape))
 

@@ -9,7 +9,8 @@ from process import as_nobody
 
 from gpuvis import place
 from gpuvis.backends import choose, cpu
-from gpuvis.errors import NoGpuError, SettingsError
+from gpuvis.errors import DataError, NoGpuError, SettingsError
+from gpuvis.reduction import reduce
 from gpuvis.settings import INITS, METRICS, Settings, Tsne, Umap
 
 
@@ -189,3 +190,33 @@ def test_a_place_that_is_not_there_yet_is_writable_if_its_parent_is(tmp_path) ->
     assert place.is_writable(tmp_path / "a" / "b")
     (tmp_path / "file").touch()
     assert not place.is_writable(tmp_path / "file")
+
+
+def test_few_rows_are_not_worth_loading_rapids(monkeypatch) -> None:
+    monkeypatch.setattr("gpuvis.backends.probe.obstacle", lambda: None)
+    monkeypatch.setattr("gpuvis.backends.probe.what_the_gpu_lacks", lambda limit=None: "it was looked at")
+    told = (
+        "1,400 rows in all are done sooner on the CPU than RAPIDS is loaded: auto takes the GPU from 50,000 rows on, "
+        "--backend gpu for any"
+    )
+    assert choose("auto", rows=1_400) == (cpu, told)
+    for rows in (50_000, None):
+        assert choose("auto", rows=rows)[1] == "no GPU can be used: it was looked at"
+    with pytest.raises(NoGpuError, match="it was looked at"):
+        choose("gpu", rows=1_400)
+    assert choose("cpu", rows=1_400) == (cpu, "the CPU was asked for")
+
+
+def test_arrays_are_weighed_unless_they_lie_on_the_device(monkeypatch) -> None:
+    asked: list[int | None] = []
+    monkeypatch.setattr("gpuvis.reduction.choose", lambda name, rows=None: asked.append(rows) or (cpu, "for the test"))
+    X = np.random.default_rng(0).standard_normal((20, 3)).astype(np.float32)
+
+    class There(np.ndarray):
+        __cuda_array_interface__ = None
+
+    for one in (X, torch.from_numpy(X), X.tolist(), X.view(There)):
+        reduce(one, Settings(umap=Umap(n_neighbors=4)))
+    assert asked == [20, 20, 20, None]
+    with pytest.raises(DataError):
+        reduce(np.float32(1))

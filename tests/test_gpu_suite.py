@@ -14,11 +14,13 @@ from pathlib import Path
 
 import pytest
 import rapids_double
+from rapids_double.fixtures import rapids
 
+__all__ = ["rapids"]
 ROOT = Path(__file__).parents[1]
-QUICK = {"passed": 65}
-CORE = {"passed": 12}
-REAL, LONG = 13, 22  # left out, because only a GPU can tell, or because it takes long
+QUICK = {"passed": 66}
+CORE = "12 passed"
+REAL, LONG = 13, 23  # left out, because only a GPU can tell, or because it takes long
 HIDDEN = {"CUDA_VISIBLE_DEVICES": "-1"}
 BESIDE = {"PYTHONSAFEPATH": ""}  # a program imports the files beside it, though make test sets this
 RAPIDS = ("cuml", "cudf", "cuvs", "rmm")
@@ -47,10 +49,61 @@ def test_the_suite_is_in_order_on_the_double() -> None:
     assert counted(done) == QUICK
 
 
+def core(env: dict[str, str], *args: str) -> subprocess.CompletedProcess[str]:
+    """Run the checks for a box without RAPIDS in a process of their own."""
+    around = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"} | BESIDE
+    command = [sys.executable, str(ROOT / "tests" / "gpu" / "core.py"), *args]
+    around |= {"OMP_NUM_THREADS": "1"} | env
+    return subprocess.run(command, env=around, capture_output=True, text=True, timeout=600, check=False)
+
+
+def rows_of(table: str) -> list[list[str]]:
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines() if line.startswith("|")]
+
+
 def test_its_core_is_in_order_where_there_is_no_rapids() -> None:
-    done = suite("gpu_core and not real_gpu", rapids_double.environment(missing=RAPIDS))
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr
-    assert counted(done) == CORE
+    """Each check passes on the double, but for the bits of NaN, which are the host's: so it never passes for a GPU."""
+    done = core(rapids_double.environment(missing=RAPIDS))
+    head, _, *rows = rows_of(done.stdout)
+    assert head == ["what", "measured", "expected", "ok"]
+    told = {row[0]: row[3] for row in rows}
+    assert [name for name, ok in told.items() if ok == "NO"] == ["bits of 0 / 0"], done.stdout + done.stderr[-3000:]
+    assert done.returncode == 1
+    assert [row[1].partition(", ")[0] for row in rows if row[0] == "tests marked gpu_core"] == [CORE]
+    kinds = ("DLPack", "streamed PCA", "neighbours of", "ranks of", "graph of", "distances for", "exact neighbours")
+    assert all(any(name.startswith(kind) and ok == "yes" for name, ok in told.items()) for kind in kinds)
+    for line in (done.stdout.splitlines()[0], done.stdout.splitlines()[-1]):
+        assert line.endswith(rapids_double.NAME)
+
+
+def test_without_a_gpu_nothing_is_checked() -> None:
+    done = core(HIDDEN)
+    told = "nothing was checked, because no GPU can be used: CUDA_VISIBLE_DEVICES is '-1', which hides every GPU"
+    assert (done.returncode, done.stdout, done.stderr.strip()) == (1, "", told)
+
+
+def test_a_check_that_fails_is_told_and_costs_no_other(rapids, monkeypatch) -> None:
+    import cupy
+    from gpu import core as checks
+
+    from gpuvis.backends import graph
+
+    whole = graph.repaired
+
+    def forgetful(indices, distances, xp):
+        found = whole(indices, distances, xp)
+        if xp is cupy:
+            found.indices[3] = 3
+        return found
+
+    monkeypatch.setattr(graph, "repaired", forgetful)
+    monkeypatch.setattr(checks.pca, "fit", lambda *args: (_ for _ in ()).throw(MemoryError("no room")))
+    rows = {row.what: row for row in checks.run(cupy, ["pca", "graphs", "dlpack"], checks.FEW)}
+    assert rows["pca"][1:] == ("MemoryError: no room", "no error", False)
+    assert rows["graph of 500 × 12 repaired as by NumPy"].ok is False
+    assert rows["graph of 2,000 × 12: rows alone, or not first"].measured == "1"
+    assert rows["DLPack, 20 rounds"].ok
+    assert " NO " in checks.table(list(rows.values()))
 
 
 @pytest.mark.parametrize(("markers", "number"), [("real_gpu", REAL), ("long and not real_gpu", LONG)])

@@ -46,7 +46,7 @@ def test_the_order_and_the_distances_of_the_others_stay() -> None:
     indices = np.array([[2, 0, 1], [1, 2, 0], [0, 1, 3]])
     distances = np.array([[0, 0, 5], [-1e-9, 3, np.nan], [0, 0, 4]], np.float32)
     got = graph.repaired(indices, distances, np)
-    np.testing.assert_array_equal(got.indices, [[0, 2, 1], [1, 2, 0], [2, 0, 1]])
+    np.testing.assert_array_equal(got.indices, [[0, 2, 1], [1, 2, 1], [2, 0, 1]])
     np.testing.assert_array_equal(got.distances, np.array([[0, 0, 5], [0, 3, 3], [0, 0, 0]], np.float32))
 
 
@@ -55,14 +55,14 @@ def test_places_that_a_search_left_unfilled_become_the_row_itself_as_far_as_its_
     indices = np.array([[0, 2, nobody], [1, nobody, nobody], [2, 0, 1]])
     distances = np.array([[0, 3, far], [0, far, far], [0, 3, 5]], np.float32)
     got = graph.repaired(indices, distances, np)
-    np.testing.assert_array_equal(got.indices, [[0, 2, 0], [1, 1, 1], [2, 0, 1]])
-    np.testing.assert_array_equal(got.distances, [[0, 3, 3], [0, 0, 0], [0, 3, 5]])
+    np.testing.assert_array_equal(got.indices, [[0, 2, 0], [1, 2, 0], [2, 0, 1]])
+    np.testing.assert_array_equal(got.distances, [[0, 3, 3], [0, 1, 1], [0, 3, 5]])
 
 
 def test_a_row_without_any_distance_is_as_far_from_all() -> None:
     got = graph.repaired(np.array([[1, 0], [1, 0]]), np.array([[np.nan, np.nan], [0, np.nan]], np.float32), np)
     np.testing.assert_array_equal(got.indices, [[0, 1], [1, 0]])
-    np.testing.assert_array_equal(got.distances, [[0, 1], [0, 0]])
+    np.testing.assert_array_equal(got.distances, [[0, 1], [0, 1]])
 
 
 def cuml_probabilities(squared: np.ndarray, perplexity: float) -> np.ndarray:
@@ -117,3 +117,23 @@ def test_the_nearest_columns_are_no_copy_if_they_are_all() -> None:
     assert np.shares_memory(distances, whole.distances)
     assert [part.shape for part in whole.nearest(2)] == [(5, 2), (5, 2)]
     assert all(part.flags.c_contiguous for part in whole.nearest(2))
+
+
+@pytest.mark.parametrize("place", [(np.iinfo(np.int64).max, np.finfo(np.float32).max), (0, np.nan)])
+def test_a_row_of_which_nothing_is_known_has_other_rows_as_far_as_each_other(place) -> None:
+    """Else cuML's UMAP reads the rounding of its gradients from memory that was never written."""
+    indices, distances = np.full((6, 4), place[0]), np.full((6, 4), place[1], np.float32)
+    indices[2], distances[2] = [2, 0, 1, 5], [0, 1, 2, 3]
+    got = graph.repaired(indices, distances, np)
+    assert all(len(set(row)) == 4 for row in got.indices.tolist())
+    np.testing.assert_array_equal(got.indices[:, 0], np.arange(6))
+    np.testing.assert_array_equal(got.distances[[0, 1, 3, 4, 5], 1:], 1)
+    np.testing.assert_array_equal(got.indices[2], [2, 0, 1, 5])
+
+
+def test_a_row_whose_neighbours_are_all_itself_has_another() -> None:
+    indices, distances = np.full((5, 3), 3), np.zeros((5, 3), np.float32)
+    indices[[0, 1, 2, 4], 1:] = [1, 2], [0, 2], [0, 1], [0, 1]
+    indices[:, 0] = np.arange(5)
+    got = graph.repaired(indices, distances, np)
+    assert set(got.indices[3]) == {3, 4, 0}

@@ -260,7 +260,7 @@ def test_rapids_is_tested_in_an_environment_of_its_own() -> None:
 
 def test_make_runs_on_a_gpu_what_is_meant_for_it() -> None:
     assert "-m pytest -m gpu tests/gpu -x" in make("test-gpu", "ARGS=-x", "VENV=")
-    assert "-m pytest -m gpu_core tests/gpu -x" in make("test-gpu-core", "ARGS=-x", "VENV=")
+    assert "tests/gpu/core.py -x" in make("test-gpu-core", "ARGS=-x", "VENV=")
     told = make("bench-gpu", "CACHE_DIR=a b", "ARGS=--runs 1", "VENV=")
     assert 'tests/benchmarks/bench_gpu.py "$CACHE_DIR" --runs 1' in told
     assert make("bench-gpu", "VENV=", "ARGS=--runs 1").split("bench_gpu.py")[1].split() == ["--runs", "1"]
@@ -358,3 +358,9 @@ def test_a_demo_that_was_interrupted_is_written_anew(tmp_path) -> None:
     cache.read(demo.write(tmp_path / "demo")).verify()
     assert [path.name for path in tmp_path.iterdir()] == ["demo"]
     assert not list((tmp_path / "demo").rglob("half.png"))
+
+
+def test_cuml_dask_is_used_only_with_what_it_imports_pinned() -> None:
+    """Its wheel asks for neither (cuml/dask, which imports dask_cudf and raft_dask)."""
+    used = any("cuml.dask" in path.read_text() for path in (ROOT / "gpuvis").rglob("*.py"))
+    assert used == ({"dask-cudf-cu13", "raft-dask-cu13"} <= pins("constraints-cu13.txt").keys())

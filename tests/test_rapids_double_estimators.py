@@ -169,7 +169,7 @@ class TestUmap:
 
     def test_pulls_x_to_the_host_where_the_real_one_does(self, rapids, cp, cuml) -> None:
         a = cp.asarray(X)
-        keywords = {"n_neighbors": 5, "n_epochs": 1, "init": "random"}
+        keywords = {"n_neighbors": 5, "n_epochs": 11, "init": "random"}
         cuml.UMAP(**keywords, random_state=1).fit(a)
         assert rapids.ledger.crossings("host") == []
         cuml.UMAP(**keywords, build_algo="nn_descent").fit(a)
@@ -234,10 +234,18 @@ class TestTsne:
         a = cp.asarray(X)
         graph = tuple(one.get() for one in build(a, K))
         rapids.ledger.mark()
-        cuml.UMAP(n_neighbors=K, n_epochs=1, init="random", random_state=1).fit(a, knn_graph=graph)
+        cuml.UMAP(n_neighbors=K, n_epochs=11, init="random", random_state=1).fit(a, knn_graph=graph)
         assert rapids.ledger.transfers == []
         cuml.TSNE(**(TSNE | {"max_iter": 1})).fit(a, knn_graph=graph)
         assert rapids.ledger.bytes_to("device") == sum(one.nbytes for one in graph)
+
+    def test_its_divergence_is_of_the_stored_pairs_and_none_after_an_early_stop(self, cp, cuml, build) -> None:
+        a = cp.asarray(X)
+        indices, distances = build(a, K)
+        model = cuml.TSNE(**(TSNE | {"max_iter": 300})).fit(a, knn_graph=(indices, distances.copy()))
+        assert 0 < model.kl_divergence_ < 0.5  # over all pairs it is about 1
+        stopped = cuml.TSNE(**(TSNE | {"max_iter": 500, "min_grad_norm": 1e9})).fit(a, knn_graph=(indices, distances))
+        assert (stopped.kl_divergence_, stopped.n_iter_ < 500) == (0, True)
 
     def test_spares_distances_that_are_trimmed(self, cp, cuml, build) -> None:
         """It works on a copy then, as cuML does: nothing to count on, but so it is."""
@@ -360,3 +368,37 @@ class TestCudf:
             from_arrow(pa.table({"a": [1]}))
         with pytest.raises(NotImplementedError, match="from_arrow only"):
             importlib.import_module("cudf").DataFrame({"a": ["b"]})
+
+
+class TestFaults:
+    """What the sources say goes wrong goes wrong here too."""
+
+    def test_zeros_by_cosine_have_row_0_for_all_neighbours_or_are_nearest_to_all(self, cp) -> None:
+        rows = np.abs(X[:200]) + 1
+        rows[::10] = 0
+        module = importlib.import_module("cuvs.neighbors").all_neighbors
+        found = {}
+        for algo in ("brute_force", "nn_descent"):
+            indices, distances = cp.empty((200, 5), np.int64), cp.empty((200, 5), np.float32)
+            params = module.AllNeighborsParams(algo=algo, metric="cosine")
+            module.build(cp.asarray(rows), 5, params, indices=indices, distances=distances)
+            found[algo] = indices.get(), distances.get()
+        indices, distances = found["brute_force"]
+        assert (indices[::10] == 0).all()
+        assert np.isnan(distances[::10]).all()
+        assert not np.isin(indices[1::10], np.arange(0, 200, 10)).any()
+        indices, distances = found["nn_descent"]
+        assert np.isin(indices[1::10, 1:], np.arange(0, 200, 10)).all()
+        assert (distances[1::10, 1:] == 0).all()
+
+    def test_umap_minds_a_row_that_is_its_own_neighbour(self, cp, cuml, build) -> None:
+        indices, distances = build(cp.asarray(X), 5)
+        indices = cp.where(indices == 7, cp.asarray(np.arange(len(X))[:, None]), indices)  # nobody else's either
+        indices[7] = 7
+        with pytest.raises(AssertionError, match="1 rows have no edge"):
+            cuml.UMAP(n_neighbors=5, init="random", random_state=1).fit(cp.asarray(X), knn_graph=(indices, distances))
+
+    def test_umap_minds_too_few_rows_for_eigenvectors(self, cp, cuml, build) -> None:
+        a = cp.asarray(X[:7])
+        with pytest.raises(AssertionError, match="out of bounds for 5, 6 and 7 rows"):
+            cuml.UMAP(n_neighbors=3, random_state=1).fit(a, knn_graph=build(a, 3))

@@ -45,6 +45,7 @@ def possible(monkeypatch) -> None:
     """Nothing is known to keep from the GPU, which is the double in the child."""
     monkeypatch.setattr("gpuvis.batch.obstacle", lambda name: None)
     monkeypatch.setattr("gpuvis.batch.choose", doubles_in_child.choose)
+    monkeypatch.setattr("gpuvis.backends.WORTH", 0)
 
 
 @pytest.fixture
@@ -264,8 +265,8 @@ def test_errors_jobs_and_outcomes_cross_between_processes() -> None:
 PROGRAM = """
 import sys; sys.path.insert(0, sys.argv.pop(1))
 import doubles_in_child
-from gpuvis import batch, child
-batch.choose, batch.obstacle = doubles_in_child.choose, lambda name: None
+from gpuvis import backends, batch, child
+batch.choose, batch.obstacle, backends.WORTH = doubles_in_child.choose, lambda name: None, 0
 from gpuvis.cli import main
 main()
 """
@@ -374,3 +375,33 @@ def test_notes_come_once_and_stdout_is_for_paths(three) -> None:
     assert err.count("ValueError: no good") == 2  # the error, and its traceback with -v
     assert err.count("Traceback") == 1
     assert re.search(rf"{root}/a +40 × 8 +umap +gpu +[0-9.]+ .*%\) +written", err)
+
+
+@pytest.mark.parametrize(("worth", "where"), [(119, "gpu"), (120, "gpu"), (121, "cpu")])
+def test_the_rows_of_all_folders_decide(three, make_cache, monkeypatch, caplog, worth, where) -> None:
+    """RAPIDS is loaded once for all of them."""
+    monkeypatch.setattr("gpuvis.backends.WORTH", worth)
+    root = three()
+    with caplog.at_level("INFO", "gpuvis"):
+        report = batch.run(ask(root), Log())
+    assert [outcome.rows for outcome in report.outcomes] == [40, 40, 40]
+    assert report.backend == where
+    assert {told(root / name)["name"] for name in "abc"} == {where}
+    few = "120 rows in all are done sooner on the CPU than RAPIDS is loaded: auto takes the GPU from 121 rows on, "
+    assert told(root / "a")["reason"].startswith(few) == (where == "cpu")
+    levels = [record.levelname for record in caplog.records if few in record.message]
+    assert levels == (["INFO"] if where == "cpu" else [])
+    make_cache("t/d", rows=118)
+    assert batch.run(ask(root), Log()).backend == "cpu"  # the others are up to date
+
+
+def test_few_rows_with_a_timeout_stay_on_the_cpu_in_a_child(three, monkeypatch) -> None:
+    monkeypatch.setattr("gpuvis.backends.WORTH", 10**6)
+    root = three()
+    assert batch.run(ask(root, timeout=60), Log()).backend == "cpu"
+    assert told(root / "a")["reason"].startswith("120 rows in all")
+
+
+def test_gpu_takes_it_for_any_number_of_rows(three, monkeypatch) -> None:
+    monkeypatch.setattr("gpuvis.backends.WORTH", 10**6)
+    assert batch.run(ask(three(), backend="gpu"), Log()).backend == "gpu"

@@ -13,15 +13,23 @@ Name = Literal["auto", "gpu", "cpu"]
 NAMES: tuple[Name, ...] = ("auto", "gpu", "cpu")
 
 
-def choose(name: str = "auto", memory_limit: int | None = None) -> tuple[Backend, str]:
+# Rows in all from which loading RAPIDS pays. A guess until a GPU has been timed: torch, CuPy, cuDF, cuML and cuVS take
+# some ten seconds to load, in which two cores draw the UMAP map of MNIST twice, or its t-SNE map nearly once.
+WORTH = 50_000
+NO_GPU = "no GPU can be used: "
+
+
+def choose(name: str = "auto", memory_limit: int | None = None, rows: int | None = None) -> tuple[Backend, str]:
     """Choose where to work.
 
     Parameters
     ----------
     name : {"auto", "gpu", "cpu"}
-        What the user asked for. "auto" takes the GPU if it can be used.
+        What the user asked for. "auto" takes the GPU if it can be used, and the rows are worth it.
     memory_limit : int, optional
         The most bytes of the GPU's memory to use.
+    rows : int, optional
+        How many there are in all; None: it is not known, or is not to be weighed.
 
     Returns
     -------
@@ -34,15 +42,29 @@ def choose(name: str = "auto", memory_limit: int | None = None) -> tuple[Backend
     NoGpuError
         "gpu" was asked for, and this machine has none that can be used.
     """
-    lacking = obstacle(name) or probe.what_the_gpu_lacks(memory_limit)
-    if lacking is None:
-        gpu: Any = import_module("gpuvis.backends.gpu")
-        return gpu, "a GPU is there, and did a small fit"
+    lacking, few = obstacle(name), too_few(name, rows)
+    if lacking is None and few is None:
+        lacking = probe.what_the_gpu_lacks(memory_limit)
+        if lacking is None:
+            gpu: Any = import_module("gpuvis.backends.gpu")
+            return gpu, "a GPU is there, and did a small fit"
     if name == "gpu":
         raise NoGpuError(f"the GPU backend cannot be used: {lacking}; use --backend cpu or auto to work on the CPU")
     from gpuvis.backends import cpu
 
-    return cpu, lacking if name == "cpu" else f"no GPU can be used: {lacking}"
+    if lacking is None:
+        return cpu, str(few)
+    return cpu, lacking if name == "cpu" else f"{NO_GPU}{lacking}"
+
+
+def too_few(name: str, rows: int | None) -> str | None:
+    """Say why so many rows are not worth a GPU, if "auto" was asked for and they are not."""
+    if name != "auto" or rows is None or rows >= WORTH:
+        return None
+    return (
+        f"{rows:,} rows in all are done sooner on the CPU than RAPIDS is loaded: auto takes the GPU from {WORTH:,} "
+        "rows on, --backend gpu for any"
+    )
 
 
 def obstacle(name: str) -> str | None:

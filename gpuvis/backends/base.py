@@ -71,7 +71,8 @@ class Layout:
     notes : list of str
         What was unusual.
     told : dict
-        What is known of the way there, such as ``epochs``, or ``iterations`` and ``kl``, the divergence reached.
+        What is known of the way there, such as ``epochs``, or ``iterations`` and, on the CPU, ``kl``, the divergence
+        reached.
     principal : array of shape (N, 2), or None
         The first two principal components, if it began at them.
     """

@@ -1,8 +1,9 @@
 """How many bytes each step takes on the device and on the host: arithmetic read off the libraries.
 
 Every function gives a `Bytes` for N rows; fractions are the headroom that the libraries' own documentation asks for.
-Sources: cuVS's guides to brute force, NN-descent and all-neighbors; for what follows the graph, the allocations in
-cuML 26.10's cpp/src/umap/runner.cuh and cpp/src/tsne/*.cuh. None of it has been measured on a GPU yet.
+Sources: cuVS's guides to brute force, NN-descent and all-neighbors, and the allocations in the sources of RAPIDS 26.10
+that each function names (cuML's cpp/src/umap and cpp/src/tsne, cuVS's cpp/src/neighbors). None of it has been measured
+on a GPU yet.
 """
 
 from __future__ import annotations
@@ -53,9 +54,9 @@ def loading(rows: int, columns: int, itemsize: int) -> Bytes:
 
 
 def pca_in_core(rows: int, columns: int, n_components: int) -> Bytes:
-    """CuML's PCA copies a matrix in C order to Fortran order; its scores are then put into C order."""
+    """Copy a matrix to Fortran order, once at a time, and the scores to C order (cuml/decomposition/pca.pyx)."""
     scores = matrix(rows, n_components)
-    return Bytes(2 * matrix(rows, columns) + 2 * scores + 3 * matrix(columns, columns)).with_headroom(0.05)
+    return Bytes(matrix(rows, columns) + 2 * scores + 3 * matrix(columns, columns)).with_headroom(0.05)
 
 
 def pca_streamed(rows: int, columns: int) -> Bytes:
@@ -79,33 +80,38 @@ def degrees(k: int) -> tuple[int, int]:
     return final, max(128, 3 * final // 2)
 
 
-def nn_descent(rows: int, columns: int, k: int) -> Bytes:
-    """Search by NN-descent, besides the matrix and the output; the matrix is copied as float16."""
+def nn_descent(rows: int, columns: int, k: int, on_device: bool = False) -> Bytes:
+    """Search by NN-descent, besides the matrix and the output.
+
+    A matrix on the device is read as it is; one from the host is copied, as float16 above 16 columns (nn_descent.cuh,
+    GNND::build).
+    """
     final, intermediate = degrees(k)
-    device = rows * (2 * columns + FLOAT + 276 + 4 * final)
+    copied = 0 if on_device else columns * (2 if columns > 16 else FLOAT)
+    device = rows * (copied + FLOAT + 276 + 4 * final)
     host = rows * (4 * final + 8 * _expanded(final) + 2 * _expanded(intermediate) + 912 + 4 * final + INDEX * k)
     return Bytes(device, host)
 
 
-def approximate_graph(rows: int, columns: int, k: int) -> Bytes:
+def approximate_graph(rows: int, k: int) -> Bytes:
     """Search by NN-descent in a matrix on the device, the output included."""
-    return nn_descent(rows, columns, k).plus(Bytes(NEIGHBOUR * rows * k)).with_headroom(0.3)
+    return nn_descent(rows, 0, k, on_device=True).plus(Bytes(NEIGHBOUR * rows * k)).with_headroom(0.3)
 
 
 def batched_graph(rows: int, columns: int, k: int, n_clusters: int, on_host: bool) -> Bytes:
-    """Search cluster by cluster on the host; the merge buffers are managed memory, at worst on the device."""
+    """Search cluster by cluster on the host, and merge into the output itself (all_neighbors_batched.cuh)."""
     members = int(UNEVEN * rows * OVERLAP / n_clusters) + 1
     cluster = members * (FLOAT * columns + k * (2 * INDEX + FLOAT) + INDEX)
     assigned = -(-rows // n_clusters) * (FLOAT * columns + OVERLAP * NEIGHBOUR)
     local = nn_descent(members, columns, k)
     output = NEIGHBOUR * rows * k
-    device = output + max(cluster + local.device, assigned) + (0 if on_host else output)
+    device = max(cluster + local.device, assigned) + (0 if on_host else output)
     host = INDEX * rows * OVERLAP + matrix(members, columns) + local.host + (output if on_host else 0)
     return Bytes(device, host).with_headroom(0.25)
 
 
 def umap_layout(rows: int, n_neighbors: int) -> Bytes:
-    """Fuzzy graph, its symmetric form with the workspace of its sorting, optimiser and three embeddings.
+    """Fuzzy graph, its symmetric form with the workspace of its sorting, optimiser and three embeddings (runner.cuh).
 
     cuML also copies the symmetric graph to the host, up to 2 k entries of 12 bytes a row, twice for a moment.
     """
@@ -113,5 +119,14 @@ def umap_layout(rows: int, n_neighbors: int) -> Bytes:
 
 
 def tsne_layout(rows: int, n_neighbors: int) -> Bytes:
-    """Squared distances, affinities, their symmetric form with the workspace of its sorting, and the FFT's buffers."""
-    return Bytes(rows * n_neighbors * (FLOAT + FLOAT + 40 + 40) + 300 * rows)
+    """Sort the symmetric affinities, then step by the FFT, whichever takes more.
+
+    Of each of N k entries tsne_runner.cuh, distance_and_perplexity, has the squared distance and P (4 bytes each) while
+    `thrust::sort` goes over the 2 N k entries of COO (20 bytes each, int64 twice and float32) with keys of 24 bytes.
+    fft_tsne.cuh then has COO, the distances and, at its end, 4 bytes of each entry of COO; of each row 292 bytes, the
+    buffers of a radix sort, and the start and the map, one of them in both orders.
+    """
+    entries, coo = rows * n_neighbors, 2 * (INDEX + INDEX + FLOAT)
+    sorting = entries * (FLOAT + FLOAT + coo + 2 * 24)
+    stepping = entries * (FLOAT + coo + 2 * FLOAT) + rows * (292 + 2 * INDEX + 3 * 2 * FLOAT)
+    return Bytes(max(sorting, stepping))

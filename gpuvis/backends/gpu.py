@@ -17,28 +17,26 @@ import numpy as np
 import torch
 
 from gpuvis import machine, matrix, table, tensors
-from gpuvis.backends import footprint, gpu_graph, gpu_memory, gpu_table, sizing
+from gpuvis.backends import footprint, gpu_graph, gpu_layout, gpu_memory, gpu_table, limits, sizing
 from gpuvis.backends import plan as planning
 from gpuvis.backends import tally as plain
-from gpuvis.backends.base import ALL_THE_SAME, Device, Layout
-from gpuvis.backends.cuml_keywords import pca_keywords, tsne_keywords, umap_keywords
-from gpuvis.backends.graph import Graph, for_perplexity
-from gpuvis.backends.noted import warnings_noted
+from gpuvis.backends.base import Device
+from gpuvis.backends.cuml_keywords import pca_keywords
+from gpuvis.backends.graph import Graph
 from gpuvis.backends.plan import GraphPlan, Plan
 from gpuvis.pca import fit as fit_pca
 from gpuvis.settings import Method, Settings, Tsne, Umap
 
-name, xp = "gpu", cupy
-SAFE = (1e-3, 1.0)  # NN-descent measures distances in float16, whose largest number is 65504
+name, xp, SAFE, COMPARED = "gpu", cupy, limits.SAFE, limits.COMPARED
 ROUNDING = 1e-6  # of a small cosine distance, which is one minus a product in float32
 BY_TORCH = "torch → DLPack → CuPy"
 BY_CUPY = "host → CuPy, in chunks, because this torch has no CUDA"
 
-COMPARED = 1024, 1 << 13  # anchors and rows: their distances take 32 MiB, and sorting them several times that
 
 settle, give_back = gpu_memory.settle, gpu_memory.give_back
+umap, tsne = gpu_layout.umap, gpu_layout.tsne
 in_parts = plain.in_parts
-check, factorize = planning.check, gpu_table.factorize
+check, factorize = limits.check, gpu_table.factorize
 read_table, read_tensor = table.read, tensors.load
 
 
@@ -66,6 +64,7 @@ def describe() -> Device:
         "driver": str(cupy.cuda.runtime.driverGetVersion()),
         "runtime": str(cupy.cuda.runtime.runtimeGetVersion()),
         "transfer": BY_TORCH if torch.cuda.is_available() else BY_CUPY,
+        "allocator": gpu_memory.allocator(),
     }
     return Device("gpu", properties["name"].decode(), machine.cpu_threads(), gpu_memory.total(), details)
 
@@ -100,12 +99,17 @@ def as_array(X: Any, scale: float = 1.0) -> cupy.ndarray:
     moved = tensor.cuda().float().contiguous()
     if scale != 1:  # in place, unless it is the caller's own
         moved = moved * scale if tensor.is_cuda else moved.mul_(scale)
-    if tensor.dtype != torch.float32:
-        torch.cuda.empty_cache()  # what crossed, and is not needed any more
+    if tensor.dtype != torch.float32 and tensor.nbytes > footprint.CHUNK:
+        torch.cuda.empty_cache()  # what crossed, and is not needed any more; a block's place serves the next
     return cupy.from_dlpack(moved)
 
 
 def _tensor(X: Any) -> torch.Tensor:
+    """Return a tensor; of an array that torch does not take (long double, other byte order, odd strides) by a copy."""
+    if isinstance(X, np.ndarray):
+        X = X.astype(np.float64 if X.dtype.type is np.longdouble else X.dtype.newbyteorder("="), copy=False)
+        if any(stride < 0 or stride % X.itemsize for stride in X.strides):
+            X = np.ascontiguousarray(X)
     with warnings.catch_warnings(action="ignore"):  # that an array may not be written to: it is not
         return torch.as_tensor(X).detach()
 
@@ -199,36 +203,10 @@ def start(X: Any, asked: Umap | Tsne) -> cupy.ndarray:
     """Return what a layout needs of a matrix besides its graph, so that the matrix can go.
 
     With a graph, cuML's UMAP reads no value of X, and its t-SNE only the first two principal components, if it starts
-    from them: two columns that have the same ones stand for all.
+    from them: two columns that have the same ones stand for all. UMAP starts from them where it
+    cannot from eigenvectors.
     """
-    if isinstance(asked, Umap) or asked.init != "pca":
-        return cupy.zeros((len(X), 2), cupy.float32)
-    scores = cupy.empty((len(X), 2), cupy.float32)
-    fit_pca(_chunks(X), 2, cupy).fill(scores, _chunks(X))
+    scores, columns = cupy.zeros((len(X), 2), cupy.float32), min(2, X.shape[1])
+    if asked.init == "pca" if isinstance(asked, Tsne) else not limits.spectral(len(X)):
+        fit_pca(_chunks(X), columns, cupy).fill(scores[:, :columns], _chunks(X))
     return scores
-
-
-def umap(X: cupy.ndarray, graph: Graph, settings: Umap, seed: int) -> Layout:
-    """UMAP by cuML; X is what `start` gave."""
-    with warnings_noted() as notes:
-        from cuml.manifold import UMAP
-
-        model = UMAP(**umap_keywords(settings, seed))
-        coords = model.fit_transform(X, knn_graph=graph.nearest(settings.n_neighbors))
-    return Layout(coords, notes)
-
-
-def tsne(X: cupy.ndarray, graph: Graph, settings: Tsne, seed: int) -> Layout:
-    """t-SNE by cuML; X is what `start` gave. cuML overwrites the distances that it is given, so they are a copy."""
-    keywords = tsne_keywords(settings, len(X), seed)
-    lost = settings.init == "pca" and not bool(cupy.any(X[:, 0]))
-    with warnings_noted() as notes:
-        from cuml.manifold import TSNE
-
-        model = TSNE(**keywords | ({"init": "random"} if lost else {}))
-        indices, distances = graph.nearest(keywords["n_neighbors"])
-        coords = model.fit_transform(X, knn_graph=(indices, for_perplexity(distances, cupy)))
-    if lost:
-        notes.append(ALL_THE_SAME)
-    told = {"iterations": int(model.n_iter_), "kl": float(model.kl_divergence_)}
-    return Layout(coords, notes, told, X if settings.init == "pca" and not lost else None)

@@ -12,30 +12,42 @@ import torch
 
 KEPT = 256 << 20  # bytes that the pool keeps for the next step; the rest goes back whenever the device is waited for
 
+POOLED = "an asynchronous pool"
+PLAIN = "cudaMalloc, since memory pools are not supported"
+
 _limit: int | None = None
+_allocator = ""
 
 
 def set_up(limit: int | None = None) -> None:
     """Let RAPIDS and CuPy allocate from one asynchronous pool, before either has allocated anything.
 
     Importing cuML points CuPy's allocator at RMM, whose default is a plain cudaMalloc for each array. A pool that the
-    process has set up already is left alone.
+    process has set up already is left alone. Where the device has no pools, as some virtual GPUs, that default stays.
 
     Parameters
     ----------
     limit : int, optional
         The most bytes that each of the two pools may hold, for a card that is shared.
     """
-    global _limit  # noqa: PLW0603  a process has one device, and one pool on it
+    global _limit, _allocator  # noqa: PLW0603  a process has one device, and one pool on it
     if type(rmm.mr.get_current_device_resource()) is not rmm.mr.CudaMemoryResource:
         return
     _limit = limit
-    pool = rmm.mr.CudaAsyncMemoryResource(release_threshold=KEPT)
+    try:
+        pool, _allocator = rmm.mr.CudaAsyncMemoryResource(release_threshold=KEPT), POOLED
+    except RuntimeError:  # of cuda_async_memory_resource.hpp; whatever else it may be, the small fit meets it too
+        pool, _allocator = rmm.mr.CudaMemoryResource(), PLAIN
     rmm.mr.set_current_device_resource(rmm.mr.LimitingResourceAdaptor(pool, limit) if limit else pool)
     rmm.statistics.enable_statistics()
     rmm.statistics.push_statistics()
     if torch.cuda.is_available() and limit:
         torch.cuda.set_per_process_memory_fraction(min(1.0, limit / total()))
+
+
+def allocator() -> str:
+    """Return how memory is allocated."""
+    return _allocator or "as the process had set it up"
 
 
 def total() -> int:

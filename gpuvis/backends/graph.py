@@ -47,24 +47,29 @@ def neighbors_of(asked: Umap | Tsne, rows: int) -> int:
 
 
 def repaired(indices: Array, distances: Array, xp: Any) -> Graph:
-    """Put every row itself into its column 0, in place.
+    """Put every row itself into its column 0, in place, and see that each has another row beside it.
 
     Among equal rows a search may return any of them first, or so many that the row itself is not among them; then the
     last neighbour makes room. A search in batches may leave places unfilled, with no row's number and float32's largest
-    distance (cuVS 26.10, all_neighbors_batched.cuh); the cosine of a row of zeros is no number. Such distances become
-    the largest of their row, so that they still rise, and such neighbours the row itself. Rounding below 0 becomes 0.
+    distance (cuVS 26.10, all_neighbors_batched.cuh); a distance that is no number leaves its place with row 0 (raft,
+    select_warpsort.cuh). Such places get the row itself, which no layout minds, and the largest distance of their row,
+    so that distances still rise. Of a row of which no neighbour is known the rows that follow are neighbours, as far as
+    each other: cuML's UMAP would else read the slot of a row without edges, which nothing ever wrote
+    (simpl_set_embed/algo.cuh, create_gradient_rounding_factor). Rounding below 0 becomes 0.
     """
     rows, k = indices.shape
     columns = xp.arange(k)[None, :]
     for start in range(0, rows, BLOCK_ROWS):
         found, far = indices[start : start + BLOCK_ROWS], distances[start : start + BLOCK_ROWS]
         own = xp.arange(start, start + len(found))[:, None]
-        real = (found >= 0) & (found < rows)
-        known = real & xp.isfinite(far)
+        known = (found >= 0) & (found < rows) & xp.isfinite(far)
+        alone = ~(known & (found != own)).any(1)[:, None]
         largest = xp.where(known.any(1), xp.where(known, far, 0).max(1), 1)[:, None]
         far[:] = xp.maximum(xp.where(known, far, largest), 0)
-        found[:] = xp.where(real, found, own)
-        if not bool(known.all()):
+        found[:] = xp.where(known, found, own)
+        if bool(alone.any()):
+            far[:], found[:] = xp.where(alone, columns > 0, far), xp.where(alone, (own + columns) % rows, found)
+        if not bool((known | alone).all()):
             order = far.argsort(1)
             found[:], far[:] = xp.take_along_axis(found, order, 1), xp.take_along_axis(far, order, 1)
         if not bool((found[:, :1] == own).all()):

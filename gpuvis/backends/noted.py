@@ -1,13 +1,17 @@
-"""Libraries' warnings as notes for the record: they speak of their own keywords, not of the user's."""
+"""What libraries warn of, as notes for the record: they speak of their own keywords, not of the user's."""
 
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
 
 logger = logging.getLogger(__name__)
+PRINTED = re.compile(r"(?:\[[^\]]*\])*\[(\w+) *\] (.*)")  # by cuML's logger (common/logger.hpp, default_pattern)
+GRAVE = {"warning", "error", "critical"}
 
 
 @contextmanager
@@ -20,3 +24,21 @@ def warnings_noted() -> Iterator[list[str]]:
     notes += dict.fromkeys(" ".join(str(warning.message).split()) for warning in caught)
     for note in notes:
         logger.info("%s", note)
+
+
+@contextmanager
+def all_noted() -> Iterator[list[str]]:
+    """Note what cuML's logger warns of as well, which it prints to sys.stdout (cuml/internals/logger.pyx).
+
+    The rest of what is printed goes to our log.
+    """
+    printed = StringIO()
+    try:
+        with warnings_noted() as notes, redirect_stdout(printed):
+            yield notes
+    finally:
+        for line in printed.getvalue().splitlines():
+            told = PRINTED.fullmatch(line.strip())
+            if told and told[1] in GRAVE:
+                notes += [] if (note := f"cuML: {told[2]}") in notes else [note]
+            logger.info("%s", line.strip())

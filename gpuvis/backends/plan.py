@@ -5,17 +5,15 @@ No decision about one map depends on which other map was asked for in the same c
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from gpuvis.backends import footprint
+from gpuvis.backends import footprint, limits
 from gpuvis.backends.footprint import Bytes
 from gpuvis.backends.graph import neighbors_of
 from gpuvis.errors import SettingsError
 from gpuvis.settings import Method, Settings
 
-MOST_ROWS = 2**31 - 1  # cuML counts rows, and t-SNE the entries of its graph, in C's int
-MOST_NEIGHBORS = 1023  # of cuML's t-SNE
 SHARED_K = 96  # every exact graph has as many columns: enough for the usual UMAP and t-SNE, which then share one
 USABLE = 0.95  # of what is free
 
@@ -25,9 +23,6 @@ EXACT_WORK = 2.5e14
 PAIRS_PER_SECOND = 9.3e10
 LONGEST_HOURS = 2.0
 APPROXIMATE_METRICS = ("euclidean", "cosine")  # of NN-descent
-
-SAME = "identical coordinates on the same GPU model with the same library versions and the same plan"
-DIFFERS = "no, because the neighbour graph is built by NN-descent, which differs from run to run (see --deterministic)"
 
 
 @dataclass(frozen=True)
@@ -44,6 +39,8 @@ class GraphPlan:
         Batches of a batched graph.
     on_host : bool
         The graph is too large for what cuML can count on the device.
+    centred : bool
+        NN-descent gets a copy of the rows, less their middle if that is far from zero: it reckons in float16.
     """
 
     metric: str
@@ -51,6 +48,7 @@ class GraphPlan:
     kind: Literal["exact", "nn_descent", "batched"]
     n_clusters: int = 1
     on_host: bool = False
+    centred: bool = False
 
 
 @dataclass(frozen=True)
@@ -140,26 +138,6 @@ class Work:
         )
 
 
-def check(settings: Settings) -> None:
-    """Refuse what the GPU does not know, whatever the data.
-
-    Raises
-    ------
-    SettingsError
-    """
-    for method in settings.methods:
-        asked = getattr(settings, method)
-        if asked.library:
-            raise SettingsError(f"{method} by {asked.library} is for the CPU; leave that out, or use --backend cpu")
-        if asked.metric == "braycurtis":
-            raise SettingsError(f"{method}_metric braycurtis is not known on the GPU; use --backend cpu")
-    if settings.tsne and 3 * settings.tsne.perplexity + 2 > MOST_NEIGHBORS:
-        raise SettingsError(
-            f"tsne_perplexity {settings.tsne.perplexity:g} is too large for the GPU, which takes {MOST_NEIGHBORS} "
-            f"neighbours: at most {(MOST_NEIGHBORS - 2) // 3}; use --backend cpu"
-        )
-
-
 def draft(work: Work) -> Plan:
     """Decide how a reduction is done, whether or not it fits in the end (`sizing.plan` sees to that).
 
@@ -171,7 +149,7 @@ def draft(work: Work) -> Plan:
     loading = footprint.loading(work.rows, work.columns, work.itemsize)
     pca, in_core = _pca(work, loading)
     matrix = footprint.matrix(work.rows, work.width)
-    beside = footprint.approximate_graph(work.rows, work.width, SHARED_K)
+    beside = footprint.approximate_graph(work.rows, SHARED_K)
     on_device = work.fits(Bytes(matrix + beside.device)) and (pca is not None or work.fits(loading))
     # A mapped file of float32 serves as the matrix on the host, as it is.
     mapped = pca is None and work.itemsize == footprint.FLOAT and not work.scaled
@@ -187,7 +165,8 @@ def draft(work: Work) -> Plan:
     last = work.settings.methods[-1]
     for method, graph in graphs.items():
         steps[method] = _layout(work, method, graph).plus(Bytes(0) if method == last else held)
-    return Plan(pca, on_device, graphs, steps, {m: SAME if g.kind == "exact" else DIFFERS for m, g in graphs.items()})
+    repeatable = {method: limits.promise(graph.kind == "exact", graph.k) for method, graph in graphs.items()}
+    return Plan(pca, on_device, graphs, steps, repeatable)
 
 
 def _pca(work: Work, loading: Bytes) -> tuple[str | None, Bytes]:
@@ -206,7 +185,7 @@ def _graph(work: Work, method: Method, held: Bytes) -> GraphPlan:
     multiply_adds = work.rows**2 * max(work.width, 64)
     must = work.settings.deterministic or asked.metric not in APPROXIMATE_METRICS
     wide = min(max(k, SHARED_K), work.rows)
-    wide = wide if work.rows * wide <= MOST_ROWS else k
+    wide = wide if work.rows * wide <= limits.MOST_ROWS else k
     exact = GraphPlan(asked.metric, wide, "exact")
     if must or (multiply_adds <= EXACT_WORK and work.fits(held.plus(_search(work, exact, held)))):
         hours = multiply_adds / 64 / PAIRS_PER_SECOND / 3600
@@ -217,9 +196,11 @@ def _graph(work: Work, method: Method, held: Bytes) -> GraphPlan:
                 "the rate published for one large GPU; leave it out, use euclidean or cosine, or reduce a sample"
             )
         return exact
-    on_host = work.rows * k > MOST_ROWS
+    on_host = work.rows * k > limits.MOST_ROWS
     plans = [GraphPlan(asked.metric, k, "nn_descent")] if held.device and not on_host else []
     plans += [GraphPlan(asked.metric, k, "batched", clusters, on_host) for clusters in (4, 8, 16, 32, 64, 128, 256)]
+    if asked.metric == "euclidean" and not work.settings.pca_dim:  # what PCA gives is centred already
+        plans = [both for plain in plans for both in (replace(plain, centred=True), plain)]
     return next((one for one in plans if work.fits(held.plus(_search(work, one, held)))), plans[-1])
 
 
@@ -227,18 +208,21 @@ def _search(work: Work, graph: GraphPlan, held: Bytes) -> Bytes:
     if graph.kind == "exact":
         copied = 0 if held.device else footprint.matrix(work.rows, work.width)
         return footprint.exact_graph(work.rows, graph.k).plus(Bytes(copied))
+    whole = footprint.matrix(work.rows, work.width)
+    centred = whole if graph.centred else 0
     if graph.kind == "nn_descent":
-        return footprint.approximate_graph(work.rows, work.width, graph.k)
-    on_host = Bytes(0, footprint.matrix(work.rows, work.width) if held.device else 0)  # it is brought back
-    return footprint.batched_graph(work.rows, work.width, graph.k, graph.n_clusters, graph.on_host).plus(on_host)
+        return footprint.approximate_graph(work.rows, graph.k).plus(Bytes(centred))
+    brought_back = whole if held.device else 0
+    batched = footprint.batched_graph(work.rows, work.width, graph.k, graph.n_clusters, graph.on_host)
+    return batched.plus(Bytes(0, brought_back + centred))
 
 
 def _start(work: Work, k: int) -> Bytes:
-    """Find the first two principal components of the matrix for t-SNE, while the graph is there."""
+    """Find the first two principal components of the matrix, if a map starts from them, while the graph is there."""
     found = footprint.NEIGHBOUR * work.rows * k + footprint.matrix(work.rows, 2)
-    asked = work.settings.tsne
-    pca = footprint.pca_streamed(work.rows, work.width).device if asked and asked.init == "pca" else 0
-    return Bytes(found + pca)
+    umap, tsne = work.settings.umap, work.settings.tsne
+    asked = (umap and not limits.spectral(work.rows)) or (tsne and tsne.init == "pca")
+    return Bytes(found + (footprint.pca_streamed(work.rows, work.width).device if asked else 0))
 
 
 def _layout(work: Work, method: Method, graph: GraphPlan) -> Bytes:

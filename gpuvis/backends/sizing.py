@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from gpuvis.backends.footprint import Bytes, told
-from gpuvis.backends.plan import MOST_ROWS, Plan, Work, draft
+from gpuvis.backends.limits import MOST_ROWS
+from gpuvis.backends.plan import Plan, Work, draft
 from gpuvis.errors import DataError, OutOfMemoryError, SettingsError
 from gpuvis.settings import Settings
 

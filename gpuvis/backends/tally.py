@@ -10,7 +10,7 @@ import numpy as np
 from gpuvis.backends.base import Array
 
 MOST = 1e-30  # one over the largest distance of Bray and Curtis: a row and its negative are infinitely far apart
-VALUES = 1 << 24  # differences that are held at a time; those of one row, if they are more
+VALUES = 1 << 26  # differences that are held at a time, 256 MiB; those of one row, if they are more
 
 
 def in_parts(work: Callable[[tuple[int, int]], None], count: int, size: int) -> None:

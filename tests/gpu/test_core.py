@@ -16,6 +16,7 @@ from gpuvis.errors import OutOfMemoryError
 from gpuvis.settings import Settings, Tsne
 
 pytestmark = pytest.mark.gpu_core
+SLACK = 64 << 20  # bytes that the driver may take or give meanwhile
 
 
 def test_cupy_looks_at_the_memory_of_torch(cp) -> None:
@@ -116,12 +117,18 @@ def test_what_is_given_back_is_free_for_others(cp) -> None:
         torch.cuda.empty_cache()
         return int(cp.cuda.runtime.memGetInfo()[0])
 
+    def work() -> None:
+        tensor = torch.from_numpy(X).cuda()
+        array = cp.from_dlpack(tensor) * 2
+        held.append(free())
+        del tensor, array
+
+    X, held = clusters(100_000, 512), []
+    work()  # loads the kernels, which stay
     before = free()
-    tensor = torch.from_numpy(clusters(20_000, 512)).cuda()
-    array = cp.from_dlpack(tensor) * 2
-    assert free() < before - 2 * tensor.nbytes * 0.9
-    del tensor, array
-    assert free() >= before - (2 << 20)
+    work()
+    assert held[1] < before - 2 * X.nbytes * 0.9
+    assert free() >= before - SLACK
 
 
 def test_nothing_of_rapids_is_imported(child) -> None:

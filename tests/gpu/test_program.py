@@ -46,12 +46,14 @@ def test_info_names_the_gpu(backend) -> None:
     told = json.loads(run_gpuvis("info", "--json").stdout)
     assert (told["backend"], told["kind"], told["name"]) == ("gpu", "gpu", backend.describe().name)
     assert told["reason"] == "a GPU is there, and did a small fit"
+    assert told["auto"] == "the GPU from 50,000 rows in one command, fewer on the CPU"
     assert told["details"]["transfer"].startswith("torch → DLPack → CuPy")
 
 
 @pytest.mark.long
-def test_auto_takes_the_gpu(make_cache) -> None:
-    cache = make_cache(rows=60)
-    done = run_gpuvis("reduce", cache, "--no_html", "-q")
+@pytest.mark.parametrize(("rows", "where"), [(60, "cpu"), (50_000, "gpu")])
+def test_auto_takes_the_gpu_for_many_rows(make_cache, rows, where) -> None:
+    cache = make_cache(rows=rows)
+    done = run_gpuvis("reduce", cache, "--no_html", "--quality", "none", "-q")
     assert done.returncode == 0, done.stderr
-    assert json.loads((cache / "vis_umap_run.json").read_text())["backend"]["name"] == "gpu"
+    assert json.loads((cache / "vis_umap_run.json").read_text())["backend"]["name"] == where

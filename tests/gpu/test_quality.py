@@ -36,7 +36,7 @@ def test_pca_in_core_is_that_of_scikit_learn(backend) -> None:
 
 def test_pca_streamed_is_that_of_scikit_learn(backend, room) -> None:
     X = clusters(3000, 256)
-    room(2.9 * X.nbytes)
+    room(1.9 * X.nbytes)
     plan = backend.plan(*X.shape, 4, Settings(umap=Umap(n_neighbors=3), pca_dim=10))
     assert plan.pca == "streamed"
     agrees_with_scikit_learn(backend, X, plan)

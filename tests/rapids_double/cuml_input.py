@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 from typing import Any
 
 import numpy as np
@@ -107,6 +108,11 @@ def extract_knn_graph(
 def inside(array: Any) -> np.ndarray:
     """Return what cuML's own kernels see: no transfer."""
     return array._host if isinstance(array, ndarray) else np.asarray(array)
+
+
+def log(text: str, level: str = "warning") -> None:
+    """Print as cuML's logger does (internals/logger.pyx, common/logger.hpp): by Python's print, to sys.stdout."""
+    print(f"[{os.getpid():6d}][12:00:00:000000][{level:<6}] {text}\n", end="")  # noqa: T201
 
 
 class Base:

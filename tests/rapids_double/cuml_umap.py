@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 from rapids_double.array import on_device
-from rapids_double.cuml_input import Base, check_array, extract_knn_graph, inside
+from rapids_double.cuml_input import Base, check_array, extract_knn_graph, inside, log
+from rapids_double.device import device
 from rapids_double.exact import METRICS, nearest
 from rapids_double.ledger import ledger
 from rapids_double.signatures import as_recorded
 
+MOST_SPECTRAL = (2**31 - 1) // 20  # raft's lanczos.cuh, with ncv = 20
 INITS = ("random", "spectral")
 ALGORITHMS = ("auto", "brute_force_knn", "nn_descent")
 NAMES = {"l2": "euclidean", "l1": "cityblock", "manhattan": "cityblock", "taxicab": "cityblock", "linf": "chebyshev"}
@@ -134,6 +136,9 @@ class UMAP(Base):
             set_op_mix_ratio=self.set_op_mix_ratio,
             local_connectivity=self.local_connectivity,
         )
+        epochs = self.n_epochs or (500 if rows <= 10_000 else 200)
+        _check_edges(graph, epochs)
+        start = _spectral(rows) if isinstance(start, str) and start == "spectral" else start
         before = np.random.get_state()  # umap-learn uses NumPy's global one where the graph falls apart
         np.random.seed(random_state.randint(2**31))
         with warnings.catch_warnings(action="ignore"):
@@ -146,7 +151,7 @@ class UMAP(Base):
                 b,
                 self.repulsion_strength,
                 self.negative_sample_rate,
-                self.n_epochs or (500 if rows <= 10_000 else 200),
+                epochs,
                 start,
                 random_state,
                 "euclidean",
@@ -165,3 +170,27 @@ class UMAP(Base):
     @as_recorded("cuml.UMAP.fit_transform")
     def fit_transform(self, X: Any, y: Any = None, *, knn_graph: Any = None) -> Any:
         return self.fit(X, y, knn_graph=knn_graph).embedding_
+
+
+def _check_edges(graph: Any, epochs: int) -> None:
+    """Raise where a row has no edge left once weak ones are trimmed.
+
+    simpl_set_embed/algo.cuh, create_gradient_rounding_factor: the slots of such rows are never written, and the largest
+    of all slots decides to which digit gradients are rounded.
+    """
+    kept = graph.tocoo()
+    strong = kept.data >= kept.data.max() / epochs if kept.nnz else np.zeros(0, bool)
+    alone = kept.shape[0] - len(np.unique(kept.row[strong]))
+    assert not alone, f"{alone} rows have no edge: the rounding factor of gradients is read from unwritten memory"
+
+
+def _spectral(rows: int) -> str:
+    """Return how the layout starts: a spectral start that fails is made random, and printed of."""
+    assert rows > 7, "compute_eigenpairs of cuVS reads or writes out of bounds for 5, 6 and 7 rows"
+    assert rows <= MOST_SPECTRAL, "kernel_normalize of raft indexes 20 vectors of so many rows in C's int"
+    try:
+        device.launch("cuml.spectral")
+    except RuntimeError:
+        log("Spectral initialization failed, using random initialization instead.")
+        return "random"
+    return "spectral"

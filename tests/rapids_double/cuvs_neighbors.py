@@ -121,7 +121,8 @@ def _graph(X: np.ndarray, k: int, params: AllNeighborsParams) -> tuple[np.ndarra
             X = X.astype(np.float16).astype(np.float32)
         if not np.isfinite(X).all():
             X = np.nan_to_num(X, posinf=65504, neginf=-65504)
-    found, lengths = nearest(X, more, metric, self_first)
+    # nn_descent.cuh, calculate_metric: where a row of zeros is one of two, their cosine distance is 0
+    found, lengths = nearest(X, more, metric, self_first, aimless=0.0)
     return _approximate(found, lengths, k, keep=1)
 
 

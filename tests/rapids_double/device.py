@@ -33,6 +33,8 @@ class Options:
     compute_capability : tuple of int
     memory : int
         Bytes that the device has.
+    memory_pools : bool
+        cudaMallocAsync is supported, as it is not on some virtual GPUs.
     torch_cuda : bool
         torch is a build that knows CUDA.
     missing : tuple of str
@@ -51,6 +53,7 @@ class Options:
     runtime: int = 13020
     compute_capability: tuple[int, int] = (9, 0)
     memory: int = 80 * 2**30
+    memory_pools: bool = True
     torch_cuda: bool = True
     missing: tuple[str, ...] = ()
     broken: dict[str, str] = field(default_factory=dict)

@@ -72,6 +72,10 @@ class CudaAsyncMemoryResource(DeviceMemoryResource):
     @as_recorded("rmm.mr.CudaAsyncMemoryResource")
     def __init__(self, initial_pool_size: Any = None, release_threshold: int | None = None) -> None:
         device.require()
+        if not device.options.memory_pools:  # rmm/mr/cuda_async_memory_resource.hpp
+            raise RuntimeError(
+                "RMM failure at: double: cudaMallocAsync not supported with this CUDA driver/runtime version"
+            )
         self.release_threshold = release_threshold
         self.pool = "rmm"
         ledger.pools.setdefault("rmm", Pool())

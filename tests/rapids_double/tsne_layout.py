@@ -56,7 +56,7 @@ def affinities(indices: np.ndarray, distances: np.ndarray, perplexity: float, ma
 
 
 def layout(P: sparse.csr_matrix, start: np.ndarray, model: Any) -> tuple[np.ndarray, float, int]:
-    """Return coordinates, divergence and iterations, by scikit-learn's gradient descent.
+    """Return coordinates, what cuML tells as divergence, and iterations, by scikit-learn's gradient descent.
 
     scikit-learn's gradient has a factor 4 that cuML's has not, so its rate is a fourth of cuML's.
     """
@@ -77,10 +77,10 @@ def layout(P: sparse.csr_matrix, start: np.ndarray, model: Any) -> tuple[np.ndar
         (0, first, model.pre_momentum, model._rates[0], model._exaggeration),
         (first, model.max_iter, model.post_momentum, model._rates[1], model.late_exaggeration),
     )
-    coords, divergence, done = start.ravel(), 0.0, 0
+    coords, done = start.ravel(), 0
     for begin, end, momentum, rate, exaggeration in phases:
         if end > begin:
-            coords, divergence, done = _gradient_descent(
+            coords, _, done = _gradient_descent(
                 p0=coords,
                 it=begin,
                 max_iter=end,
@@ -89,4 +89,16 @@ def layout(P: sparse.csr_matrix, start: np.ndarray, model: Any) -> tuple[np.ndar
                 args=[P * np.float32(exaggeration), 1.0, len(start), 2],
                 **shared,
             )
-    return coords.reshape(len(start), 2), float(divergence), done + 1
+    coords = coords.reshape(len(start), 2)
+    return coords, kl_divergence(P, coords) if done + 1 == model.max_iter else 0.0, done + 1
+
+
+def kl_divergence(P: sparse.csr_matrix, coords: np.ndarray) -> float:
+    """Return what cuML computes in its last iteration: over the stored pairs, of which it has each in both directions.
+
+    tsne/utils.cuh, compute_kl_div: P and Q both sum to 1 over these. After an early stop it is 0 (fft_tsne.cuh).
+    """
+    stored = P.tocoo()
+    Q = 1 / (1 + np.square(coords[stored.row] - coords[stored.col]).sum(1))
+    p, q = stored.data / stored.data.sum(), np.maximum(Q / Q.sum(), FLT_EPSILON)
+    return float((p * np.log(np.maximum(p, FLT_EPSILON) / q)).sum())

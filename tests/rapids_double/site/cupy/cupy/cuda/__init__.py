@@ -45,6 +45,15 @@ class Stream:
     null = None
     ptds = None
 
+    def __init__(self, null=False, non_blocking=False, ptds=False, priority=None):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        pass
+
     def synchronize(self):
         runtime.deviceSynchronize()
 

@@ -146,7 +146,7 @@ def read_table(folder: Path) -> None:
 
 def read_info(folder: Path) -> None:
     """Read the information; where it tells the shape, that has to be right."""
-    info = cache.read(folder).info
+    info = cache.read(folder, read_tensor=tensors.read).info
     for key, expected in (("num_samples", ROWS), ("dim", 8)):
         if info.get(key) not in {None, expected}:
             raise AssertionError(f"{key} is {info[key]!r}")

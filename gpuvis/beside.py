@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gpuvis import fingerprint, predictions
+from gpuvis import fingerprint, ordinary, predictions
 from gpuvis.errors import CacheError
 from gpuvis.folders import COLUMNS, EMBEDDINGS, SCORES
 from gpuvis.page import columns
@@ -45,6 +45,7 @@ def _sum(path: Path) -> str | None:
 def read_record(folder: Path) -> dict[str, Any] | None:
     """Return the record of a folder's scores; None where there is none, or it is not one of ours."""
     try:
+        ordinary.check(folder / RECORD)
         run = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         parts = run["input"], run["input"]["fingerprint"], run["outputs"], run["found"]
     except (OSError, ValueError, LookupError, TypeError, RecursionError):

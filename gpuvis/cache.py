@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpuvis import agreement, archive, atomic, folders, matrix, table, tensors
+from gpuvis import agreement, archive, atomic, folders, matrix, ordinary, table, tensors
 from gpuvis.errors import CacheError, DataError, OutputError
 from gpuvis.folders import EMBEDDINGS, INFO, LABELS, TABLE
 
@@ -109,7 +109,10 @@ def read(
     embeddings = read_tensor(folder / EMBEDDINGS)
     agreement.check_embeddings(folder / EMBEDDINGS, embeddings)
     rows = read_table(folder / TABLE)
-    labels = read_tensor(folder / LABELS) if (folder / LABELS).exists() else None
+    labels = None
+    if (folder / LABELS).exists():
+        folders.check_readable(folder / LABELS)
+        labels = read_tensor(folder / LABELS)
     return _agreed(folder, embeddings, rows, labels, _read_info(folder / INFO))
 
 
@@ -137,6 +140,7 @@ def _read_info(path: Path) -> dict[str, Any] | str:
     if not path.exists():
         return "there is no meta.json"
     try:
+        ordinary.check(path)
         info = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         info = None

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from gpuvis import ordinary
 from gpuvis.errors import CacheError
 
 EMBEDDINGS = "embeddings.pt"
@@ -29,18 +30,35 @@ def check_files(folder: Path) -> None:
     """
     if not os.path.isdir(folder):  # noqa: PTH112  Path.is_dir raises where it may not look
         raise CacheError(f"{folder} is not a folder; expected one with embeddings.pt and metadata.csv")
+    if not os.access(folder, os.R_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+        raise CacheError(f"{folder} is a folder that cannot be read: Permission denied; allow it, or name others")
     missing = []
     for name in (EMBEDDINGS, TABLE):
         try:
-            (folder / name).open("rb").close()
+            check_readable(folder / name)
         except FileNotFoundError:
             missing.append(name)
-        except OSError as error:
-            raise CacheError(f"{folder / name} cannot be read: {error.strerror}; make it a readable file") from None
     if len(missing) == 2:
         raise CacheError(f"{folder} holds no cache; expected embeddings.pt and metadata.csv in it or in folders below")
     if missing:
         raise CacheError(f"{folder}: {missing[0]} is missing; write the cache again")
+
+
+def check_readable(path: Path) -> None:
+    """Check that a file is there and can be read.
+
+    Raises
+    ------
+    FileNotFoundError
+    CacheError
+    """
+    try:
+        ordinary.check(path)
+        path.open("rb").close()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise CacheError(f"{path} cannot be read: {error.strerror}; make it a readable file") from None
 
 
 def find(roots: Iterable[Path]) -> Iterator[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import resource
 from functools import cache as once
 from importlib import metadata
 from pathlib import Path
@@ -61,6 +62,16 @@ def memory_available() -> int:
     parts = dict(line.split() for line in _read("/sys/fs/cgroup/memory.stat").splitlines())
     cached = sum(int(parts.get(name, 0)) for name in ("active_file", "inactive_file"))  # files that can be read again
     return max(0, min(free, int(limit) - int(used) + cached))
+
+
+def memory_room() -> int | None:
+    """Return how many bytes more this process may map, by the limits of `ulimit -v` and `-d`; None: there are none."""
+    pages = [int(count) for count in _read("/proc/self/statm").split()]
+    if not pages:
+        return None
+    limits = (resource.RLIMIT_AS, pages[0]), (resource.RLIMIT_DATA, pages[5])
+    soft = [(resource.getrlimit(kind)[0], taken * resource.getpagesize()) for kind, taken in limits]
+    return min((most - taken for most, taken in soft if most != resource.RLIM_INFINITY), default=None)
 
 
 def _read(path: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuvis import atomic, fingerprint
+from gpuvis import atomic, fingerprint, ordinary
 from gpuvis.errors import OutputError
 from gpuvis.pages import MARKS, STATIC, Page
 from gpuvis.settings import Method
@@ -85,6 +85,7 @@ class Outputs:
     def read_record(self) -> dict[str, Any] | None:
         """Return the run record; None where there is none, or it is not one of ours."""
         try:
+            ordinary.check(self.record)
             record = json.loads(self.record.read_text(encoding="utf-8"))
             told, name = record["input"], record["backend"]["name"]
             parts = record["effective"], record["outputs"], record["steps"], told["fingerprint"], told.get("info", {})
@@ -110,7 +111,7 @@ class Outputs:
     def load_quality(self, record: dict[str, Any]) -> np.ndarray | None:
         """Load what is measured of each point; None where a record does not vouch for it."""
         known = record["outputs"].get(self.quality.name)
-        if not known or not self.quality.exists() or fingerprint.of_file(self.quality) != known:
+        if not known or not self.quality.is_file() or fingerprint.of_file(self.quality) != known:
             return None
         found: np.ndarray = np.load(self.quality, allow_pickle=False)
         return found
@@ -153,6 +154,8 @@ def foreign(path: Path, sums: dict[str, Any]) -> str:
     """Say why a file is not one of those that a record vouches for; empty if it is, or is not there."""
     if not path.exists():
         return ""
+    if not path.is_file():
+        return f"{path.name} is no ordinary file"
     if path.name not in sums:
         return "" if is_ours(path) else f"{path.name} was made by something else"
     known = sums[path.name]  # None: it was about to be drawn

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gpuvis import ordinary
 from gpuvis.errors import CacheError
-from gpuvis.folders import TABLE
+from gpuvis.folders import TABLE, check_readable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,6 +68,8 @@ def saved(path: Path, folder: Path) -> Shown:
     from gpuvis import table
 
     coords = _load(path)
+    with suppress(FileNotFoundError):  # which is told by what reads it
+        check_readable(folder / TABLE)
     rows = table.read(folder / TABLE)
     if len(rows) != len(coords):
         told = f"{path} has {len(coords)} rows but {folder / TABLE} has {len(rows)}"
@@ -75,6 +79,7 @@ def saved(path: Path, folder: Path) -> Shown:
 
 def _load(path: Path) -> np.ndarray:
     try:
+        ordinary.check(path)
         with path.open("rb") as file:
             coords: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:

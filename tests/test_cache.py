@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import zipfile
@@ -357,3 +358,19 @@ def test_no_map_on_the_cpu_needs_torch(make_cache) -> None:
     command = [sys.executable, "-c", WITHOUT_TORCH, make_cache()]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert len(done.stdout.splitlines()) == 2 * 4
+
+
+@pytest.mark.parametrize("name", ["embeddings.pt", "metadata.csv", "labels.pt"])
+def test_a_pipe_is_not_waited_for(make_cache, name) -> None:
+    folder = make_cache()
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(CacheError, match=f"{name} cannot be read: it is no ordinary file; make it a readable file"):
+        cache.read(folder)
+
+
+def test_a_pipe_for_the_description_is_noted(make_cache) -> None:
+    folder = make_cache()
+    (folder / "meta.json").unlink()
+    os.mkfifo(folder / "meta.json")
+    assert any("meta.json cannot be read" in note for note in cache.read(folder).notes)

@@ -233,3 +233,36 @@ def test_answers_that_cannot_be_printed_are_one_line(make_cache, args) -> None:
     assert run.returncode == 1
     told = [line for line in run.stderr.splitlines() if not line.startswith("note: ")]
     assert told == ["error: stdout: No space left on device; make room there, or send it elsewhere"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits on addresses are Linux's")
+@pytest.mark.parametrize(("limit", "code"), [("-v 300000", 4), ("-v 600000", 4), ("-v 1100000", 4), ("-d 900000", 4)])
+@pytest.mark.parametrize("more", ["", "--timeout 60"])
+def test_memory_that_is_not_given_ends_with_4(make_cache, limit, code, more) -> None:
+    """BLAS would wait for ever, or end the process."""
+    command = f'ulimit {limit}; "{sys.executable}" -m gpuvis reduce "{make_cache(rows=3000)}" --backend cpu {more}'
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == code, done.stderr
+    assert "error: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")  # noqa: PTH110
+@pytest.mark.parametrize("args", [("reduce", "--umap", "--tsne", "-v"), ("outliers",), ("reduce", "--timeout", "60")])
+def test_talk_that_nobody_takes_costs_nothing(make_cache, args) -> None:
+    folder = make_cache(rows=30)
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        command = [*COMMAND[:-1], *args, folder, "--backend", "cpu"]
+        run = subprocess.run(command, stdout=subprocess.PIPE, stderr=full, text=True, check=False)
+    assert run.returncode == 0
+    assert len(run.stdout.splitlines()) == {"-v": 8, "outliers": 3, "60": 4}[args[-1]]
+
+
+@pytest.mark.parametrize("args", [("reduce", "cache"), ("reduce", "."), ("score", "a.npy"), ("demo",)])
+def test_a_current_folder_that_was_removed_is_told(tmp_path, args) -> None:
+    told = " ".join(f"'{arg}'" for arg in args)
+    command = f'mkdir gone && cd gone && rmdir ../gone && "{sys.executable}" -m gpuvis {told}'
+    run = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == 2
+    assert "leads nowhere: the current folder was removed; go to another one" in run.stderr
+    assert "Traceback" not in run.stderr

@@ -354,7 +354,21 @@ def test_a_demo_that_was_interrupted_is_written_anew(tmp_path) -> None:
     left = tmp_path / ".demo.part" / "images"
     left.mkdir(parents=True)
     (left / "half.png").touch()
+    (tmp_path / ".demo.0a1b2c3d.part").mkdir()
     (tmp_path / "demo").mkdir()
     cache.read(demo.write(tmp_path / "demo")).verify()
     assert [path.name for path in tmp_path.iterdir()] == ["demo"]
     assert not list((tmp_path / "demo").rglob("half.png"))
+
+
+def test_a_demo_is_not_written_through_a_link(tmp_path, monkeypatch) -> None:
+    victim, names = tmp_path / "victim", [".demo.part", ".demo.00000000.part"]
+    monkeypatch.setattr(demo, "token_hex", lambda size: "0" * 2 * size)  # as if it could be guessed
+    victim.mkdir()
+    (victim / "kept").touch()
+    for name in names:
+        (tmp_path / name).symlink_to(victim)
+    with pytest.raises(OutputError, match="cannot be written: File exists"):
+        demo.write(tmp_path / "demo")
+    assert [path.name for path in victim.iterdir()] == ["kept"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [*sorted(names), "victim"]

@@ -11,9 +11,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from threading import Barrier
 from typing import Any, TypeVar
 
-import scipy.linalg.cython_blas  # noqa: F401  loaded later, it would not be limited
+import numpy as np
+import scipy.linalg.cython_blas  # loaded later, it would not be limited
 from threadpoolctl import threadpool_limits
 
 from gpuvis import machine
@@ -34,11 +36,30 @@ def threads(count: int) -> Iterator[None]:
     global _count, _pool
     before = _count, _pool
     with ThreadPoolExecutor(count) as pool, threadpool_limits(1, user_api="blas"):
+        if machine.memory_room() is not None:
+            _take_buffers(pool, count)
         _count, _pool = count, pool
         try:
             yield
         finally:
             _count, _pool = before
+
+
+def _take_buffers(pool: ThreadPoolExecutor, count: int) -> None:
+    """Have BLAS, that of NumPy and that of SciPy, take its buffers for all threads now.
+
+    Later there may be no memory for them, which BLAS does not report: it waits for ever, or ends the process.
+    """
+    square, ready = np.zeros((512, 512), np.float32), Barrier(count)
+
+    def multiply() -> None:
+        ready.wait()
+        square.dot(square)
+        ready.wait()
+        scipy.linalg.blas.sgemm(1.0, square, square)
+
+    for taken in [pool.submit(multiply) for _ in range(count)]:
+        taken.result()
 
 
 def current_threads() -> int:

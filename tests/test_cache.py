@@ -37,8 +37,9 @@ def test_what_is_written_is_read(make_cache) -> None:
     got.verify()
 
 
-def test_the_tensor_is_mapped_and_not_read(make_cache) -> None:
+def test_a_large_tensor_is_mapped_and_not_read(make_cache, monkeypatch) -> None:
     folder = make_cache(rows=5_000, columns=4_096)
+    monkeypatch.setattr(tensors, "LARGE", 64 << 20)
     before = _anonymous_memory()
     got = cache.read(folder)
     assert _anonymous_memory() - before < got.embeddings.nbytes / 4
@@ -343,7 +344,7 @@ def test_a_compressed_tensor_is_not_mapped(make_cache, tmp_path) -> None:
     ):
         for info in whole.infolist():
             compressed.writestr(info.filename, whole.read(info))
-    assert tensors._mapped(tmp_path / "X.pt") is None
+    assert tensors._plain(tmp_path / "X.pt", mapped=True) is None
 
 
 WITHOUT_TORCH = """

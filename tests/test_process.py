@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from examples import ENDS, content
 from process import gpuvis
 
@@ -266,3 +267,30 @@ def test_a_current_folder_that_was_removed_is_told(tmp_path, args) -> None:
     assert run.returncode == 2
     assert "leads nowhere: the current folder was removed; go to another one" in run.stderr
     assert "Traceback" not in run.stderr
+
+
+CUTTING = """
+import os, sys
+from gpuvis import cache
+from gpuvis.cli import main
+verify = cache.Cache.verify
+def cut_first(self, *args):
+    if self.folder.name == "b":
+        os.truncate(self.folder / "embeddings.pt", 5000)
+    return verify(self, *args)
+cache.Cache.verify = cut_first
+main()
+"""
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["plain", "torch"])
+def test_a_file_that_is_cut_while_it_is_read_costs_its_folder(make_cache, tmp_path, dtype) -> None:
+    """Without the pages behind its new end, a mapped file ends the process (SIGBUS)."""
+    for name in "abc":
+        make_cache(f"t/{name}", rows=2000, embeddings=torch.randn(2000, 64).to(dtype))
+    command = [sys.executable, "-c", CUTTING, "reduce", str(tmp_path / "t"), "--backend", "cpu"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert run.returncode == 1, run.stderr
+    assert f"error: {tmp_path}/t/b: the cache was written again while it was read; run again" in run.stderr
+    assert [path.parent.name for path in sorted(tmp_path.glob("t/*/vis_umap.html"))] == ["a", "c"]
+    assert (tmp_path / "t/index.html").exists()

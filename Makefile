@@ -60,7 +60,7 @@ DOCKER := docker build $(if $(filter file,$(origin TORCH_INDEX)),,--build-arg TO
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev torch compiler compiler-or-wheel ready ready-dev wheel demo reduce reduce-umap reduce-tsne \
-  test sanitize lint format types bench \
+  test kills sanitize lint format types bench \
   bench-cold bench-steps bench-neighbors bench-others bench-page bench-labels test-gpu test-gpu-core bench-gpu test-rapids rapids-signatures in-rapids docker docker-test docker-gpu clean
 
 help:  ## list the targets
@@ -120,6 +120,9 @@ reduce-tsne:  ## the same with METHOD=tsne
 
 test: $(DEV)  ## run the test suite (ARGS=)
 	$(PYTEST) --cov --cov-report=term $(ARGS)
+
+kills: $(DEV)  ## kill runs at random moments, and check that no file is half and the next run succeeds (ARGS="200 1": how many, seed)
+	PYTHONPATH=tests $(PY) tests/kills.py $(ARGS)
 
 # A failed check ends the process, and says why past what pytest captures. The leaks would be those of Python itself.
 sanitize: compiler $(DEV)  ## run the tests of the loops while memory accesses and undefined behaviour are checked (ARGS=)

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import kills
 import numpy as np
 import pytest
 import torch
@@ -200,6 +201,12 @@ def test_a_run_killed_at_any_moment_leaves_whole_files(make_cache) -> None:
     assert not list(folder.glob(".*"))
 
 
+@pytest.mark.parametrize("name", kills.COMMANDS)
+def test_runs_killed_at_random_moments_leave_whole_files(name) -> None:
+    """A few of those of `make kills`."""
+    assert kills.trials(name, 2, seed=7)[1] == []
+
+
 def test_a_closed_pipe_ends_it_quietly(make_cache) -> None:
     read, write = os.pipe()
     os.close(read)
@@ -241,7 +248,7 @@ def test_answers_that_cannot_be_printed_are_one_line(make_cache, args) -> None:
 @pytest.mark.parametrize("more", ["", "--timeout 60"])
 def test_memory_that_is_not_given_ends_with_4(make_cache, limit, code, more) -> None:
     """BLAS would wait for ever, or end the process."""
-    command = f'ulimit {limit}; "{sys.executable}" -m gpuvis reduce "{make_cache(rows=3000)}" --backend cpu {more}'
+    command = f'ulimit {limit}; exec "{sys.executable}" -m gpuvis reduce "{make_cache(rows=3000)}" --backend cpu {more}'
     done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == code, done.stderr
     assert "error: " in done.stderr

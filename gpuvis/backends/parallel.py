@@ -7,11 +7,12 @@ rounds otherwise on two.
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from threading import Barrier
+from threading import Barrier, RLock
 from typing import Any, TypeVar
 
 import numpy as np
@@ -28,17 +29,26 @@ LEAST, MOST = 1024, 1 << 16  # rows of a piece: worth waking a thread, and few e
 
 _count = machine.cpu_threads()
 _pool = ThreadPoolExecutor(_count)
+_turn = RLock()  # limits are the process's: of two threads that reduce, one waits for the other
+
+
+def _in_child() -> None:
+    """Begin anew after a fork, which takes no threads along, and leaves locks as they were."""
+    global _pool, _turn
+    _pool, _turn = ThreadPoolExecutor(_count), RLock()
+
+
+os.register_at_fork(after_in_child=_in_child)
 
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
     """Let loops in the block run on so many threads, and each matrix product on one."""
     global _count, _pool
-    before = _count, _pool
-    with ThreadPoolExecutor(count) as pool, threadpool_limits(1, user_api="blas"):
+    with _turn, ThreadPoolExecutor(count) as pool, threadpool_limits(1, user_api="blas"):
         if machine.memory_room() is not None:
             _take_buffers(pool, count)
-        _count, _pool = count, pool
+        before, (_count, _pool) = (_count, _pool), (count, pool)
         try:
             yield
         finally:

@@ -60,8 +60,8 @@ DOCKER := docker build $(if $(filter file,$(origin TORCH_INDEX)),,--build-arg TO
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev torch compiler compiler-or-wheel ready ready-dev wheel demo reduce reduce-umap reduce-tsne \
-  test sanitize lint format types bench \
-  bench-cold bench-steps bench-neighbors bench-others bench-page bench-labels fuzz test-gpu test-gpu-core bench-gpu test-rapids rapids-signatures in-rapids docker docker-test docker-gpu clean
+  test kills fuzz sanitize lint format types bench \
+  bench-cold bench-steps bench-neighbors bench-others bench-page bench-labels test-gpu test-gpu-core bench-gpu test-rapids rapids-signatures in-rapids docker docker-test docker-gpu clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -120,6 +120,9 @@ reduce-tsne:  ## the same with METHOD=tsne
 
 test: $(DEV)  ## run the test suite (ARGS=)
 	$(PYTEST) --cov --cov-report=term $(ARGS)
+
+kills: $(DEV)  ## kill runs at random moments, and check that no file is half and the next run succeeds (ARGS="200 1": how many, seed)
+	PYTHONPATH=tests $(PY) tests/kills.py $(ARGS)
 
 # A failed check ends the process, and says why past what pytest captures. The leaks would be those of Python itself.
 fuzz: $(DEV)  ## read 100,000 mutated files, each of which has to be read rightly or refused; some 20 minutes (ARGS=)

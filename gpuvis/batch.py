@@ -15,12 +15,13 @@ from gpuvis import frontpage, job, trust
 from gpuvis.backends import NO_GPU, choose, obstacle, too_few
 from gpuvis.backends.base import Backend
 from gpuvis.errors import SettingsError
-from gpuvis.folders import find
+from gpuvis.folders import EMBEDDINGS, find
 from gpuvis.job import Decided, Job
 from gpuvis.outcome import Outcome, failure
 from gpuvis.pages import Page
 from gpuvis.pipeline import Pipeline
 from gpuvis.settings import Settings, require
+from gpuvis.tensors import stays_mapped
 from gpuvis.watcher import Watcher
 from gpuvis.worker import Here, Worker
 
@@ -89,22 +90,13 @@ class Request:
     def jobs(self) -> list[Job]:
         """Find the cache folders and say what is asked of each."""
         common = os.path.commonpath([os.path.abspath(root) for root in self.roots])
+        what = self.settings, self.page, self.prefix, self.overwrite, self.only_draw
+        more = self.root, self.quality, self.maps, self.outliers
         return [
-            Job(
-                folder,
-                self.out_dir / os.path.relpath(os.path.abspath(folder), common) if self.out_dir else folder,
-                self.settings,
-                self.page,
-                self.prefix,
-                self.overwrite,
-                self.only_draw,
-                self.root,
-                self.quality,
-                self.maps,
-                self.outliers,
-            )
+            Job(folder, self.out_dir / os.path.relpath(os.path.abspath(folder), common) if self.out_dir else folder,
+                *what, *more)
             for folder in find(self.roots)
-        ]
+        ]  # fmt: skip
 
     @property
     def root(self) -> Path | None:
@@ -172,14 +164,22 @@ def run(request: Request, watcher: Watcher) -> Report:
             ready = _ready(worker, report, request) if wanted else worker
             watcher.begin(works, report.backend)
             jobs = [work.job for work in works]
-            if isinstance(ready, Here) and len(jobs) > 1:
-                pipeline.run(jobs, ready.chosen, watcher)
-            else:
-                _one_by_one(jobs, ready, watcher, take)
+            with closing(_apart(jobs, ready)) as ready:
+                if isinstance(ready, Here) and len(jobs) > 1:
+                    pipeline.run(jobs, ready.chosen, watcher)
+                else:
+                    _one_by_one(jobs, ready, watcher, take)
             report.index = frontpage.write(request.root, found) if request.maps else None
         except KeyboardInterrupt as interrupt:
             report.stopped = interrupt.with_traceback(None)
     return report
+
+
+def _apart(jobs: list[Job], ready: Here | Worker) -> Here | Worker:
+    """Return who does the work: a child also where a file stays mapped, which would end this process if it were cut."""
+    if len(jobs) < 2 or isinstance(ready, Worker) or not any(stays_mapped(job.folder / EMBEDDINGS) for job in jobs):
+        return ready
+    return Worker("cpu", partial(_on_the_cpu, ready.chosen[1]))
 
 
 def _one_by_one(jobs: list[Job], worker: Here | Worker, watcher: Watcher, take: Callable[[Outcome], None]) -> None:

@@ -32,7 +32,7 @@ class Cache:
     folder : Path
         Where it lies.
     embeddings : torch.Tensor or ndarray of shape (N, D)
-        In the file's own floating-point type, memory-mapped where the format allows it.
+        In the file's own floating-point type, a large file memory-mapped where the format allows it.
     table : pandas.DataFrame with N rows
         `metadata.csv`, every column as strings.
     labels : torch.Tensor or ndarray of shape (N,), int64, or None

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
-import errno
-import gc
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,60 +10,13 @@ from typing import Any
 import click
 
 from gpuvis import __version__, questions
-from gpuvis.errors import GpuvisError
-from gpuvis.interrupts import STOPS, Stopped, stop
+from gpuvis.interrupts import ignore_stops
 from gpuvis.options import COUNT, PATH, SIZE, of_page, of_settings, option, page_of, settings_of
+from gpuvis.program import Program
 from gpuvis.settings import QUALITIES, Settings, Tsne, Umap
-from gpuvis.terminal import harmless, open_streams
-
-SELDOM = 50_000  # objects after which garbage is looked for: all that libraries have loaded is looked through, for 40 ms
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
-def _ignore_stops() -> None:
-    for number in STOPS:
-        signal.signal(number, signal.SIG_IGN)
-
-
-class _Main(click.Group):
-    """Turn errors into one line on stderr and the exit code of their kind."""
-
-    def main(self, *args: Any, **kwargs: Any) -> Any:
-        open_streams()
-        before = {number: signal.signal(number, lambda number, frame: sys.exit(128 + number)) for number in STOPS}
-        often = gc.get_threshold()
-        gc.set_threshold(SELDOM)
-        atexit.register(gc.freeze)  # or all of it would be looked through for garbage at the end, for 0.1 s
-        try:
-            return super().main(*args, **kwargs)
-        except OSError as error:
-            if error.filename or error.errno not in FULL:  # then it is not stdout; files have errors of their own
-                raise
-            from gpuvis.console import silence
-
-            silence()
-            click.echo(f"error: stdout: {error.strerror}; make room there, or send it elsewhere", err=True)
-            sys.exit(1)
-        finally:
-            gc.set_threshold(*often)
-            if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-                for number, handler in before.items():
-                    signal.signal(number, handler)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        for number in STOPS:
-            signal.signal(number, stop)
-        try:
-            return super().invoke(ctx)
-        except GpuvisError as error:
-            click.echo(harmless(f"error: {error}"), err=True)
-            ctx.exit(error.exit_code)
-        except Stopped as stopped:
-            _ignore_stops()
-            ctx.exit(stopped.exit_code)
-
-
-@click.group(cls=_Main, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__)
 def main() -> None:
     """Turn cached image embeddings into 2-D maps, on a GPU where there is one, on the CPU where there is none.
@@ -216,7 +165,7 @@ def _run(request: Any, quiet: bool, verbose: bool) -> None:
     with Display(int(verbose) - int(quiet), paths.add) as display:
         report = batch.run(request, display)
     if report.stopped:  # it has been heard, and more of them shall not cost the summary
-        _ignore_stops()
+        ignore_stops()
     paths.flush()
     display.summary(report)  # last, where people look
     if paths.error:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from secrets import token_hex
 
 import numpy as np
 
+from gpuvis import atomic, ordinary
 from gpuvis.errors import OutputError, OutputExistsError
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -34,11 +36,13 @@ def write(folder: Path) -> Path:
     """
     if _is_demo(folder):
         return folder
-    partial = folder.absolute().with_name(f".{folder.absolute().name}.part")
+    whole = folder.absolute()
+    partial = whole.with_name(f".{whole.name}.{token_hex(4)}.part")
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise OutputExistsError(f"{folder} is there already and is no demo; name a folder that is new or empty")
-        shutil.rmtree(partial, ignore_errors=True)
+        _sweep(whole)
+        partial.mkdir(parents=True)  # new, of a name that nobody can guess: nothing is written through a link
         _write(partial)
         partial.replace(folder)
     except OutputError:
@@ -68,8 +72,17 @@ def _write(folder: Path) -> None:
     cache.write(folder, digits.data.astype(np.float32), columns, digits.target, info)
 
 
+def _sweep(folder: Path) -> None:
+    """Remove what runs that died had begun to write."""
+    for path in folder.parent.iterdir() if folder.parent.is_dir() else ():
+        found = atomic.TEMPORARY.fullmatch(path.name)
+        if found and found[1] == folder.name:
+            shutil.rmtree(path, ignore_errors=True)  # which follows no link
+
+
 def _is_demo(folder: Path) -> bool:
     try:
+        ordinary.check(folder / "meta.json")
         return bool(json.loads((folder / "meta.json").read_text(encoding="utf-8")).get("demo") == "digits")
     except (OSError, ValueError, AttributeError):
         return False

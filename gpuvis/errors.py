@@ -80,11 +80,12 @@ class QualityError(GpuvisError):
 
 
 _SIGNS_OF_NO_MEMORY = (
-    *("can't allocate memory", "out of memory", "out_of_memory", "bad_alloc"),
-    *("cudaErrorMemoryAllocation", "ALLOC_FAILED"),
+    *("can't allocate memory", "cannot allocate memory", "out of memory", "out_of_memory", "bad_alloc"),
+    *("cudaerrormemoryallocation", "alloc_failed"),
+    *("can't start new thread", "failed to map segment"),  # as a library is loaded
 )
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether an error means that memory ran out; torch and CUDA's libraries have classes of their own."""
-    return isinstance(error, MemoryError) or any(sign in str(error) for sign in _SIGNS_OF_NO_MEMORY)
+    return isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in _SIGNS_OF_NO_MEMORY)

@@ -10,7 +10,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from gpuvis import archive, folders
+from gpuvis import archive, folders, ordinary
 from gpuvis.folders import EMBEDDINGS, INFO, LABELS, TABLE
 
 WHOLE_BYTES = 64 << 20
@@ -20,6 +20,7 @@ BLOCKS = 256
 
 def of_file(path: Path) -> str:
     """Return the SHA-256 of a file, in hexadecimal."""
+    ordinary.check(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -48,6 +49,7 @@ def differing(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 def of_tensor(path: Path) -> dict[str, Any]:
     """Return what tells one `.pt` file from another."""
+    ordinary.check(path)
     size = path.stat().st_size
     records = archive.records(path) if size > WHOLE_BYTES else None
     if records is None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from gpuvis import ordinary
 from gpuvis.errors import CacheError
 
 EMBEDDINGS = "embeddings.pt"
@@ -34,12 +35,12 @@ def check_files(folder: Path) -> None:
     missing = []
     for name in (EMBEDDINGS, TABLE):
         try:
-            (folder / name).open("rb").close()
+            check_readable(folder / name)
         except FileNotFoundError:
             missing.append(name)
-        except OSError as error:
+        except CacheError:
             _check_open(folder)
-            raise CacheError(f"{folder / name} cannot be read: {error.strerror}; make it a readable file") from None
+            raise
     if len(missing) == 2:
         _check_open(folder)
         raise CacheError(f"{folder} holds no cache; expected embeddings.pt and metadata.csv in it or in folders below")
@@ -50,6 +51,7 @@ def check_files(folder: Path) -> None:
 def read_info(path: Path) -> dict[str, Any] | None:
     """Return what `meta.json` holds; None if it cannot be read."""
     try:
+        ordinary.check(path)
         info = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
@@ -64,6 +66,23 @@ def _check_open(folder: Path) -> None:
     except OSError as error:
         told = f"{folder} cannot be read: {error.strerror}"
         raise CacheError(f"{told}; give yourself the right to list and enter it, or leave it out") from None
+
+
+def check_readable(path: Path) -> None:
+    """Check that a file is there and can be read.
+
+    Raises
+    ------
+    FileNotFoundError
+    CacheError
+    """
+    try:
+        ordinary.check(path)
+        path.open("rb").close()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise CacheError(f"{path} cannot be read: {error.strerror}; make it a readable file") from None
 
 
 def find(roots: Iterable[Path]) -> Iterator[Path]:

@@ -67,7 +67,7 @@ def _entries(root: Path, maps: Iterable[Outputs]) -> Iterator[Entry]:
     from gpuvis.page import index
 
     for page, files in {Path(os.path.relpath(files.page, root)): files for files in maps}.items():
-        picture = index.picture_of(files.page) if files.page.exists() else ""
+        picture = index.picture_of(files.page) if files.page.is_file() else ""
         if picture:  # else it is none of ours
             told = files.read_own_record()
             yield index.Entry(page, picture, record.caption(told) if told else files.method)

@@ -24,6 +24,12 @@ def stop(number: int, frame: Any) -> None:
     raise Stopped(number)
 
 
+def ignore_stops() -> None:
+    """Let no stop end the process any more."""
+    for number in STOPS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 @contextmanager
 def held_back() -> Iterator[None]:
     """Hold back Ctrl-C and SIGTERM until the block has ended; then they act. A signal that is ignored stays so.

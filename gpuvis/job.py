@@ -163,7 +163,7 @@ def check(job: Job) -> Decided:
     """
     decided, rows = decide(job), 0
     if Action.COMPUTE in decided.actions.values() or decided.audit:
-        rows = len(cache.read(job.folder, read_tensor=tensors.read).embeddings)
+        rows = len(cache.read(job.folder, read_tensor=tensors.look_at).embeddings)
     for method in decided.actions:
         job.outputs(method).check_free(job.page)
     if decided.audit:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
+import resource
 from functools import cache as once
 from importlib import metadata
+from math import ceil
 from pathlib import Path
+
+from gpuvis import cgroups
 
 PACKAGES = [
     *("gpuvis", "torch", "numpy", "scipy", "scikit-learn", "umap-learn", "pynndescent", "numba"),
@@ -38,29 +42,33 @@ def cpu_name() -> str:
 def cpu_threads() -> int:
     """Return how many threads can run at once: the processors this process may use, within a container's quota."""
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota, _, period = _read("/sys/fs/cgroup/cpu.max").partition(" ")
-    if quota.isdigit() and period.strip().isdigit():
-        threads = min(threads, max(1, -(-int(quota) // int(period))))
-    return threads
+    quota = cgroups.processors()
+    return threads if quota is None else min(threads, max(1, ceil(quota)))
 
 
 def memory_bytes() -> int:
     """Return the memory of the machine in bytes, or of the container if that is less."""
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    limit = _read("/sys/fs/cgroup/memory.max").strip()
-    return min(total, int(limit)) if limit.isdigit() else total
+    limit = cgroups.memory()
+    return min(total, limit[0]) if limit else total
 
 
 def memory_available() -> int:
     """Return how many bytes can be taken now without driving others out, within a container's limit."""
     lines = dict(line.split(":", 1) for line in _read("/proc/meminfo").splitlines() if ":" in line)
     free = int(lines["MemAvailable"].split()[0]) * 1024 if "MemAvailable" in lines else memory_bytes()
-    limit, used = (_read(f"/sys/fs/cgroup/memory.{name}").strip() for name in ("max", "current"))
-    if not (limit.isdigit() and used.isdigit()):
-        return free
-    parts = dict(line.split() for line in _read("/sys/fs/cgroup/memory.stat").splitlines())
-    cached = sum(int(parts.get(name, 0)) for name in ("active_file", "inactive_file"))  # files that can be read again
-    return max(0, min(free, int(limit) - int(used) + cached))
+    limit = cgroups.memory()
+    return min(free, limit[1]) if limit else free
+
+
+def memory_room() -> int | None:
+    """Return how many bytes more this process may map, by the limits of `ulimit -v` and `-d`; None: there are none."""
+    pages = [int(count) for count in _read("/proc/self/statm").split()]
+    if not pages:
+        return None
+    limits = (resource.RLIMIT_AS, pages[0]), (resource.RLIMIT_DATA, pages[5])
+    soft = [(resource.getrlimit(kind)[0], taken * resource.getpagesize()) for kind, taken in limits]
+    return min((most - taken for most, taken in soft if most != resource.RLIM_INFINITY), default=None)
 
 
 def _read(path: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 import secrets
 from collections.abc import Callable
@@ -39,6 +40,10 @@ class _Path(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if str(value) == "":
             self.fail("the path is empty", param, ctx)
+        try:
+            os.path.abspath(value)
+        except FileNotFoundError:
+            self.fail(f"{str(value)!r} leads nowhere: the current folder was removed; go to another one", param, ctx)
         return super().convert(value, param, ctx)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -43,6 +44,9 @@ def failure(folder: Path, error: Exception, method: Kind | None = None) -> Outco
     told = " ".join(str(error).split())
     if is_out_of_memory(error) and not isinstance(error, GpuvisError):
         error = OutOfMemoryError(f"{folder}: memory ran out ({told or 'no more is given'}); use a machine with more")
+    elif isinstance(error, PermissionError) and error.filename and not isinstance(error, GpuvisError):
+        whose = "it may be another user's: have them allow it (chmod), or use another --out-dir or --out_prefix"
+        error = GpuvisError(f"{folder}: {os.fsdecode(error.filename)} cannot be used: {error.strerror}; {whose}")
     elif not isinstance(error, GpuvisError):
         logger.info("%s: unexpected error", folder, exc_info=error)
         error = GpuvisError(f"{folder}: unexpected {type(error).__name__}: {told}")

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuvis import atomic, fingerprint, schema
+from gpuvis import atomic, fingerprint, ordinary, schema
 from gpuvis.errors import CacheError, OutputError
 from gpuvis.pages import MARKS, STATIC, Page
 from gpuvis.settings import Method
@@ -103,7 +103,7 @@ class Outputs:
     def load_quality(self, record: dict[str, Any]) -> np.ndarray | None:
         """Load what is measured of each point; None where a record does not vouch for it."""
         known = record["outputs"].get(self.quality.name)
-        if not known or not self.quality.exists() or fingerprint.of_file(self.quality) != known:
+        if not known or not self.quality.is_file() or fingerprint.of_file(self.quality) != known:
             return None
         found = load_array(self.quality)
         return found.astype(np.float32) if found.shape == (record["input"]["rows"],) else None
@@ -146,6 +146,8 @@ def foreign(path: Path, sums: dict[str, Any]) -> str:
     """Say why a file is not one of those that a record vouches for; empty if it is, or is not there."""
     if not path.exists():
         return ""
+    if not path.is_file():
+        return f"{path.name} is no ordinary file"
     if path.name not in sums:
         return "" if is_ours(path) else f"{path.name} was made by something else"
     known = sums[path.name]  # None: it was about to be drawn
@@ -168,6 +170,7 @@ def load_array(path: Path) -> np.ndarray:
         It cannot be read, or holds no real numbers.
     """
     try:
+        ordinary.check(path)
         found = np.lib.format.open_memmap(path, mode="r")
     except Exception as error:  # noqa: BLE001  a damaged header raises nearly anything
         told = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 import shutil
 import threading
@@ -15,6 +17,8 @@ from filelock import FileLock, Timeout
 from gpuvis.errors import OutputError, OutputExistsError
 from gpuvis.interrupts import held_back
 
+NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
+logger = logging.getLogger(__name__)
 _made: set[Path] = set()  # folders that were not there before; two may be held at once, and go with the last of them
 _making = threading.Lock()  # held while folders are made or removed
 
@@ -37,9 +41,9 @@ def check_writable(folder: Path, needed_bytes: int) -> None:
     except PermissionError as error:
         raise OutputError(f"{there} cannot be written to: {error.strerror}; choose another --out-dir") from None
     if free < needed_bytes:
-        raise OutputError(
-            f"{there} has {free >> 20} MiB free, but the outputs need about {needed_bytes >> 20}; make room there"
-        )
+        bits, unit = (20, "MiB") if free >> 20 else (10, "KiB")
+        told = f"{there} has {free >> bits} {unit} free, but the outputs need about {-(-needed_bytes >> bits)} {unit}"
+        raise OutputError(f"{told}; make room there, or use another --out-dir")
 
 
 def is_writable(folder: Path) -> bool:
@@ -76,10 +80,12 @@ def locked(folder: Path) -> Iterator[None]:
         The folder cannot be written to.
     """
     path = folder / ".gpuvis.lock"
-    lock = FileLock(path, timeout=0, thread_local=False)  # whoever writes last releases it
+    # Whoever writes last releases it. Where there are no locks, we say so ourselves.
+    lock = FileLock(path, timeout=0, thread_local=False, fallback_to_soft=False)
     try:
         with held_back():
-            _acquire(lock, folder)
+            _make(folder)
+            _acquire(lock, path)
         yield
     finally:
         try:
@@ -89,16 +95,32 @@ def locked(folder: Path) -> Iterator[None]:
             raise
 
 
-def _acquire(lock: FileLock, folder: Path) -> None:
+def _make(folder: Path) -> None:
     try:
         with _making:
             _made.update(parent for parent in (folder, *folder.parents) if not os.path.lexists(parent))
             folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be written to: {error.strerror or error}") from None
+
+
+def _acquire(lock: FileLock, path: Path) -> None:
+    """Take the lock, or go on without where there are none."""
+    folder, was_there = path.parent, os.path.lexists(path)
+    try:
         lock.acquire()
     except Timeout:
         raise OutputExistsError(f"{folder}: another gpuvis is writing maps here; wait until it ends") from None
     except OSError as error:
-        raise OutputError(f"{folder} cannot be written to: {error.strerror or error}") from None
+        if not was_there:
+            path.unlink(missing_ok=True)
+        if error.errno not in NO_LOCKS:
+            what = "cannot be written to" if error.filename else "cannot be locked against other runs"
+            advice = "run again, or use another --out-dir"
+            raise OutputError(f"{folder} {what}: {error.strerror or error}; {advice}") from None
+        logger.warning(
+            "%s: this file system has no locks (%s), so let no two runs write here at a time", folder, error.strerror
+        )
 
 
 def _release(lock: FileLock, path: Path) -> None:

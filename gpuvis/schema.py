@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, get_args
 
+from gpuvis import ordinary
 from gpuvis.settings import METRICS, MIN_ROWS, Method
 
 MOST_BYTES = 16 << 20  # of a record; ours have some thousand
@@ -15,7 +16,8 @@ LARGEST = 2**63
 def read(path: Path, schema: Any) -> dict[str, Any] | None:
     """Return what a JSON file holds; None if it cannot be read, or does not fit a schema; see `fits`."""
     try:
-        if not path.is_file() or path.stat().st_size > MOST_BYTES:
+        ordinary.check(path)
+        if path.stat().st_size > MOST_BYTES:
             return None
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gpuvis.errors import CacheError
-from gpuvis.folders import LABELS, TABLE
+from gpuvis.folders import LABELS, TABLE, check_readable
 from gpuvis.outputs import load_array
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ def saved(path: Path, folder: Path) -> Shown:
     from gpuvis import agreement, classes, table, tensors
 
     coords = _load(path)
+    with suppress(FileNotFoundError):  # which is told by what reads it
+        check_readable(folder / TABLE)
     rows = table.read(folder / TABLE)
     if len(rows) != len(coords):
         told = f"{path} has {len(coords)} rows but {folder / TABLE} has {len(rows)}"

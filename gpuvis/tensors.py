@@ -1,4 +1,4 @@
-"""A `.pt` file that holds one tensor: read by torch, or as a view of the mapped file without it.
+"""A `.pt` file that holds one tensor: read by torch, or without it: a large file as a view of it, mapped.
 
 Importing torch takes longer than most maps do. What `torch.save` writes of a dense tensor is a few lines of pickle and
 the values as they lie in memory, so the values can be mapped as they are. The pickle is read by an interpreter that
@@ -11,6 +11,7 @@ import io
 import mmap
 import pickle
 import sys
+from contextlib import suppress
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -24,8 +25,11 @@ from gpuvis.threads import warnings_ignored
 if TYPE_CHECKING:
     import torch
 
-LARGE = 256 << 20  # bytes of a file; the pages of a smaller one take more time to get again than their memory is worth
 REPEATED = 1 << 30  # bytes that a tensor may have beyond those in its file, where strides of 0 repeat them
+# Bytes of a file that stays mapped, and whose pages are given back while it is read. A smaller one is read into memory:
+# that takes a tenth of a second at most, and the process does not die of a file that is cut meanwhile (SIGBUS).
+LARGE = 256 << 20
+GLANCE = 1 << 20
 STORAGES = {
     "DoubleStorage": np.float64,
     "FloatStorage": np.float32,
@@ -79,13 +83,39 @@ def read(path: Path) -> np.ndarray | torch.Tensor:
     CacheError
         As of `load`.
     """
+    return _read(path, stays_mapped(path))
+
+
+def look_at(path: Path) -> np.ndarray | torch.Tensor:
+    """Return what `read` does, but a view of the mapped file where there are more values than a moment takes to read.
+
+    Raises
+    ------
+    CacheError
+        As of `load`.
+    """
+    return _read(path, _size(path) > GLANCE)
+
+
+def stays_mapped(path: Path) -> bool:
+    """Tell whether a file is so large that it stays mapped, and one that is cut meanwhile ends the process."""
+    return _size(path) >= LARGE
+
+
+def _size(path: Path) -> int:
+    with suppress(OSError):
+        return path.stat().st_size
+    return 0  # what reads it tells why
+
+
+def _read(path: Path, mapped: bool) -> np.ndarray | torch.Tensor:
     _check_records(path)
-    mapped = _mapped(path)
-    return _by_torch(path) if mapped is None else mapped
+    plain = _plain(path, mapped)
+    return _by_torch(path, mapped) if plain is None else plain
 
 
-def _mapped(path: Path) -> np.ndarray | None:
-    """Return a view of the mapped file; None: the tensor is not plain, or the file not whole."""
+def _plain(path: Path, mapped: bool) -> np.ndarray | None:
+    """Return the values of a file; None: the tensor is not plain, or the file not whole."""
     try:
         told = _Reader(io.BytesIO(archive.content(path, "data.pkl"))).load()
         if not isinstance(told, _Plain) or archive.byte_order(path) != "little" or sys.byteorder != "little":
@@ -95,10 +125,20 @@ def _mapped(path: Path) -> np.ndarray | None:
         if told.strides != in_c_order or told.offset != 0 or length != prod(told.shape) or length == 0:
             return None
         start = archive.stored_at(path, f"data/{key}")
-        values = np.memmap(path, STORAGES[kind], "r", start, (length,))
+        values = _values(path, np.dtype(STORAGES[kind]), start, length, mapped)
+        return np.asarray(values).reshape(told.shape)
     except Exception:  # noqa: BLE001  a damaged pickle raises nearly anything
         return None
-    return np.asarray(values).reshape(told.shape)
+
+
+def _values(path: Path, kind: np.dtype, start: int, length: int, mapped: bool) -> np.ndarray:
+    if mapped:
+        return np.memmap(path, kind, "r", start, (length,))
+    if start + length * kind.itemsize > _size(path):
+        raise ValueError(f"{path} is too short")  # before memory is taken for what it claims to hold
+    values = np.fromfile(path, kind, length, offset=start)
+    values.flags.writeable = False
+    return values
 
 
 def _check_records(path: Path) -> None:
@@ -122,15 +162,15 @@ def load(path: Path) -> torch.Tensor:
         The file is damaged, or holds something else than one dense tensor.
     """
     _check_records(path)
-    return _by_torch(path)
+    return _by_torch(path, stays_mapped(path))
 
 
-def _by_torch(path: Path) -> torch.Tensor:
+def _by_torch(path: Path, mapped: bool) -> torch.Tensor:
     import torch
 
     try:
         with warnings_ignored():  # torch warns of the pickles that it then refuses
-            mapped = archive.records(path) is not None
+            mapped = mapped and archive.records(path) is not None
             loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except OSError as error:
         raise CacheError(f"{path} cannot be read: {error.strerror or error}") from None

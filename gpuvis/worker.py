@@ -203,6 +203,8 @@ def _death(code: int | None) -> _Lost:
     if code is not None and code < 0:
         names = {number.value: number.name for number in signal.Signals}
         how = f"died of {names.get(-code, f'signal {-code}')}"
+        if code == -signal.SIGBUS:
+            return _Lost(f"{how}: a file was cut, or could not be read on", "write the cache again, or run again")
     else:
         how = "let go of its pipe" if code is None else f"ended with code {code}"
     return _Lost(how, "run it again, or elsewhere with --backend")

@@ -25,7 +25,19 @@ from gpuvis.settings import Tsne, Umap
 if TYPE_CHECKING:
     import numpy as np
 
-TROUBLES = ("segfault", "killed", "exit", "sticky", "error", "hang", "deaf", "slow", "pca segfault", "tsne segfault")
+TROUBLES = (
+    "segfault",
+    "killed",
+    "exit",
+    "sticky",
+    "error",
+    "hang",
+    "deaf",
+    "slow",
+    "bus",
+    "pca segfault",
+    "tsne segfault",
+)
 
 
 def make_trouble(folder: Path, name: str) -> Path:
@@ -76,6 +88,9 @@ class Troubled(FirstColumns):
 
     def _segfault(self) -> None:
         os.kill(os.getpid(), signal.SIGSEGV)
+
+    def _bus(self) -> None:
+        os.kill(os.getpid(), signal.SIGBUS)
 
     def _killed(self) -> None:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -209,7 +209,8 @@ def test_a_folder_that_cannot_be_looked_into_is_told(make_cache, tmp_path, backe
     finally:
         closed.chmod(0o755)
     assert results(report) == [("b", None, "failed"), ("a", "umap", "written")]
-    assert "cannot be read: Permission denied" in str(report.outcomes[0].error)
+    told = f"{closed} is a folder that cannot be read: Permission denied; allow it, or name others"
+    assert str(report.outcomes[0].error) == told
 
 
 @pytest.mark.parametrize("empty", [True, False])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tracemalloc
@@ -37,8 +38,9 @@ def test_what_is_written_is_read(make_cache) -> None:
     got.verify()
 
 
-def test_the_tensor_is_mapped_and_not_read(make_cache) -> None:
+def test_a_large_tensor_is_mapped_and_not_read(make_cache, monkeypatch) -> None:
     folder = make_cache(rows=5_000, columns=4_096)
+    monkeypatch.setattr(tensors, "LARGE", 64 << 20)
     before = _anonymous_memory()
     got = cache.read(folder)
     assert _anonymous_memory() - before < got.embeddings.nbytes / 4
@@ -434,7 +436,7 @@ def test_a_compressed_tensor_is_not_mapped(make_cache, tmp_path) -> None:
     ):
         for info in whole.infolist():
             compressed.writestr(info.filename, whole.read(info))
-    assert tensors._mapped(tmp_path / "X.pt") is None
+    assert tensors._plain(tmp_path / "X.pt", mapped=True) is None
 
 
 WITHOUT_TORCH = """
@@ -449,3 +451,19 @@ def test_no_map_on_the_cpu_needs_torch(make_cache) -> None:
     command = [sys.executable, "-c", WITHOUT_TORCH, make_cache()]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert len(done.stdout.splitlines()) == 2 * 4
+
+
+@pytest.mark.parametrize("name", ["embeddings.pt", "metadata.csv", "labels.pt"])
+def test_a_pipe_is_not_waited_for(make_cache, name) -> None:
+    folder = make_cache()
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(CacheError, match=f"{name} cannot be read: it is no ordinary file; make it a readable file"):
+        cache.read(folder)
+
+
+def test_a_pipe_for_the_description_is_noted(make_cache) -> None:
+    folder = make_cache()
+    (folder / "meta.json").unlink()
+    os.mkfifo(folder / "meta.json")
+    assert any("meta.json cannot be read" in note for note in cache.read(folder).notes)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
+import os
 import re
 import signal
 import subprocess
@@ -14,11 +17,11 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from doubles import FirstColumns, Scaled
+from doubles import FirstColumns, Log, Scaled
 from examples import ENDS, content, table_of
 from process import as_nobody
 
-from gpuvis import atomic, cache, fingerprint, job, place, stages
+from gpuvis import atomic, batch, cache, fingerprint, job, place, stages
 from gpuvis.backends.base import Layout
 from gpuvis.cli import main
 from gpuvis.errors import CacheError, OutputError, OutputExistsError
@@ -489,7 +492,7 @@ def test_the_second_run_in_a_folder_is_told(asked) -> None:
 def test_a_full_disk_is_told_before_the_work(asked, monkeypatch, free) -> None:
     monkeypatch.setattr(place.shutil, "disk_usage", lambda path: _Usage(free))
     if free < 10**7:
-        with pytest.raises(OutputError, match="has 0 MiB free, but the outputs need about 10"):
+        with pytest.raises(OutputError, match="has 976 KiB free, but the outputs need about 10[0-9]+ KiB; make room"):
             job.check(asked)
         assert len(job.check(with_(asked, page=None)).actions) == 2
     else:
@@ -525,3 +528,71 @@ def test_a_map_that_promises_to_repeat_is_deterministic_enough(asked) -> None:
     assert run(deterministic, Same()) == ["up to date", "up to date"]
     run(with_(asked, overwrite=True), FirstColumns())
     assert run(deterministic, FirstColumns()) == ["refused", "refused"]
+
+
+@pytest.mark.parametrize("needed", [1, 1 << 10, (1 << 20) + 1])
+def test_a_nearly_full_disk_is_told_in_numbers_that_differ(tmp_path, monkeypatch, needed) -> None:
+    monkeypatch.setattr(place.shutil, "disk_usage", lambda path: _Usage(needed - 1))
+    with pytest.raises(OutputError) as raised:
+        place.check_writable(tmp_path, needed)
+    free, wanted = re.findall(r"([0-9]+) ([KM]iB)", str(raised.value))
+    assert int(free[0]) < int(wanted[0])
+    assert free[1] == wanted[1]
+
+
+def _lock_failing(monkeypatch, number: int) -> None:
+    def flock(*args: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch, caplog, number) -> None:
+    _lock_failing(monkeypatch, number)
+    with place.locked(tmp_path / "out"):
+        (tmp_path / "out/made").touch()
+    assert f"this file system has no locks ({os.strerror(number)})" in caplog.text
+    assert list(content(tmp_path)) == ["out/made"]
+
+
+@pytest.mark.parametrize("number", [errno.ESTALE, errno.EINTR, errno.EIO])
+def test_a_lock_that_fails_is_told_and_leaves_nothing(tmp_path, monkeypatch, number) -> None:
+    _lock_failing(monkeypatch, number)
+    told = f"cannot be locked against other runs: {os.strerror(number)}; run again"
+    with pytest.raises(OutputError, match=told), place.locked(tmp_path / "out"):
+        raise AssertionError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_outputs_of_another_user_are_told(asked) -> None:
+    run(asked)
+    coords = asked.out / "vis_umap_coords.npy"
+    coords.chmod(0o600)
+    asked.out.chmod(0o777)
+    with as_nobody(asked.folder):
+        (outcome,) = batch.run(batch.Request((asked.folder,), asked.settings.only("umap")), Log()).outcomes
+    told = f"{asked.folder}: {coords} cannot be used: Permission denied; it may be another user's: have them allow it"
+    assert str(outcome.error).startswith(told)
+    assert outcome.exit_code == 1
+
+
+PIPES = ("vis_umap_coords.npy", "vis_umap_run.json", "vis_umap_quality.npy", "vis_umap.html", "scores_neighbors.csv",
+         "scores_centroid.csv", "scores_run.json")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PIPES)
+def test_a_pipe_in_the_place_of_an_output_is_not_waited_for(asked, name) -> None:
+    asked = with_(asked, settings=asked.settings.only("umap"), outliers=True)
+    run(asked)
+    (asked.out / name).unlink(missing_ok=True)
+    os.mkfifo(asked.out / name)
+    signal.alarm(30)
+    try:
+        assert "refused" in run(asked)
+        run(with_(asked, quality="none"))
+        run(with_(asked, only_draw=True))
+        assert "written" in run(with_(asked, overwrite=True))
+    finally:
+        signal.alarm(0)
+    assert (asked.out / name).is_file() or name.startswith("scores")  # which the double cannot make

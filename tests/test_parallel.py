@@ -227,3 +227,50 @@ def test_an_error_in_a_thread_is_raised() -> None:
 
 def test_no_items_have_no_results() -> None:
     assert list(parallel.in_order(abs, [], 2)) == []
+
+
+def test_of_two_threads_with_numbers_of_their_own_one_waits() -> None:
+    inside, seen, gate = [], [], threading.Barrier(2)
+
+    def work(count: int) -> None:
+        gate.wait()
+        for _ in range(20):
+            with parallel.threads(count):
+                inside.append(count)
+                time.sleep(0.001)
+                seen.append((len(inside), parallel.current_threads() == count))
+                inside.pop()
+
+    others = [threading.Thread(target=work, args=(count,)) for count in (2, 3)]
+    for other in others:
+        other.start()
+    for other in others:
+        other.join(60)
+    assert seen == [(1, True)] * 40
+    done = []
+    parallel.in_ranges(done.append, 10_000)  # of a pool that is not shut down
+    assert sum(last - first for first, last in done) == 10_000
+
+
+FORKING = """
+import os, signal
+import numpy as np
+import gpuvis
+from gpuvis.backends import parallel
+X = np.random.default_rng(0).standard_normal((3000, 20)).astype(np.float32)
+both = gpuvis.Settings(umap=gpuvis.Umap(), tsne=gpuvis.Tsne())
+before = gpuvis.reduce(X, both, "cpu")
+parallel.in_ranges(lambda ends: None, 100_000)  # has threads that the child has not
+child = os.fork()
+if not child:
+    signal.alarm(60)
+    parallel.in_ranges(lambda ends: None, 100_000)
+    again = gpuvis.reduce(X, both, "cpu")
+    os._exit(0 if all((again[name].coords == before[name].coords).all() for name in before) else 3)
+print(os.waitpid(child, 0)[1])
+"""
+
+
+def test_a_forked_child_reduces_as_its_parent_did() -> None:
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", FORKING], capture_output=True, text=True, check=True)
+    assert done.stdout == "0\n", done.stderr

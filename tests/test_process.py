@@ -10,8 +10,10 @@ import sys
 import time
 from pathlib import Path
 
+import kills
 import numpy as np
 import pytest
+import torch
 from examples import ENDS, content
 from process import gpuvis
 
@@ -199,6 +201,11 @@ def test_a_run_killed_at_any_moment_leaves_whole_files(make_cache) -> None:
     assert not list(folder.glob(".*"))
 
 
+def test_runs_killed_at_random_moments_leave_whole_files() -> None:
+    """A few of those of `make kills`."""
+    assert kills.trials("reduce", 2, seed=7)[1] == []
+
+
 def test_a_closed_pipe_ends_it_quietly(make_cache) -> None:
     read, write = os.pipe()
     os.close(read)
@@ -233,3 +240,63 @@ def test_answers_that_cannot_be_printed_are_one_line(make_cache, args) -> None:
     assert run.returncode == 1
     told = [line for line in run.stderr.splitlines() if not line.startswith("note: ")]
     assert told == ["error: stdout: No space left on device; make room there, or send it elsewhere"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits on addresses are Linux's")
+@pytest.mark.parametrize(("limit", "code"), [("-v 300000", 4), ("-v 600000", 4), ("-v 1100000", 4), ("-d 900000", 4)])
+@pytest.mark.parametrize("more", ["", "--timeout 60"])
+def test_memory_that_is_not_given_ends_with_4(make_cache, limit, code, more) -> None:
+    """BLAS would wait for ever, or end the process."""
+    command = f'ulimit {limit}; exec "{sys.executable}" -m gpuvis reduce "{make_cache(rows=3000)}" --backend cpu {more}'
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == code, done.stderr
+    assert "error: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")  # noqa: PTH110
+@pytest.mark.parametrize("args", [("reduce", "--umap", "--tsne", "-v"), ("outliers",), ("reduce", "--timeout", "60")])
+def test_talk_that_nobody_takes_costs_nothing(make_cache, args) -> None:
+    folder = make_cache(rows=30)
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        command = [*COMMAND[:-1], *args, folder, "--backend", "cpu"]
+        run = subprocess.run(command, stdout=subprocess.PIPE, stderr=full, text=True, check=False)
+    assert run.returncode == 0
+    assert len(run.stdout.splitlines()) == {"-v": 8, "outliers": 3, "60": 4}[args[-1]]
+
+
+@pytest.mark.parametrize("args", [("reduce", "cache"), ("reduce", "."), ("score", "a.npy"), ("demo",)])
+def test_a_current_folder_that_was_removed_is_told(tmp_path, args) -> None:
+    told = " ".join(f"'{arg}'" for arg in args)
+    command = f'mkdir gone && cd gone && rmdir ../gone && "{sys.executable}" -m gpuvis {told}'
+    run = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == 2
+    assert "leads nowhere: the current folder was removed; go to another one" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+CUTTING = """
+import os, sys
+from gpuvis import cache
+from gpuvis.cli import main
+verify = cache.Cache.verify
+def cut_first(self, *args):
+    if self.folder.name == "b":
+        os.truncate(self.folder / "embeddings.pt", 5000)
+    return verify(self, *args)
+cache.Cache.verify = cut_first
+main()
+"""
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["plain", "torch"])
+def test_a_file_that_is_cut_while_it_is_read_costs_its_folder(make_cache, tmp_path, dtype) -> None:
+    """Without the pages behind its new end, a mapped file ends the process (SIGBUS)."""
+    for name in "abc":
+        make_cache(f"t/{name}", rows=2000, embeddings=torch.randn(2000, 64).to(dtype))
+    command = [sys.executable, "-c", CUTTING, "reduce", str(tmp_path / "t"), "--backend", "cpu"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert run.returncode == 1, run.stderr
+    assert f"error: {tmp_path}/t/b: the cache was written again while it was read; run again" in run.stderr
+    assert [path.parent.name for path in sorted(tmp_path.glob("t/*/vis_umap.html"))] == ["a", "c"]
+    assert (tmp_path / "t/index.html").exists()

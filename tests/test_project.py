@@ -354,6 +354,7 @@ def test_a_demo_that_was_interrupted_is_written_anew(tmp_path) -> None:
     left = tmp_path / ".demo.part" / "images"
     left.mkdir(parents=True)
     (left / "half.png").touch()
+    (tmp_path / ".demo.0a1b2c3d.part").mkdir()
     (tmp_path / "demo").mkdir()
     cache.read(demo.write(tmp_path / "demo")).verify()
     assert [path.name for path in tmp_path.iterdir()] == ["demo"]
@@ -364,3 +365,16 @@ def test_cuml_dask_is_used_only_with_what_it_imports_pinned() -> None:
     """Its wheel asks for neither (cuml/dask, which imports dask_cudf and raft_dask)."""
     used = any("cuml.dask" in path.read_text() for path in (ROOT / "gpuvis").rglob("*.py"))
     assert used == ({"dask-cudf-cu13", "raft-dask-cu13"} <= pins("constraints-cu13.txt").keys())
+
+
+def test_a_demo_is_not_written_through_a_link(tmp_path, monkeypatch) -> None:
+    victim, names = tmp_path / "victim", [".demo.part", ".demo.00000000.part"]
+    monkeypatch.setattr(demo, "token_hex", lambda size: "0" * 2 * size)  # as if it could be guessed
+    victim.mkdir()
+    (victim / "kept").touch()
+    for name in names:
+        (tmp_path / name).symlink_to(victim)
+    with pytest.raises(OutputError, match="cannot be written: File exists"):
+        demo.write(tmp_path / "demo")
+    assert [path.name for path in victim.iterdir()] == ["kept"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [*sorted(names), "victim"]

@@ -183,6 +183,20 @@ def test_a_timeout_brings_the_cpu_into_a_child_as_well(three, monkeypatch) -> No
     assert reported == ["cpu"]
 
 
+def test_large_files_are_read_in_a_child_where_there_are_several(three, monkeypatch) -> None:
+    """One that is cut while it is mapped ends the process."""
+    root = three("bus")
+    monkeypatch.setattr("gpuvis.batch.obstacle", lambda name: "the CPU was asked for")
+    monkeypatch.setattr("gpuvis.tensors.LARGE", (root / "a/embeddings.pt").stat().st_size)
+    report = batch.run(ask(root, backend="auto"), Log())
+    assert [outcome.result for outcome in report.outcomes] == ["written", "failed", "written"]
+    assert "died of SIGBUS: a file was cut, or could not be read on; write the cache again" in str(
+        report.outcomes[1].error
+    )
+    assert os.getpid() != process_of(root / "a") != process_of(root / "c")
+    assert_nothing_is_left(root)
+
+
 # What the child makes of the choice, and the reason that the record then gives.
 FALLS_BACK = {
     "cpu": "no GPU can be used: it is too old",

@@ -7,13 +7,16 @@ rounds otherwise on two.
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from threading import Barrier, RLock
 from typing import Any, TypeVar
 
-import scipy.linalg.cython_blas  # noqa: F401  loaded later, it would not be limited
+import numpy as np
+import scipy.linalg.cython_blas  # loaded later, it would not be limited
 from threadpoolctl import threadpool_limits
 
 from gpuvis import machine
@@ -26,19 +29,47 @@ LEAST, MOST = 1024, 1 << 16  # rows of a piece: worth waking a thread, and few e
 
 _count = machine.cpu_threads()
 _pool = ThreadPoolExecutor(_count)
+_turn = RLock()  # limits are the process's: of two threads that reduce, one waits for the other
+
+
+def _in_child() -> None:
+    """Begin anew after a fork, which takes no threads along, and leaves locks as they were."""
+    global _pool, _turn
+    _pool, _turn = ThreadPoolExecutor(_count), RLock()
+
+
+os.register_at_fork(after_in_child=_in_child)
 
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
     """Let loops in the block run on so many threads, and each matrix product on one."""
     global _count, _pool
-    before = _count, _pool
-    with ThreadPoolExecutor(count) as pool, threadpool_limits(1, user_api="blas"):
-        _count, _pool = count, pool
+    with _turn, ThreadPoolExecutor(count) as pool, threadpool_limits(1, user_api="blas"):
+        if machine.memory_room() is not None:
+            _take_buffers(pool, count)
+        before, (_count, _pool) = (_count, _pool), (count, pool)
         try:
             yield
         finally:
             _count, _pool = before
+
+
+def _take_buffers(pool: ThreadPoolExecutor, count: int) -> None:
+    """Have BLAS, that of NumPy and that of SciPy, take its buffers for all threads now.
+
+    Later there may be no memory for them, which BLAS does not report: it waits for ever, or ends the process.
+    """
+    square, ready = np.zeros((512, 512), np.float32), Barrier(count)
+
+    def multiply() -> None:
+        ready.wait()
+        square.dot(square)
+        ready.wait()
+        scipy.linalg.blas.sgemm(1.0, square, square)
+
+    for taken in [pool.submit(multiply) for _ in range(count)]:
+        taken.result()
 
 
 def current_threads() -> int:

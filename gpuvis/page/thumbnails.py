@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from gpuvis import machine
+
 MOST_BYTES = 12 << 20  # of all sheets: a page with them can still be mailed
 SIZES = (96, 64, 48, 32, 24, 16)  # pixels along a side; the largest that fits is taken
 ACROSS = 32  # images along a side of a sheet
@@ -65,7 +67,7 @@ def sheets(paths: Sequence[str | None]) -> Sheets:
     places, total = np.zeros(len(paths), np.uint32), 0
     files: list[str] = []
     bad: list[str] = []
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(machine.cpu_threads()) as pool:
         size = _fitting([path for _, path in there], pool)
         for start in range(0, len(there), ACROSS**2):
             some = there[start : start + ACROSS**2]

@@ -1,0 +1,68 @@
+"""The program around its commands: streams, signals, and errors that become one line and an exit code."""
+
+from __future__ import annotations
+
+import atexit
+import errno
+import gc
+import signal
+import sys
+from typing import Any
+
+import click
+
+from gpuvis.errors import GpuvisError, OutOfMemoryError, is_out_of_memory
+from gpuvis.interrupts import STOPS, Stopped, ignore_stops, stop
+from gpuvis.terminal import harmless, open_streams
+
+SELDOM = (
+    50_000  # objects after which garbage is looked for: all that libraries have loaded is looked through, for 40 ms
+)
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+
+
+class Program(click.Group):
+    """Turn errors into one line on stderr and the exit code of their kind."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run a command, and end the process with its code."""
+        open_streams()
+        before = {number: signal.signal(number, lambda number, frame: sys.exit(128 + number)) for number in STOPS}
+        often = gc.get_threshold()
+        gc.set_threshold(SELDOM)
+        atexit.register(gc.freeze)  # or all of it would be looked through for garbage at the end, for 0.1 s
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as error:
+            if error.filename or error.errno not in FULL:  # then it is not stdout; files have errors of their own
+                raise
+            from gpuvis.console import silence
+
+            silence()
+            click.echo(f"error: stdout: {error.strerror}; make room there, or send it elsewhere", err=True)
+            sys.exit(1)
+        finally:
+            gc.set_threshold(*often)
+            if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+                for number, handler in before.items():
+                    signal.signal(number, handler)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command."""
+        for number in STOPS:
+            signal.signal(number, stop)
+        try:
+            return super().invoke(ctx)
+        except GpuvisError as error:
+            click.echo(harmless(f"error: {error}"), err=True)
+            ctx.exit(error.exit_code)
+        except (MemoryError, ImportError) as error:
+            if not is_out_of_memory(error):
+                raise
+            click.echo(
+                harmless(f"error: memory ran out ({error or 'no more is given'}); use a machine with more"), err=True
+            )
+            ctx.exit(OutOfMemoryError.exit_code)
+        except Stopped as stopped:
+            ignore_stops()
+            ctx.exit(stopped.exit_code)

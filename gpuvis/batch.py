@@ -179,7 +179,7 @@ def _apart(jobs: list[Job], ready: Here | Worker) -> Here | Worker:
     """Return who does the work: a child also where a file stays mapped, which would end this process if it were cut."""
     if len(jobs) < 2 or isinstance(ready, Worker) or not any(stays_mapped(job.folder / EMBEDDINGS) for job in jobs):
         return ready
-    return Worker("cpu", partial(_on_the_cpu, ready.chosen[1]))
+    return Worker("cpu", partial(_on_the_cpu, choose, ready.chosen[1]))
 
 
 def _one_by_one(jobs: list[Job], worker: Here | Worker, watcher: Watcher, take: Callable[[Outcome], None]) -> None:
@@ -198,7 +198,7 @@ def _weighs(request: Request) -> bool:
 def _worker(request: Request, rows: int | None = None) -> Here | Worker:
     """Work in a child if a GPU is likely, or a step may have to be cut short."""
     few = too_few(request.backend, rows)
-    chosen = partial(_on_the_cpu, few) if few else choose
+    chosen = partial(_on_the_cpu, choose, few) if few else choose
     here = Here(*chosen(request.backend)) if few or obstacle(request.backend) else None
     if here and request.timeout is None:
         return here
@@ -206,7 +206,7 @@ def _worker(request: Request, rows: int | None = None) -> Here | Worker:
     return Worker("cpu" if few else request.backend, limited, request.timeout)
 
 
-def _on_the_cpu(reason: str, name: str) -> tuple[Backend, str]:
+def _on_the_cpu(choose: Callable[[str], tuple[Backend, str]], reason: str, name: str) -> tuple[Backend, str]:
     return choose("cpu")[0], reason
 
 

@@ -97,6 +97,7 @@ def _check_crc(path: Path, crc: int, expected: int | None) -> None:
 
 
 def _read_labels(path: Path, read_tensor: Callable[[Path], torch.Tensor | np.ndarray]) -> torch.Tensor | np.ndarray:
+    folders.check_readable(path)
     labels = read_tensor(path)
     _check_crc(path, zlib.crc32(tensors.storage(labels).data), archive.storage_crc(path))
     return labels

@@ -128,7 +128,7 @@ def choose(name: str) -> tuple[Backend, str]:
         _save_slowly()
     os.write(1, b"chatter\n")
     if name == "cpu":
-        return FirstColumns(), "the CPU was asked for"
+        return Troubled() if how == "trouble on the CPU" else FirstColumns(), "the CPU was asked for"
     if how == "segfault":
         os.kill(os.getpid(), signal.SIGSEGV)
     if how == "bug":

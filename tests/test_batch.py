@@ -209,7 +209,7 @@ def test_a_folder_that_cannot_be_looked_into_is_told(make_cache, tmp_path, backe
     finally:
         closed.chmod(0o755)
     assert results(report) == [("b", None, "failed"), ("a", "umap", "written")]
-    told = f"{closed} is a folder that cannot be read: Permission denied; allow it, or name others"
+    told = f"{closed} cannot be read: Permission denied; give yourself the right to list and enter it, or leave it out"
     assert str(report.outcomes[0].error) == told
 
 

@@ -186,6 +186,7 @@ def test_a_timeout_brings_the_cpu_into_a_child_as_well(three, monkeypatch) -> No
 def test_large_files_are_read_in_a_child_where_there_are_several(three, monkeypatch) -> None:
     """One that is cut while it is mapped ends the process."""
     root = three("bus")
+    monkeypatch.setenv("GPUVIS_TEST_CHOICE", "trouble on the CPU")
     monkeypatch.setattr("gpuvis.batch.obstacle", lambda name: "the CPU was asked for")
     monkeypatch.setattr("gpuvis.tensors.LARGE", (root / "a/embeddings.pt").stat().st_size)
     report = batch.run(ask(root, backend="auto"), Log())

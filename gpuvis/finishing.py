@@ -75,10 +75,12 @@ def again(job: Job, method: Method, backend: Backend, steps: Steps) -> Finish:
 
 def _save_coords(job: Job, files: Outputs, run: dict[str, Any], shown: Shown, steps: Steps) -> None:
     drawn_before = (files.read_record() or {}).get("outputs", {})
-    with steps("save"), held_back():  # coordinates without their record would be refused by the next run
-        run["outputs"] = {files.coords.name: files.save_coords(shown.coords)}
-        to_come = [*files.drawn(job.page), *([files.quality] if job.quality != "none" else [])]
-        run["outputs"] |= {path.name: None for path in to_come}  # not there yet, and may be replaced
+    to_come = [*files.drawn(job.page), *([files.quality] if job.quality != "none" else [])]
+    with steps("save"), held_back():
+        # Whatever dies from here on, the next run knows that these files are its own to write.
+        run["outputs"] = dict.fromkeys(path.name for path in (files.coords, *to_come))
+        files.save_record(run)
+        run["outputs"][files.coords.name] = files.save_coords(shown.coords)
         for path in [files.quality, files.page, *map(files.static, STATIC)] if job.overwrite else []:
             is_old = path.is_file() and (path.name in drawn_before or is_ours(path))
             if is_old and (path == files.quality or path not in to_come):

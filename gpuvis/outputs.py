@@ -90,7 +90,8 @@ class Outputs:
     def read_own_record(self) -> dict[str, Any] | None:
         """Return the run record; None where it is not that of the coordinates which lie beside it."""
         record = self.read_record()
-        return record if record and not foreign(self.coords, record["outputs"]) else None
+        is_own = record and record["outputs"].get(self.coords.name) and not foreign(self.coords, record["outputs"])
+        return record if is_own else None
 
     def save_coords(self, coords: np.ndarray) -> str:
         """Save the coordinates, and return their SHA-256."""
@@ -202,4 +203,5 @@ def saving(path: Path) -> Iterator[Path]:
         with atomic.replacing(path) as temporary:
             yield temporary
     except OSError as error:
-        raise OutputError(f"{path} could not be written: {error.strerror or error}") from error
+        told = os.strerror(error.errno) if error.errno else error  # Arrow has words of its own
+        raise OutputError(f"{path} could not be written: {told}") from error

@@ -15,9 +15,8 @@ from gpuvis.errors import GpuvisError, OutOfMemoryError, is_out_of_memory
 from gpuvis.interrupts import STOPS, Stopped, ignore_stops, stop
 from gpuvis.terminal import harmless, open_streams
 
-SELDOM = (
-    50_000  # objects after which garbage is looked for: all that libraries have loaded is looked through, for 40 ms
-)
+# Objects after which garbage is looked for: each time all that libraries have loaded is looked through, for 40 ms.
+SELDOM = 50_000
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 

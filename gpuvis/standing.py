@@ -57,10 +57,15 @@ def action(
     if not there:
         return Action.COMPUTE
     record = files.read_record()
-    reason = _stale(files, record, cache, settings, content) if record else no_record(files.record)
+    was_begun = record is not None and record["outputs"].get(files.coords.name, "") is None  # by a run that died
+    reason = no_record(files.record) if record is None else ""
+    if record and not was_begun:
+        reason = _stale(files, record, cache, settings, content)
     reason = reason or _altered(files, record or {}, written)
     if record is None or reason:
         raise _refusal(there[0], reason)
+    if was_begun:
+        return Action.COMPUTE
     if is_unmeasured(files, record, quality):
         return Action.FINISH
     if page is None:
@@ -141,7 +146,7 @@ def _stale(
 def _altered(files: Outputs, record: dict[str, Any], written: list[Path]) -> str:
     """Say which file is not the one that the record vouches for; empty if all are."""
     sums = record.get("outputs", {})
-    if not files.coords.exists():
+    if not files.coords.exists() and sums.get(files.coords.name, ""):
         return f"{files.coords.name} is missing"
     return next(filter(None, (foreign(path, sums) for path in written if path != files.record)), "")
 

@@ -117,6 +117,52 @@ def test_what_disagrees_now_is_found_before_a_map_is_said_to_be_up_to_date(asked
         run(with_(asked, overwrite=True))
 
 
+class Died(BaseException):
+    """As a process dies: nothing is tidied up."""
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("at", range(1, 10))
+def test_a_run_that_died_at_any_write_is_gone_on_with(asked, monkeypatch, at, overwrite) -> None:
+    asked = with_(asked, settings=asked.settings.only("umap"), page=Page(static=("png",)))
+    if overwrite:
+        run(with_(asked, settings=Settings(umap=Umap(n_neighbors=5))))
+    count, replace_it = 0, Path.replace
+
+    def die(path: Path, target: Path) -> None:
+        nonlocal count
+        count += 1
+        if count == at:
+            raise Died
+        replace_it(path, target)
+
+    monkeypatch.setattr(Path, "replace", die)
+    try:
+        run(with_(asked, overwrite=overwrite))
+    except Died:
+        monkeypatch.setattr(Path, "replace", replace_it)
+        if overwrite and at == 1:  # nothing was written yet: the earlier map stands
+            assert "it was made with n_neighbors 5" in refusal(asked)
+            return
+        assert run(asked) in (["written"], ["drawn again"])
+    monkeypatch.setattr(Path, "replace", replace_it)
+    assert run(asked) == ["up to date"]
+    X = cache.read(asked.folder).embeddings.numpy()
+    np.testing.assert_array_equal(np.load(asked.out / "vis_umap_coords.npy"), X[:, :2])
+
+
+def test_a_page_is_not_drawn_of_coordinates_that_another_run_was_about_to_replace(asked) -> None:
+    asked = with_(asked, settings=asked.settings.only("umap"))
+    run(asked)
+    path = asked.out / "vis_umap_run.json"
+    told = json.loads(path.read_text())
+    told["outputs"]["vis_umap_coords.npy"] = None
+    told["effective"]["n_neighbors"] = 7
+    path.write_text(json.dumps(told))
+    assert run(with_(asked, only_draw=True)) == ["drawn again"]
+    assert "n_neighbors 7" not in (asked.out / "vis_umap.html").read_text()
+
+
 def test_records_that_tell_of_fewer_files_still_vouch(asked) -> None:
     """Those of before labels and the information were compared."""
     run(asked)
@@ -367,7 +413,7 @@ def test_an_interrupt_never_splits_coordinates_from_their_record(asked, monkeypa
         assert run(whole, Scaled())[0] in {"up to date", "drawn again"}, moment
         assert not list(asked.out.glob(".*"))
         before = now
-    assert moment == 7  # coordinates, record, measures, record, page, record
+    assert moment == 8  # record, coordinates, record, measures, record, page, record
 
 
 def test_a_page_of_an_earlier_map_does_not_stay(asked) -> None:
@@ -466,6 +512,56 @@ def test_a_file_that_lacks_its_last_bytes_does_not_replace_the_good_one(tmp_path
     done = subprocess.run([sys.executable, "-c", LIMITED, tmp_path], capture_output=True, text=True, check=False)
     assert done.stdout == f"{tmp_path}/vis_umap_coords.npy could not be written: File too large\n", done.stderr
     assert done.returncode == 0, done.stderr
+
+
+WRITERS = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from gpuvis import cache, outputs, table
+from gpuvis.errors import OutputError
+folder = Path(sys.argv[1])
+files = outputs.Outputs(folder, "vis", "umap")
+
+
+def save_table(text):
+    with outputs.saving(folder / "scores_neighbors.csv") as temporary:
+        table.write(temporary, table.strings({"a": [text] * 9}))
+
+
+def write_cache(text):
+    X = np.arange(40 * len(text), dtype=np.float32).reshape(40, -1)
+    cache.write(folder / "cache", X, {"file_name": [text] * 40}, np.arange(40))
+
+
+writers = [
+    lambda text: files.save_quality(np.ones(5 * len(text))),
+    lambda text: files.save_drawn(files.page, text.encode() * 9),
+    lambda text: files.save_drawn(files.static("png"), text.encode() * 9),
+    lambda text: files.save_record({"a": text * 9}),
+    save_table,
+    write_cache,
+]
+for write in writers:
+    write("abcdefghi")
+before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600))
+for write in writers:
+    try:
+        write("abcdefghij" * 8)
+    except OutputError as error:
+        print(error)
+assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+"""
+
+
+def test_no_file_that_is_not_whole_replaces_the_good_one(tmp_path) -> None:
+    done = subprocess.run([sys.executable, "-c", WRITERS, tmp_path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    names = ["vis_umap_quality.npy", "vis_umap.html", "vis_umap.png", "vis_umap_run.json", "scores_neighbors.csv"]
+    told = [f"{tmp_path}/{name} could not be written: File too large" for name in names]
+    assert done.stdout.splitlines()[:-1] == told
+    assert "File too large" in done.stdout.splitlines()[-1]
 
 
 def test_a_lock_leaves_nothing_where_nothing_was_written(tmp_path) -> None:

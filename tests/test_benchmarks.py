@@ -201,9 +201,9 @@ def test_a_process_keeps_things_in_its_own_home(tmp_path, monkeypatch) -> None:
 
 @pytest.fixture
 def tiny(tmp_path, monkeypatch) -> Path:
-    """Let the benchmark have jobs that take no time, by t-SNE, which compiles nothing."""
+    """Let the benchmark have small jobs, by t-SNE, which compiles nothing; of fewer rows chance would decide."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # threads that wait for each other take long on a busy machine
-    study = Job("study", "t-SNE, two folders", "tsne", data.Shape(60, 8), 4, 2, Bar(1e-6), Bar(1e6))
+    study = Job("study", "t-SNE, two folders", "tsne", data.Shape(400, 8), 4, 2, Bar(1e-6), Bar(1e6))
     monkeypatch.setattr(jobs, "JOBS", [study, Job("umap-mnist", "UMAP, MNIST", "umap", jobs.MNIST)])
     monkeypatch.setattr(jobs, "SIZES", {"quick": {"study": 1, "umap-mnist": 1}})
     monkeypatch.setattr(jobs, "warm_up", lambda job: data.Shape(50, 8, seed=1000))

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from codecs import BOM_UTF8
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from io import BufferedReader
@@ -22,6 +23,7 @@ from pyarrow import csv as arrow_csv
 from gpuvis.errors import CacheError
 
 BLOCK_BYTES = 16 << 20  # the longest row that can be read
+MOST_COLUMNS = 4096  # each takes memory and time of its own
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "pipes"}  # which other programs write between values
 WHOLE = re.compile(r"\s*[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?\s*")
 LEAST, LARGEST = np.iinfo(np.int64).min, np.iinfo(np.int64).max
@@ -63,6 +65,7 @@ def read(path: Path) -> pd.DataFrame:
     CacheError
         The file is missing, empty, ragged, not UTF-8, not separated by commas, or names a column twice.
     """
+    limit = csv.field_size_limit(sys.maxsize)
     try:
         names = _header(path)
         types = dict.fromkeys(names, pa.string())
@@ -82,6 +85,8 @@ def read(path: Path) -> pd.DataFrame:
         raise CacheError(f"{path} cannot be read: {error.strerror or error}") from None
     except (UnicodeDecodeError, pa.ArrowInvalid, csv.Error) as error:
         raise CacheError(f"{path} {_what_is_wrong(path, str(error))}") from None
+    finally:
+        csv.field_size_limit(limit)
 
 
 def _blank_lines_at_end(file: BufferedReader) -> int:
@@ -136,10 +141,12 @@ def _header(path: Path) -> list[str]:
         names = next(csv.reader(chain([line], file)), [])
     if not names:
         raise CacheError(f"{path} is empty; expected a header and a row for each embedding")
+    if len(names) > MOST_COLUMNS:
+        raise CacheError(f"{path} has {len(names):,} columns; at most {MOST_COLUMNS:,} can be read; leave some out")
     _check_commas(path, line, len(names))
-    for name in names:
-        if names.count(name) > 1:
-            raise CacheError(f"{path} has two columns named {name!r}; rename one of them")
+    name, times = Counter(names).most_common(1)[0]
+    if times > 1:
+        raise CacheError(f"{path} has two columns named {name!r}; rename one of them")
     return names
 
 
@@ -156,7 +163,6 @@ def _check_commas(path: Path, line: str, count: int) -> None:
 
 def _what_is_wrong(path: Path, parser_says: str) -> str:
     """Find the line that the parser stumbled over; it names none itself."""
-    limit = csv.field_size_limit(sys.maxsize)
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             lines = csv.reader(file, strict=True)
@@ -164,8 +170,6 @@ def _what_is_wrong(path: Path, parser_says: str) -> str:
             return _odd_row(lines, TOO_LONG in parser_says) or otherwise
     except UnicodeDecodeError as error:
         return f"is not UTF-8 (byte 0x{error.object[error.start]:02x}); save it as UTF-8"
-    finally:
-        csv.field_size_limit(limit)
 
 
 def _odd_row(lines: Any, is_too_long: bool) -> str:

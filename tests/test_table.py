@@ -45,6 +45,10 @@ def test_byte_order_mark_and_windows_line_ends_are_no_content(tmp_path) -> None:
         (b'a,"b\n1,2\n', "is broken in line 1: unexpected end of data"),
         (b'a\n1\n"2\n\n', "is broken in line 3: unexpected end of data"),
         (b"a,a\n1,2\n", "has two columns named 'a'"),
+        (
+            b",".join(b"c%d" % k for k in range(5000)) + b"\n",
+            "has 5,000 columns; at most 4,096 can be read; leave some out",
+        ),
         (b"a,b\n1\n", "has 1 fields in line 2, .* write a comma between all values, also of blank ones"),
         (b"a,b\n1,2, 3\n", "has 3 fields in line 2, .* put quotes around values that hold commas"),
         (b"a,b\n" + b"x" * 200_000 + b",2\n1,2,3\n", "has 3 fields in line 3, but 2 in its header"),

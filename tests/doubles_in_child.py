@@ -149,8 +149,9 @@ def _save_slowly() -> None:
     save_record = Outputs.save_record
 
     def slow(self: Outputs, record: dict[str, Any]) -> None:
-        if not any(record["outputs"].get(name) for name in record["outputs"] if name.endswith(".html")):
-            logging.getLogger("gpuvis.gpu").warning("the coordinates lie there, the record does not")
+        written = {name.rpartition("_")[2] for name, known in record["outputs"].items() if known}
+        if written == {"coords.npy"}:
+            logging.getLogger("gpuvis.gpu").warning("the coordinates lie there, the record does not know")
             time.sleep(1.5)
         save_record(self, record)
 

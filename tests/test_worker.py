@@ -32,6 +32,7 @@ from gpuvis.errors import (
     OutputExistsError,
     SettingsError,
 )
+from gpuvis.fingerprint import of_file
 from gpuvis.job import Job
 from gpuvis.outcome import Outcome
 from gpuvis.pages import Page
@@ -334,15 +335,16 @@ def test_a_stop_in_the_middle_of_a_step(three, number, to_all) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stop_in_the_middle_of_saving(three, number) -> None:
     root = three()
-    run, _ = started(root, until="the record does not", GPUVIS_TEST_SLOW_SAVING="1")
-    assert (root / "a/vis_umap_coords.npy").exists()
-    assert not (root / "a/vis_umap_run.json").exists()
+    run, _ = started(root, until="the record does not know", GPUVIS_TEST_SLOW_SAVING="1")
+    coords, record = root / "a/vis_umap_coords.npy", root / "a/vis_umap_run.json"
+    assert coords.exists()
+    assert json.loads(record.read_text())["outputs"][coords.name] is None
     with run:
         os.killpg(run.pid, number)
         _, err = run.communicate(timeout=9)
     assert run.returncode == 128 + number
     assert "Traceback" not in err
-    assert (root / "a/vis_umap_run.json").exists()
+    assert json.loads(record.read_text())["outputs"][coords.name] == of_file(coords)
     assert not (root / "b/vis_umap_coords.npy").exists()
     assert not list(root.rglob(".*"))
     report = batch.run(Request((root / "a",), Settings()), Log())

@@ -90,13 +90,23 @@ class Request:
     def jobs(self) -> list[Job]:
         """Find the cache folders and say what is asked of each."""
         common = os.path.commonpath([os.path.abspath(root) for root in self.roots])
-        what = self.settings, self.page, self.prefix, self.overwrite, self.only_draw
-        more = self.root, self.quality, self.maps, self.outliers
+        of_folder = partial(
+            Job,
+            settings=self.settings,
+            page=self.page,
+            prefix=self.prefix,
+            overwrite=self.overwrite,
+            only_draw=self.only_draw,
+            root=self.root,
+            quality=self.quality,
+            maps=self.maps,
+            outliers=self.outliers,
+        )
+        out = self.out_dir
         return [
-            Job(folder, self.out_dir / os.path.relpath(os.path.abspath(folder), common) if self.out_dir else folder,
-                *what, *more)
+            of_folder(folder, out / os.path.relpath(os.path.abspath(folder), common) if out else folder)
             for folder in find(self.roots)
-        ]  # fmt: skip
+        ]
 
     @property
     def root(self) -> Path | None:

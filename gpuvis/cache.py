@@ -96,7 +96,13 @@ def _check_crc(path: Path, crc: int, expected: int | None) -> None:
         )
 
 
-def _read_labels(path: Path, read_tensor: Callable[[Path], torch.Tensor | np.ndarray]) -> torch.Tensor | np.ndarray:
+def read_labels(path: Path, read_tensor: Callable[[Path], torch.Tensor | np.ndarray]) -> torch.Tensor | np.ndarray:
+    """Read `labels.pt`, and check its CRC-32.
+
+    Raises
+    ------
+    CacheError
+    """
     folders.check_readable(path)
     labels = read_tensor(path)
     _check_crc(path, zlib.crc32(tensors.storage(labels).data), archive.storage_crc(path))
@@ -122,7 +128,7 @@ def read(
     embeddings = read_tensor(folder / EMBEDDINGS)
     agreement.check_embeddings(folder / EMBEDDINGS, embeddings)
     rows = read_table(folder / TABLE)
-    labels = _read_labels(folder / LABELS, read_tensor) if (folder / LABELS).exists() else None
+    labels = read_labels(folder / LABELS, read_tensor) if (folder / LABELS).exists() else None
     return _agreed(folder, embeddings, rows, labels, _read_info(folder / INFO))
 
 

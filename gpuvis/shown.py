@@ -65,7 +65,7 @@ def saved(path: Path, folder: Path) -> Shown:
     CacheError
         They cannot be read, or do not fit together.
     """
-    from gpuvis import agreement, classes, table, tensors
+    from gpuvis import agreement, cache, classes, table, tensors
 
     coords = _load(path)
     with suppress(FileNotFoundError):  # which is told by what reads it
@@ -76,7 +76,7 @@ def saved(path: Path, folder: Path) -> Shown:
         raise CacheError(f"{told}; they are paired row by row, so make the map again")
     labels = folder / LABELS
     if not classes.has_numbers(rows) and labels.exists():
-        rows = classes.labelled(rows, agreement.flat_labels(labels, tensors.read(labels), len(rows)))
+        rows = classes.labelled(rows, agreement.flat_labels(labels, cache.read_labels(labels, tensors.read), len(rows)))
     return Shown(coords, rows)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -420,6 +421,17 @@ def test_a_batch_goes_on_where_a_record_is_malformed(make_cache, backend, tmp_pa
     assert result.exit_code == 0, result.stderr
     assert "b/vis_umap.html" in (tmp_path / "study/index.html").read_text()
     assert "vis_umap_run.json is damaged, or not one of gpuvis" in run("reduce", tmp_path / "study").stderr
+
+
+def test_labels_that_are_a_pipe_are_not_waited_for_by_plot(make_cache, backend) -> None:
+    folder = make_cache()
+    table_of(40)[["file_name"]].to_csv(folder / "metadata.csv", index=False)
+    assert run("reduce", folder).exit_code == 0
+    (folder / "labels.pt").unlink()
+    os.mkfifo(folder / "labels.pt")
+    result = run("plot", folder)
+    assert result.exit_code == 1
+    assert "labels.pt cannot be read: it is no ordinary file" in result.stderr
 
 
 @pytest.mark.parametrize("quality", ["auto", "none"])

@@ -11,6 +11,9 @@ from math import ceil
 from pathlib import Path
 
 from gpuvis import cgroups
+from gpuvis.errors import OutOfMemoryError
+
+ROOM, THREAD_ROOM = 3 << 29, 1 << 28  # bytes of addresses that libraries take, on the CPU, and for each thread more
 
 PACKAGES = [
     *("gpuvis", "torch", "numpy", "scipy", "scikit-learn", "umap-learn", "pynndescent", "numba"),
@@ -69,6 +72,20 @@ def memory_room() -> int | None:
     limits = (resource.RLIMIT_AS, pages[0]), (resource.RLIMIT_DATA, pages[5])
     soft = [(resource.getrlimit(kind)[0], taken * resource.getpagesize()) for kind, taken in limits]
     return min((most - taken for most, taken in soft if most != resource.RLIM_INFINITY), default=None)
+
+
+def check_room() -> None:
+    """Refuse to begin where libraries would end the process, or wait for ever, for memory that they are not given.
+
+    Raises
+    ------
+    OutOfMemoryError
+        A limit of this process is too low for the libraries.
+    """
+    room, needed = memory_room(), ROOM + THREAD_ROOM * cpu_threads()
+    if room is not None and room < needed:
+        told = f"the limits of this process (ulimit -v, -d) let it take {max(room, 0) >> 20} MiB more"
+        raise OutOfMemoryError(f"{told}, and about {needed >> 20} are needed to begin; use ulimit -v unlimited")
 
 
 def _read(path: str) -> str:

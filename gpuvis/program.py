@@ -20,8 +20,21 @@ SELDOM = 50_000
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
+class Command(click.Command):
+    """Look for room in memory before libraries are loaded, which break off half-way without it."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; --help is answered before."""
+        from gpuvis import machine
+
+        machine.check_room()
+        return super().invoke(ctx)
+
+
 class Program(click.Group):
     """Turn errors into one line on stderr and the exit code of their kind."""
+
+    command_class = Command
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run a command, and end the process with its code."""

@@ -11,13 +11,14 @@ import click
 
 from gpuvis.errors import DataError
 from gpuvis.options import COUNT, PATH, SIZE, of_settings, option, settings_of
+from gpuvis.program import Command
 from gpuvis.settings import MIN_ROWS, Settings, Tsne, Umap
 from gpuvis.terminal import harmless
 
 ITEMSIZES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("paths", metavar="FOLDER|FILE...", nargs=-1, required=True, type=PATH)
 @click.option("--umap", is_flag=True, help="Of folders, measure the UMAP map only.")
 @click.option("--tsne", is_flag=True, help="Of folders, measure the t-SNE map only.")
@@ -66,7 +67,7 @@ def _is_file(path: Path) -> bool:
     return os.path.isfile(path) or (path.suffix == ".npy" and not os.path.isdir(path))  # noqa: PTH112, PTH113  Path may raise
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def info(as_json: bool) -> None:
     """Say which backend would be used and why, and on what machine."""
@@ -88,7 +89,7 @@ def info(as_json: bool) -> None:
         click.echo(f"{key.removesuffix('_bytes'):<19} {value}")
 
 
-@click.command()
+@click.command(cls=Command)
 @option("rows", type=COUNT, required=True, help="Rows of the embeddings, as 50e6.")
 @option("dim", type=COUNT, required=True, help="Columns of the embeddings.")
 @option("gpu_memory", type=SIZE, required=True, help="Memory of the GPU that is free, as 80GiB.")

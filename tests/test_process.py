@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -251,6 +252,20 @@ def test_memory_that_is_not_given_ends_with_4(make_cache, limit, code, more) -> 
     assert done.returncode == code, done.stderr
     assert "error: " in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits on addresses are Linux's")
+@pytest.mark.parametrize("limit", [100_000, 250_000, 350_000])
+@pytest.mark.parametrize("command", ["reduce", "plot", "score", "outliers", "info"])
+def test_memory_is_looked_for_before_libraries_are_loaded(make_cache, command, limit) -> None:
+    """They break off half-way in as many ways as there are limits: some wait for ever, some end the process."""
+    folder = "" if command == "info" else f'"{make_cache()}"'
+    called = f'ulimit -v {limit}; exec "{sys.executable}" -m gpuvis {command}'
+    done = subprocess.run(f"{called} {folder}", shell=True, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 4
+    assert re.fullmatch(r"error: the limits of this process .* MiB more, and about \d+ are needed .*\n", done.stderr)
+    done = subprocess.run(f"{called} --help", shell=True, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")  # noqa: PTH110

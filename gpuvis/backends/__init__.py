@@ -8,11 +8,10 @@ from typing import Any, Literal
 from gpuvis import machine
 from gpuvis.backends import probe
 from gpuvis.backends.base import Backend
-from gpuvis.errors import NoGpuError, OutOfMemoryError, SettingsError
+from gpuvis.errors import NoGpuError, SettingsError
 
 Name = Literal["auto", "gpu", "cpu"]
 NAMES: tuple[Name, ...] = ("auto", "gpu", "cpu")
-ROOM, THREAD_ROOM = 3 << 29, 1 << 28  # bytes of addresses that libraries take, on the CPU, and for each thread more
 
 
 # Rows in all from which loading RAPIDS pays. A guess until a GPU has been timed: torch, CuPy, cuDF, cuML and cuVS take
@@ -56,7 +55,7 @@ def choose(name: str = "auto", memory_limit: int | None = None, rows: int | None
         raise NoGpuError(f"the GPU backend cannot be used: {lacking}; use --backend cpu or auto to work on the CPU")
     from gpuvis.backends import cpu
 
-    _check_room()
+    machine.check_room()
     if lacking is None:
         return cpu, str(few)
     return cpu, lacking if name == "cpu" else f"{NO_GPU}{lacking}"
@@ -83,11 +82,3 @@ def obstacle(name: str) -> str | None:
     if name not in NAMES:
         raise SettingsError(f"backend has to be one of {', '.join(NAMES)}; found {name!r}")
     return "the CPU was asked for" if name == "cpu" else probe.obstacle()
-
-
-def _check_room() -> None:
-    """Refuse to begin where libraries would end the process, or wait for ever, for memory that they are not given."""
-    room, needed = machine.memory_room(), ROOM + THREAD_ROOM * machine.cpu_threads()
-    if room is not None and room < needed:
-        told = f"the limits of this process (ulimit -v, -d) let it take {max(room, 0) >> 20} MiB more"
-        raise OutOfMemoryError(f"{told}, and about {needed >> 20} are needed to begin; use ulimit -v unlimited")

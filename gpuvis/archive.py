@@ -19,6 +19,7 @@ DAMAGE = (
 )
 
 MAGIC = b"PK\x03\x04"  # how an archive starts
+A_FOLDER = 0x10  # of the attributes that MS-DOS had
 MOST_RECORDS = 1000
 ASIDE_BYTES = 1 << 20
 
@@ -54,8 +55,8 @@ def fault(path: Path) -> str:
     with zipfile.ZipFile(path) as archive:
         if len(archive.infolist()) > min(MOST_RECORDS, len(found)):
             return f"has {len(archive.infolist()):,} records, or two of one name; expected those of one tensor"
-        if packed := [name for name, info in found.items() if info.compress_type != zipfile.ZIP_STORED]:
-            return f"has a compressed record, {packed[0]!r}, as torch.save does not write them"
+        if told := next(filter(None, map(_fault_of_record, found.values())), ""):
+            return told
         if (size := sum(info.file_size for info in aside.values())) > ASIDE_BYTES:
             return f"has {size:,} bytes in records that hold no tensor; expected some hundred"
         checked = aside if any(info.CRC for info in found.values()) else {}
@@ -64,6 +65,15 @@ def fault(path: Path) -> str:
                 archive.read(info)
             except DAMAGE:
                 return f"is damaged: the CRC-32 of its record {name!r} is wrong"
+    return ""
+
+
+def _fault_of_record(info: zipfile.ZipInfo) -> str:
+    name = info.filename.partition("/")[2]
+    if info.compress_type != zipfile.ZIP_STORED:
+        return f"has a compressed record, {name!r}, as torch.save does not write them"
+    if info.external_attr & A_FOLDER:  # torch reads nothing of it, and gives what the memory held before
+        return f"is damaged: its record {name!r} is marked as a folder"
     return ""
 
 

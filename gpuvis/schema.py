@@ -80,7 +80,7 @@ def _is_compared(value: dict[str, Any]) -> bool:
         return False
     here, pca, original = value["map"], value["pca"], value["original"]
     labels = {"label_accuracy", "label_accuracy_se"}
-    return here.keys() <= pca.keys() | labels and (not original or labels <= here.keys() & original.keys())
+    return here.keys() <= pca.keys() and (not original or labels <= here.keys() & original.keys())
 
 
 OF_INPUT = {"rows": _are_rows, "columns": int, "fingerprint": {}, "?info": {}, "?folder": str, "?notes": [str]}

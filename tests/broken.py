@@ -66,6 +66,14 @@ def _no_directory(folder: Path) -> None:
     (folder / "embeddings.pt").write_bytes(data.replace(b"PK\1\2", b"PK\1\3"))
 
 
+def _marked_as_a_folder(folder: Path) -> None:
+    """In the attributes of the tensor's record: torch reads nothing of it, and gives what the memory held before."""
+    data = bytearray((folder / "embeddings.pt").read_bytes())
+    named = data.rindex(b"data/0", 0, data.rindex(b"PK\5\6"))
+    data[data.rindex(b"PK\1\2", 0, named) + 38] |= 0x10
+    (folder / "embeddings.pt").write_bytes(data)
+
+
 # A pickle that says that it will remember two to the 27th objects.
 REMEMBERS = b"\x80\x02N" + b"r" + (1 << 27).to_bytes(4, "little") + b"."
 
@@ -138,6 +146,7 @@ BROKEN = {
         _repacked(lambda found: _stored(found | {f"archive/{k}": b"" for k in range(2000)})),
         r"has 2,00\d records, or two of one name",
     ),
+    "a record as a folder": (_marked_as_a_folder, "is damaged: its record 'data/0' is marked as a folder"),
     "no directory": (_no_directory, "is truncated or corrupt: it has no directory of its records"),
     "a pickle that takes memory": (
         _repacked(lambda found: _stored(found, **{"data.pkl": REMEMBERS})),

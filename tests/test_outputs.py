@@ -21,7 +21,7 @@ from doubles import FirstColumns, Log, Scaled
 from examples import ENDS, content, table_of
 from process import as_nobody
 
-from gpuvis import atomic, batch, cache, fingerprint, job, place, stages
+from gpuvis import atomic, batch, cache, fingerprint, job, place, schema, stages, trust
 from gpuvis.backends.base import Layout
 from gpuvis.cli import main
 from gpuvis.errors import CacheError, OutputError, OutputExistsError
@@ -215,6 +215,22 @@ def test_a_damaged_record_costs_its_folder_alone(make_cache, name, odd) -> None:
         path.write_text(whole)
     assert refused > 1
     assert content(folders[1]) == before
+
+
+@pytest.mark.parametrize("odd", [..., None, "text", [], {}, -1, True], ids=repr)
+def test_a_record_that_is_believed_can_be_told_of(make_cache, odd) -> None:
+    folder = make_cache()
+    assert CliRunner().invoke(main, ["reduce", str(folder), "--no-html"]).exit_code == 0
+    whole = (folder / "vis_umap_run.json").read_text()
+    refused = 0
+    for path in _parts(json.loads(whole))[1:]:
+        told = _changed(json.loads(whole), path, odd)
+        if not schema.fits(told, schema.MAP):
+            refused += 1
+        elif told.get("quality"):
+            quality = told["quality"]
+            assert [trust.report(quality), trust.cells(quality), trust.line(quality), trust.warnings(quality)], path
+    assert refused > 20
 
 
 def test_only_the_missing_map_is_made(asked) -> None:

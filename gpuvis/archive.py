@@ -28,7 +28,9 @@ def records(path: Path) -> dict[str, zipfile.ZipInfo] | None:
     """Return the records of a file, named without their common folder; None if its directory cannot be read."""
     try:
         with zipfile.ZipFile(path) as archive:
-            return {info.filename.partition("/")[2]: info for info in archive.infolist()}
+            found = {info.filename.partition("/")[2]: info for info in archive.infolist()}
+            before = any(info.header_offset < 0 for info in found.values())  # the start of the file, which was cut off
+            return None if before else found
     except DAMAGE:
         return None
     except OSError as error:
@@ -50,7 +52,8 @@ def fault(path: Path) -> str:
     found = records(path)
     if found is None:
         with path.open("rb") as file:
-            return "is truncated or corrupt: it has no directory of its records" if file.read(4) == MAGIC else ""
+            an_archive = file.read(4) == MAGIC or zipfile.is_zipfile(path)  # its start, or its end
+        return "is truncated or corrupt: it has no directory of its records" if an_archive else ""
     aside = {name: info for name, info in found.items() if not name.startswith("data/")}
     with zipfile.ZipFile(path) as archive:
         if len(archive.infolist()) > min(MOST_RECORDS, len(found)):

@@ -146,6 +146,10 @@ BROKEN = {
         _repacked(lambda found: _stored(found | {f"archive/{k}": b"" for k in range(2000)})),
         r"has 2,00\d records, or two of one name",
     ),
+    "cut at its start": (
+        lambda f: (f / "embeddings.pt").write_bytes((f / "embeddings.pt").read_bytes()[300:]),
+        "is truncated or corrupt: it has no directory",
+    ),
     "a record as a folder": (_marked_as_a_folder, "is damaged: its record 'data/0' is marked as a folder"),
     "no directory": (_no_directory, "is truncated or corrupt: it has no directory of its records"),
     "a pickle that takes memory": (

@@ -245,7 +245,9 @@ def judged(read: Callable[[Path], None], folder: Path) -> str:
         with warnings.catch_warnings(action="ignore"):
             read(folder)
     except GpuvisError as error:
-        return "refused" if "\n" not in str(error) and error.exit_code == 1 else f"refused as {error!r}"
+        told = str(error)
+        plain = "\n" not in told and "Invalid argument" not in told  # which nobody can do anything with
+        return "refused" if plain and error.exit_code == 1 else f"refused as {error!r}"
     except TooLong:
         return f"took more than {SECONDS} s"
     except BaseException:  # noqa: BLE001

@@ -46,15 +46,6 @@ def check_writable(folder: Path, needed_bytes: int) -> None:
         raise OutputError(f"{told}; make room there, or use another --out-dir")
 
 
-def is_writable(folder: Path) -> bool:
-    """Tell whether something can be written to a folder, which need not be there yet."""
-    there = _nearest(folder)
-    try:
-        return there.is_dir() and _may_write(there)
-    except OSError:
-        return False
-
-
 def _nearest(folder: Path) -> Path:
     """Return the folder, or the nearest above it that is there."""
     while not os.path.lexists(folder):

@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from process import as_nobody
 
-from gpuvis import place
 from gpuvis.backends import choose, cpu
 from gpuvis.errors import DataError, NoGpuError, SettingsError
 from gpuvis.reduction import reduce
@@ -182,14 +180,6 @@ def test_a_hidden_gpu_is_named_as_the_reason(monkeypatch, hidden) -> None:
 def test_unknown_backends_are_refused() -> None:
     with pytest.raises(SettingsError, match="one of auto, gpu, cpu; found 'tpu'"):
         choose("tpu")
-
-
-def test_a_place_that_is_not_there_yet_is_writable_if_its_parent_is(tmp_path) -> None:
-    with as_nobody(tmp_path):
-        assert not place.is_writable(tmp_path / "a" / "b")
-    assert place.is_writable(tmp_path / "a" / "b")
-    (tmp_path / "file").touch()
-    assert not place.is_writable(tmp_path / "file")
 
 
 def test_few_rows_are_not_worth_loading_rapids(monkeypatch) -> None:

@@ -6,7 +6,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpuvis import classes, matrix, table
+from gpuvis import arrays, classes, table
 from gpuvis.errors import CacheError, DataError
 from gpuvis.folders import COLUMNS, LABELS, TABLE
 
@@ -26,10 +26,10 @@ def check_embeddings(path: Path, embeddings: torch.Tensor | np.ndarray) -> None:
     CacheError
     """
     try:
-        matrix.check_shape(embeddings)
+        arrays.check_shape(embeddings)
     except DataError as error:
         raise CacheError(f"{path} {error}") from None
-    kind = matrix.kind(embeddings)
+    kind = arrays.kind(embeddings)
     if kind not in {"float16", "bfloat16", "float32", "float64"}:
         raise CacheError(f"{path} has type {kind}; expected floating point of 16 to 64 bits; save it as float32")
 
@@ -60,7 +60,7 @@ def flat_labels(path: Path, labels: torch.Tensor | np.ndarray, rows: int) -> tor
     CacheError
         They are no whole numbers, too large, or not one for each row.
     """
-    kind, count = matrix.kind(labels), prod(labels.shape)
+    kind, count = arrays.kind(labels), prod(labels.shape)
     if not kind.startswith(("int", "uint")):
         raise CacheError(f"{path} has type {kind}; expected whole numbers, so save the labels as int64")
     if tuple(labels.shape) not in {(count,), (count, 1)}:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from gpuvis.backends.base import Backend
     from gpuvis.job import Job
-    from gpuvis.steps import Steps
+    from gpuvis.timing import Steps
 
 LISTED = 20
 NAMES = ("near_duplicate", "duplicate")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpuvis import agreement, archive, atomic, folders, matrix, table, tensors
+from gpuvis import agreement, archive, arrays, atomic, folders, table, tensors
 from gpuvis.errors import CacheError, DataError, OutputError
 from gpuvis.folders import COLUMNS, EMBEDDINGS, INFO, LABELS, TABLE
 
@@ -72,8 +72,8 @@ class Cache:
 
 def _verify(cache: Cache, expected: int | None, go_on: Callable[[], None]) -> tuple[float, list[str]]:
     path, embeddings = cache.folder / EMBEDDINGS, cache.embeddings
-    storage, crc, done, seen = tensors.storage(embeddings), 0, 0, matrix.Values()
-    for start, block in matrix.blocks(embeddings):
+    storage, crc, done, seen = tensors.storage(embeddings), 0, 0, arrays.Values()
+    for start, block in arrays.blocks(embeddings):
         go_on()
         seen.look_at(block)
         end = len(storage) * (start + len(block)) // len(embeddings)  # the same bytes, if the tensor fills its storage

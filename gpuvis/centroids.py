@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuvis import matrix, tensors
+from gpuvis import arrays, tensors
 from gpuvis.backends.base import Array, Backend
 
 PRODUCTS = 1 << 23  # rows × classes that are held at a time
@@ -98,8 +98,8 @@ def _sums(
 
 def _unit_rows(X: Any, count: int, scale: float, backend: Backend) -> Iterator[tuple[slice, Array, Array]]:
     """Give the rows in blocks, brought to length 1 in float64, and which of them are not zero."""
-    step = max(1, min(PRODUCTS // max(1, count), matrix.BLOCK_BYTES // (8 * X.shape[1])))
-    for start, block in matrix.blocks(X, step * X.shape[1] * X.itemsize):
+    step = max(1, min(PRODUCTS // max(1, count), arrays.BLOCK_BYTES // (8 * X.shape[1])))
+    for start, block in arrays.blocks(X, step * X.shape[1] * X.itemsize):
         rows = backend.as_array(block, scale).astype(np.float64)
         lengths = backend.xp.sqrt((rows * rows).sum(1))
         yield slice(start, start + len(rows)), rows * _inverse(lengths, backend.xp, 0.0)[:, None], lengths > 0

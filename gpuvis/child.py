@@ -24,10 +24,10 @@ from typing import Any
 from gpuvis import stages
 from gpuvis.backends.base import Backend, Device
 from gpuvis.errors import GpuvisError
-from gpuvis.interrupts import STOPS, Stopped, stop
 from gpuvis.job import Job
 from gpuvis.outcome import failure
-from gpuvis.steps import Steps
+from gpuvis.signals import STOPS, Stopped, stop
+from gpuvis.timing import Steps
 
 Choose = Callable[[str], tuple[Backend, str]]
 Tell = Callable[[str, Any], None]

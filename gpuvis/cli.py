@@ -10,10 +10,10 @@ from typing import Any
 import click
 
 from gpuvis import __version__, questions
-from gpuvis.interrupts import ignore_stops
 from gpuvis.options import COUNT, PATH, SIZE, of_page, of_settings, option, page_of, settings_of
 from gpuvis.program import Program
 from gpuvis.settings import QUALITIES, Settings, Tsne, Umap
+from gpuvis.signals import ignore_stops
 
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -16,7 +16,7 @@ from gpuvis.outputs import Outputs
 from gpuvis.pages import MOST_ROWS_SHOWN, STATIC, URLS, Page
 from gpuvis.settings import Method
 from gpuvis.shown import Shown
-from gpuvis.steps import Steps
+from gpuvis.timing import Steps
 
 if TYPE_CHECKING:
     import numpy as np

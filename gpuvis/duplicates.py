@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuvis import matrix, tensors
+from gpuvis import arrays, tensors
 
 BLOCK_BYTES = 8 << 20
 
@@ -19,7 +19,7 @@ def groups(X: Any) -> np.ndarray:
     """
     rows, factors = len(X), _factors(X.shape[1])
     sums = np.empty(rows, np.uint64)
-    for start, block in matrix.blocks(X, BLOCK_BYTES):
+    for start, block in arrays.blocks(X, BLOCK_BYTES):
         sums[start : start + len(block)] = (_values(block).view(np.uint32) * factors).sum(1)
         tensors.let_go(X)
     _, first, number = np.unique(sums, return_index=True, return_inverse=True)
@@ -94,4 +94,4 @@ def _factors(columns: int) -> np.ndarray:
 
 
 def _values(block: Any) -> np.ndarray:
-    return np.asarray(matrix.as_float32(block)) + np.float32(0)  # which makes -0 and 0 the same
+    return np.asarray(arrays.as_float32(block)) + np.float32(0)  # which makes -0 and 0 the same

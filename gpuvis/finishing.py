@@ -13,7 +13,6 @@ from typing import Any
 
 from gpuvis import drawing, measuring, standing
 from gpuvis.backends.base import Backend
-from gpuvis.interrupts import held_back
 from gpuvis.job import Job
 from gpuvis.original import Original
 from gpuvis.outcome import Outcome, failure
@@ -21,7 +20,8 @@ from gpuvis.outputs import Outputs, is_ours
 from gpuvis.pages import STATIC
 from gpuvis.settings import Method
 from gpuvis.shown import Measured, Shown, saved
-from gpuvis.steps import Steps
+from gpuvis.signals import held_back
+from gpuvis.timing import Steps
 
 logger = logging.getLogger(__name__)
 

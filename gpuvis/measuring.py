@@ -17,7 +17,7 @@ from gpuvis.outcome import failure
 from gpuvis.pages import MOST_ROWS_SEARCHED
 from gpuvis.settings import Method
 from gpuvis.shown import Measured, Shown
-from gpuvis.steps import Steps
+from gpuvis.timing import Steps
 
 logger = logging.getLogger(__name__)
 SHOWN = 10  # neighbours of a point, by its page

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuvis import centroids, duplicates, matrix, votes
+from gpuvis import arrays, centroids, duplicates, votes
 from gpuvis.backends.base import Backend, Plan
 from gpuvis.centroids import Similarities
 from gpuvis.errors import DataError
@@ -90,7 +90,7 @@ def measure(X: Any, codes: np.ndarray, backend: Backend, known: tuple[Plan, floa
         told = f"{int(codes.max()) + 1:,} different labels in {len(codes):,} rows"
         raise DataError(f"has {told}; expected classes, {MOST_CLASSES:,} at most")
     plan, largest = known
-    scale = matrix.scale(largest, backend.SAFE)
+    scale = arrays.scale(largest, backend.SAFE)
     similarities = centroids.measure(X, codes, scale, backend)
     directed = similarities.directed
     graph = backend.neighbors(backend.load(X, scale, plan), plan.graphs["umap"])

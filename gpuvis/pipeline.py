@@ -15,12 +15,12 @@ from typing import Any
 
 from gpuvis import drawing, place, stages
 from gpuvis.finishing import Finish, settled
-from gpuvis.interrupts import held_back
 from gpuvis.job import Job
 from gpuvis.outcome import Outcome, failure
+from gpuvis.signals import held_back
 from gpuvis.stages import Chosen, Found
-from gpuvis.steps import Steps
 from gpuvis.threads import aside, done
+from gpuvis.timing import Steps
 from gpuvis.watcher import Watcher
 
 PATIENCE = 5.0  # seconds that a page may take to be finished after a stop

@@ -15,7 +15,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from gpuvis.errors import OutputError, OutputExistsError
-from gpuvis.interrupts import held_back
+from gpuvis.signals import held_back
 
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
 logger = logging.getLogger(__name__)

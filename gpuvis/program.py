@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from gpuvis.errors import GpuvisError, OutOfMemoryError, is_out_of_memory
-from gpuvis.interrupts import STOPS, Stopped, ignore_stops, stop
+from gpuvis.signals import STOPS, Stopped, ignore_stops, stop
 from gpuvis.terminal import harmless, open_streams
 
 # Objects after which garbage is looked for: each time all that libraries have loaded is looked through, for 40 ms.

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuvis import comparisons, matrix, ranks
+from gpuvis import arrays, comparisons, ranks
 from gpuvis.backends.base import Backend
 from gpuvis.ranks import Seen, Space
 
@@ -70,7 +70,7 @@ def measure(
     recall : ndarray of shape (N,), float32
         Of the neighbours of each point, by `metric`; NaN of those that are no anchors.
     """
-    (rows, columns), scale = X.shape, matrix.scale(known[1], backend.SAFE)
+    (rows, columns), scale = X.shape, arrays.scale(known[1], backend.SAFE)
     anchors, k = sample(rows, columns, metric), min(K, (rows - 1) // 2)
     unseen, none = 1 - len(anchors) / rows, np.empty((len(anchors), 0), np.int64)
     principal = pca_map(X, backend, scale, known[0]) if principal is None else backend.to_host(principal)
@@ -110,7 +110,7 @@ def recall_of_points(coords: np.ndarray, near: np.ndarray, backend: Backend) -> 
 
 def _plane(coords: np.ndarray, backend: Backend, precise: bool = False) -> Space:
     """Return a map as a space."""
-    return Space(coords, ("euclidean",), backend, matrix.scale(float(abs(coords).max()), backend.SAFE), precise)
+    return Space(coords, ("euclidean",), backend, arrays.scale(float(abs(coords).max()), backend.SAFE), precise)
 
 
 def pca_map(X: Any, backend: Backend, scale: float, plan: Any) -> np.ndarray:

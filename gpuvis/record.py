@@ -7,7 +7,7 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from gpuvis import machine, matrix
+from gpuvis import arrays, machine
 from gpuvis.backends.base import Backend
 from gpuvis.settings import Settings
 
@@ -25,7 +25,7 @@ def of_input(cache: Cache, fingerprint: dict[str, Any]) -> dict[str, Any]:
         "folder": os.path.abspath(cache.folder),
         "rows": rows,
         "columns": columns,
-        "dtype": matrix.kind(cache.embeddings),
+        "dtype": arrays.kind(cache.embeddings),
         "fingerprint": fingerprint,
         "info": cache.info,
         "notes": list(cache.notes),

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from gpuvis import matrix
+from gpuvis import arrays
 from gpuvis.backends import choose
 from gpuvis.backends.base import Array, Backend, Plan
 from gpuvis.errors import DataError, OutOfMemoryError, is_out_of_memory
 from gpuvis.settings import Method, Settings
-from gpuvis.steps import Steps
+from gpuvis.timing import Steps
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,10 +114,10 @@ def reduce(X: Any, settings: Settings | None = None, backend: str = "auto") -> d
     steps, settings = Steps(settle=chosen.settle), settings or Settings()
     try:
         X = _adopted(X, chosen)
-        matrix.check_shape(X)
-        matrix.check_type(X)
+        arrays.check_shape(X)
+        arrays.check_type(X)
         plan(X, settings, chosen)
-        largest, notes = matrix.check_values(X)
+        largest, notes = arrays.check_values(X)
         prepared = prepare(X, settings, chosen, steps, (plan(X, settings, chosen, largest), largest))
     except DataError as error:
         raise DataError(f"X {error}") from None
@@ -147,7 +147,7 @@ def plan(X: Any, settings: Settings, backend: Backend, largest: float | None = N
     rows, columns = X.shape
     fitted, _ = settings.fitted_to(rows, columns)
     backend.check(fitted)
-    scaled = largest is not None and matrix.scale(largest, backend.SAFE) != 1
+    scaled = largest is not None and arrays.scale(largest, backend.SAFE) != 1
     return backend.plan(rows, columns, X.itemsize, fitted, scaled)
 
 
@@ -155,7 +155,7 @@ def prepare(X: Any, settings: Settings, backend: Backend, steps: Steps, known: t
     """Bring a matrix to its device and do the PCA. `known`: what `plan` gave, and its largest value in size."""
     shape, (planned, largest) = tuple(X.shape), known
     fitted, _ = settings.fitted_to(*shape)
-    scale, kept = matrix.scale(largest, backend.SAFE), None
+    scale, kept = arrays.scale(largest, backend.SAFE), None
     if fitted.pca_dim is None:
         with steps("load"), _memory_reported("reading", shape, planned):
             X = backend.load(X, scale, planned)
@@ -203,7 +203,7 @@ def nearest(X: Any, metric: str, count: int, backend: Backend, known: tuple[Plan
     """
     planned, largest = known
     with _memory_reported("neighbours in the original space", tuple(X.shape), planned), backend.working(planned):
-        whole = backend.as_array(X, matrix.scale(largest, backend.SAFE))
+        whole = backend.as_array(X, arrays.scale(largest, backend.SAFE))
         return backend.nearest(whole, metric, count + 1)[:, 1:]
 
 

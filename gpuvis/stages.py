@@ -19,7 +19,7 @@ from gpuvis.outcome import Outcome, failure
 from gpuvis.settings import Method, Settings
 from gpuvis.shown import Shown
 from gpuvis.standing import Action
-from gpuvis.steps import Steps
+from gpuvis.timing import Steps
 
 if TYPE_CHECKING:
     from gpuvis.backends.base import Plan

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar
 
-from gpuvis.interrupts import STOPS
+from gpuvis.signals import STOPS
 
 Result = TypeVar("Result")
 

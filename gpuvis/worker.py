@@ -18,10 +18,10 @@ from gpuvis import place, stages
 from gpuvis.backends.base import Backend
 from gpuvis.child import GRACE, Choice, Choose, serve
 from gpuvis.errors import GpuvisError, NoGpuError, OutOfMemoryError
-from gpuvis.interrupts import STOPS
 from gpuvis.job import Job
 from gpuvis.outcome import Outcome, failure
-from gpuvis.steps import Steps
+from gpuvis.signals import STOPS
+from gpuvis.timing import Steps
 
 START = 600.0  # seconds that the libraries may take to load, and the GPU to answer
 logger = logging.getLogger(__name__)

@@ -21,7 +21,7 @@ from hypothesis.extra import numpy as hnp
 from process import as_nobody
 from torch.serialization import set_crc32_options
 
-from gpuvis import cache, folders, matrix, tensors
+from gpuvis import arrays, cache, folders, tensors
 from gpuvis.errors import CacheError, OutputError
 
 X = torch.randn(40, 8)
@@ -72,7 +72,7 @@ def test_every_floating_type_and_both_formats_are_read(make_cache, read, dtype, 
     torch.save(X, folder / "embeddings.pt", _use_new_zipfile_serialization=not legacy)
     got = read(folder)
     got.verify()
-    assert matrix.kind(got.embeddings) == matrix.kind(X)
+    assert arrays.kind(got.embeddings) == arrays.kind(X)
     assert same(got.embeddings, X)
 
 
@@ -208,7 +208,7 @@ def _notes(folder: Path, X: torch.Tensor) -> list[str]:
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.float32, torch.bfloat16])
 def test_unusual_rows_are_noted(make_cache, monkeypatch, kind) -> None:
-    monkeypatch.setattr("gpuvis.matrix.BLOCK_BYTES", 100)  # some rows
+    monkeypatch.setattr("gpuvis.arrays.BLOCK_BYTES", 100)  # some rows
     folder = make_cache()
     assert _notes(folder, X.to(kind)) == []
     assert _notes(folder, torch.full((40, 8), 3.0, dtype=kind)) == [
@@ -226,7 +226,7 @@ def test_unusual_rows_are_noted(make_cache, monkeypatch, kind) -> None:
 
 
 def test_rows_are_counted_across_blocks(make_cache, monkeypatch) -> None:
-    monkeypatch.setattr("gpuvis.matrix.BLOCK_BYTES", 100)  # three rows
+    monkeypatch.setattr("gpuvis.arrays.BLOCK_BYTES", 100)  # three rows
     folder = make_cache()
     cache.read(folder).verify()
     bad = X.clone()

@@ -23,7 +23,7 @@ from gpuvis import classes, original, table
 from gpuvis.backends import choose, limits, plan
 from gpuvis.backends.footprint import Bytes
 from gpuvis.errors import NoGpuError, OutOfMemoryError, SettingsError
-from gpuvis.steps import Steps
+from gpuvis.timing import Steps
 
 __all__ = ["rapids"]
 X = load_digits().data.astype(np.float32)[:600]

@@ -28,7 +28,7 @@ from gpuvis.errors import CacheError, OutputError, OutputExistsError
 from gpuvis.job import Job
 from gpuvis.pages import Page
 from gpuvis.settings import Settings, Tsne, Umap
-from gpuvis.steps import Steps
+from gpuvis.timing import Steps
 
 
 def run(asked: Job, backend: FirstColumns | None = None) -> list[str]:

@@ -16,7 +16,7 @@ import cupy
 import numpy as np
 import torch
 
-from gpuvis import machine, matrix, table, tensors
+from gpuvis import arrays, machine, table, tensors
 from gpuvis.backends import footprint, gpu_graph, gpu_layout, gpu_memory, gpu_table, limits, sizing
 from gpuvis.backends import plan as planning
 from gpuvis.backends import tally as plain
@@ -116,7 +116,7 @@ def _tensor(X: Any) -> torch.Tensor:
 
 def _through_cupy(tensor: torch.Tensor, scale: float) -> cupy.ndarray:
     X = cupy.empty(tuple(tensor.shape), cupy.float32)
-    for start, block in matrix.blocks(tensor, footprint.CHUNK):
+    for start, block in arrays.blocks(tensor, footprint.CHUNK):
         known = block.float() if block.dtype == torch.bfloat16 else block  # NumPy has no bfloat16
         X[start : start + len(block)] = cupy.asarray(known.contiguous().numpy())
     if scale != 1:
@@ -155,7 +155,7 @@ def pca(X: Any, n_components: int, seed: int, scale: float, plan: Plan) -> tuple
 
 
 def _chunks(X: Any, scale: float = 1.0) -> Iterator[cupy.ndarray]:
-    for _, block in matrix.blocks(X, max(1, footprint.CHUNK * X.itemsize // footprint.FLOAT)):  # a chunk, as float32
+    for _, block in arrays.blocks(X, max(1, footprint.CHUNK * X.itemsize // footprint.FLOAT)):  # a chunk, as float32
         yield as_array(block, scale)
 
 

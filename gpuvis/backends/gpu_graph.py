@@ -9,7 +9,7 @@ import cupy
 import numpy as np
 from cuvs.neighbors import all_neighbors, nn_descent
 
-from gpuvis import matrix
+from gpuvis import arrays
 from gpuvis.backends import footprint, limits
 from gpuvis.backends.graph import Graph, repaired
 from gpuvis.backends.plan import GraphPlan
@@ -55,7 +55,7 @@ def _directed(X: Any, metric: str) -> Any:
     if metric not in ("cosine", "correlation"):
         return None
     xp: Any = np if isinstance(X, np.ndarray) else cupy
-    blocks = (block for _, block in matrix.blocks(X, footprint.CHUNK))
+    blocks = (block for _, block in arrays.blocks(X, footprint.CHUNK))
     if metric == "cosine":
         known = xp.concatenate([xp.einsum("ij,ij->i", block, block) > 0 for block in blocks])
     else:
@@ -94,12 +94,12 @@ def _centred(X: Any, plan: GraphPlan) -> tuple[Any, float]:
     if not plan.centred:
         return X, 1.0
     xp: Any = np if isinstance(X, np.ndarray) else cupy
-    squares = sum(float(xp.einsum("ij,ij->", block, block)) for _, block in matrix.blocks(X, footprint.CHUNK)) / len(X)
+    squares = sum(float(xp.einsum("ij,ij->", block, block)) for _, block in arrays.blocks(X, footprint.CHUNK)) / len(X)
     middle = X.mean(0, dtype=np.float64)
     if 2 * float(middle @ middle) <= squares:
         return X, 1.0
     middle = middle.astype(np.float32)
-    scale = matrix.scale(max(float((X.max(0) - middle).max()), float((middle - X.min(0)).max())), limits.SAFE)
+    scale = arrays.scale(max(float((X.max(0) - middle).max()), float((middle - X.min(0)).max())), limits.SAFE)
     centred = X - middle
     centred *= np.float32(scale)
     return centred, scale

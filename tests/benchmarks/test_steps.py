@@ -19,7 +19,7 @@ import pytest
 from data import Shape, made
 from threadpoolctl import threadpool_limits
 
-from gpuvis import cache, matrix, pca, tensors
+from gpuvis import arrays, cache, pca, tensors
 from gpuvis.backends import cpu, cpu_neighbors, tsne_layout, umap_layout, weights
 from gpuvis.page import figure
 from gpuvis.pages import Page
@@ -49,13 +49,13 @@ def product() -> float:
 
 def principal_components(folder: Path) -> Step:
     X = cache.read(folder).embeddings.numpy()
-    return lambda: pca.fit((block for _, block in matrix.blocks(X)), 50, np)
+    return lambda: pca.fit((block for _, block in arrays.blocks(X)), 50, np)
 
 
 def scores(folder: Path) -> Step:
     X = cache.read(folder).embeddings.numpy()
     model, found = pca.fit([X], 50, np), np.empty((ROWS, 50), np.float32)
-    return lambda: model.fill(found, (block for _, block in matrix.blocks(X)))
+    return lambda: model.fill(found, (block for _, block in arrays.blocks(X)))
 
 
 def compiled_components(folder: Path) -> Step:
@@ -102,7 +102,7 @@ def verification(folder: Path) -> Step:
 
 def finiteness(folder: Path) -> Step:
     X = cache.read(folder).embeddings.numpy()
-    return lambda: matrix.check_values(X)
+    return lambda: arrays.check_values(X)
 
 
 def page(folder: Path) -> Step:

@@ -27,7 +27,7 @@ sys.path.insert(0, str(TESTS))
 import rapids_double  # noqa: E402
 from gpu.conftest import device_name, what_the_core_lacks  # noqa: E402
 
-from gpuvis import matrix, pca, ranks  # noqa: E402
+from gpuvis import arrays, pca, ranks  # noqa: E402
 from gpuvis.backends import footprint, graph, limits, tally  # noqa: E402
 
 LONGEST = 480.0  # seconds
@@ -159,13 +159,13 @@ def streamed_pca(cp: Any, sizes: Sizes) -> Iterator[Row]:
     n = min(12, columns - 1)
 
     def fitted(of: torch.Tensor) -> pca.Pca:
-        return pca.fit((crossed(cp, block) for _, block in matrix.blocks(of, footprint.CHUNK // 2)), n, cp)
+        return pca.fit((crossed(cp, block) for _, block in arrays.blocks(of, footprint.CHUNK // 2)), n, cp)
 
     pageable, model = seconds(cp, lambda: fitted(X))
     pinned, _ = seconds(cp, lambda: fitted(X.pin_memory()))
-    wide = [crossed(cp, block).astype(np.float64) for _, block in matrix.blocks(X[:4096], 1 << 24)]
+    wide = [crossed(cp, block).astype(np.float64) for _, block in arrays.blocks(X[:4096], 1 << 24)]
     total, gram = 0, 0
-    for _, block in matrix.blocks(X, 1 << 26):
+    for _, block in arrays.blocks(X, 1 << 26):
         of_block = crossed(cp, block).astype(np.float64)
         total, gram = total + of_block.sum(0), gram + of_block.T @ of_block
     mean = total / rows

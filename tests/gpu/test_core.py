@@ -8,7 +8,7 @@ import torch
 from measures import clusters, digits
 from sklearn.decomposition import PCA
 
-from gpuvis import matrix, pca
+from gpuvis import arrays, pca
 from gpuvis.backends import graph, sizing
 from gpuvis.backends.footprint import Bytes
 from gpuvis.backends.plan import Work
@@ -50,7 +50,7 @@ def test_half_precision_crosses_as_half(cp, dtype) -> None:
 def test_chunks_cross_by_cupy_alone(cp) -> None:
     tensor = torch.from_numpy(digits()).half()
     X = cp.empty(tuple(tensor.shape), cp.float32)
-    for start, block in matrix.blocks(tensor, 1 << 14):
+    for start, block in arrays.blocks(tensor, 1 << 14):
         X[start : start + len(block)] = cp.asarray(block.numpy())
     np.testing.assert_array_equal(cp.asnumpy(X), digits())
 
@@ -58,7 +58,7 @@ def test_chunks_cross_by_cupy_alone(cp) -> None:
 @pytest.mark.parametrize(("n_components", "offset"), [(2, 0.0), (50, 0.0), (20, 60.0)])
 def test_streamed_pca_is_that_of_scikit_learn(cp, n_components, offset) -> None:
     X = digits() / 16 + np.float32(offset)
-    blocks = [cp.asarray(block) for _, block in matrix.blocks(X, 1 << 16)]
+    blocks = [cp.asarray(block) for _, block in arrays.blocks(X, 1 << 16)]
     assert len(blocks) > 5
     model = pca.fit(iter(blocks), n_components, cp)
     scores = np.concatenate([cp.asnumpy(model.transform(block)) for block in blocks])

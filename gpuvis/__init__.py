@@ -13,9 +13,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gpuvis.cache import Cache
-    from gpuvis.cache import read as read_cache
-    from gpuvis.cache import write as write_cache
     from gpuvis.errors import (
         CacheError,
         DataError,
@@ -27,6 +24,9 @@ if TYPE_CHECKING:
         OutputExistsError,
         SettingsError,
     )
+    from gpuvis.io.cache import Cache
+    from gpuvis.io.cache import read as read_cache
+    from gpuvis.io.cache import write as write_cache
     from gpuvis.pages import Page
     from gpuvis.reduction import Reduction, reduce
     from gpuvis.settings import Settings, Tsne, Umap
@@ -35,7 +35,7 @@ __version__ = "0.1.0"
 
 # Public names and where they live. They are looked up when first used, so that `import gpuvis` stays instant.
 _HOMES = {
-    "Cache": "cache:Cache",
+    "Cache": "io.cache:Cache",
     "CacheError": "errors:CacheError",
     "DataError": "errors:DataError",
     "GpuvisError": "errors:GpuvisError",
@@ -50,9 +50,9 @@ _HOMES = {
     "SettingsError": "errors:SettingsError",
     "Tsne": "settings:Tsne",
     "Umap": "settings:Umap",
-    "read_cache": "cache:read",
+    "read_cache": "io.cache:read",
     "reduce": "reduction:reduce",
-    "write_cache": "cache:write",
+    "write_cache": "io.cache:write",
 }
 
 __all__ = [

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpuvis import cache, classes, fingerprint, machine, original, outliers, record, standing
+from gpuvis import classes, machine, original, outliers, record, standing
 from gpuvis.beside import RECORD, read_record
 from gpuvis.errors import CacheError, DataError, OutputExistsError
-from gpuvis.folders import SCORES
+from gpuvis.io import cache, fingerprint
+from gpuvis.io.folders import SCORES
 from gpuvis.outcome import Outcome
 from gpuvis.outputs import foreign, save_json, saving
 
@@ -121,7 +122,7 @@ def _write(folder: Path, run: dict[str, Any], found: cache.Cache, labels: Any, s
 
 
 def _save_table(path: Path, rows: pd.DataFrame) -> str:
-    from gpuvis import table
+    from gpuvis.io import table
 
     with saving(path) as temporary:
         table.write(temporary, rows)

@@ -15,13 +15,13 @@ from gpuvis import frontpage, job, trust
 from gpuvis.backends import NO_GPU, choose, obstacle, too_few
 from gpuvis.backends.base import Backend
 from gpuvis.errors import SettingsError
-from gpuvis.folders import EMBEDDINGS, find
+from gpuvis.io.folders import EMBEDDINGS, find
+from gpuvis.io.tensors import stays_mapped
 from gpuvis.job import Decided, Job
 from gpuvis.outcome import Outcome, failure
 from gpuvis.pages import Page
 from gpuvis.pipeline import Pipeline
 from gpuvis.settings import Settings, require
-from gpuvis.tensors import stays_mapped
 from gpuvis.watcher import Watcher
 from gpuvis.worker import Here, Worker
 

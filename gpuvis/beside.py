@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gpuvis import fingerprint, predictions, schema
+from gpuvis import predictions, schema
 from gpuvis.errors import CacheError
-from gpuvis.folders import COLUMNS, EMBEDDINGS, SCORES, TABLE
+from gpuvis.io import fingerprint
+from gpuvis.io.folders import COLUMNS, EMBEDDINGS, SCORES, TABLE
 from gpuvis.page import columns, images
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def described(page: Page, cache: Path, out: Path, table: pd.DataFrame | None = N
 
 def _images(page: Page, cache: Path, table: pd.DataFrame | None) -> str | None:
     """Return what tells the images of thumbnails from others."""
-    from gpuvis.table import read
+    from gpuvis.io.table import read
 
     root = images.folder_of(page.image_root, cache)
     try:
@@ -105,7 +106,7 @@ def _scores(out: Path) -> list[Path]:
 
 def _of_scores(table: pd.DataFrame, path: Path, cache: Path) -> dict[str, Any]:
     """Return the columns of scores, in the order of the rows."""
-    from gpuvis.table import read
+    from gpuvis.io.table import read
 
     if not _is_of(path.parent, cache):
         raise CacheError(f"{path.name} is of earlier embeddings; gpuvis outliers --overwrite makes it anew")

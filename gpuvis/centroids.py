@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from gpuvis import arrays, tensors
+from gpuvis import arrays
 from gpuvis.backends.base import Array, Backend
+from gpuvis.io import tensors
 
 PRODUCTS = 1 << 23  # rows × classes that are held at a time
 ROUNDING = 1e-9  # of sums of rows of length 1: a centroid no longer than that has no direction

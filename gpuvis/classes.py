@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gpuvis.folders import COLUMNS
-from gpuvis.table import factorize
+from gpuvis.io.folders import COLUMNS
+from gpuvis.io.table import factorize
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,7 +76,7 @@ def of(
     labels : array of shape (N,), optional
         Those of `labels.pt`, which are used if the table has no numbers.
     factorize : callable
-        As `gpuvis.table.factorize`.
+        As `gpuvis.io.table.factorize`.
     """
     table = labelled(table, labels)
     known = [name for name in (NUMBER, WORD) if name in table and bool((table[name] != "").any())]

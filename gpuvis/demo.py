@@ -12,8 +12,8 @@ from secrets import token_hex
 
 import numpy as np
 
-from gpuvis import atomic, ordinary
 from gpuvis.errors import OutputError, OutputExistsError
+from gpuvis.io import atomic, ordinary
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 SCALE = 8  # the digits have 8 × 8 pixels; so magnified, they can be seen
@@ -57,7 +57,7 @@ def write(folder: Path) -> Path:
 def _write(folder: Path) -> None:
     from sklearn.datasets import load_digits
 
-    from gpuvis import cache
+    from gpuvis.io import cache
 
     digits = load_digits()
     names = [f"{WORDS[label]}/{row:04d}.png" for row, label in enumerate(digits.target)]

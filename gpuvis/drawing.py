@@ -8,9 +8,10 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpuvis import atomic, beside, record, trust
+from gpuvis import beside, record, trust
 from gpuvis.errors import OutputError
-from gpuvis.folders import EMBEDDINGS
+from gpuvis.io import atomic
+from gpuvis.io.folders import EMBEDDINGS
 from gpuvis.job import Job
 from gpuvis.outputs import Outputs
 from gpuvis.pages import MOST_ROWS_SHOWN, STATIC, URLS, Page

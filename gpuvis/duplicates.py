@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from gpuvis import arrays, tensors
+from gpuvis import arrays
+from gpuvis.io import tensors
 
 BLOCK_BYTES = 8 << 20
 

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from gpuvis import atomic, record
+from gpuvis import record
+from gpuvis.io import atomic
 from gpuvis.job import Job
 from gpuvis.outputs import Outputs
 from gpuvis.settings import Method

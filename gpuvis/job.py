@@ -8,8 +8,9 @@ from functools import cache as once
 from pathlib import Path
 from typing import Any
 
-from gpuvis import atomic, auditing, cache, fingerprint, place, standing, tensors
+from gpuvis import auditing, standing
 from gpuvis.errors import CacheError, GpuvisError
+from gpuvis.io import atomic, cache, fingerprint, place, tensors
 from gpuvis.outcome import Kind, Outcome
 from gpuvis.outputs import Outputs, check_free
 from gpuvis.pages import Page

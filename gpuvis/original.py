@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gpuvis import cache as caches
 from gpuvis import reduction
 from gpuvis.errors import CacheError
+from gpuvis.io import cache as caches
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from gpuvis.backends.base import Array, Backend, Plan
-    from gpuvis.cache import Cache
+    from gpuvis.io.cache import Cache
     from gpuvis.settings import Settings
 
 

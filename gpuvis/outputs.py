@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from gpuvis import atomic, fingerprint, ordinary, schema
+from gpuvis import schema
 from gpuvis.errors import CacheError, OutputError
+from gpuvis.io import atomic, fingerprint, ordinary
 from gpuvis.pages import MARKS, STATIC, Page
 from gpuvis.settings import Method
 

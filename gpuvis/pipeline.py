@@ -13,8 +13,9 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from typing import Any
 
-from gpuvis import drawing, place, stages
+from gpuvis import drawing, stages
 from gpuvis.finishing import Finish, settled
+from gpuvis.io import place
 from gpuvis.job import Job
 from gpuvis.outcome import Outcome, failure
 from gpuvis.signals import held_back

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuvis.errors import CacheError
-from gpuvis.folders import COLUMNS, TABLE
+from gpuvis.io.folders import COLUMNS, TABLE
 from gpuvis.page.columns import PREDICTED
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _labels(rows: pd.DataFrame) -> pd.Series | None:
 
 def _by_model(paths: list[Path], names: pd.Series, notes: list[str]) -> Iterator[tuple[str, bool, pd.DataFrame]]:
     """Give the tables by file name, each with its model and whether it is of samples that were missed."""
-    from gpuvis.table import read
+    from gpuvis.io.table import read
 
     for path in paths:
         is_missed = path.name.startswith(MISSED)

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpuvis import tensors
 from gpuvis.backends.base import Array, Backend
+from gpuvis.io import tensors
 
 BY_PRODUCTS = ("euclidean", "cosine", "correlation")  # metrics of which matrix products tell the distances
 NARROW = 4  # columns up to which differences are as quick as products, and lose no digit

@@ -12,7 +12,7 @@ from gpuvis.backends.base import Backend
 from gpuvis.settings import Settings
 
 if TYPE_CHECKING:
-    from gpuvis.cache import Cache
+    from gpuvis.io.cache import Cache
     from gpuvis.reduction import Reduction
 
 TITLES = {"umap": "UMAP", "tsne": "t-SNE"}

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, get_args
 
-from gpuvis import ordinary
+from gpuvis.io import ordinary
 from gpuvis.settings import METRICS, MIN_ROWS, Method
 
 MOST_BYTES = 16 << 20  # of a record; ours have some thousand

@@ -10,7 +10,7 @@ import pandas as pd
 
 from gpuvis.beside import COUNTS
 from gpuvis.classes import Classes
-from gpuvis.folders import COLUMNS
+from gpuvis.io.folders import COLUMNS
 from gpuvis.outliers import Outliers
 
 BOTTOM = 0.05  # share of a class that is its bottom

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpuvis import measuring, original, outputs, standing
 from gpuvis.errors import CacheError, GpuvisError
-from gpuvis.folders import above, check_files
+from gpuvis.io.folders import above, check_files
 from gpuvis.job import COORDS_BYTES
 from gpuvis.outcome import failure
 from gpuvis.settings import Settings, Tsne

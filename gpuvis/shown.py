@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpuvis.errors import CacheError
-from gpuvis.folders import LABELS, TABLE, check_readable
+from gpuvis.io.folders import LABELS, TABLE, check_readable
 from gpuvis.outputs import load_array
 
 if TYPE_CHECKING:
@@ -65,7 +65,8 @@ def saved(path: Path, folder: Path) -> Shown:
     CacheError
         They cannot be read, or do not fit together.
     """
-    from gpuvis import agreement, cache, classes, table, tensors
+    from gpuvis import classes
+    from gpuvis.io import agreement, cache, table, tensors
 
     coords = _load(path)
     with suppress(FileNotFoundError):  # which is told by what reads it

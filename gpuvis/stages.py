@@ -9,10 +9,11 @@ from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from gpuvis import auditing, classes, drawing, fingerprint, finishing, folders, original, place, record
+from gpuvis import auditing, classes, drawing, finishing, original, record
 from gpuvis.backends.base import Backend
 from gpuvis.errors import CacheError
 from gpuvis.finishing import Finish
+from gpuvis.io import fingerprint, folders, place
 from gpuvis.job import Decided, Job, decide
 from gpuvis.original import Original
 from gpuvis.outcome import Outcome, failure
@@ -23,7 +24,7 @@ from gpuvis.timing import Steps
 
 if TYPE_CHECKING:
     from gpuvis.backends.base import Plan
-    from gpuvis.cache import Cache
+    from gpuvis.io.cache import Cache
 
 logger = logging.getLogger(__name__)
 

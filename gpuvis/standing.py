@@ -8,8 +8,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from gpuvis import beside, fingerprint
+from gpuvis import beside
 from gpuvis.errors import OutputExistsError
+from gpuvis.io import fingerprint
 from gpuvis.outputs import Outputs, foreign
 from gpuvis.pages import Page
 from gpuvis.settings import Settings

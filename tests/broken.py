@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gpuvis import archive
+from gpuvis.io import archive
 
 
 class Evil:

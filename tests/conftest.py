@@ -13,8 +13,9 @@ from doubles import FirstColumns
 from examples import WORDS, labels_of, table_of
 from rapids_double.fixtures import rapids  # noqa: F401  # a fixture for all tests
 
-from gpuvis import cache, demo
+from gpuvis import demo
 from gpuvis.backends import parallel
+from gpuvis.io import cache
 
 hypothesis.settings.register_profile("steady", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("steady")

@@ -26,8 +26,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from gpuvis import auditing, beside, cache, job, outputs, record, shown, table, tensors, trust
+from gpuvis import auditing, beside, job, outputs, record, shown, trust
 from gpuvis.errors import GpuvisError
+from gpuvis.io import cache, table, tensors
 from gpuvis.job import Job
 from gpuvis.settings import Settings
 

@@ -13,12 +13,13 @@ import torch
 from click.testing import CliRunner, Result
 from examples import content, table_of
 
-from gpuvis import auditing, cache, classes, outliers, reduction, score_tables
+from gpuvis import auditing, classes, outliers, reduction, score_tables
 from gpuvis.backends import cpu
 from gpuvis.cli import main
 from gpuvis.errors import OutputError
-from gpuvis.folders import SCORES
-from gpuvis.table import read as read_table
+from gpuvis.io import cache
+from gpuvis.io.folders import SCORES
+from gpuvis.io.table import read as read_table
 
 FILES = (*SCORES, "scores_run.json")
 

@@ -10,10 +10,11 @@ from doubles import FirstColumns, Log, results
 from examples import content
 from process import as_nobody
 
-from gpuvis import batch, cache
+from gpuvis import batch
 from gpuvis.batch import Request
 from gpuvis.errors import NoGpuError, SettingsError
-from gpuvis.folders import find
+from gpuvis.io import cache
+from gpuvis.io.folders import find
 from gpuvis.pages import Page
 from gpuvis.settings import Settings, Tsne
 

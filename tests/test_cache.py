@@ -21,8 +21,9 @@ from hypothesis.extra import numpy as hnp
 from process import as_nobody
 from torch.serialization import set_crc32_options
 
-from gpuvis import arrays, cache, folders, tensors
+from gpuvis import arrays
 from gpuvis.errors import CacheError, OutputError
+from gpuvis.io import cache, folders, tensors
 
 X = torch.randn(40, 8)
 

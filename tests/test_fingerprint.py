@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.serialization import set_crc32_options
 
-from gpuvis import archive, fingerprint
+from gpuvis.io import archive, fingerprint
 
 
 @pytest.fixture

@@ -19,10 +19,11 @@ from sklearn.datasets import load_digits
 from sklearn.manifold import trustworthiness
 
 import gpuvis
-from gpuvis import classes, original, table
+from gpuvis import classes, original
 from gpuvis.backends import choose, limits, plan
 from gpuvis.backends.footprint import Bytes
 from gpuvis.errors import NoGpuError, OutOfMemoryError, SettingsError
+from gpuvis.io import table
 from gpuvis.timing import Steps
 
 __all__ = ["rapids"]

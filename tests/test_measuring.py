@@ -12,9 +12,10 @@ from measures import true_neighbors
 from sklearn.manifold import trustworthiness
 from test_page import read
 
-from gpuvis import cache, quality, trust
+from gpuvis import quality, trust
 from gpuvis.backends.base import Layout
 from gpuvis.cli import main
+from gpuvis.io import cache
 
 
 def reduce(*args: str | Path) -> Result:

@@ -21,10 +21,11 @@ from doubles import FirstColumns, Log, Scaled
 from examples import ENDS, content, table_of
 from process import as_nobody
 
-from gpuvis import atomic, batch, cache, fingerprint, job, place, schema, stages, trust
+from gpuvis import batch, job, schema, stages, trust
 from gpuvis.backends.base import Layout
 from gpuvis.cli import main
 from gpuvis.errors import CacheError, OutputError, OutputExistsError
+from gpuvis.io import atomic, cache, fingerprint, place
 from gpuvis.job import Job
 from gpuvis.pages import Page
 from gpuvis.settings import Settings, Tsne, Umap

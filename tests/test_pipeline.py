@@ -14,9 +14,10 @@ import pytest
 from doubles import FirstColumns, Log, results
 from examples import content
 
-from gpuvis import batch, place, table
+from gpuvis import batch
 from gpuvis.batch import Request
 from gpuvis.errors import CacheError, OutputExistsError
+from gpuvis.io import place, table
 from gpuvis.page import figure
 from gpuvis.pages import Page
 from gpuvis.settings import Settings, Tsne

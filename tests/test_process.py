@@ -19,7 +19,7 @@ from examples import ENDS, content
 from process import gpuvis
 
 from gpuvis import __version__
-from gpuvis.fingerprint import of_file
+from gpuvis.io.fingerprint import of_file
 
 COMMAND = [sys.executable, "-m", "gpuvis", "reduce"]
 AT_THE_END = """

@@ -21,8 +21,9 @@ from packaging.utils import canonicalize_name
 from PIL import Image
 
 import gpuvis
-from gpuvis import cache, demo
+from gpuvis import demo
 from gpuvis.errors import OutputError, OutputExistsError
+from gpuvis.io import cache
 
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())

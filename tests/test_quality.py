@@ -17,8 +17,9 @@ from sklearn.manifold import trustworthiness
 from sklearn.metrics import pairwise_distances
 from sklearn.neighbors import NearestNeighbors
 
-from gpuvis import quality, reduction, tensors
+from gpuvis import quality, reduction
 from gpuvis.backends import choose, cpu
+from gpuvis.io import tensors
 from gpuvis.settings import Settings, Tsne, Umap
 
 __all__ = ["rapids"]

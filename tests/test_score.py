@@ -11,8 +11,9 @@ import pytest
 from click.testing import CliRunner, Result
 from examples import content
 
-from gpuvis import cache, classes, trust
+from gpuvis import classes, trust
 from gpuvis.cli import main
+from gpuvis.io import cache
 
 
 def score(*args: str | Path) -> Result:

@@ -115,13 +115,13 @@ class Backend(Protocol):
         """Return what is promised about repeating a map with the same input, settings and seed."""
 
     def read_table(self, path: Path) -> pd.DataFrame:
-        """Read `metadata.csv` as `gpuvis.table.read` does."""
+        """Read `metadata.csv` as `gpuvis.io.table.read` does."""
 
     def read_tensor(self, path: Path) -> Any:
-        """Read a `.pt` file as `gpuvis.tensors.load` does, or as an array of the same values."""
+        """Read a `.pt` file as `gpuvis.io.tensors.load` does, or as an array of the same values."""
 
     def factorize(self, column: pd.Series) -> tuple[np.ndarray, list[str]]:
-        """Tell apart the values of a column of strings as `gpuvis.table.factorize` does, in any order."""
+        """Tell apart the values of a column of strings as `gpuvis.io.table.factorize` does, in any order."""
 
     def as_array(self, X: Any, scale: float = 1.0) -> Array:
         """Return a tensor or array, times a scale, as this backend's own: float32, C order, a view where possible."""

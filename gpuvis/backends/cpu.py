@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuvis import machine, table, tensors
+from gpuvis import machine
 from gpuvis import pca as principal
 from gpuvis.backends import cpu_plan, parallel
 from gpuvis.backends.base import ALL_THE_SAME, Device, Layout
@@ -21,6 +21,7 @@ from gpuvis.backends.cpu_plan import CpuPlan, Search
 from gpuvis.backends.graph import Graph
 from gpuvis.backends.halves import widened
 from gpuvis.backends.kernels import loops
+from gpuvis.io import table, tensors
 from gpuvis.settings import Method, Settings, Tsne, Umap
 
 name, xp = "cpu", np

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from gpuvis import tensors
 from gpuvis.backends.graph import Graph
 from gpuvis.backends.halves import widened
 from gpuvis.backends.kernels import loops
 from gpuvis.backends.lists import Lists, centers_of, nearest, nearest_precisely, ranked, squares_of
 from gpuvis.backends.parallel import in_ranges
+from gpuvis.io import tensors
 
 EXACT_ROWS = 12_000  # up to which every pair is compared: quicker there
 LIST_ROWS = 256  # the least in a list, on average

@@ -16,7 +16,7 @@ import cupy
 import numpy as np
 import torch
 
-from gpuvis import arrays, machine, table, tensors
+from gpuvis import arrays, machine
 from gpuvis.backends import footprint, gpu_graph, gpu_layout, gpu_memory, gpu_table, limits, sizing
 from gpuvis.backends import plan as planning
 from gpuvis.backends import tally as plain
@@ -24,6 +24,7 @@ from gpuvis.backends.base import Device
 from gpuvis.backends.cuml_keywords import pca_keywords
 from gpuvis.backends.graph import Graph
 from gpuvis.backends.plan import GraphPlan, Plan
+from gpuvis.io import table, tensors
 from gpuvis.pca import fit as fit_pca
 from gpuvis.settings import Method, Settings, Tsne, Umap
 

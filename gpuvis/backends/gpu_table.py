@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import cudf
 import cupy
 
-from gpuvis import table
+from gpuvis.io import table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,7 +17,7 @@ LARGE = 1_000_000  # rows; of fewer the processor is done before they are brough
 
 
 def factorize(column: pd.Series) -> tuple[np.ndarray, list[str]]:
-    """Tell apart the values of a column of strings, as `gpuvis.table.factorize`: of many rows on the device."""
+    """Tell apart the values of a column of strings, as `gpuvis.io.table.factorize`: of many rows on the device."""
     if len(column) < LARGE:
         return table.factorize(column)
     try:

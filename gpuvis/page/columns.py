@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuvis.folders import COLUMNS
+from gpuvis.io.folders import COLUMNS
 from gpuvis.page import palette
 
 if TYPE_CHECKING:

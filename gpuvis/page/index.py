@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote_to_bytes
 
-from gpuvis import ordinary
+from gpuvis.io import ordinary
 from gpuvis.page import palette, template
 from gpuvis.pages import GENERATOR
 

@@ -22,9 +22,10 @@ from typing import Any
 import data
 import numpy as np
 
-from gpuvis import cache, job, machine, stages
+from gpuvis import job, machine, stages
 from gpuvis.backends import choose
 from gpuvis.errors import GpuvisError, NoGpuError
+from gpuvis.io import cache
 from gpuvis.settings import Settings, Tsne, Umap
 from gpuvis.timing import Steps
 

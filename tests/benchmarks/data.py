@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gpuvis import arrays, cache, pca
+from gpuvis import arrays, pca
+from gpuvis.io import cache
 
 BLOCK = 20_000  # rows that are made at a time
 SPREAD = 24  # directions along which a class spreads

@@ -28,8 +28,9 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from gpuvis import cache, outliers, reduction
+from gpuvis import outliers, reduction
 from gpuvis.backends import cpu
+from gpuvis.io import cache
 
 Scores = tuple[float, float]  # precision at the number flipped, average precision
 SHARES = (0.01, 0.05, 0.1)

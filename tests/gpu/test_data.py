@@ -13,7 +13,7 @@ from measures import clusters, digits, trust
 from sklearn.datasets import make_moons
 
 import gpuvis
-from gpuvis import table
+from gpuvis.io import table
 from gpuvis.settings import Settings, Tsne, Umap
 
 pytestmark = pytest.mark.gpu

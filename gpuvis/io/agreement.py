@@ -6,9 +6,10 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpuvis import arrays, classes, table
+from gpuvis import arrays, classes
 from gpuvis.errors import CacheError, DataError
-from gpuvis.folders import COLUMNS, LABELS, TABLE
+from gpuvis.io import table
+from gpuvis.io.folders import COLUMNS, LABELS, TABLE
 
 if TYPE_CHECKING:
     import numpy as np

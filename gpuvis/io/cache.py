@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpuvis import agreement, archive, arrays, atomic, folders, table, tensors
+from gpuvis import arrays
 from gpuvis.errors import CacheError, DataError, OutputError
-from gpuvis.folders import COLUMNS, EMBEDDINGS, INFO, LABELS, TABLE
+from gpuvis.io import agreement, archive, atomic, folders, table, tensors
+from gpuvis.io.folders import COLUMNS, EMBEDDINGS, INFO, LABELS, TABLE
 
 if TYPE_CHECKING:
     import numpy as np

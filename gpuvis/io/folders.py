@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from gpuvis import ordinary
 from gpuvis.errors import CacheError
+from gpuvis.io import ordinary
 
 EMBEDDINGS = "embeddings.pt"
 LABELS = "labels.pt"

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from gpuvis import archive
 from gpuvis.errors import CacheError, is_out_of_memory
+from gpuvis.io import archive
 from gpuvis.threads import warnings_ignored
 
 if TYPE_CHECKING:

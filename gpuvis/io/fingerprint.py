@@ -10,8 +10,8 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from gpuvis import archive, folders, ordinary
-from gpuvis.folders import EMBEDDINGS, INFO, LABELS, TABLE
+from gpuvis.io import archive, folders, ordinary
+from gpuvis.io.folders import EMBEDDINGS, INFO, LABELS, TABLE
 
 WHOLE_BYTES = 64 << 20
 BLOCK_BYTES = 64 << 10

@@ -7,8 +7,7 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
-from gpuvis import pca
-from gpuvis.backends import cpu
+from gpuvis.backends import cpu, pca
 from gpuvis.settings import Settings
 
 

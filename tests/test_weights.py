@@ -8,7 +8,7 @@ from measures import digits
 from scipy.sparse import csr_matrix
 
 from gpuvis.backends import cpu_neighbors, weights
-from gpuvis.backends.graph import Graph
+from gpuvis.backends.neighbor_graph import Graph
 
 pytestmark = pytest.mark.usefixtures("two_threads")
 

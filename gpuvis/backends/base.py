@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from gpuvis.backends.graph import Graph
+    from gpuvis.backends.neighbor_graph import Graph
 
 
 class Plan(Protocol):

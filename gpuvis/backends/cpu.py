@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 
 from gpuvis import machine
-from gpuvis import pca as principal
 from gpuvis.backends import cpu_plan, parallel
+from gpuvis.backends import pca as principal
 from gpuvis.backends.base import ALL_THE_SAME, Device, Layout
 from gpuvis.backends.cpu_plan import CpuPlan, Search
-from gpuvis.backends.graph import Graph
 from gpuvis.backends.halves import widened
 from gpuvis.backends.kernels import loops
+from gpuvis.backends.neighbor_graph import Graph
 from gpuvis.io import table, tensors
 from gpuvis.settings import Method, Settings, Tsne, Umap
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from gpuvis.backends.base import Layout
-from gpuvis.backends.graph import Graph, repaired
-from gpuvis.backends.noted import warnings_noted
+from gpuvis.backends.library_warnings import warnings_noted
+from gpuvis.backends.neighbor_graph import Graph, repaired
 from gpuvis.backends.parallel import openmp_limited
 from gpuvis.errors import SettingsError, is_out_of_memory
 from gpuvis.settings import Tsne, Umap

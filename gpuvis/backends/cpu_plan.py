@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from gpuvis import machine
-from gpuvis.backends.graph import neighbors_of
+from gpuvis.backends.neighbor_graph import neighbors_of
 from gpuvis.settings import Method, Settings
 
 SAME = "identical coordinates on the same machine with the same library versions, on any number of threads"

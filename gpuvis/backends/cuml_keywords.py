@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gpuvis.backends.graph import neighbors_of
+from gpuvis.backends.neighbor_graph import neighbors_of
 from gpuvis.settings import Tsne, Umap
 
 TSNE_METRICS = ("euclidean", "cosine", "correlation", "manhattan", "chebyshev")

@@ -22,10 +22,10 @@ from gpuvis.backends import plan as planning
 from gpuvis.backends import tally as plain
 from gpuvis.backends.base import Device
 from gpuvis.backends.cuml_keywords import pca_keywords
-from gpuvis.backends.graph import Graph
+from gpuvis.backends.neighbor_graph import Graph
+from gpuvis.backends.pca import fit as fit_pca
 from gpuvis.backends.plan import GraphPlan, Plan
 from gpuvis.io import table, tensors
-from gpuvis.pca import fit as fit_pca
 from gpuvis.settings import Method, Settings, Tsne, Umap
 
 name, xp, SAFE, COMPARED = "gpu", cupy, limits.SAFE, limits.COMPARED

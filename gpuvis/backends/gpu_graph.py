@@ -11,7 +11,7 @@ from cuvs.neighbors import all_neighbors, nn_descent
 
 from gpuvis import arrays
 from gpuvis.backends import footprint, limits
-from gpuvis.backends.graph import Graph, repaired
+from gpuvis.backends.neighbor_graph import Graph, repaired
 from gpuvis.backends.plan import GraphPlan
 
 METRICS = {"manhattan": "l1"}  # what cuVS calls differently

@@ -8,8 +8,8 @@ import numpy as np
 from gpuvis.backends import limits
 from gpuvis.backends.base import ALL_THE_SAME, Layout
 from gpuvis.backends.cuml_keywords import tsne_keywords, umap_keywords
-from gpuvis.backends.graph import Graph, for_perplexity
-from gpuvis.backends.noted import all_noted
+from gpuvis.backends.library_warnings import all_noted
+from gpuvis.backends.neighbor_graph import Graph, for_perplexity
 from gpuvis.settings import Tsne, Umap
 
 STARTED, NOISE = 10.0, 1e-4  # of cuML's own spectral start (init_embed/spectral_algo.cuh): its largest value, its noise

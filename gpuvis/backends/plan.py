@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from gpuvis.backends import footprint, limits
 from gpuvis.backends.footprint import Bytes
-from gpuvis.backends.graph import neighbors_of
+from gpuvis.backends.neighbor_graph import neighbors_of
 from gpuvis.errors import SettingsError
 from gpuvis.settings import Method, Settings
 

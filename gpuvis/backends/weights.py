@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from gpuvis.backends.graph import Graph
 from gpuvis.backends.kernels import loops
+from gpuvis.backends.neighbor_graph import Graph
 from gpuvis.backends.parallel import in_ranges
 
 

@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gpuvis import arrays, pca
+from gpuvis import arrays
+from gpuvis.backends import pca
 from gpuvis.io import cache
 
 BLOCK = 20_000  # rows that are made at a time

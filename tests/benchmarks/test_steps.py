@@ -19,8 +19,8 @@ import pytest
 from data import Shape, made
 from threadpoolctl import threadpool_limits
 
-from gpuvis import arrays, pca
-from gpuvis.backends import cpu, cpu_neighbors, tsne_layout, umap_layout, weights
+from gpuvis import arrays
+from gpuvis.backends import cpu, cpu_neighbors, pca, tsne_layout, umap_layout, weights
 from gpuvis.io import cache, tensors
 from gpuvis.page import figure
 from gpuvis.pages import Page

@@ -8,8 +8,8 @@ import torch
 from measures import clusters, digits
 from sklearn.decomposition import PCA
 
-from gpuvis import arrays, pca
-from gpuvis.backends import graph, sizing
+from gpuvis import arrays
+from gpuvis.backends import neighbor_graph, pca, sizing
 from gpuvis.backends.footprint import Bytes
 from gpuvis.backends.plan import Work
 from gpuvis.errors import OutOfMemoryError
@@ -79,10 +79,10 @@ def knn(rows: int, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_a_graph_is_repaired_as_on_the_host(cp, monkeypatch) -> None:
-    monkeypatch.setattr(graph, "BLOCK_ROWS", 64)
+    monkeypatch.setattr(neighbor_graph, "BLOCK_ROWS", 64)
     indices, distances = knn(300, 20)
-    on_gpu = graph.repaired(cp.asarray(indices), cp.asarray(distances), cp)
-    on_host = graph.repaired(indices, distances, np)
+    on_gpu = neighbor_graph.repaired(cp.asarray(indices), cp.asarray(distances), cp)
+    on_host = neighbor_graph.repaired(indices, distances, np)
     assert (on_host.indices[:, 0] == np.arange(300)).all()
     for k in (7, 20):
         for ours, theirs in zip(on_gpu.nearest(k), on_host.nearest(k), strict=True):
@@ -92,9 +92,9 @@ def test_a_graph_is_repaired_as_on_the_host(cp, monkeypatch) -> None:
 
 def test_distances_for_a_perplexity_are_those_of_the_host(cp) -> None:
     distances = np.sort(np.random.default_rng(0).random((300, 20)).astype(np.float32), axis=1)
-    ours = graph.for_perplexity(cp.asarray(distances), cp)
+    ours = neighbor_graph.for_perplexity(cp.asarray(distances), cp)
     assert (ours.dtype, ours.flags.c_contiguous) == (np.float32, True)
-    np.testing.assert_allclose(cp.asnumpy(ours), graph.for_perplexity(distances, np), rtol=1e-6)
+    np.testing.assert_allclose(cp.asnumpy(ours), neighbor_graph.for_perplexity(distances, np), rtol=1e-6)
 
 
 def test_a_plan_is_made_of_the_memory_that_is_free(cp) -> None:

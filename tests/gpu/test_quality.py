@@ -13,7 +13,7 @@ from sklearn.manifold import TSNE
 
 import gpuvis
 from gpuvis.backends.cuml_keywords import tsne_keywords
-from gpuvis.backends.graph import for_perplexity
+from gpuvis.backends.neighbor_graph import for_perplexity
 from gpuvis.errors import SettingsError
 from gpuvis.settings import METRICS, Settings, Tsne, Umap
 

@@ -44,8 +44,8 @@ TORCH  := $(shell grep '^torch==' constraints.txt)
 comma  := ,
 EXTRA  := $(if $(strip $(EXTRAS)),[$(EXTRAS)])
 # What is compiled when gpuvis is installed: where it has changed, gpuvis is installed anew.
-LOOPS  := $(wildcard gpuvis/backends/kernels/*.cpp gpuvis/backends/kernels/*.hpp)
-BUILT  := pyproject.toml gpuvis/backends/kernels/CMakeLists.txt $(LOOPS)
+LOOPS  := $(wildcard gpuvis/backends/cpu/kernels/*.cpp gpuvis/backends/cpu/kernels/*.hpp)
+BUILT  := pyproject.toml gpuvis/backends/cpu/kernels/CMakeLists.txt $(LOOPS)
 # make has a CXX of its own, which says nothing of this machine.
 ifeq ($(if $(filter-out default,$(origin CXX)),$(CXX)),)
 CXX    := $(firstword $(foreach one,c++ g++ clang++,$(shell command -v $(one) 2>/dev/null)))
@@ -133,7 +133,7 @@ sanitize: compiler $(DEV)  ## run the tests of the loops while memory accesses a
 	@$(PY) -c 'import site; print(*site.getsitepackages(), sep="\n")' >"$$(echo build/sanitize/lib/python3.*)/site-packages/beside.pth"
 	$(PY) -m pip --python build/sanitize/bin/python install --quiet --disable-pip-version-check --no-deps \
 	  -C cmake.build-type=Debug -C cmake.define.GPUVIS_SANITIZE=ON .
-	libraries=$$(ldd build/sanitize/lib/python3.*/site-packages/gpuvis/backends/kernels/_*.so | awk '/lib(asan|stdc)/ {print $$3}' | sort -u) && \
+	libraries=$$(ldd build/sanitize/lib/python3.*/site-packages/gpuvis/backends/cpu/kernels/_*.so | awk '/lib(asan|stdc)/ {print $$3}' | sort -u) && \
 	  PYTHONSAFEPATH=1 LD_PRELOAD=$$(echo $$libraries) ASAN_OPTIONS=detect_leaks=0 \
 	  build/sanitize/bin/python -m pytest --capture=sys tests/test_kernels.py $(ARGS)
 

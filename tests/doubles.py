@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from gpuvis.backends import cpu
 from gpuvis.backends.base import Device, Layout
-from gpuvis.backends.cpu_plan import CpuPlan
+from gpuvis.backends.cpu import backend as cpu
+from gpuvis.backends.cpu.plan import CpuPlan
 from gpuvis.batch import Report
 from gpuvis.job import Decided
 from gpuvis.outcome import Outcome

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from examples import content, table_of
 
 from gpuvis import auditing, classes, outliers, reduction, score_tables
-from gpuvis.backends import cpu
+from gpuvis.backends.cpu import backend as cpu
 from gpuvis.cli import main
 from gpuvis.errors import OutputError
 from gpuvis.io import cache

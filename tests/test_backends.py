@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from gpuvis.backends import choose, cpu
+from gpuvis.backends import choose
+from gpuvis.backends.cpu import backend as cpu
 from gpuvis.errors import DataError, NoGpuError, SettingsError
 from gpuvis.reduction import reduce
 from gpuvis.settings import INITS, METRICS, Settings, Tsne, Umap

@@ -14,7 +14,8 @@ from sklearn.datasets import load_digits
 from sklearn.metrics.pairwise import cosine_distances
 
 from gpuvis import centroids, classes, duplicates, outliers, reduction, score_tables, votes
-from gpuvis.backends import choose, cpu
+from gpuvis.backends import choose
+from gpuvis.backends.cpu import backend as cpu
 from gpuvis.errors import DataError
 
 ROUNDING = cpu.ROUNDING

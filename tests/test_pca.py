@@ -7,7 +7,8 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
-from gpuvis.backends import cpu, pca
+from gpuvis.backends import pca
+from gpuvis.backends.cpu import backend as cpu
 from gpuvis.settings import Settings
 
 

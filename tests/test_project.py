@@ -144,7 +144,7 @@ def test_conda_takes_the_same_python_and_cuda() -> None:
 
 
 COMPILER, NO_COMPILER = "CXX=echo", "CXX=/nowhere/c++"  # found, and not
-KERNELS = "gpuvis/backends/kernels"
+KERNELS = "gpuvis/backends/cpu/kernels"
 
 
 def made(folder: Path, *args: str, **env: str) -> subprocess.CompletedProcess[str]:

@@ -18,7 +18,8 @@ from sklearn.metrics import pairwise_distances
 from sklearn.neighbors import NearestNeighbors
 
 from gpuvis import quality, reduction
-from gpuvis.backends import choose, cpu
+from gpuvis.backends import choose
+from gpuvis.backends.cpu import backend as cpu
 from gpuvis.io import tensors
 from gpuvis.settings import Settings, Tsne, Umap
 

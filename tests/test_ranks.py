@@ -14,7 +14,8 @@ from scipy.spatial.distance import cdist
 from scipy.stats import rankdata
 
 from gpuvis import ranks
-from gpuvis.backends import cpu, parallel, tally
+from gpuvis.backends import parallel, tally
+from gpuvis.backends.cpu import backend as cpu
 
 NAMES = {"manhattan": "cityblock"}
 PRODUCTS, DEFINED = ["euclidean", "cosine", "correlation"], ["manhattan", "chebyshev", "canberra", "braycurtis"]

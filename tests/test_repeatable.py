@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from gpuvis.backends.kernels import available
+from gpuvis.backends.cpu.kernels import available
 
 # On data too many for an exact graph, so that every loop has several ranges.
 MAPS = """

@@ -53,7 +53,7 @@ def choose(name: str = "auto", memory_limit: int | None = None, rows: int | None
             return gpu, "a GPU is there, and did a small fit"
     if name == "gpu":
         raise NoGpuError(f"the GPU backend cannot be used: {lacking}; use --backend cpu or auto to work on the CPU")
-    from gpuvis.backends import cpu
+    from gpuvis.backends.cpu import backend as cpu
 
     machine.check_room()
     if lacking is None:

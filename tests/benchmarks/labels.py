@@ -29,7 +29,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from gpuvis import outliers, reduction
-from gpuvis.backends import cpu
+from gpuvis.backends.cpu import backend as cpu
 from gpuvis.io import cache
 
 Scores = tuple[float, float]  # precision at the number flipped, average precision

@@ -1,4 +1,4 @@
-"""Compare the UMAP layout with variants of its optimiser: measure again what gpuvis/backends/umap_layout.py says of it.
+"""Compare the UMAP layout with variants of its optimiser: measure again what gpuvis/backends/cpu/umap.py says of it.
 
 python tests/benchmarks/layouts.py [--mnist CACHE_DIR] [--seeds 3] [--data NAME …] [--variants NAME …]
 
@@ -88,13 +88,16 @@ def prepare(X: np.ndarray, path: Path) -> int:
     from scipy.sparse.csgraph import connected_components
 
     from gpuvis import machine
-    from gpuvis.backends import cpu, cpu_neighbors, parallel, umap_layout, weights
+    from gpuvis.backends import parallel
+    from gpuvis.backends.cpu import affinities, neighbors
+    from gpuvis.backends.cpu import backend as cpu
+    from gpuvis.backends.cpu import umap as umap_layout
     from gpuvis.settings import Umap
 
     asked = Umap()
     with parallel.threads(machine.cpu_threads()):
-        graph = cpu_neighbors.search(X, asked.n_neighbors, asked.metric, 1)
-        found = weights.memberships(graph, asked.n_neighbors, umap_layout.least_weight(len(X)))
+        graph = neighbors.search(X, asked.n_neighbors, asked.metric, 1)
+        found = affinities.memberships(graph, asked.n_neighbors, umap_layout.least_weight(len(X)))
         start = cpu.start(X, asked)
     parts = {name: getattr(found, name) for name in PARTS}
     np.savez(path, **parts, start=start, min_dist=asked.min_dist)
@@ -106,7 +109,8 @@ def work(variant: Variant, given: Path, out: Path, seeds: int) -> None:
     from scipy.sparse import csr_matrix
 
     from gpuvis import machine
-    from gpuvis.backends import parallel, umap_layout
+    from gpuvis.backends import parallel
+    from gpuvis.backends.cpu import umap as umap_layout
 
     longer = {name: variant.epochs * getattr(umap_layout, name) for name in ("EPOCHS", "EPOCHS_OF_FEW")}
     for name, value in (longer | variant.constants).items():

@@ -20,7 +20,10 @@ from data import Shape, made
 from threadpoolctl import threadpool_limits
 
 from gpuvis import arrays
-from gpuvis.backends import cpu, cpu_neighbors, pca, tsne_layout, umap_layout, weights
+from gpuvis.backends import pca
+from gpuvis.backends.cpu import affinities, tsne, umap
+from gpuvis.backends.cpu import backend as cpu
+from gpuvis.backends.cpu import neighbors as cpu_neighbors
 from gpuvis.io import cache, tensors
 from gpuvis.page import figure
 from gpuvis.pages import Page
@@ -77,24 +80,24 @@ def neighbors(folder: Path) -> Step:
 
 def memberships(folder: Path) -> Step:
     graph = cpu_neighbors.search(_few_columns(folder), 30, "euclidean", 1)
-    return lambda: weights.memberships(graph, 30, 0.005)
+    return lambda: affinities.memberships(graph, 30, 0.005)
 
 
 def probabilities(folder: Path) -> Step:
     graph = cpu_neighbors.search(_few_columns(folder), 92, "euclidean", 1)
-    return lambda: weights.probabilities(graph, 92, 30)
+    return lambda: affinities.probabilities(graph, 92, 30)
 
 
 def layout_of_umap(folder: Path) -> Step:
     X = _few_columns(folder)
-    found = weights.memberships(cpu_neighbors.search(X, 30, "euclidean", 1), 30, 0.005)
-    return lambda: umap_layout.layout(found, X[:, :2], 0.1, 1)
+    found = affinities.memberships(cpu_neighbors.search(X, 30, "euclidean", 1), 30, 0.005)
+    return lambda: umap.layout(found, X[:, :2], 0.1, 1)
 
 
 def layout_of_tsne(folder: Path) -> Step:
     X = _few_columns(folder)
-    found = weights.probabilities(cpu_neighbors.search(X, 92, "euclidean", 1), 92, 30)
-    return lambda: tsne_layout.layout(found, cpu.scaled(X[:, :2]))
+    found = affinities.probabilities(cpu_neighbors.search(X, 92, "euclidean", 1), 92, 30)
+    return lambda: tsne.layout(found, cpu.scaled(X[:, :2]))
 
 
 def verification(folder: Path) -> Step:

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from gpuvis.backends.halves import widened
-from gpuvis.backends.kernels import loops
-from gpuvis.backends.lists import Lists, centers_of, nearest, nearest_precisely, ranked, squares_of
+from gpuvis.backends.cpu.halves import widened
+from gpuvis.backends.cpu.kernels import loops
+from gpuvis.backends.cpu.lists import Lists, centers_of, nearest, nearest_precisely, ranked, squares_of
 from gpuvis.backends.neighbor_graph import Graph
 from gpuvis.backends.parallel import in_ranges
 from gpuvis.io import tensors

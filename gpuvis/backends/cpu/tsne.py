@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gpuvis.backends.kernels import loops
-from gpuvis.backends.order import along, permuted
+from gpuvis.backends.cpu.affinities import arrays
+from gpuvis.backends.cpu.kernels import loops
+from gpuvis.backends.cpu.order import along, permuted
+from gpuvis.backends.cpu.repulsion import Repulsion
 from gpuvis.backends.parallel import current_threads, in_order, in_ranges
-from gpuvis.backends.tsne_repulsion import Repulsion
-from gpuvis.backends.weights import arrays
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpuvis.backends.kernels import loops
+from gpuvis.backends.cpu.kernels import loops
 
 
 def widened(X: np.ndarray) -> np.ndarray:

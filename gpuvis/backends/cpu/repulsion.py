@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuvis.backends.kernels import loops
+from gpuvis.backends.cpu.kernels import loops
 from gpuvis.backends.parallel import current_threads, in_ranges
 
 Array = Any

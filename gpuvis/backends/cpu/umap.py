@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuvis.backends.kernels import loops
-from gpuvis.backends.order import along, permuted
+from gpuvis.backends.cpu.affinities import arrays
+from gpuvis.backends.cpu.kernels import loops
+from gpuvis.backends.cpu.order import along, permuted
 from gpuvis.backends.parallel import in_ranges
-from gpuvis.backends.weights import arrays
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuvis.backends.kernels import loops
+from gpuvis.backends.cpu.kernels import loops
 from gpuvis.backends.parallel import in_ranges
 
 QUERIES, FEWEST = 512, 64  # rows of the one side of a matrix product

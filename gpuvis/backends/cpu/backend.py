@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 
 from gpuvis import machine
-from gpuvis.backends import cpu_plan, parallel
+from gpuvis.backends import parallel
 from gpuvis.backends import pca as principal
 from gpuvis.backends.base import ALL_THE_SAME, Device, Layout
-from gpuvis.backends.cpu_plan import CpuPlan, Search
-from gpuvis.backends.halves import widened
-from gpuvis.backends.kernels import loops
+from gpuvis.backends.cpu import plan as cpu_plan
+from gpuvis.backends.cpu.halves import widened
+from gpuvis.backends.cpu.kernels import loops
+from gpuvis.backends.cpu.plan import CpuPlan, Search
 from gpuvis.backends.neighbor_graph import Graph
 from gpuvis.io import table, tensors
 from gpuvis.settings import Method, Settings, Tsne, Umap
@@ -93,7 +94,7 @@ def _components(X: Any, n_components: int, seed: int, scale: float, threads: int
     if rows < columns:
         return principal.of_few_rows(as_array(X, scale), n_components, np, _largest(n_components))
     if columns > WIDEST:
-        from gpuvis.backends import cpu_libraries
+        from gpuvis.backends.cpu import libraries as cpu_libraries
 
         return cpu_libraries.pca(as_array(X, scale), n_components, seed)
     step = max(1, BLOCK_BYTES // (4 * columns))
@@ -129,10 +130,10 @@ def _largest(count: int) -> Any:
 def neighbors(X: np.ndarray, plan: Search) -> Graph:
     """Return the neighbour graph of a matrix."""
     if plan.metric in cpu_plan.SEARCHED:
-        from gpuvis.backends import cpu_neighbors
+        from gpuvis.backends.cpu import neighbors as cpu_neighbors
 
         return cpu_neighbors.search(X, plan.k, plan.metric, plan.seed)
-    from gpuvis.backends import cpu_libraries
+    from gpuvis.backends.cpu import libraries as cpu_libraries
 
     return cpu_libraries.neighbors(as_array(X), plan.k, plan.metric, plan.seed)
 
@@ -140,11 +141,11 @@ def neighbors(X: np.ndarray, plan: Search) -> Graph:
 def nearest(X: np.ndarray, metric: str, k: int) -> np.ndarray:
     """Return the k rows nearest to each row, exactly, the row itself first."""
     if metric in cpu_plan.SEARCHED:
-        from gpuvis.backends import cpu_neighbors
+        from gpuvis.backends.cpu import neighbors as cpu_neighbors
 
         graph = cpu_neighbors.search(X, k, metric, 0, exact=True)
     else:
-        from gpuvis.backends import cpu_libraries
+        from gpuvis.backends.cpu import libraries as cpu_libraries
 
         graph = cpu_libraries.nearest(X, k, metric)
     found: np.ndarray = graph.indices
@@ -195,11 +196,12 @@ def umap(X: np.ndarray, graph: Graph, settings: Umap, seed: int) -> Layout:
     """UMAP of a graph; X is what `start` gave."""
     notes = _of_recall(graph)
     if settings.library:
-        from gpuvis.backends import cpu_libraries
+        from gpuvis.backends.cpu import libraries as cpu_libraries
 
         drawn = cpu_libraries.umap(X, graph, settings, seed)
         return replace(drawn, notes=notes + drawn.notes)
-    from gpuvis.backends import umap_layout, weights
+    from gpuvis.backends.cpu import affinities as weights
+    from gpuvis.backends.cpu import umap as umap_layout
 
     found = weights.memberships(graph, settings.n_neighbors, umap_layout.least_weight(len(X)))
     coords, told = umap_layout.layout(found, X, settings.min_dist, seed), {"epochs": umap_layout.epochs_of(len(X))}
@@ -219,11 +221,12 @@ def tsne(X: np.ndarray, graph: Graph | None, settings: Tsne, seed: int) -> Layou
     if begin is None:
         begin = np.random.default_rng(seed).normal(0, 1e-4, (len(X), 2)).astype(np.float32)
     if graph is None:
-        from gpuvis.backends import cpu_libraries
+        from gpuvis.backends.cpu import libraries as cpu_libraries
 
         drawn = cpu_libraries.tsne(as_array(X), begin, settings, seed)
         return replace(drawn, notes=notes + drawn.notes)
-    from gpuvis.backends import tsne_layout, weights
+    from gpuvis.backends.cpu import affinities as weights
+    from gpuvis.backends.cpu import tsne as tsne_layout
 
     found = weights.probabilities(graph, graph.indices.shape[1], settings.perplexity)
     coords, told = tsne_layout.layout(found, begin)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from gpuvis.backends.kernels import loops
+from gpuvis.backends.cpu.kernels import loops
 from gpuvis.backends.neighbor_graph import Graph
 from gpuvis.backends.parallel import in_ranges
 

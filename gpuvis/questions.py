@@ -105,9 +105,9 @@ def plan(
     The sizes are estimates, from what the libraries' guides and sources say; a job that does not fit ends with code 4
     and what would fit.
     """
-    from gpuvis.backends import limits, sizing
-    from gpuvis.backends import plan as planning
-    from gpuvis.backends.footprint import Bytes
+    from gpuvis.backends.gpu import limits, sizing
+    from gpuvis.backends.gpu import plan as planning
+    from gpuvis.backends.gpu.memory_model import Bytes
 
     if rows < MIN_ROWS:
         raise DataError(f"{rows} rows are too few: a map needs {MIN_ROWS} or more")

@@ -184,8 +184,8 @@ def test_unknown_backends_are_refused() -> None:
 
 
 def test_few_rows_are_not_worth_loading_rapids(monkeypatch) -> None:
-    monkeypatch.setattr("gpuvis.backends.probe.obstacle", lambda: None)
-    monkeypatch.setattr("gpuvis.backends.probe.what_the_gpu_lacks", lambda limit=None: "it was looked at")
+    monkeypatch.setattr("gpuvis.backends.gpu.probe.obstacle", lambda: None)
+    monkeypatch.setattr("gpuvis.backends.gpu.probe.what_the_gpu_lacks", lambda limit=None: "it was looked at")
     told = (
         "1,400 rows in all are done sooner on the CPU than RAPIDS is loaded: auto takes the GPU from 50,000 rows on, "
         "--backend gpu for any"

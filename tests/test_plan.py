@@ -7,9 +7,9 @@ from itertools import product
 
 import pytest
 
-from gpuvis.backends import footprint, limits, plan, sizing
-from gpuvis.backends.footprint import Bytes
-from gpuvis.backends.plan import Work
+from gpuvis.backends.gpu import limits, memory_model, plan, sizing
+from gpuvis.backends.gpu.memory_model import Bytes
+from gpuvis.backends.gpu.plan import Work
 from gpuvis.errors import DataError, GpuvisError, OutOfMemoryError, SettingsError
 from gpuvis.settings import Settings, Tsne, Umap
 
@@ -29,32 +29,32 @@ def kinds(done: plan.Plan) -> dict[str, str]:
 
 
 def test_nn_descent_takes_what_its_guide_works_out() -> None:
-    got = footprint.nn_descent(10**6, 128, 32)
-    assert got.device + footprint.matrix(10**6, 128) == 1_304_000_000
+    got = memory_model.nn_descent(10**6, 128, 32)
+    assert got.device + memory_model.matrix(10**6, 128) == 1_304_000_000
     # the guide's example leaves out its own term for distances; and all-neighbors makes its indices 8 bytes each
     assert got.host == 2_320_000_000 + 4 * 64 * 10**6 + 8 * 32 * 10**6
 
 
 def test_nn_descent_reads_a_matrix_on_the_device_as_it_is_and_one_of_few_columns_in_single_precision() -> None:
     """nn_descent.cuh, GNND::build: only float32 from the host becomes half precision, above 16 columns."""
-    there = footprint.nn_descent(10**6, 128, 32, on_device=True)
-    assert footprint.nn_descent(10**6, 128, 32).device - there.device == 2 * 128 * 10**6
-    assert footprint.nn_descent(10**6, 16, 32).device - there.device == 4 * 16 * 10**6
-    graph = footprint.approximate_graph(10**6, 32)
+    there = memory_model.nn_descent(10**6, 128, 32, on_device=True)
+    assert memory_model.nn_descent(10**6, 128, 32).device - there.device == 2 * 128 * 10**6
+    assert memory_model.nn_descent(10**6, 16, 32).device - there.device == 4 * 16 * 10**6
+    graph = memory_model.approximate_graph(10**6, 32)
     assert graph.device == int(1.3 * (there.device + 12 * 32 * 10**6))
 
 
 def test_a_batched_graph_is_merged_into_the_callers_arrays() -> None:
     """all_neighbors_batched.cuh, batch_build of one GPU: 12 bytes of each entry, there or on the host."""
-    device, host = (footprint.batched_graph(10**8, 50, 22, 64, on_host=on_host) for on_host in (False, True))
+    device, host = (memory_model.batched_graph(10**8, 50, 22, 64, on_host=on_host) for on_host in (False, True))
     entries = int(1.25 * 12 * 22 * 10**8)
     assert (device.device - host.device, host.host - device.host) == pytest.approx((entries, entries), abs=2)
 
 
 def test_pca_in_core_copies_the_matrix_once_at_a_time() -> None:
     """pca.pyx: fit and transform each copy it to Fortran order, one after the other."""
-    whole = footprint.matrix(10**6, 512)
-    assert footprint.pca_in_core(10**6, 512, 50).device == pytest.approx(
+    whole = memory_model.matrix(10**6, 512)
+    assert memory_model.pca_in_core(10**6, 512, 50).device == pytest.approx(
         1.05 * (whole + 2 * 200e6 + 3 * 512**2 * 4), rel=1e-6
     )
 
@@ -63,7 +63,7 @@ def test_tsne_takes_what_its_source_allocates() -> None:
     """tsne_runner.cuh sorts 2 N k entries by keys of 24 bytes while P is there; the FFT has arrays for each row."""
     done = sizing.plan(work(10**6, 50, Settings(umap=None, tsne=Tsne()), device=80))
     assert done.steps["tsne"].device / 10**6 == pytest.approx(96 * 92 + 12 * 92 + 12 * 96, rel=0.005)
-    assert footprint.tsne_layout(10**6, 5).device == pytest.approx(10**6 * (52 * 5 + 332), rel=0.01)
+    assert memory_model.tsne_layout(10**6, 5).device == pytest.approx(10**6 * (52 * 5 + 332), rel=0.01)
 
 
 def test_the_promise_is_weaker_where_ties_are_broken_as_they_come() -> None:
@@ -83,14 +83,14 @@ def test_more_rows_than_a_spectral_start_takes_count_the_start_from_principal_co
         plan.draft(work(rows, 50, Settings(umap=Umap(n_neighbors=5)), device=900)).steps["start"].device / rows
         for rows in (107_374_182, 107_374_183)
     )
-    assert many - few == pytest.approx(footprint.pca_streamed(107_374_183, 50).device / 107_374_183, rel=0.01)
+    assert many - few == pytest.approx(memory_model.pca_streamed(107_374_183, 50).device / 107_374_183, rel=0.01)
 
 
 def test_centring_before_nn_descent_counts_its_copy_unless_pca_did_it() -> None:
-    asked, whole = work(4e6, 64, Settings()), footprint.matrix(4 * 10**6, 64)
+    asked, whole = work(4e6, 64, Settings()), memory_model.matrix(4 * 10**6, 64)
     done = sizing.plan(asked)
     assert kinds(done) == {"umap": "nn_descent"}
-    graph = footprint.approximate_graph(4 * 10**6, done.graphs["umap"].k).device
+    graph = memory_model.approximate_graph(4 * 10**6, done.graphs["umap"].k).device
     assert done.steps["neighbors"].device == 2 * whole + graph
     cosine = sizing.plan(work(4e6, 64, Settings(umap=Umap(metric="cosine"))))
     assert cosine.steps["neighbors"].device == whole + graph
@@ -112,15 +112,15 @@ def test_a_batched_graph_takes_what_its_guide_works_out() -> None:
     cluster = (
         224_000_000  # the example's, of clusters that are all as large; here the largest may be half as large again
     )
-    local = footprint.nn_descent(250_000, 128, 32)
-    got = footprint.batched_graph(10**6, 128, 32, 8, on_host=False)
+    local = memory_model.nn_descent(250_000, 128, 32)
+    got = memory_model.batched_graph(10**6, 128, 32, 8, on_host=False)
     assert 1.25 * (output + cluster + local.device) < got.device
     assert got.device < 1.25 * (output + 2 * (cluster + local.device))
     assert 1.25 * (16_000_128 + local.host) < got.host
 
 
 def test_umap_takes_about_what_its_source_allocates() -> None:
-    assert footprint.umap_layout(10**6, 15).device == pytest.approx(1.2e9, rel=0.1)
+    assert memory_model.umap_layout(10**6, 15).device == pytest.approx(1.2e9, rel=0.1)
 
 
 def test_small_data_is_done_in_core_with_one_exact_graph_for_both_maps() -> None:
@@ -262,7 +262,7 @@ def test_an_exact_graph_of_a_matrix_on_the_host_counts_the_copy_of_it() -> None:
     tall = work(100_000, 10_000, Settings(umap=Umap(metric="manhattan")), device=4.0)
     done = plan.draft(tall)
     assert (done.on_device, kinds(done)) == (False, {"umap": "exact"})
-    assert done.steps["neighbors"].device > footprint.matrix(100_000, 10_000)
+    assert done.steps["neighbors"].device > memory_model.matrix(100_000, 10_000)
 
 
 def test_every_step_of_a_reduction_is_planned_by_its_name() -> None:
@@ -278,7 +278,7 @@ def test_an_exact_graph_with_more_entries_than_can_be_counted_is_refused() -> No
 
 def test_a_mapped_file_is_no_copy_on_the_host_unless_it_is_scaled() -> None:
     asked = work(20e6, settings=Settings(umap=Umap(n_neighbors=15)), host=512)
-    whole = footprint.matrix(20_000_000, 1152)
+    whole = memory_model.matrix(20_000_000, 1152)
     assert plan.draft(asked).steps["load"].host == 0
     assert plan.draft(replace(asked, scaled=True)).steps["load"].host == whole
     assert plan.draft(replace(asked, itemsize=2)).steps["load"].host == whole

@@ -202,9 +202,9 @@ def test_rows_without_labels_have_no_label_accuracy(make_cache) -> None:
 @pytest.mark.parametrize(("worth", "looked"), [(10_000, False), (300, True)])
 def test_rapids_is_loaded_only_for_maps_of_many_rows(scored, monkeypatch, worth, looked) -> None:
     asked: list[bool] = []
-    monkeypatch.setattr("gpuvis.backends.probe.obstacle", lambda: None)
+    monkeypatch.setattr("gpuvis.backends.gpu.probe.obstacle", lambda: None)
     monkeypatch.setattr(
-        "gpuvis.backends.probe.what_the_gpu_lacks", lambda limit=None: asked.append(True) or "it is new"
+        "gpuvis.backends.gpu.probe.what_the_gpu_lacks", lambda limit=None: asked.append(True) or "it is new"
     )
     monkeypatch.setattr("gpuvis.backends.WORTH", worth)
     assert CliRunner().invoke(main, ["score", str(scored)]).exit_code == 0

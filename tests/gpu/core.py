@@ -28,7 +28,8 @@ import rapids_double  # noqa: E402
 from gpu.conftest import device_name, what_the_core_lacks  # noqa: E402
 
 from gpuvis import arrays, ranks  # noqa: E402
-from gpuvis.backends import footprint, limits, neighbor_graph, pca, tally  # noqa: E402
+from gpuvis.backends import neighbor_graph, pca, tally  # noqa: E402
+from gpuvis.backends.gpu import limits, memory_model
 
 LONGEST = 480.0  # seconds
 FILLER = 0x7FFFFFFF  # CUDA's NaN, whose bits are those of the filler in raft's select_k
@@ -159,7 +160,7 @@ def streamed_pca(cp: Any, sizes: Sizes) -> Iterator[Row]:
     n = min(12, columns - 1)
 
     def fitted(of: torch.Tensor) -> pca.Pca:
-        return pca.fit((crossed(cp, block) for _, block in arrays.blocks(of, footprint.CHUNK // 2)), n, cp)
+        return pca.fit((crossed(cp, block) for _, block in arrays.blocks(of, memory_model.CHUNK // 2)), n, cp)
 
     pageable, model = seconds(cp, lambda: fitted(X))
     pinned, _ = seconds(cp, lambda: fitted(X.pin_memory()))

@@ -9,9 +9,10 @@ from measures import clusters, digits
 from sklearn.decomposition import PCA
 
 from gpuvis import arrays
-from gpuvis.backends import neighbor_graph, pca, sizing
-from gpuvis.backends.footprint import Bytes
-from gpuvis.backends.plan import Work
+from gpuvis.backends import neighbor_graph, pca
+from gpuvis.backends.gpu import sizing
+from gpuvis.backends.gpu.memory_model import Bytes
+from gpuvis.backends.gpu.plan import Work
 from gpuvis.errors import OutOfMemoryError
 from gpuvis.settings import Settings, Tsne
 

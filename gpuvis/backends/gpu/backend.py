@@ -17,14 +17,16 @@ import numpy as np
 import torch
 
 from gpuvis import arrays, machine
-from gpuvis.backends import footprint, gpu_graph, gpu_layout, gpu_memory, gpu_table, limits, sizing
-from gpuvis.backends import plan as planning
 from gpuvis.backends import tally as plain
 from gpuvis.backends.base import Device
-from gpuvis.backends.cuml_keywords import pca_keywords
+from gpuvis.backends.gpu import layout, limits, memory, memory_model, sizing
+from gpuvis.backends.gpu import neighbors as gpu_graph
+from gpuvis.backends.gpu import plan as planning
+from gpuvis.backends.gpu import table as gpu_table
+from gpuvis.backends.gpu.cuml_parameters import pca_keywords
+from gpuvis.backends.gpu.plan import GraphPlan, Plan
 from gpuvis.backends.neighbor_graph import Graph
 from gpuvis.backends.pca import fit as fit_pca
-from gpuvis.backends.plan import GraphPlan, Plan
 from gpuvis.io import table, tensors
 from gpuvis.settings import Method, Settings, Tsne, Umap
 
@@ -34,8 +36,8 @@ BY_TORCH = "torch → DLPack → CuPy"
 BY_CUPY = "host → CuPy, in chunks, because this torch has no CUDA"
 
 
-settle, give_back = gpu_memory.settle, gpu_memory.give_back
-umap, tsne = gpu_layout.umap, gpu_layout.tsne
+settle, give_back = memory.settle, memory.give_back
+umap, tsne = layout.umap, layout.tsne
 in_parts = plain.in_parts
 check, factorize = limits.check, gpu_table.factorize
 read_table, read_tensor = table.read, tensors.load
@@ -43,7 +45,7 @@ read_table, read_tensor = table.read, tensors.load
 
 def set_up(memory_limit: int | None = None) -> None:
     """Set the device's memory up, before anything is allocated there, and do one small fit to see that all works."""
-    gpu_memory.set_up(memory_limit)
+    memory.set_up(memory_limit)
     _small_fit()
 
 
@@ -65,9 +67,9 @@ def describe() -> Device:
         "driver": str(cupy.cuda.runtime.driverGetVersion()),
         "runtime": str(cupy.cuda.runtime.runtimeGetVersion()),
         "transfer": BY_TORCH if torch.cuda.is_available() else BY_CUPY,
-        "allocator": gpu_memory.allocator(),
+        "allocator": memory.allocator(),
     }
-    return Device("gpu", properties["name"].decode(), machine.cpu_threads(), gpu_memory.total(), details)
+    return Device("gpu", properties["name"].decode(), machine.cpu_threads(), memory.total(), details)
 
 
 def _dotted(capability: str) -> str:
@@ -86,7 +88,7 @@ def promise(method: Method, plan: Plan) -> str:
 
 def plan(rows: int, columns: int, itemsize: int, settings: Settings, scaled: bool = False) -> Plan:
     """Say how a reduction will be done with the memory that is free now."""
-    room = footprint.Bytes(gpu_memory.free(), machine.memory_available())
+    room = memory_model.Bytes(memory.free(), machine.memory_available())
     return sizing.plan(planning.Work(rows, columns, itemsize, settings, room, scaled=scaled))
 
 
@@ -100,7 +102,7 @@ def as_array(X: Any, scale: float = 1.0) -> cupy.ndarray:
     moved = tensor.cuda().float().contiguous()
     if scale != 1:  # in place, unless it is the caller's own
         moved = moved * scale if tensor.is_cuda else moved.mul_(scale)
-    if tensor.dtype != torch.float32 and tensor.nbytes > footprint.CHUNK:
+    if tensor.dtype != torch.float32 and tensor.nbytes > memory_model.CHUNK:
         torch.cuda.empty_cache()  # what crossed, and is not needed any more; a block's place serves the next
     return cupy.from_dlpack(moved)
 
@@ -117,7 +119,7 @@ def _tensor(X: Any) -> torch.Tensor:
 
 def _through_cupy(tensor: torch.Tensor, scale: float) -> cupy.ndarray:
     X = cupy.empty(tuple(tensor.shape), cupy.float32)
-    for start, block in arrays.blocks(tensor, footprint.CHUNK):
+    for start, block in arrays.blocks(tensor, memory_model.CHUNK):
         known = block.float() if block.dtype == torch.bfloat16 else block  # NumPy has no bfloat16
         X[start : start + len(block)] = cupy.asarray(known.contiguous().numpy())
     if scale != 1:
@@ -156,7 +158,9 @@ def pca(X: Any, n_components: int, seed: int, scale: float, plan: Plan) -> tuple
 
 
 def _chunks(X: Any, scale: float = 1.0) -> Iterator[cupy.ndarray]:
-    for _, block in arrays.blocks(X, max(1, footprint.CHUNK * X.itemsize // footprint.FLOAT)):  # a chunk, as float32
+    for _, block in arrays.blocks(
+        X, max(1, memory_model.CHUNK * X.itemsize // memory_model.FLOAT)
+    ):  # a chunk, as float32
         yield as_array(block, scale)
 
 

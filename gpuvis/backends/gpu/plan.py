@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from gpuvis.backends import footprint, limits
-from gpuvis.backends.footprint import Bytes
+from gpuvis.backends.gpu import limits, memory_model
+from gpuvis.backends.gpu.memory_model import Bytes
 from gpuvis.backends.neighbor_graph import neighbors_of
 from gpuvis.errors import SettingsError
 from gpuvis.settings import Method, Settings
@@ -83,7 +83,7 @@ class Plan:
     def advice(self) -> str:
         """What to do if it does not fit after all."""
         return (
-            f"{footprint.told(self.peak.device)} on the device were planned; use a smaller pca_dim, fewer neighbours, "
+            f"{memory_model.told(self.peak.device)} on the device were planned; use a smaller pca_dim, fewer neighbours, "
             "a GPU that nobody else uses, or --backend cpu"
         )
 
@@ -98,7 +98,7 @@ class Plan:
             lines.append(f"{method:<12} neighbours: {kind}; repeatable: {self.repeatable[method]}")
         lines += ["", f"{'step':<20}{'device':>10}{'host':>12}"]
         for name, step in (*self.steps.items(), ("peak", self.peak)):
-            lines.append(f"{name:<20}{footprint.told(step.device):>10}{footprint.told(step.host):>12}")
+            lines.append(f"{name:<20}{memory_model.told(step.device):>10}{memory_model.told(step.host):>12}")
         return lines
 
     def describe(self) -> dict[str, Any]:
@@ -146,17 +146,17 @@ def draft(work: Work) -> Plan:
     SettingsError
         An exact graph is needed, by --deterministic or by its metric, and would take too long.
     """
-    loading = footprint.loading(work.rows, work.columns, work.itemsize)
+    loading = memory_model.loading(work.rows, work.columns, work.itemsize)
     pca, in_core = _pca(work, loading)
-    matrix = footprint.matrix(work.rows, work.width)
-    beside = footprint.approximate_graph(work.rows, SHARED_K)
+    matrix = memory_model.matrix(work.rows, work.width)
+    beside = memory_model.approximate_graph(work.rows, SHARED_K)
     on_device = work.fits(Bytes(matrix + beside.device)) and (pca is not None or work.fits(loading))
     # A mapped file of float32 serves as the matrix on the host, as it is.
-    mapped = pca is None and work.itemsize == footprint.FLOAT and not work.scaled
+    mapped = pca is None and work.itemsize == memory_model.FLOAT and not work.scaled
     held = Bytes(matrix) if on_device else Bytes(0, 0 if mapped else matrix)
     steps = {"load": loading if on_device else held}
     if pca:
-        streamed = footprint.pca_streamed(work.rows, work.columns).plus(held)
+        streamed = memory_model.pca_streamed(work.rows, work.columns).plus(held)
         steps = {"pca": in_core if pca == "in core" else streamed}
     graphs = {method: _graph(work, method, held) for method in work.settings.methods}
     searches = [held.plus(_search(work, graph, held)) for graph in graphs.values()]
@@ -173,8 +173,8 @@ def _pca(work: Work, loading: Bytes) -> tuple[str | None, Bytes]:
     """Say how PCA is done, and what it takes in core."""
     if work.settings.pca_dim is None:
         return None, Bytes(0)
-    whole = Bytes(footprint.matrix(work.rows, work.columns))
-    needed = footprint.pca_in_core(work.rows, work.columns, work.settings.pca_dim).plus(whole)
+    whole = Bytes(memory_model.matrix(work.rows, work.columns))
+    needed = memory_model.pca_in_core(work.rows, work.columns, work.settings.pca_dim).plus(whole)
     in_core = Bytes(max(loading.device, needed.device), needed.host)
     return ("in core" if work.fits(in_core) else "streamed"), in_core
 
@@ -206,28 +206,30 @@ def _graph(work: Work, method: Method, held: Bytes) -> GraphPlan:
 
 def _search(work: Work, graph: GraphPlan, held: Bytes) -> Bytes:
     if graph.kind == "exact":
-        copied = 0 if held.device else footprint.matrix(work.rows, work.width)
-        return footprint.exact_graph(work.rows, graph.k).plus(Bytes(copied))
-    whole = footprint.matrix(work.rows, work.width)
+        copied = 0 if held.device else memory_model.matrix(work.rows, work.width)
+        return memory_model.exact_graph(work.rows, graph.k).plus(Bytes(copied))
+    whole = memory_model.matrix(work.rows, work.width)
     centred = whole if graph.centred else 0
     if graph.kind == "nn_descent":
-        return footprint.approximate_graph(work.rows, graph.k).plus(Bytes(centred))
+        return memory_model.approximate_graph(work.rows, graph.k).plus(Bytes(centred))
     brought_back = whole if held.device else 0
-    batched = footprint.batched_graph(work.rows, work.width, graph.k, graph.n_clusters, graph.on_host)
+    batched = memory_model.batched_graph(work.rows, work.width, graph.k, graph.n_clusters, graph.on_host)
     return batched.plus(Bytes(0, brought_back + centred))
 
 
 def _start(work: Work, k: int) -> Bytes:
     """Find the first two principal components of the matrix, if a map starts from them, while the graph is there."""
-    found = footprint.NEIGHBOUR * work.rows * k + footprint.matrix(work.rows, 2)
+    found = memory_model.NEIGHBOUR * work.rows * k + memory_model.matrix(work.rows, 2)
     umap, tsne = work.settings.umap, work.settings.tsne
     asked = (umap and not limits.spectral(work.rows)) or (tsne and tsne.init == "pca")
-    return Bytes(found + (footprint.pca_streamed(work.rows, work.width).device if asked else 0))
+    return Bytes(found + (memory_model.pca_streamed(work.rows, work.width).device if asked else 0))
 
 
 def _layout(work: Work, method: Method, graph: GraphPlan) -> Bytes:
     k = neighbors_of(getattr(work.settings, method), work.rows)
-    trimmed = footprint.NEIGHBOUR * work.rows * k
-    whole = footprint.NEIGHBOUR * work.rows * graph.k
+    trimmed = memory_model.NEIGHBOUR * work.rows * k
+    whole = memory_model.NEIGHBOUR * work.rows * graph.k
     held = Bytes(trimmed, whole) if graph.on_host else Bytes(whole + (trimmed if k < graph.k else 0))
-    return held.plus(footprint.tsne_layout(work.rows, k) if method == "tsne" else footprint.umap_layout(work.rows, k))
+    return held.plus(
+        memory_model.tsne_layout(work.rows, k) if method == "tsne" else memory_model.umap_layout(work.rows, k)
+    )

@@ -28,7 +28,7 @@ def what_the_gpu_lacks(memory_limit: int | None = None) -> str | None:
     if found:
         return found
     try:
-        import_module("gpuvis.backends.gpu").set_up(memory_limit)
+        import_module("gpuvis.backends.gpu.backend").set_up(memory_limit)
     except Exception as error:  # noqa: BLE001  whatever fails here would fail in the middle of the work
         return f"a small fit on the GPU failed: {_told(error)}"
     return None

@@ -5,9 +5,9 @@ from __future__ import annotations
 import cupy
 import numpy as np
 
-from gpuvis.backends import limits
 from gpuvis.backends.base import ALL_THE_SAME, Layout
-from gpuvis.backends.cuml_keywords import tsne_keywords, umap_keywords
+from gpuvis.backends.gpu import limits
+from gpuvis.backends.gpu.cuml_parameters import tsne_keywords, umap_keywords
 from gpuvis.backends.library_warnings import all_noted
 from gpuvis.backends.neighbor_graph import Graph, for_perplexity
 from gpuvis.settings import Tsne, Umap

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from gpuvis.backends.footprint import Bytes, told
-from gpuvis.backends.limits import MOST_ROWS
-from gpuvis.backends.plan import Plan, Work, draft
+from gpuvis.backends.gpu.limits import MOST_ROWS
+from gpuvis.backends.gpu.memory_model import Bytes, told
+from gpuvis.backends.gpu.plan import Plan, Work, draft
 from gpuvis.errors import DataError, OutOfMemoryError, SettingsError
 from gpuvis.settings import Settings
 

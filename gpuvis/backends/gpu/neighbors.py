@@ -10,9 +10,9 @@ import numpy as np
 from cuvs.neighbors import all_neighbors, nn_descent
 
 from gpuvis import arrays
-from gpuvis.backends import footprint, limits
+from gpuvis.backends.gpu import limits, memory_model
+from gpuvis.backends.gpu.plan import GraphPlan
 from gpuvis.backends.neighbor_graph import Graph, repaired
-from gpuvis.backends.plan import GraphPlan
 
 METRICS = {"manhattan": "l1"}  # what cuVS calls differently
 ALGORITHMS = {"exact": "brute_force", "nn_descent": "nn_descent", "batched": "nn_descent"}
@@ -55,7 +55,7 @@ def _directed(X: Any, metric: str) -> Any:
     if metric not in ("cosine", "correlation"):
         return None
     xp: Any = np if isinstance(X, np.ndarray) else cupy
-    blocks = (block for _, block in arrays.blocks(X, footprint.CHUNK))
+    blocks = (block for _, block in arrays.blocks(X, memory_model.CHUNK))
     if metric == "cosine":
         known = xp.concatenate([xp.einsum("ij,ij->i", block, block) > 0 for block in blocks])
     else:
@@ -94,7 +94,9 @@ def _centred(X: Any, plan: GraphPlan) -> tuple[Any, float]:
     if not plan.centred:
         return X, 1.0
     xp: Any = np if isinstance(X, np.ndarray) else cupy
-    squares = sum(float(xp.einsum("ij,ij->", block, block)) for _, block in arrays.blocks(X, footprint.CHUNK)) / len(X)
+    squares = sum(float(xp.einsum("ij,ij->", block, block)) for _, block in arrays.blocks(X, memory_model.CHUNK)) / len(
+        X
+    )
     middle = X.mean(0, dtype=np.float64)
     if 2 * float(middle @ middle) <= squares:
         return X, 1.0
@@ -109,12 +111,12 @@ def _params(plan: GraphPlan) -> Any:
     metric = METRICS.get(plan.metric, plan.metric)
     search = None
     if plan.kind != "exact":
-        final, intermediate = footprint.degrees(plan.k)
+        final, intermediate = memory_model.degrees(plan.k)
         search = nn_descent.IndexParams(metric=metric, graph_degree=final, intermediate_graph_degree=intermediate)
     return all_neighbors.AllNeighborsParams(
         algo=ALGORITHMS[plan.kind],
         metric=metric,
         n_clusters=plan.n_clusters,
-        overlap_factor=footprint.OVERLAP,
+        overlap_factor=memory_model.OVERLAP,
         nn_descent_params=search,
     )

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gpuvis.io.cache import read as read_cache
     from gpuvis.io.cache import write as write_cache
     from gpuvis.pages import Page
-    from gpuvis.reduction import Reduction, reduce
+    from gpuvis.reduction.reduce import Reduction, reduce
     from gpuvis.settings import Settings, Tsne, Umap
 
 __version__ = "0.1.0"
@@ -45,13 +45,13 @@ _HOMES = {
     "OutputError": "errors:OutputError",
     "OutputExistsError": "errors:OutputExistsError",
     "Page": "pages:Page",
-    "Reduction": "reduction:Reduction",
+    "Reduction": "reduction.reduce:Reduction",
     "Settings": "settings:Settings",
     "SettingsError": "errors:SettingsError",
     "Tsne": "settings:Tsne",
     "Umap": "settings:Umap",
     "read_cache": "io.cache:read",
-    "reduce": "reduction:reduce",
+    "reduce": "reduction.reduce:reduce",
     "write_cache": "io.cache:write",
 }
 

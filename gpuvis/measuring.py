@@ -8,13 +8,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from gpuvis import classes, original, quality, reduction
+from gpuvis import classes, original, quality
 from gpuvis.backends.base import Backend
 from gpuvis.errors import GpuvisError
 from gpuvis.job import Job
 from gpuvis.original import Original
 from gpuvis.outcome import failure
 from gpuvis.pages import MOST_ROWS_SEARCHED
+from gpuvis.reduction import reduce
 from gpuvis.settings import Method
 from gpuvis.shown import Measured, Shown
 from gpuvis.timing import Steps
@@ -55,7 +56,7 @@ def of_map(job: Job, found: Original, shown: Shown, wanted: str, backend: Backen
 
         def search() -> np.ndarray:
             with steps("nearest"):
-                return reduction.nearest(found.X, found.metric, min(quality.K, rows - 1), backend, found.known)
+                return reduce.nearest(found.X, found.metric, min(quality.K, rows - 1), backend, found.known)
 
         near = _unless_it_fails(job, "no neighbours", search)
     neighbors = near[:, :SHOWN] if near is not None and _shows_neighbors(job, rows) else None

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gpuvis import reduction
 from gpuvis.errors import CacheError
 from gpuvis.io import cache as caches
+from gpuvis.reduction import reduce
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,9 +55,9 @@ def read(
         It is not whole, or too large.
     """
     cache = caches.read(folder, backend.read_table, backend.read_tensor)
-    reduction.plan(cache.embeddings, settings, backend)  # refuse what cannot be before reading it through
+    reduce.plan(cache.embeddings, settings, backend)  # refuse what cannot be before reading it through
     largest, cache = cache.verify(go_on)
-    return cache, (reduction.plan(cache.embeddings, settings, backend, largest), largest)
+    return cache, (reduce.plan(cache.embeddings, settings, backend, largest), largest)
 
 
 def of_map(folder: Path, rows: int, settings: Settings, run: dict[str, Any] | None, backend: Backend) -> Original:

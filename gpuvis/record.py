@@ -13,7 +13,7 @@ from gpuvis.settings import Settings
 
 if TYPE_CHECKING:
     from gpuvis.io.cache import Cache
-    from gpuvis.reduction import Reduction
+    from gpuvis.reduction.reduce import Reduction
 
 TITLES = {"umap": "UMAP", "tsne": "t-SNE"}
 

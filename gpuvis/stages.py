@@ -146,16 +146,16 @@ def _audited(job: Job, chosen: Chosen, steps: Steps) -> Outcome:
 
 
 def _compute(job: Job, source: Source, chosen: Chosen, steps: Steps) -> Iterator[Finish]:
-    from gpuvis import reduction
+    from gpuvis.reduction import reduce
 
     start = time.perf_counter() - source.seconds
     embeddings, settings = source.cache.embeddings, source.settings
     for note in (*source.cache.notes, *settings.fitted_to(*embeddings.shape)[1]):
         logger.warning("%s: %s", job.folder, note)
-    prepared = reduction.prepare(embeddings, settings, chosen[0], steps, source.known)
+    prepared = reduce.prepare(embeddings, settings, chosen[0], steps, source.known)
 
     def make(method: Method) -> Finish:
-        done = reduction.embed(prepared, method, chosen[0], steps)
+        done = reduce.embed(prepared, method, chosen[0], steps)
         if fingerprint.stamp(job.folder) != source.stamp:
             raise CacheError(f"{job.folder}: the cache was written again while it was read; run again")
         run = record.of_run(source.told, settings, done, *chosen)

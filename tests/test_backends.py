@@ -9,7 +9,7 @@ import torch
 from gpuvis.backends import choose
 from gpuvis.backends.cpu import backend as cpu
 from gpuvis.errors import DataError, NoGpuError, SettingsError
-from gpuvis.reduction import reduce
+from gpuvis.reduction.reduce import reduce
 from gpuvis.settings import INITS, METRICS, Settings, Tsne, Umap
 
 
@@ -200,7 +200,9 @@ def test_few_rows_are_not_worth_loading_rapids(monkeypatch) -> None:
 
 def test_arrays_are_weighed_unless_they_lie_on_the_device(monkeypatch) -> None:
     asked: list[int | None] = []
-    monkeypatch.setattr("gpuvis.reduction.choose", lambda name, rows=None: asked.append(rows) or (cpu, "for the test"))
+    monkeypatch.setattr(
+        "gpuvis.reduction.reduce.choose", lambda name, rows=None: asked.append(rows) or (cpu, "for the test")
+    )
     X = np.random.default_rng(0).standard_normal((20, 3)).astype(np.float32)
 
     class There(np.ndarray):

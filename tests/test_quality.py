@@ -17,10 +17,11 @@ from sklearn.manifold import trustworthiness
 from sklearn.metrics import pairwise_distances
 from sklearn.neighbors import NearestNeighbors
 
-from gpuvis import quality, reduction
+from gpuvis import quality
 from gpuvis.backends import choose
 from gpuvis.backends.cpu import backend as cpu
 from gpuvis.io import tensors
+from gpuvis.reduction import reduce
 from gpuvis.settings import Settings, Tsne, Umap
 
 __all__ = ["rapids"]
@@ -31,7 +32,7 @@ def measured(
     X: Any, coords: np.ndarray, labels: Any = None, metric: str = "euclidean", backend: Any = cpu, principal: Any = None
 ):
     largest = float(np.abs(np.asarray(X)).max())
-    planned = reduction.plan(X, Settings(umap=Umap()), cpu, largest)
+    planned = reduce.plan(X, Settings(umap=Umap()), cpu, largest)
     with cpu.working(planned):
         return quality.measure(X, coords, labels, metric, backend, (planned, largest), principal)[0]
 
@@ -140,10 +141,10 @@ def test_a_sample_is_within_three_standard_errors(monkeypatch, metric, columns) 
 @pytest.mark.parametrize("pca_dim", [None, 4])
 def test_components_that_a_fit_found_are_those_of_the_baseline(pca_dim) -> None:
     X = clusters(400, 24) + 0.2
-    plan = reduction.plan(X, Settings(umap=Umap()), cpu, 1.0)
+    plan = reduce.plan(X, Settings(umap=Umap()), cpu, 1.0)
     with cpu.working(plan):
         expected = quality.pca_map(X, cpu, 1.0, plan)
-    done = reduction.reduce(X, Settings(umap=Umap(), tsne=Tsne(), pca_dim=pca_dim), "cpu")
+    done = reduce.reduce(X, Settings(umap=Umap(), tsne=Tsne(), pca_dim=pca_dim), "cpu")
     for made in done.values():
         turned = np.sign((made.principal * expected).sum(0))
         np.testing.assert_allclose(made.principal * turned, expected, atol=1e-3 * np.abs(expected).max())
@@ -151,9 +152,9 @@ def test_components_that_a_fit_found_are_those_of_the_baseline(pca_dim) -> None:
 
 def test_a_map_that_did_not_begin_at_components_knows_none() -> None:
     X = clusters(60, 1)
-    assert reduction.reduce(X, Settings(umap=None, tsne=Tsne()), "cpu")["tsne"].principal is None
+    assert reduce.reduce(X, Settings(umap=None, tsne=Tsne()), "cpu")["tsne"].principal is None
     asked = Settings(umap=None, tsne=Tsne(init="random"))
-    assert reduction.reduce(clusters(60, 5), asked, "cpu")["tsne"].principal is None
+    assert reduce.reduce(clusters(60, 5), asked, "cpu")["tsne"].principal is None
 
 
 def test_digits_and_what_is_better_than_pca() -> None:
@@ -229,7 +230,7 @@ def test_the_gpu_backend_gives_the_same(rapids, monkeypatch, metric) -> None:
     for exact_rows in (5_000, 1_000):
         monkeypatch.setattr(quality, "EXACT_ROWS", exact_rows)
         monkeypatch.setattr(quality, "ANCHORS", 300)
-        planned = reduction.plan(torch.from_numpy(X), Settings(umap=Umap()), gpu, 1.0)
+        planned = reduce.plan(torch.from_numpy(X), Settings(umap=Umap()), gpu, 1.0)
         told = quality.measure(torch.from_numpy(X), Y, labels, metric, gpu, (planned, 1.0))[0][metric]
         same = measured(X, Y, labels, metric)[metric]
         for place in told:
@@ -319,7 +320,7 @@ def test_a_large_file_is_given_back_while_it_is_measured_and_a_small_one_is_not_
     monkeypatch.setattr(cpu, "tally", lambda *args: held.append(bytes_held()) or tally(*args))
     monkeypatch.setattr(cpu, "COMPARED", (1_000, 2_000))  # rows of a tenth of the file
     monkeypatch.setattr(cpu, "PARTS", 1)
-    Y, known = noisy(X), (reduction.plan(X, Settings(umap=Umap()), cpu, 1.0), 1.0)
+    Y, known = noisy(X), (reduce.plan(X, Settings(umap=Umap()), cpu, 1.0), 1.0)
     tensors.let_go(X)
     quality.measure(X, Y, None, "euclidean", cpu, known, Y)
     assert 0 < max(held) < 0.3 * X.nbytes

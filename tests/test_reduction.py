@@ -13,7 +13,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 import gpuvis
 from gpuvis.errors import DataError, OutOfMemoryError
-from gpuvis.reduction import embed, prepare
+from gpuvis.reduction.reduce import embed, prepare
 from gpuvis.timing import Steps
 
 K = 15

@@ -11,7 +11,7 @@ from functools import partial
 from math import inf
 from pathlib import Path
 
-from gpuvis import frontpage, job, trust
+from gpuvis import frontpage, job
 from gpuvis.backends import NO_GPU, choose, obstacle, too_few
 from gpuvis.backends.base import Backend
 from gpuvis.errors import SettingsError
@@ -21,6 +21,7 @@ from gpuvis.job import Decided, Job
 from gpuvis.outcome import Outcome, failure
 from gpuvis.pages import Page
 from gpuvis.pipeline import Pipeline
+from gpuvis.quality import report as trust
 from gpuvis.settings import Settings, require
 from gpuvis.watcher import Watcher
 from gpuvis.worker import Here, Worker

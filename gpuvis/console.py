@@ -22,10 +22,10 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from gpuvis import trust
 from gpuvis.batch import Report
 from gpuvis.job import Decided
 from gpuvis.outcome import Kind, Outcome
+from gpuvis.quality import report as trust
 from gpuvis.terminal import harmless
 
 STYLES = dict.fromkeys(("written", "drawn again", "measured", "scored"), "green") | {"up to date": "cyan"}

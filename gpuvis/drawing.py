@@ -8,13 +8,14 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpuvis import beside, record, trust
+from gpuvis import beside, record
 from gpuvis.errors import OutputError
 from gpuvis.io import atomic
 from gpuvis.io.folders import EMBEDDINGS
 from gpuvis.job import Job
 from gpuvis.outputs import Outputs
 from gpuvis.pages import MOST_ROWS_SHOWN, STATIC, URLS, Page
+from gpuvis.quality import report
 from gpuvis.settings import Method
 from gpuvis.shown import Shown
 from gpuvis.timing import Steps
@@ -86,7 +87,7 @@ def _told(run: dict[str, Any]) -> list[str]:
     """Return lines on a map: how far to trust it, blank if that was not measured, and what is wrong with it."""
     measured = run.get("quality")
     unusual = [note for note in run["input"].get("notes", ()) if note.startswith(EMBEDDINGS)]
-    return [trust.line(measured), *trust.warnings(measured), *unusual] if measured else ["", *unusual]
+    return [report.line(measured), *report.warnings(measured), *unusual] if measured else ["", *unusual]
 
 
 def _begin(files: Outputs, run: dict[str, Any], page: Page) -> list[str]:

@@ -8,13 +8,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from gpuvis import classes, original, quality
+from gpuvis import classes, original
 from gpuvis.backends.base import Backend
 from gpuvis.errors import GpuvisError
 from gpuvis.job import Job
 from gpuvis.original import Original
 from gpuvis.outcome import failure
 from gpuvis.pages import MOST_ROWS_SEARCHED
+from gpuvis.quality import measure as quality
 from gpuvis.reduction import reduce
 from gpuvis.settings import Method
 from gpuvis.shown import Measured, Shown

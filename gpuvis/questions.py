@@ -37,8 +37,9 @@ def score(paths: tuple[Path, ...], umap: bool, tsne: bool, backend: str, as_json
     name: a .npy of two columns, in the folder of its cache or below. Each map is compared with the original
     embeddings, beside a plain PCA map.
     """  # fmt: skip
-    from gpuvis import batch, scoring, trust
+    from gpuvis import batch, scoring
     from gpuvis.backends import choose
+    from gpuvis.quality import report
 
     both = umap == tsne
     settings = Settings(umap=Umap() if both or umap else None, tsne=Tsne() if both or tsne else None)
@@ -54,8 +55,8 @@ def score(paths: tuple[Path, ...], umap: bool, tsne: bool, backend: str, as_json
         if one.told:
             all_told[str(one.path)] = one.told
             if not as_json:
-                click.echo(harmless("\n".join([str(one.path), *trust.report(one.told)])))
-            for note in filter(None, (one.changed, *trust.warnings(one.told))):
+                click.echo(harmless("\n".join([str(one.path), *report.report(one.told)])))
+            for note in filter(None, (one.changed, *report.warnings(one.told))):
                 click.echo(harmless(f"note: {one.path}: {note}"), err=True)
     if as_json:
         click.echo(json.dumps(all_told, indent=2))

@@ -26,10 +26,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from gpuvis import auditing, beside, job, outputs, record, shown, trust
+from gpuvis import auditing, beside, job, outputs, record, shown
 from gpuvis.errors import GpuvisError
 from gpuvis.io import cache, table, tensors
 from gpuvis.job import Job
+from gpuvis.quality import report
 from gpuvis.settings import Settings
 
 SECONDS = 5  # that one input may take
@@ -159,14 +160,14 @@ def read_record(folder: Path) -> None:
     for outcome in decided.settled:
         if outcome.error:
             raise outcome.error
-        trust.judged(outcome, 0.5)
-        trust.cells(outcome.quality)
+        report.judged(outcome, 0.5)
+        report.cells(outcome.quality)
     told = outputs.Outputs(folder, "vis", "umap").read_record()
     if not told:
         raise AssertionError("taken, and not whole")
     record.caption(told)
     if told.get("quality"):
-        trust.line(told["quality"]), trust.warnings(told["quality"]), trust.report(told["quality"])
+        report.line(told["quality"]), report.warnings(told["quality"]), report.report(told["quality"])
     written = json.loads(FILES["vis_umap_run.json"])
     if any(told["effective"].get(key) != value for key, value in written["effective"].items()):
         raise AssertionError("up to date with other settings")

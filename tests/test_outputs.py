@@ -21,13 +21,14 @@ from doubles import FirstColumns, Log, Scaled
 from examples import ENDS, content, table_of
 from process import as_nobody
 
-from gpuvis import batch, job, schema, stages, trust
+from gpuvis import batch, job, schema, stages
 from gpuvis.backends.base import Layout
 from gpuvis.cli import main
 from gpuvis.errors import CacheError, OutputError, OutputExistsError
 from gpuvis.io import atomic, cache, fingerprint, place
 from gpuvis.job import Job
 from gpuvis.pages import Page
+from gpuvis.quality import report
 from gpuvis.settings import Settings, Tsne, Umap
 from gpuvis.timing import Steps
 
@@ -230,7 +231,7 @@ def test_a_record_that_is_believed_can_be_told_of(make_cache, odd) -> None:
             refused += 1
         elif told.get("quality"):
             quality = told["quality"]
-            assert [trust.report(quality), trust.cells(quality), trust.line(quality), trust.warnings(quality)], path
+            assert [report.report(quality), report.cells(quality), report.line(quality), report.warnings(quality)], path
     assert refused > 20
 
 

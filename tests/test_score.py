@@ -11,9 +11,10 @@ import pytest
 from click.testing import CliRunner, Result
 from examples import content
 
-from gpuvis import classes, trust
+from gpuvis import classes
 from gpuvis.cli import main
 from gpuvis.io import cache
+from gpuvis.quality import report
 
 
 def score(*args: str | Path) -> Result:
@@ -36,7 +37,7 @@ def test_a_map_of_anyone_is_measured_and_nothing_is_written(scored) -> None:
     assert lines[0] == str(scored / "vis_umap_coords.npy")
     assert lines[1].split() == ["euclidean", "map", "±", "PCA", "map", "original"]
     told = json.loads(score(scored, "--json").stdout)[str(scored / "vis_umap_coords.npy")]
-    for name, title in trust.MEASURES.items():
+    for name, title in report.MEASURES.items():
         (line,) = [line for line in lines if line.strip().startswith(title.format(k=15))]
         assert f"{told['euclidean']['map'][name]:.4f}" in line
         assert f"{told['euclidean']['pca'][name]:.4f}" in line

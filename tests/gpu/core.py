@@ -27,9 +27,10 @@ sys.path.insert(0, str(TESTS))
 import rapids_double  # noqa: E402
 from gpu.conftest import device_name, what_the_core_lacks  # noqa: E402
 
-from gpuvis import arrays, ranks  # noqa: E402
+from gpuvis import arrays  # noqa: E402
 from gpuvis.backends import neighbor_graph, pca, tally  # noqa: E402
 from gpuvis.backends.gpu import limits, memory_model
+from gpuvis.quality import ranks
 
 LONGEST = 480.0  # seconds
 FILLER = 0x7FFFFFFF  # CUDA's NaN, whose bits are those of the filler in raft's select_k

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from gpuvis import arrays, comparisons, ranks
+from gpuvis import arrays
 from gpuvis.backends.base import Backend
-from gpuvis.ranks import Seen, Space
+from gpuvis.quality import ranks, triplets
+from gpuvis.quality.ranks import Seen, Space
 
 K = 15  # neighbours
 EXACT_ROWS, ANCHORS = 5_000, 1_000
@@ -76,7 +77,7 @@ def measure(
     principal = pca_map(X, backend, scale, known[0]) if principal is None else backend.to_host(principal)
     planes = {place: _plane(Y, backend, unseen == 0) for place, Y in (("map", coords), ("pca", principal))}
     near = {place: ranks.compare(plane, anchors, none, none, k)[0].near for place, plane in planes.items()}
-    drawn, near_on_either = comparisons.draw(len(anchors), rows), np.concatenate([*near.values()], 1)
+    drawn, near_on_either = triplets.draw(len(anchors), rows), np.concatenate([*near.values()], 1)
     seen: dict[str, Seen] = {}
     for space in ranks.spaces(X, metric, anchors, scale, backend):
         seen |= zip(space.metrics, ranks.compare(space, anchors, near_on_either, drawn, k), strict=True)
@@ -92,7 +93,7 @@ def measure(
                 recall[anchors] = found["recall"]  # that of the fit comes last
             told[name][place] = {
                 **_means(found | {"continuity": _trust(closer_on_map, rows)}, unseen),
-                **comparisons.kept(one.drawn, on_map.drawn, drawn, anchors, rows),
+                **triplets.kept(one.drawn, on_map.drawn, drawn, anchors, rows),
                 **_means(vote(near[place]), unseen),
             }
     about = {"k": k, "anchors": len(anchors), "sampled": unseen > 0, "flung": flung(coords), "metric": metric}

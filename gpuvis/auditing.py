@@ -7,11 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpuvis import classes, machine, original, outliers, record, standing
+from gpuvis import machine, original, record, standing
 from gpuvis.beside import RECORD, read_record
 from gpuvis.errors import CacheError, DataError, OutputExistsError
 from gpuvis.io import cache, fingerprint
 from gpuvis.io.folders import SCORES
+from gpuvis.labels import classes, outliers
 from gpuvis.outcome import Outcome
 from gpuvis.outputs import foreign, save_json, saving
 
@@ -112,7 +113,7 @@ def audit(job: Job, backend: Backend, reason: str, steps: Steps) -> Outcome:
 
 def _write(folder: Path, run: dict[str, Any], found: cache.Cache, labels: Any, scores: outliers.Outliers) -> None:
     """Write the tables; the record tells before that they may be replaced, and after it what they are."""
-    from gpuvis import score_tables
+    from gpuvis.labels import tables as score_tables
 
     made = (score_tables.of_centroids, score_tables.of_neighbors)
     tables = {name: make(found.table, labels, scores) for name, make in zip(SCORES, made, strict=True)}
@@ -131,7 +132,7 @@ def _save_table(path: Path, rows: pd.DataFrame) -> str:
 
 def _lines(folder: Path, run: dict[str, Any]) -> tuple[str, ...]:
     """Say what was found: counts, and the worst."""
-    from gpuvis import score_tables
+    from gpuvis.labels import tables as score_tables
 
     found, rows = run["found"], run["input"]["rows"]
     near, equal = (f"{found[f'{name}s']:,}, of another label: {found[f'{name}s_other_label']:,}" for name in NAMES)

@@ -8,10 +8,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from gpuvis import classes, original
+from gpuvis import original
 from gpuvis.backends.base import Backend
 from gpuvis.errors import GpuvisError
 from gpuvis.job import Job
+from gpuvis.labels import classes
 from gpuvis.original import Original
 from gpuvis.outcome import failure
 from gpuvis.pages import MOST_ROWS_SEARCHED

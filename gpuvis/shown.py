@@ -65,8 +65,8 @@ def saved(path: Path, folder: Path) -> Shown:
     CacheError
         They cannot be read, or do not fit together.
     """
-    from gpuvis import classes
     from gpuvis.io import agreement, cache, table, tensors
+    from gpuvis.labels import classes
 
     coords = _load(path)
     with suppress(FileNotFoundError):  # which is told by what reads it

@@ -13,13 +13,14 @@ import torch
 from click.testing import CliRunner, Result
 from examples import content, table_of
 
-from gpuvis import auditing, classes, outliers, score_tables
+from gpuvis import auditing
 from gpuvis.backends.cpu import backend as cpu
 from gpuvis.cli import main
 from gpuvis.errors import OutputError
 from gpuvis.io import cache
 from gpuvis.io.folders import SCORES
 from gpuvis.io.table import read as read_table
+from gpuvis.labels import classes, outliers, tables
 from gpuvis.reduction import reduce
 
 FILES = (*SCORES, "scores_run.json")
@@ -288,8 +289,8 @@ def test_long_names_are_cut_and_odd_ones_stay_on_a_line() -> None:
         "suggested_num_label": "2",
         "suggested_word_label": "bog",
     }
-    names, line = score_tables.lines([one])
+    names, line = tables.lines([one])
     assert line.startswith("0.7500     3    1      bog        a b")
     assert len(line) < 90
     assert names.split() == ["suspicion", "row", "label", "suggested", "file"]
-    assert score_tables.lines([]) == []
+    assert tables.lines([]) == []

@@ -13,10 +13,11 @@ from rapids_double.fixtures import rapids
 from sklearn.datasets import load_digits
 from sklearn.metrics.pairwise import cosine_distances
 
-from gpuvis import centroids, classes, duplicates, outliers, score_tables, votes
 from gpuvis.backends import choose
 from gpuvis.backends.cpu import backend as cpu
 from gpuvis.errors import DataError
+from gpuvis.labels import centroids, classes, duplicates, outliers, votes
+from gpuvis.labels import tables as score_tables
 from gpuvis.reduction import reduce
 
 ROUNDING = cpu.ROUNDING

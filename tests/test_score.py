@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner, Result
 from examples import content
 
-from gpuvis import classes
 from gpuvis.cli import main
 from gpuvis.io import cache
+from gpuvis.labels import classes
 from gpuvis.quality import report
 
 

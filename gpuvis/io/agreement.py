@@ -6,10 +6,11 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpuvis import arrays, classes
+from gpuvis import arrays
 from gpuvis.errors import CacheError, DataError
 from gpuvis.io import table
 from gpuvis.io.folders import COLUMNS, LABELS, TABLE
+from gpuvis.labels import classes
 
 if TYPE_CHECKING:
     import numpy as np

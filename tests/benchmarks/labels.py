@@ -28,9 +28,9 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from gpuvis import outliers
 from gpuvis.backends.cpu import backend as cpu
 from gpuvis.io import cache
+from gpuvis.labels import outliers
 from gpuvis.reduction import reduce
 
 Scores = tuple[float, float]  # precision at the number flipped, average precision

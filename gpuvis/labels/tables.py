@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from gpuvis.beside import COUNTS
-from gpuvis.classes import Classes
 from gpuvis.io.folders import COLUMNS
-from gpuvis.outliers import Outliers
+from gpuvis.labels.classes import Classes
+from gpuvis.labels.outliers import Outliers
 
 BOTTOM = 0.05  # share of a class that is its bottom
 DIGITS = 6  # after the point, of what no other program counts on

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from gpuvis import arrays, centroids, duplicates, votes
+from gpuvis import arrays
 from gpuvis.backends.base import Backend, Plan
-from gpuvis.centroids import Similarities
 from gpuvis.errors import DataError
+from gpuvis.labels import centroids, duplicates, votes
+from gpuvis.labels.centroids import Similarities
+from gpuvis.labels.votes import Votes
 from gpuvis.settings import Settings, Umap
-from gpuvis.votes import Votes
 
 MOST_CLASSES = 20_000  # each row is compared with the centroids of all
 NEAR = 0.1  # of the median distance to the nearest row that is no copy: two rows as near as that are near-duplicates

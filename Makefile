@@ -146,7 +146,7 @@ lint: compiler $(DEV)  ## check style
 	    $(CXX) -std=c++17 -O2 -fPIC -fvisibility=hidden -Wall -Wextra -Werror -Wno-psabi -DMODULE_NAME=_lint $$includes -c $$file -o /dev/null || exit; done
 	$(BIOME) format $(OF_PAGE)
 	@joined=$$(mktemp --suffix=.js) && trap "rm -f $$joined" EXIT && \
-	  $(PY) -c 'from gpuvis.page.figure import script; print(script(), end="")' > $$joined && \
+	  $(PY) -c 'from gpuvis.page.html import script; print(script(), end="")' > $$joined && \
 	  $(BIOME) lint --error-on-warnings $$joined $(filter %.css,$(OF_PAGE))
 
 format: $(DEV)  ## mend style

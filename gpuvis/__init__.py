@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from gpuvis.io.cache import Cache
     from gpuvis.io.cache import read as read_cache
     from gpuvis.io.cache import write as write_cache
-    from gpuvis.pages import Page
+    from gpuvis.page.options import Page
     from gpuvis.reduction.reduce import Reduction, reduce
     from gpuvis.settings import Settings, Tsne, Umap
 
@@ -44,7 +44,7 @@ _HOMES = {
     "OutOfMemoryError": "errors:OutOfMemoryError",
     "OutputError": "errors:OutputError",
     "OutputExistsError": "errors:OutputExistsError",
-    "Page": "pages:Page",
+    "Page": "page.options:Page",
     "Reduction": "reduction.reduce:Reduction",
     "Settings": "settings:Settings",
     "SettingsError": "errors:SettingsError",

@@ -19,7 +19,7 @@ from gpuvis.io.folders import EMBEDDINGS, find
 from gpuvis.io.tensors import stays_mapped
 from gpuvis.job import Decided, Job
 from gpuvis.outcome import Outcome, failure
-from gpuvis.pages import Page
+from gpuvis.page.options import Page
 from gpuvis.pipeline import Pipeline
 from gpuvis.quality import report as trust
 from gpuvis.settings import Settings, require

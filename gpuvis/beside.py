@@ -11,12 +11,12 @@ from gpuvis import predictions, schema
 from gpuvis.errors import CacheError
 from gpuvis.io import fingerprint
 from gpuvis.io.folders import COLUMNS, EMBEDDINGS, SCORES, TABLE
-from gpuvis.page import columns, images
+from gpuvis.page import columns, image_links
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from gpuvis.pages import Page
+    from gpuvis.page.options import Page
 
 NAME, NUMBER, _, _ = COLUMNS
 RECORD = "scores_run.json"
@@ -43,12 +43,12 @@ def _images(page: Page, cache: Path, table: pd.DataFrame | None) -> str | None:
     """Return what tells the images of thumbnails from others."""
     from gpuvis.io.table import read
 
-    root = images.folder_of(page.image_root, cache)
+    root = image_links.folder_of(page.image_root, cache)
     try:
         rows = read(cache / TABLE) if table is None else table
     except CacheError:
         return None
-    return images.stamp(root, rows[NAME].tolist()) if root and NAME in rows else None
+    return image_links.stamp(root, rows[NAME].tolist()) if root and NAME in rows else None
 
 
 def _sum(path: Path) -> str | None:

@@ -14,7 +14,7 @@ from gpuvis.io import atomic
 from gpuvis.io.folders import EMBEDDINGS
 from gpuvis.job import Job
 from gpuvis.outputs import Outputs
-from gpuvis.pages import MOST_ROWS_SHOWN, STATIC, URLS, Page
+from gpuvis.page.options import MOST_ROWS_SHOWN, STATIC, URLS, Page
 from gpuvis.quality import report
 from gpuvis.settings import Method
 from gpuvis.shown import Shown
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from gpuvis.page.images import Images
+    from gpuvis.page.image_links import Images
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 def prepare(page: Page | None) -> None:
     """Begin with a page, if one is to be drawn: before other threads do, since two that import see half a module."""
     if page:
-        from gpuvis.page import figure
+        from gpuvis.page import html as figure
 
         figure.prepare(page)
 
@@ -107,7 +107,8 @@ def _drawn(
     job: Job, shown: Shown, caption: str, path: Path, plotly_js: str | None
 ) -> tuple[list[bytes], list[str], bool]:
     """Return what is drawn, empty where that failed, notes, and whether it lacks nothing of what was asked."""
-    from gpuvis.page import figure, painting
+    from gpuvis.page import coloring
+    from gpuvis.page import html as figure
 
     page, rows = job.page or Page(), len(shown.coords)
     images, notes = _images(job, page, shown.table, path)
@@ -115,7 +116,7 @@ def _drawn(
     html, more = figure.draw(shown.coords, table, page, caption, shown.measured.neighbors, images, plotly_js)
     notes += unread
     drawn = [html.encode("utf-8", "backslashreplace")]
-    painted = painting.of_table(shown.coords, table, page.color_by) if page.static else None
+    painted = coloring.of_table(shown.coords, table, page.color_by) if page.static else None
     for kind in page.static:
         try:
             drawn.append(_picture(shown.coords, painted, caption.partition("\n")[0], kind))
@@ -139,23 +140,23 @@ def _picture(coords: np.ndarray, painted: Any, caption: str, kind: str) -> bytes
 
 
 def _images(job: Job, page: Page, table: pd.DataFrame, path: Path) -> tuple[Images | None, list[str]]:
-    from gpuvis.page import images, thumbnails
+    from gpuvis.page import image_links, thumbnails
 
     names = table["file_name"].tolist() if "file_name" in table else []
-    root = images.folder_of(page.image_root, job.folder) if any(names) else None
+    root = image_links.folder_of(page.image_root, job.folder) if any(names) else None
     if root is None:
         note = "no images are known to make thumbnails of; name their folder with --image_root"
         return None, [note] * page.thumbnails
-    link, notes = images.link(root, path), list(filter(None, [images.missing(root, names)]))
+    link, notes = image_links.link(root, path), list(filter(None, [image_links.missing(root, names)]))
     if not page.thumbnails or root.startswith(URLS):
-        return images.Images(link), notes
-    sheets = thumbnails.sheets([images.file_of(root, name) if name else None for name in names])
-    return images.Images(link, sheets), [*notes, *sheets.notes]
+        return image_links.Images(link), notes
+    sheets = thumbnails.sheets([image_links.file_of(root, name) if name else None for name in names])
+    return image_links.Images(link, sheets), [*notes, *sheets.notes]
 
 
 def _plotly(job: Job, page: Page) -> str | None:
     """Return the address of plotly.js; None: the page is to hold it."""
-    from gpuvis.page import figure
+    from gpuvis.page import html as figure
 
     if page.plotlyjs == "inline":
         return None

@@ -17,7 +17,7 @@ from gpuvis.job import Job
 from gpuvis.original import Original
 from gpuvis.outcome import Outcome, failure
 from gpuvis.outputs import Outputs, is_ours
-from gpuvis.pages import STATIC
+from gpuvis.page.options import STATIC
 from gpuvis.settings import Method
 from gpuvis.shown import Measured, Shown, saved
 from gpuvis.signals import held_back

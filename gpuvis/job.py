@@ -13,7 +13,7 @@ from gpuvis.errors import CacheError, GpuvisError
 from gpuvis.io import atomic, cache, fingerprint, place, tensors
 from gpuvis.outcome import Kind, Outcome
 from gpuvis.outputs import Outputs, check_free
-from gpuvis.pages import Page
+from gpuvis.page.options import Page
 from gpuvis.settings import Method, Settings
 from gpuvis.standing import Action
 

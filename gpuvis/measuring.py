@@ -15,7 +15,7 @@ from gpuvis.job import Job
 from gpuvis.labels import classes
 from gpuvis.original import Original
 from gpuvis.outcome import failure
-from gpuvis.pages import MOST_ROWS_SEARCHED
+from gpuvis.page.options import MOST_ROWS_SEARCHED
 from gpuvis.quality import measure as quality
 from gpuvis.reduction import reduce
 from gpuvis.settings import Method

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from gpuvis.pages import PLOTLYJS, STATIC, THEMES, Page
+from gpuvis.page.options import PLOTLYJS, STATIC, THEMES, Page
 from gpuvis.settings import INITS, OPTIMIZERS, TSNE_METHODS, Settings, Tsne, Umap
 
 UNITS = {f"{letter}{kind}": base ** (2 + power) for power, letter in enumerate("mgt")

@@ -18,7 +18,7 @@ import numpy as np
 from gpuvis import schema
 from gpuvis.errors import CacheError, OutputError
 from gpuvis.io import atomic, fingerprint, ordinary
-from gpuvis.pages import MARKS, STATIC, Page
+from gpuvis.page.options import MARKS, STATIC, Page
 from gpuvis.settings import Method
 
 

@@ -12,7 +12,7 @@ from gpuvis import beside
 from gpuvis.errors import OutputExistsError
 from gpuvis.io import fingerprint
 from gpuvis.outputs import Outputs, foreign
-from gpuvis.pages import Page
+from gpuvis.page.options import Page
 from gpuvis.settings import Settings
 
 

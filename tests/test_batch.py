@@ -15,7 +15,7 @@ from gpuvis.batch import Request
 from gpuvis.errors import NoGpuError, SettingsError
 from gpuvis.io import cache
 from gpuvis.io.folders import find
-from gpuvis.pages import Page
+from gpuvis.page.options import Page
 from gpuvis.settings import Settings, Tsne
 
 

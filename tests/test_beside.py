@@ -14,7 +14,7 @@ from examples import table_of
 from gpuvis import beside
 from gpuvis.cli import main
 from gpuvis.io import table
-from gpuvis.pages import Page
+from gpuvis.page.options import Page
 
 RECALL = np.array([np.nan, 0.2, *[1.0] * 10], np.float32)
 

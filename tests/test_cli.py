@@ -19,7 +19,7 @@ from gpuvis.cli import main
 from gpuvis.console import Display, Paths
 from gpuvis.job import Decided
 from gpuvis.outcome import Outcome
-from gpuvis.pages import Page
+from gpuvis.page.options import Page
 from gpuvis.settings import Settings, Tsne, Umap
 from gpuvis.standing import Action
 

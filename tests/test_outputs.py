@@ -27,7 +27,7 @@ from gpuvis.cli import main
 from gpuvis.errors import CacheError, OutputError, OutputExistsError
 from gpuvis.io import atomic, cache, fingerprint, place
 from gpuvis.job import Job
-from gpuvis.pages import Page
+from gpuvis.page.options import Page
 from gpuvis.quality import report
 from gpuvis.settings import Settings, Tsne, Umap
 from gpuvis.timing import Steps
@@ -336,7 +336,7 @@ def test_coordinates_are_safe_when_drawing_fails(asked, monkeypatch) -> None:
         raise ZeroDivisionError("no ink")
 
     with monkeypatch.context() as patch:
-        patch.setattr("gpuvis.page.figure.draw", fail)
+        patch.setattr("gpuvis.page.html.draw", fail)
         assert run(asked) == ["not drawn", "not drawn"]
     backend = FirstColumns()
     assert run(asked, backend) == ["drawn again", "drawn again"]
@@ -375,7 +375,7 @@ def test_memory_that_runs_out_ends_with_4(asked, monkeypatch, error) -> None:
     def fail(*args: object) -> None:
         raise error
 
-    monkeypatch.setattr("gpuvis.page.figure.draw", fail)
+    monkeypatch.setattr("gpuvis.page.html.draw", fail)
     (said, code), _ = failures(with_(asked, overwrite=True), FirstColumns())
     assert code == 4
     assert re.search(r"memory ran out \(.*9 GiB\)", said)

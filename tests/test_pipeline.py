@@ -18,12 +18,12 @@ from gpuvis import batch
 from gpuvis.batch import Request
 from gpuvis.errors import CacheError, OutputExistsError
 from gpuvis.io import place, table
-from gpuvis.page import figure
-from gpuvis.pages import Page
+from gpuvis.page import html
+from gpuvis.page.options import Page
 from gpuvis.settings import Settings, Tsne
 
 WAIT = 20  # seconds, for what comes at once if the stages overlap
-draw = figure.draw
+draw = html.draw
 
 
 class Watched(FirstColumns):
@@ -80,7 +80,7 @@ def test_the_next_is_read_and_the_last_is_drawn_while_one_is_computed(four, monk
 
     backend, drawn, computing = Waiting(), [], [threading.Event() for _ in range(4)]
     backend.threads_of_maps = []
-    monkeypatch.setattr(figure, "draw", drawing)
+    monkeypatch.setattr(html, "draw", drawing)
     report = run(four, backend)
     assert results(report) == [(name, "umap", "written") for name in "abcd"]
     assert backend.threads == {threading.main_thread()}
@@ -104,7 +104,7 @@ def test_outcomes_come_in_order_when_all_is_written_and_the_folder_is_held_until
         time.sleep(0.3 if "UMAP" in caption else 0)
         return draw(coords, rows, page, caption, *more)
 
-    monkeypatch.setattr(figure, "draw", slow)
+    monkeypatch.setattr(html, "draw", slow)
     log = Told()
     report = run(four, Watched(), log, settings=Settings(tsne=Tsne()))
     assert results(report) == [(name, method, "written") for name in "abcd" for method in ("umap", "tsne")]
@@ -132,7 +132,7 @@ def test_steps_are_timed_where_they_are_done(four, monkeypatch) -> None:
             time.sleep(0.3)
             return super().umap(*args)
 
-    monkeypatch.setattr(figure, "draw", slow)
+    monkeypatch.setattr(html, "draw", slow)
     report = run(four, Slow())
     for outcome in report.outcomes:
         steps = json.loads(outcome.paths[-1].read_text())["steps"]
@@ -174,7 +174,7 @@ def test_a_page_that_cannot_be_drawn_is_told_of_its_own_map(four, monkeypatch) -
         return draw(coords, rows, page, caption, *more)
 
     drawn: list[str] = []
-    monkeypatch.setattr(figure, "draw", fail)
+    monkeypatch.setattr(html, "draw", fail)
     report = run(four, Watched(), settings=Settings(tsne=Tsne()))
     assert [outcome.result for outcome in report.outcomes] == ["written"] * 2 + ["not drawn"] + ["written"] * 5
     assert results(report)[2] == ("b", "umap", "not drawn")
@@ -219,7 +219,7 @@ def stopped_while_drawing(four, monkeypatch):
 
         drawing, drawn = threading.Event(), threading.Event()
         with monkeypatch.context() as patch:
-            patch.setattr(figure, "draw", slow)
+            patch.setattr(html, "draw", slow)
             return run(four, Interrupted()), drawn
 
     return stop

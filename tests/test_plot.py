@@ -184,13 +184,13 @@ def test_neighbours_are_those_of_the_original_space(make_cache) -> None:
 
 
 def test_neighbours_of_many_rows_are_found_only_if_asked_for(make_cache, backend, monkeypatch) -> None:
-    monkeypatch.setattr("gpuvis.pages.MOST_ROWS_SEARCHED", 39)
+    monkeypatch.setattr("gpuvis.page.options.MOST_ROWS_SEARCHED", 39)
     folder = make_cache(rows=40)
     run("reduce", folder)
     assert "neighbors" not in read(page_of(folder)).header
     run("plot", folder, "--neighbors")
     assert read(page_of(folder)).header["neighbors"]["k"] == 10
-    monkeypatch.setattr("gpuvis.pages.MOST_ROWS_SHOWN", 39)
+    monkeypatch.setattr("gpuvis.page.options.MOST_ROWS_SHOWN", 39)
     monkeypatch.setattr("gpuvis.drawing.MOST_ROWS_SHOWN", 39)
     result = run("plot", folder, "--neighbors")
     assert "no neighbours: a page has room for those of 39 rows, and these are 40" in result.stderr

@@ -35,7 +35,7 @@ from gpuvis.errors import (
 from gpuvis.io.fingerprint import of_file
 from gpuvis.job import Job
 from gpuvis.outcome import Outcome
-from gpuvis.pages import Page
+from gpuvis.page.options import Page
 from gpuvis.settings import Settings, Tsne
 
 BOTH = Settings(tsne=Tsne())

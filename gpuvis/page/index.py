@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from gpuvis.io import ordinary
 from gpuvis.page import palette, template
-from gpuvis.pages import GENERATOR
+from gpuvis.page.options import GENERATOR
 
 MARK = '<meta name="description" content="Maps of several folders, by gpuvis">'
 HEAD_BYTES = 1 << 18  # of a page, in which its icon is

@@ -25,8 +25,8 @@ from gpuvis.backends.cpu import affinities, tsne, umap
 from gpuvis.backends.cpu import backend as cpu
 from gpuvis.backends.cpu import neighbors as cpu_neighbors
 from gpuvis.io import cache, tensors
-from gpuvis.page import figure
-from gpuvis.pages import Page
+from gpuvis.page import html
+from gpuvis.page.options import Page
 from gpuvis.settings import Settings
 
 ROWS, COLUMNS = 20_000, 512
@@ -112,7 +112,7 @@ def finiteness(folder: Path) -> Step:
 def page(folder: Path) -> Step:
     table = cache.read(folder).table
     coords = np.random.default_rng(0).standard_normal((ROWS, 2)).astype(np.float32)
-    return lambda: figure.draw(coords, table, Page(), "")
+    return lambda: html.draw(coords, table, Page(), "")
 
 
 STEPS: list[tuple[Callable[[Path], Step], float]] = [

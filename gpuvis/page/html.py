@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from plotly.offline import get_plotlyjs, get_plotlyjs_version
 
-from gpuvis.page import columns, painting, palette, picture, sample, template
+from gpuvis.page import coloring, columns, icon, palette, subsample, template
+from gpuvis.page.coloring import Painted
 from gpuvis.page.columns import Column
-from gpuvis.page.images import Images
+from gpuvis.page.image_links import Images
+from gpuvis.page.options import GENERATOR, Page
 from gpuvis.page.pack import Pack, compressed
-from gpuvis.page.painting import Painted
-from gpuvis.pages import GENERATOR, Page
 from gpuvis.threads import aside
 
 if TYPE_CHECKING:
@@ -70,9 +70,9 @@ def draw(
         Where the page differs from what was asked.
     """
     notes = [f"--hover column {name!r} is not in metadata.csv" for name in page.hover if name not in table]
-    wanted, more = painting.chosen(table, page.color_by)
+    wanted, more = coloring.chosen(table, page.color_by)
     made = columns.of_table(table, wanted)
-    painted = painting.of_column(coords, next((column for column in made if column.name == wanted), None))
+    painted = coloring.of_column(coords, next((column for column in made if column.name == wanted), None))
     pack, rows = Pack(), _shown(coords, table, painted)
     some = slice(None) if rows is None else rows
     header = {
@@ -85,9 +85,9 @@ def draw(
         "review": columns.review(made),
         "colorBy": wanted,
         "hover": [name for name in page.hover if name in table],
-        "ramp": painting.ramp(),
+        "ramp": coloring.ramp(),
         "plain": palette.colors(1)[0],
-        "grey": painting.GREY,
+        "grey": coloring.GREY,
         "theme": page.theme,
         "imageRoot": images.link if images else None,
     }
@@ -101,7 +101,7 @@ def draw(
         "generator": GENERATOR,
         "policy": _policy(plotly_js),
         "title": html.escape(caption.partition("\n")[0]),
-        "icon": picture.small(coords[painted.order], painted.rgb[painted.order]),
+        "icon": icon.small(coords[painted.order], painted.rgb[painted.order]),
         "style": template.text("page.css"),
         "data": pack.sealed(header),
         "thumbnails": "".join(_held(f"thumbnails-{k}", file) for k, file in enumerate(sheets.files if sheets else [])),
@@ -115,7 +115,7 @@ def _shown(coords: np.ndarray, table: pd.DataFrame, painted: Painted) -> np.ndar
     """Return the rows that are drawn; None: all of them."""
     codes = painted.column.codes if painted.column else np.empty(0, np.uint8)
     suspects = (table[columns.SUSPECT] == columns.YES).to_numpy() if columns.SUSPECT in table else None
-    return sample.rows(coords, codes, suspects)
+    return subsample.rows(coords, codes, suspects)
 
 
 def _coords(pack: Pack, coords: np.ndarray) -> list[dict[str, Any]]:

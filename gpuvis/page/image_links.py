@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from gpuvis.io.folders import IMAGES
-from gpuvis.pages import URLS
+from gpuvis.page.options import URLS
 
 if TYPE_CHECKING:
     from gpuvis.page.thumbnails import Sheets

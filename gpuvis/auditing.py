@@ -7,14 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpuvis import machine, original, record, standing
-from gpuvis.beside import RECORD, read_record
+from gpuvis import machine
 from gpuvis.errors import CacheError, DataError, OutputExistsError
 from gpuvis.io import cache, fingerprint
 from gpuvis.io.folders import SCORES
 from gpuvis.labels import classes, outliers
 from gpuvis.outcome import Outcome
-from gpuvis.outputs import foreign, save_json, saving
+from gpuvis.results import original, record, standing
+from gpuvis.results.beside import RECORD, read_record
+from gpuvis.results.outputs import foreign, save_json, saving
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,16 +8,16 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpuvis import beside, record
 from gpuvis.errors import OutputError
 from gpuvis.io import atomic
 from gpuvis.io.folders import EMBEDDINGS
 from gpuvis.job import Job
-from gpuvis.outputs import Outputs
 from gpuvis.page.options import MOST_ROWS_SHOWN, STATIC, URLS, Page
 from gpuvis.quality import report
+from gpuvis.results import beside, record
+from gpuvis.results.outputs import Outputs
+from gpuvis.results.shown import Shown
 from gpuvis.settings import Method
-from gpuvis.shown import Shown
 from gpuvis.timing import Steps
 
 if TYPE_CHECKING:

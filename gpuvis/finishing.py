@@ -11,15 +11,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gpuvis import drawing, measuring, standing
+from gpuvis import drawing, measuring
 from gpuvis.backends.base import Backend
 from gpuvis.job import Job
-from gpuvis.original import Original
 from gpuvis.outcome import Outcome, failure
-from gpuvis.outputs import Outputs, is_ours
 from gpuvis.page.options import STATIC
+from gpuvis.results import standing
+from gpuvis.results.original import Original
+from gpuvis.results.outputs import Outputs, is_ours
+from gpuvis.results.shown import Measured, Shown, saved
 from gpuvis.settings import Method
-from gpuvis.shown import Measured, Shown, saved
 from gpuvis.signals import held_back
 from gpuvis.timing import Steps
 

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from gpuvis import record
 from gpuvis.io import atomic
 from gpuvis.job import Job
-from gpuvis.outputs import Outputs
+from gpuvis.results import record
+from gpuvis.results.outputs import Outputs
 from gpuvis.settings import Method
 
 if TYPE_CHECKING:

@@ -8,14 +8,15 @@ from functools import cache as once
 from pathlib import Path
 from typing import Any
 
-from gpuvis import auditing, standing
+from gpuvis import auditing
 from gpuvis.errors import CacheError, GpuvisError
 from gpuvis.io import atomic, cache, fingerprint, place, tensors
 from gpuvis.outcome import Kind, Outcome
-from gpuvis.outputs import Outputs, check_free
 from gpuvis.page.options import Page
+from gpuvis.results import standing
+from gpuvis.results.outputs import Outputs, check_free
+from gpuvis.results.standing import Action
 from gpuvis.settings import Method, Settings
-from gpuvis.standing import Action
 
 COORDS_BYTES = 8  # of a row
 PAGE_BYTES, PAGE_ROW_BYTES = 5 << 20, 100  # plotly.js, and what the page holds of a row

@@ -8,18 +8,18 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from gpuvis import original
 from gpuvis.backends.base import Backend
 from gpuvis.errors import GpuvisError
 from gpuvis.job import Job
 from gpuvis.labels import classes
-from gpuvis.original import Original
 from gpuvis.outcome import failure
 from gpuvis.page.options import MOST_ROWS_SEARCHED
 from gpuvis.quality import measure as quality
 from gpuvis.reduction import reduce
+from gpuvis.results import original
+from gpuvis.results.original import Original
+from gpuvis.results.shown import Measured, Shown
 from gpuvis.settings import Method
-from gpuvis.shown import Measured, Shown
 from gpuvis.timing import Steps
 
 logger = logging.getLogger(__name__)

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpuvis import measuring, original, outputs, standing
+from gpuvis import measuring
 from gpuvis.errors import CacheError, GpuvisError
 from gpuvis.io.folders import above, check_files
 from gpuvis.job import COORDS_BYTES
 from gpuvis.outcome import failure
+from gpuvis.results import original, outputs, standing
+from gpuvis.results.shown import saved
 from gpuvis.settings import Settings, Tsne
-from gpuvis.shown import saved
 
 if TYPE_CHECKING:
     from gpuvis.backends.base import Backend

@@ -9,18 +9,19 @@ from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from gpuvis import auditing, drawing, finishing, original, record
+from gpuvis import auditing, drawing, finishing
 from gpuvis.backends.base import Backend
 from gpuvis.errors import CacheError
 from gpuvis.finishing import Finish
 from gpuvis.io import fingerprint, folders, place
 from gpuvis.job import Decided, Job, decide
 from gpuvis.labels import classes
-from gpuvis.original import Original
 from gpuvis.outcome import Outcome, failure
+from gpuvis.results import original, record
+from gpuvis.results.original import Original
+from gpuvis.results.shown import Shown
+from gpuvis.results.standing import Action
 from gpuvis.settings import Method, Settings
-from gpuvis.shown import Shown
-from gpuvis.standing import Action
 from gpuvis.timing import Steps
 
 if TYPE_CHECKING:

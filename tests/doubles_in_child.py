@@ -19,7 +19,7 @@ from doubles import FirstColumns
 
 from gpuvis.backends.base import Backend, Device, Layout
 from gpuvis.errors import NoGpuError
-from gpuvis.outputs import Outputs
+from gpuvis.results.outputs import Outputs
 from gpuvis.settings import Tsne, Umap
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ import pytest
 from click.testing import CliRunner
 from examples import table_of
 
-from gpuvis import beside
 from gpuvis.cli import main
 from gpuvis.io import table
 from gpuvis.page.options import Page
+from gpuvis.results import beside
 
 RECALL = np.array([np.nan, 0.2, *[1.0] * 10], np.float32)
 

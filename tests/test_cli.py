@@ -20,8 +20,8 @@ from gpuvis.console import Display, Paths
 from gpuvis.job import Decided
 from gpuvis.outcome import Outcome
 from gpuvis.page.options import Page
+from gpuvis.results.standing import Action
 from gpuvis.settings import Settings, Tsne, Umap
-from gpuvis.standing import Action
 
 
 def call(*args: str | Path) -> Result:

@@ -19,13 +19,13 @@ from sklearn.datasets import load_digits
 from sklearn.manifold import trustworthiness
 
 import gpuvis
-from gpuvis import original
 from gpuvis.backends import choose
 from gpuvis.backends.gpu import limits, plan
 from gpuvis.backends.gpu.memory_model import Bytes
 from gpuvis.errors import NoGpuError, OutOfMemoryError, SettingsError
 from gpuvis.io import table
 from gpuvis.labels import classes
+from gpuvis.results import original
 from gpuvis.timing import Steps
 
 __all__ = ["rapids"]

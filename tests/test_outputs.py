@@ -21,7 +21,7 @@ from doubles import FirstColumns, Log, Scaled
 from examples import ENDS, content, table_of
 from process import as_nobody
 
-from gpuvis import batch, job, schema, stages
+from gpuvis import batch, job, stages
 from gpuvis.backends.base import Layout
 from gpuvis.cli import main
 from gpuvis.errors import CacheError, OutputError, OutputExistsError
@@ -29,6 +29,7 @@ from gpuvis.io import atomic, cache, fingerprint, place
 from gpuvis.job import Job
 from gpuvis.page.options import Page
 from gpuvis.quality import report
+from gpuvis.results import schema
 from gpuvis.settings import Settings, Tsne, Umap
 from gpuvis.timing import Steps
 
@@ -512,7 +513,7 @@ import resource, sys
 from pathlib import Path
 import numpy as np
 from gpuvis.errors import OutputError
-from gpuvis.outputs import Outputs
+from gpuvis.results.outputs import Outputs
 files = Outputs(Path(sys.argv[1]), "vis", "umap")
 files.save_coords(np.zeros((3, 2)))
 before = files.coords.read_bytes()

@@ -19,11 +19,12 @@ from doubles import FirstColumns
 from examples import content, table_of
 from test_page import read, shades
 
-from gpuvis import batch, drawing, record
+from gpuvis import batch, drawing
 from gpuvis.cli import main
 from gpuvis.errors import OutputError
 from gpuvis.io import cache
-from gpuvis.outputs import Outputs
+from gpuvis.results import record
+from gpuvis.results.outputs import Outputs
 from gpuvis.settings import Settings, Umap
 
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gpuvis import predictions, schema
 from gpuvis.errors import CacheError
 from gpuvis.io import fingerprint
 from gpuvis.io.folders import COLUMNS, EMBEDDINGS, SCORES, TABLE
 from gpuvis.page import columns, image_links
+from gpuvis.results import predictions, schema
 
 if TYPE_CHECKING:
     import pandas as pd

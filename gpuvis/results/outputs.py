@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from gpuvis import schema
 from gpuvis.errors import CacheError, OutputError
 from gpuvis.io import atomic, fingerprint, ordinary
 from gpuvis.page.options import MARKS, STATIC, Page
+from gpuvis.results import schema
 from gpuvis.settings import Method
 
 

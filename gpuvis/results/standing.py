@@ -8,11 +8,11 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from gpuvis import beside
 from gpuvis.errors import OutputExistsError
 from gpuvis.io import fingerprint
-from gpuvis.outputs import Outputs, foreign
 from gpuvis.page.options import Page
+from gpuvis.results import beside
+from gpuvis.results.outputs import Outputs, foreign
 from gpuvis.settings import Settings
 
 

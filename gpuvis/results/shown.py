@@ -10,7 +10,7 @@ import numpy as np
 
 from gpuvis.errors import CacheError
 from gpuvis.io.folders import LABELS, TABLE, check_readable
-from gpuvis.outputs import load_array
+from gpuvis.results.outputs import load_array
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -68,7 +68,7 @@ def reduce(folders: tuple[Path, ...], cache_dirs: tuple[Path, ...], quiet: bool,
     """  # fmt: skip
     if not (folders or cache_dirs):
         raise click.UsageError("name a cache folder, or a folder with cache folders below it")
-    from gpuvis import batch  # click answers --help at once; this takes longer
+    from gpuvis.jobs import batch  # click answers --help at once; this takes longer
 
     page = page_of(flags)
     request = batch.Request(
@@ -108,7 +108,7 @@ def plot(folders: tuple[Path, ...], cache_dirs: tuple[Path, ...], quiet: bool, v
     """  # fmt: skip
     if not (folders or cache_dirs):
         raise click.UsageError("name a cache folder with coordinates, or a folder with such folders below it")
-    from gpuvis import batch
+    from gpuvis.jobs import batch
 
     both = flags["umap"] == flags["tsne"]
     request = batch.Request(
@@ -141,7 +141,7 @@ def outliers(folders: tuple[Path, ...], quiet: bool, verbose: bool, **flags: Any
     and scores_neighbors.csv, prints their paths, and lists the most suspicious labels, suspects with a !. Pages that are
     drawn later show the scores.
     """  # fmt: skip
-    from gpuvis import batch
+    from gpuvis.jobs import batch
 
     request = batch.Request(
         roots=folders,
@@ -158,8 +158,8 @@ def outliers(folders: tuple[Path, ...], quiet: bool, verbose: bool, **flags: Any
 
 def _run(request: Any, quiet: bool, verbose: bool) -> None:
     """Run a batch, show how it goes, and exit with its code."""
-    from gpuvis import batch
     from gpuvis.console import Display, Paths
+    from gpuvis.jobs import batch
 
     paths = Paths()
     with Display(int(verbose) - int(quiet), paths.add) as display:

@@ -22,9 +22,9 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from gpuvis.batch import Report
-from gpuvis.job import Decided
-from gpuvis.outcome import Kind, Outcome
+from gpuvis.jobs.batch import Report
+from gpuvis.jobs.job import Decided
+from gpuvis.jobs.outcome import Kind, Outcome
 from gpuvis.quality import report as trust
 from gpuvis.terminal import harmless
 

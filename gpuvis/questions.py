@@ -37,8 +37,8 @@ def score(paths: tuple[Path, ...], umap: bool, tsne: bool, backend: str, as_json
     name: a .npy of two columns, in the folder of its cache or below. Each map is compared with the original
     embeddings, beside a plain PCA map.
     """  # fmt: skip
-    from gpuvis import batch, scoring
     from gpuvis.backends import choose
+    from gpuvis.jobs import batch, scoring
     from gpuvis.quality import report
 
     both = umap == tsne

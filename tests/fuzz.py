@@ -26,10 +26,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from gpuvis import auditing, job
 from gpuvis.errors import GpuvisError
 from gpuvis.io import cache, table, tensors
-from gpuvis.job import Job
+from gpuvis.jobs import auditing, job
+from gpuvis.jobs.job import Job
 from gpuvis.quality import report
 from gpuvis.results import beside, outputs, record, shown
 from gpuvis.settings import Settings

@@ -13,13 +13,13 @@ import torch
 from click.testing import CliRunner, Result
 from examples import content, table_of
 
-from gpuvis import auditing
 from gpuvis.backends.cpu import backend as cpu
 from gpuvis.cli import main
 from gpuvis.errors import OutputError
 from gpuvis.io import cache
 from gpuvis.io.folders import SCORES
 from gpuvis.io.table import read as read_table
+from gpuvis.jobs import auditing
 from gpuvis.labels import classes, outliers, tables
 from gpuvis.reduction import reduce
 

@@ -14,11 +14,12 @@ from click.testing import CliRunner, Result
 from examples import content
 from rich.console import Console
 
-from gpuvis import __version__, batch
+from gpuvis import __version__
 from gpuvis.cli import main
 from gpuvis.console import Display, Paths
-from gpuvis.job import Decided
-from gpuvis.outcome import Outcome
+from gpuvis.jobs import batch
+from gpuvis.jobs.job import Decided
+from gpuvis.jobs.outcome import Outcome
 from gpuvis.page.options import Page
 from gpuvis.results.standing import Action
 from gpuvis.settings import Settings, Tsne, Umap
@@ -37,7 +38,7 @@ def asked(monkeypatch) -> list[batch.Request]:
         requests.append(request)
         return batch.Report([], "cpu")
 
-    monkeypatch.setattr("gpuvis.batch.run", run)
+    monkeypatch.setattr("gpuvis.jobs.batch.run", run)
     return requests
 
 

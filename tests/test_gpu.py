@@ -308,7 +308,7 @@ def test_a_healthy_device_is_taken(rapids) -> None:
 
 
 def test_the_record_of_a_run_says_how_it_was_done(rapids, make_cache) -> None:
-    from gpuvis import job, stages
+    from gpuvis.jobs import job, stages
 
     folder = make_cache(rows=120, columns=20)
     backend, reason = choose("gpu")

@@ -21,12 +21,12 @@ from doubles import FirstColumns, Log, Scaled
 from examples import ENDS, content, table_of
 from process import as_nobody
 
-from gpuvis import batch, job, stages
 from gpuvis.backends.base import Layout
 from gpuvis.cli import main
 from gpuvis.errors import CacheError, OutputError, OutputExistsError
 from gpuvis.io import atomic, cache, fingerprint, place
-from gpuvis.job import Job
+from gpuvis.jobs import batch, job, stages
+from gpuvis.jobs.job import Job
 from gpuvis.page.options import Page
 from gpuvis.quality import report
 from gpuvis.results import schema

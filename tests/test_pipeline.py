@@ -14,10 +14,10 @@ import pytest
 from doubles import FirstColumns, Log, results
 from examples import content
 
-from gpuvis import batch
-from gpuvis.batch import Request
 from gpuvis.errors import CacheError, OutputExistsError
 from gpuvis.io import place, table
+from gpuvis.jobs import batch
+from gpuvis.jobs.batch import Request
 from gpuvis.page import html
 from gpuvis.page.options import Page
 from gpuvis.settings import Settings, Tsne
@@ -52,7 +52,7 @@ def four(make_cache, tmp_path) -> Path:
 
 def run(root: Path, backend: FirstColumns, log: Log | None = None, **asked) -> batch.Report:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gpuvis.batch.choose", lambda name: (backend, "for the test"))
+        patch.setattr("gpuvis.jobs.batch.choose", lambda name: (backend, "for the test"))
         return batch.run(Request((root,), **{"settings": Settings(), **asked}), log or Log())
 
 
@@ -235,7 +235,7 @@ def test_an_interrupt_lets_a_page_be_finished(four, stopped_while_drawing) -> No
 
 
 def test_an_interrupt_drops_a_page_that_takes_long(four, stopped_while_drawing, monkeypatch) -> None:
-    monkeypatch.setattr("gpuvis.pipeline.PATIENCE", 0.1)
+    monkeypatch.setattr("gpuvis.jobs.pipeline.PATIENCE", 0.1)
     report, drawn = stopped_while_drawing(1)
     assert report.stopped
     assert report.outcomes == []

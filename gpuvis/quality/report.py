@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from gpuvis.errors import QualityError
-from gpuvis.outcome import Outcome
+from gpuvis.jobs.outcome import Outcome
 
 ERRORS = 3  # standard errors within which two numbers are the same
 NEARLY_ALL = 0.99  # of the neighbours: a map that keeps them is right, whatever else keeps them too

@@ -22,10 +22,11 @@ from typing import Any
 import data
 import numpy as np
 
-from gpuvis import job, machine, stages
+from gpuvis import machine
 from gpuvis.backends import choose
 from gpuvis.errors import GpuvisError, NoGpuError
 from gpuvis.io import cache
+from gpuvis.jobs import job, stages
 from gpuvis.settings import Settings, Tsne, Umap
 from gpuvis.timing import Steps
 

@@ -11,20 +11,20 @@ from functools import partial
 from math import inf
 from pathlib import Path
 
-from gpuvis import frontpage, job
 from gpuvis.backends import NO_GPU, choose, obstacle, too_few
 from gpuvis.backends.base import Backend
 from gpuvis.errors import SettingsError
 from gpuvis.io.folders import EMBEDDINGS, find
 from gpuvis.io.tensors import stays_mapped
-from gpuvis.job import Decided, Job
-from gpuvis.outcome import Outcome, failure
+from gpuvis.jobs import frontpage, job
+from gpuvis.jobs.job import Decided, Job
+from gpuvis.jobs.outcome import Outcome, failure
+from gpuvis.jobs.pipeline import Pipeline
+from gpuvis.jobs.progress import Watcher
+from gpuvis.jobs.worker import Here, Worker
 from gpuvis.page.options import Page
-from gpuvis.pipeline import Pipeline
 from gpuvis.quality import report as trust
 from gpuvis.settings import Settings, require
-from gpuvis.watcher import Watcher
-from gpuvis.worker import Here, Worker
 
 logger = logging.getLogger(__name__)
 

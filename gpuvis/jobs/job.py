@@ -8,10 +8,10 @@ from functools import cache as once
 from pathlib import Path
 from typing import Any
 
-from gpuvis import auditing
 from gpuvis.errors import CacheError, GpuvisError
 from gpuvis.io import atomic, cache, fingerprint, place, tensors
-from gpuvis.outcome import Kind, Outcome
+from gpuvis.jobs import auditing
+from gpuvis.jobs.outcome import Kind, Outcome
 from gpuvis.page.options import Page
 from gpuvis.results import standing
 from gpuvis.results.outputs import Outputs, check_free

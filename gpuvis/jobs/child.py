@@ -21,11 +21,11 @@ from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import Any
 
-from gpuvis import stages
 from gpuvis.backends.base import Backend, Device
 from gpuvis.errors import GpuvisError
-from gpuvis.job import Job
-from gpuvis.outcome import failure
+from gpuvis.jobs import stages
+from gpuvis.jobs.job import Job
+from gpuvis.jobs.outcome import failure
 from gpuvis.signals import STOPS, Stopped, stop
 from gpuvis.timing import Steps
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from gpuvis.io import atomic
-from gpuvis.job import Job
+from gpuvis.jobs.job import Job
 from gpuvis.results import record
 from gpuvis.results.outputs import Outputs
 from gpuvis.settings import Method

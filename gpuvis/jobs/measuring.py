@@ -10,9 +10,9 @@ import numpy as np
 
 from gpuvis.backends.base import Backend
 from gpuvis.errors import GpuvisError
-from gpuvis.job import Job
+from gpuvis.jobs.job import Job
+from gpuvis.jobs.outcome import failure
 from gpuvis.labels import classes
-from gpuvis.outcome import failure
 from gpuvis.page.options import MOST_ROWS_SEARCHED
 from gpuvis.quality import measure as quality
 from gpuvis.reduction import reduce

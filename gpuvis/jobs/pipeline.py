@@ -13,16 +13,16 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from typing import Any
 
-from gpuvis import drawing, stages
-from gpuvis.finishing import Finish, settled
 from gpuvis.io import place
-from gpuvis.job import Job
-from gpuvis.outcome import Outcome, failure
+from gpuvis.jobs import drawing, stages
+from gpuvis.jobs.finishing import Finish, settled
+from gpuvis.jobs.job import Job
+from gpuvis.jobs.outcome import Outcome, failure
+from gpuvis.jobs.progress import Watcher
+from gpuvis.jobs.stages import Chosen, Found
 from gpuvis.signals import held_back
-from gpuvis.stages import Chosen, Found
 from gpuvis.threads import aside, done
 from gpuvis.timing import Steps
-from gpuvis.watcher import Watcher
 
 PATIENCE = 5.0  # seconds that a page may take to be finished after a stop
 

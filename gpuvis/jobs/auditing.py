@@ -11,8 +11,8 @@ from gpuvis import machine
 from gpuvis.errors import CacheError, DataError, OutputExistsError
 from gpuvis.io import cache, fingerprint
 from gpuvis.io.folders import SCORES
+from gpuvis.jobs.outcome import Outcome
 from gpuvis.labels import classes, outliers
-from gpuvis.outcome import Outcome
 from gpuvis.results import original, record, standing
 from gpuvis.results.beside import RECORD, read_record
 from gpuvis.results.outputs import foreign, save_json, saving
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from gpuvis.backends.base import Backend
-    from gpuvis.job import Job
+    from gpuvis.jobs.job import Job
     from gpuvis.timing import Steps
 
 LISTED = 20

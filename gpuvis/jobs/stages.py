@@ -9,14 +9,14 @@ from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from gpuvis import auditing, drawing, finishing
 from gpuvis.backends.base import Backend
 from gpuvis.errors import CacheError
-from gpuvis.finishing import Finish
 from gpuvis.io import fingerprint, folders, place
-from gpuvis.job import Decided, Job, decide
+from gpuvis.jobs import auditing, drawing, finishing
+from gpuvis.jobs.finishing import Finish
+from gpuvis.jobs.job import Decided, Job, decide
+from gpuvis.jobs.outcome import Outcome, failure
 from gpuvis.labels import classes
-from gpuvis.outcome import Outcome, failure
 from gpuvis.results import original, record
 from gpuvis.results.original import Original
 from gpuvis.results.shown import Shown

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpuvis import measuring
 from gpuvis.errors import CacheError, GpuvisError
 from gpuvis.io.folders import above, check_files
-from gpuvis.job import COORDS_BYTES
-from gpuvis.outcome import failure
+from gpuvis.jobs import measuring
+from gpuvis.jobs.job import COORDS_BYTES
+from gpuvis.jobs.outcome import failure
 from gpuvis.results import original, outputs, standing
 from gpuvis.results.shown import saved
 from gpuvis.settings import Settings, Tsne
 
 if TYPE_CHECKING:
     from gpuvis.backends.base import Backend
-    from gpuvis.job import Job
+    from gpuvis.jobs.job import Job
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gpuvis.errors import OutputError
 from gpuvis.io import atomic
 from gpuvis.io.folders import EMBEDDINGS
-from gpuvis.job import Job
+from gpuvis.jobs.job import Job
 from gpuvis.page.options import MOST_ROWS_SHOWN, STATIC, URLS, Page
 from gpuvis.quality import report
 from gpuvis.results import beside, record

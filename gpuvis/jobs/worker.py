@@ -14,13 +14,13 @@ from dataclasses import replace
 from multiprocessing import get_context, resource_tracker
 from typing import Any
 
-from gpuvis import stages
 from gpuvis.backends.base import Backend
-from gpuvis.child import GRACE, Choice, Choose, serve
 from gpuvis.errors import GpuvisError, NoGpuError, OutOfMemoryError
 from gpuvis.io import place
-from gpuvis.job import Job
-from gpuvis.outcome import Outcome, failure
+from gpuvis.jobs import stages
+from gpuvis.jobs.child import GRACE, Choice, Choose, serve
+from gpuvis.jobs.job import Job
+from gpuvis.jobs.outcome import Outcome, failure
 from gpuvis.signals import STOPS
 from gpuvis.timing import Steps
 

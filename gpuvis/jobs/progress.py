@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from gpuvis.job import Decided
-from gpuvis.outcome import Outcome
+from gpuvis.jobs.job import Decided
+from gpuvis.jobs.outcome import Outcome
 
 
 class Watcher(Protocol):

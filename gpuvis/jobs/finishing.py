@@ -11,10 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gpuvis import drawing, measuring
 from gpuvis.backends.base import Backend
-from gpuvis.job import Job
-from gpuvis.outcome import Outcome, failure
+from gpuvis.jobs import drawing, measuring
+from gpuvis.jobs.job import Job
+from gpuvis.jobs.outcome import Outcome, failure
 from gpuvis.page.options import STATIC
 from gpuvis.results import standing
 from gpuvis.results.original import Original

@@ -223,7 +223,7 @@ def prepare(folder: Path) -> None:
     """Write a cache, its map, its scores and a model's predictions."""
     from click.testing import CliRunner
 
-    from gpuvis.cli import main
+    from gpuvis.cli.main import main
 
     draw, labels = np.random.default_rng(0), np.arange(ROWS) % 3
     names = [f"a,b/{k} “é”.png" for k in range(ROWS)]

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from examples import content, table_of
 
 from gpuvis.backends.cpu import backend as cpu
-from gpuvis.cli import main
+from gpuvis.cli.main import main
 from gpuvis.errors import OutputError
 from gpuvis.io import cache
 from gpuvis.io.folders import SCORES

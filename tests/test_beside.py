@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from examples import table_of
 
-from gpuvis.cli import main
+from gpuvis.cli.main import main
 from gpuvis.io import table
 from gpuvis.page.options import Page
 from gpuvis.results import beside

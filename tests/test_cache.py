@@ -443,7 +443,7 @@ def test_a_compressed_tensor_is_not_mapped(make_cache, tmp_path) -> None:
 WITHOUT_TORCH = """
 import sys
 sys.modules["torch"] = None  # so that importing it is an error
-from gpuvis.cli import main
+from gpuvis.cli.main import main
 main(["reduce", sys.argv.pop(), "--umap", "--tsne", "--backend", "cpu", "-q"])
 """
 

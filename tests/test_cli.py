@@ -15,8 +15,8 @@ from examples import content
 from rich.console import Console
 
 from gpuvis import __version__
-from gpuvis.cli import main
-from gpuvis.console import Display, Paths
+from gpuvis.cli.console import Display, Paths
+from gpuvis.cli.main import main
 from gpuvis.jobs import batch
 from gpuvis.jobs.job import Decided
 from gpuvis.jobs.outcome import Outcome
@@ -331,6 +331,6 @@ def test_plan_refuses_what_is_no_job(options, message) -> None:
     ("text", "size"), [("80GiB", 80 << 30), ("24GB", 24 * 10**9), ("1.5 g", 3 << 29), ("500m", 500 << 20)]
 )
 def test_sizes_have_units(text, size) -> None:
-    from gpuvis.options import SIZE
+    from gpuvis.cli.options import SIZE
 
     assert SIZE.convert(text, None, None) == size

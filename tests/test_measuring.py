@@ -13,7 +13,7 @@ from sklearn.manifold import trustworthiness
 from test_page import read
 
 from gpuvis.backends.base import Layout
-from gpuvis.cli import main
+from gpuvis.cli.main import main
 from gpuvis.io import cache
 from gpuvis.quality import measure as quality
 from gpuvis.quality import report

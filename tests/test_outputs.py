@@ -22,7 +22,7 @@ from examples import ENDS, content, table_of
 from process import as_nobody
 
 from gpuvis.backends.base import Layout
-from gpuvis.cli import main
+from gpuvis.cli.main import main
 from gpuvis.errors import CacheError, OutputError, OutputExistsError
 from gpuvis.io import atomic, cache, fingerprint, place
 from gpuvis.jobs import batch, job, stages

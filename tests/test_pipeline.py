@@ -263,7 +263,7 @@ import sys, time
 sys.path.insert(0, sys.argv.pop(1))
 from doubles import FirstColumns
 from gpuvis import batch, table
-from gpuvis.cli import main
+from gpuvis.cli.main import main
 class Hanging(FirstColumns):
     def read_table(self, path):
         if path.parent.name == "b":

@@ -19,7 +19,7 @@ from doubles import FirstColumns
 from examples import content, table_of
 from test_page import read, shades
 
-from gpuvis.cli import main
+from gpuvis.cli.main import main
 from gpuvis.errors import OutputError
 from gpuvis.io import cache
 from gpuvis.jobs import batch, drawing
@@ -351,7 +351,7 @@ def test_a_picture_that_fails_costs_neither_the_page_nor_the_others(make_cache, 
 
 NOTEBOOK = """
 import os, sys
-from gpuvis.cli import main
+from gpuvis.cli.main import main
 os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
 try:
     main(["plot", sys.argv[1], "--static", "png"])

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 from examples import content
 
-from gpuvis.cli import main
+from gpuvis.cli.main import main
 from gpuvis.io import cache
 from gpuvis.labels import classes
 from gpuvis.quality import report

@@ -283,7 +283,7 @@ import sys; sys.path.insert(0, sys.argv.pop(1))
 import doubles_in_child
 from gpuvis import backends, batch, child
 batch.choose, batch.obstacle, backends.WORTH = doubles_in_child.choose, lambda name: None, 0
-from gpuvis.cli import main
+from gpuvis.cli.main import main
 main()
 """
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import click
 
-from gpuvis import __version__, questions
-from gpuvis.options import COUNT, PATH, SIZE, of_page, of_settings, option, page_of, settings_of
-from gpuvis.program import Program
+from gpuvis import __version__
+from gpuvis.cli import questions
+from gpuvis.cli.options import COUNT, PATH, SIZE, of_page, of_settings, option, page_of, settings_of
+from gpuvis.cli.program import Program
 from gpuvis.settings import QUALITIES, Settings, Tsne, Umap
 from gpuvis.signals import ignore_stops
 
@@ -158,7 +159,7 @@ def outliers(folders: tuple[Path, ...], quiet: bool, verbose: bool, **flags: Any
 
 def _run(request: Any, quiet: bool, verbose: bool) -> None:
     """Run a batch, show how it goes, and exit with its code."""
-    from gpuvis.console import Display, Paths
+    from gpuvis.cli.console import Display, Paths
     from gpuvis.jobs import batch
 
     paths = Paths()

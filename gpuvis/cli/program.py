@@ -11,9 +11,9 @@ from typing import Any
 
 import click
 
+from gpuvis.cli.terminal import harmless, open_streams
 from gpuvis.errors import GpuvisError, OutOfMemoryError, is_out_of_memory
 from gpuvis.signals import STOPS, Stopped, ignore_stops, stop
-from gpuvis.terminal import harmless, open_streams
 
 # Objects after which garbage is looked for: each time all that libraries have loaded is looked through, for 40 ms.
 SELDOM = 50_000
@@ -48,7 +48,7 @@ class Program(click.Group):
         except OSError as error:
             if error.filename or error.errno not in FULL:  # then it is not stdout; files have errors of their own
                 raise
-            from gpuvis.console import silence
+            from gpuvis.cli.console import silence
 
             silence()
             click.echo(f"error: stdout: {error.strerror}; make room there, or send it elsewhere", err=True)

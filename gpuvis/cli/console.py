@@ -22,11 +22,11 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from gpuvis.cli.terminal import harmless
 from gpuvis.jobs.batch import Report
 from gpuvis.jobs.job import Decided
 from gpuvis.jobs.outcome import Kind, Outcome
 from gpuvis.quality import report as trust
-from gpuvis.terminal import harmless
 
 STYLES = dict.fromkeys(("written", "drawn again", "measured", "scored"), "green") | {"up to date": "cyan"}
 BESIDE_FOLDER = 50  # columns of the live line that are not the folder

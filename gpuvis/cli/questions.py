@@ -9,11 +9,11 @@ from typing import Any
 
 import click
 
+from gpuvis.cli.options import COUNT, PATH, SIZE, of_settings, option, settings_of
+from gpuvis.cli.program import Command
+from gpuvis.cli.terminal import harmless
 from gpuvis.errors import DataError
-from gpuvis.options import COUNT, PATH, SIZE, of_settings, option, settings_of
-from gpuvis.program import Command
 from gpuvis.settings import MIN_ROWS, Settings, Tsne, Umap
-from gpuvis.terminal import harmless
 
 ITEMSIZES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
 

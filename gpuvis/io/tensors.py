@@ -20,7 +20,7 @@ import numpy as np
 
 from gpuvis.errors import CacheError, is_out_of_memory
 from gpuvis.io import archive
-from gpuvis.threads import warnings_ignored
+from gpuvis.signals import warnings_ignored
 
 if TYPE_CHECKING:
     import torch

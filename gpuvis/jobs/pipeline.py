@@ -20,8 +20,7 @@ from gpuvis.jobs.job import Job
 from gpuvis.jobs.outcome import Outcome, failure
 from gpuvis.jobs.progress import Watcher
 from gpuvis.jobs.stages import Chosen, Found
-from gpuvis.signals import held_back
-from gpuvis.threads import aside, done
+from gpuvis.signals import aside, done, held_back
 from gpuvis.timing import Steps
 
 PATIENCE = 5.0  # seconds that a page may take to be finished after a stop

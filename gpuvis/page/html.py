@@ -18,7 +18,7 @@ from gpuvis.page.columns import Column
 from gpuvis.page.image_links import Images
 from gpuvis.page.options import GENERATOR, Page
 from gpuvis.page.pack import Pack, compressed
-from gpuvis.threads import aside
+from gpuvis.signals import aside
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,7 +15,8 @@ from doubles import FirstColumns, Log, results
 from examples import content
 
 from gpuvis.errors import CacheError, OutputExistsError
-from gpuvis.io import place, table
+from gpuvis.io import table
+from gpuvis.io.files import locked
 from gpuvis.jobs import batch
 from gpuvis.jobs.batch import Request
 from gpuvis.page import html
@@ -96,7 +97,7 @@ def test_outcomes_come_in_order_when_all_is_written_and_the_folder_is_held_until
         def outcome(self, outcome) -> None:
             assert all(path.exists() for path in outcome.paths)
             assert json.loads(outcome.paths[-1].read_text())["page"] is not None
-            with pytest.raises(OutputExistsError), place.locked(outcome.folder):
+            with pytest.raises(OutputExistsError), locked(outcome.folder):
                 pass
             super().outcome(outcome)
 
@@ -160,7 +161,7 @@ def test_what_the_reader_meets_is_told_of_its_folder_in_its_turn(four) -> None:
 
 
 def test_a_folder_in_use_elsewhere_fails_alone(four) -> None:
-    with place.locked(four / "b"):
+    with locked(four / "b"):
         report = run(four, Watched())
     assert [outcome.result for outcome in report.outcomes] == ["written", "failed", "written", "written"]
     assert "another gpuvis is writing maps here" in str(report.outcomes[1].error)

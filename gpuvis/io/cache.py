@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from gpuvis import arrays
 from gpuvis.errors import CacheError, DataError, OutputError
-from gpuvis.io import agreement, archive, atomic, folders, table, tensors
+from gpuvis.io import agreement, archive, folders, table, tensors
+from gpuvis.io.files import replacing
 from gpuvis.io.folders import COLUMNS, EMBEDDINGS, INFO, LABELS, TABLE
 
 if TYPE_CHECKING:
@@ -217,14 +218,14 @@ def write(
 def _write_files(cache: Cache, info: str) -> None:
     folder, embeddings = cache.folder, cache.embeddings
     folder.mkdir(parents=True, exist_ok=True)
-    with atomic.replacing(folder / EMBEDDINGS) as path:
+    with replacing(folder / EMBEDDINGS) as path:
         tensors.save(embeddings, path)
     if cache.labels is None:
         (folder / LABELS).unlink(missing_ok=True)  # of the cache that was here before
     else:
-        with atomic.replacing(folder / LABELS) as path:
+        with replacing(folder / LABELS) as path:
             tensors.save(cache.labels, path)
-    with atomic.replacing(folder / TABLE) as path:
+    with replacing(folder / TABLE) as path:
         table.write(path, cache.table)
-    with atomic.replacing(folder / INFO) as path:
+    with replacing(folder / INFO) as path:
         path.write_text(info, encoding="utf-8")

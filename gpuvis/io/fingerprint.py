@@ -10,7 +10,8 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from gpuvis.io import archive, folders, ordinary
+from gpuvis.io import archive, folders
+from gpuvis.io.files import check_ordinary
 from gpuvis.io.folders import EMBEDDINGS, INFO, LABELS, TABLE
 
 WHOLE_BYTES = 64 << 20
@@ -20,7 +21,7 @@ BLOCKS = 256
 
 def of_file(path: Path) -> str:
     """Return the SHA-256 of a file, in hexadecimal."""
-    ordinary.check(path)
+    check_ordinary(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -49,7 +50,7 @@ def differing(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 def of_tensor(path: Path) -> dict[str, Any]:
     """Return what tells one `.pt` file from another."""
-    ordinary.check(path)
+    check_ordinary(path)
     size = path.stat().st_size
     records = archive.records(path) if size > WHOLE_BYTES else None
     if records is None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gpuvis.errors import CacheError
-from gpuvis.io import ordinary
+from gpuvis.io.files import check_ordinary
 
 EMBEDDINGS = "embeddings.pt"
 LABELS = "labels.pt"
@@ -51,7 +51,7 @@ def check_files(folder: Path) -> None:
 def read_info(path: Path) -> dict[str, Any] | None:
     """Return what `meta.json` holds; None if it cannot be read."""
     try:
-        ordinary.check(path)
+        check_ordinary(path)
         info = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
@@ -77,7 +77,7 @@ def check_readable(path: Path) -> None:
     CacheError
     """
     try:
-        ordinary.check(path)
+        check_ordinary(path)
         path.open("rb").close()
     except FileNotFoundError:
         raise

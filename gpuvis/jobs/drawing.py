@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpuvis.errors import OutputError
-from gpuvis.io import atomic
+from gpuvis.io.files import replacing
 from gpuvis.io.folders import EMBEDDINGS
 from gpuvis.jobs.job import Job
 from gpuvis.page.options import MOST_ROWS_SHOWN, STATIC, URLS, Page
@@ -172,7 +172,7 @@ def _share(path: Path, content: bytes) -> None:
     """Write a file that other runs may be writing too, unless it is there and whole."""
     try:
         if not (path.is_file() and path.read_bytes() == content):
-            with atomic.replacing(path) as temporary:
+            with replacing(path) as temporary:
                 temporary.write_bytes(content)
     except OSError as error:
         raise OutputError(f"{path} could not be written: {error.strerror or error}; use --plotlyjs inline") from None

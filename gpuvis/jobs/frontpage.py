@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from gpuvis.io import atomic
+from gpuvis.io.files import replacing
 from gpuvis.jobs.job import Job
 from gpuvis.results import record
 from gpuvis.results.outputs import Outputs
@@ -46,7 +46,7 @@ def write(root: Path | None, jobs: Sequence[Job]) -> Path | None:
             return None
         content = index.draw(entries, root.resolve().name).encode("utf-8", "replace")
         if not path.exists() or path.read_bytes() != content:
-            with atomic.replacing(path) as temporary:
+            with replacing(path) as temporary:
                 temporary.write_bytes(content)
     except Exception as error:  # noqa: BLE001
         logger.warning("%s: no front page was written: %s", path, getattr(error, "strerror", None) or error)

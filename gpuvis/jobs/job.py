@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from gpuvis.errors import CacheError, GpuvisError
-from gpuvis.io import atomic, cache, fingerprint, place, tensors
+from gpuvis.io import cache, fingerprint, tensors
+from gpuvis.io.files import check_writable, sweep
 from gpuvis.jobs import auditing
 from gpuvis.jobs.outcome import Kind, Outcome
 from gpuvis.page.options import Page
@@ -75,7 +76,7 @@ class Job:
     def sweep(self) -> None:
         """Remove what runs that died had begun to write; the folder is locked."""
         maps = [path for method in self.methods for path in self.outputs(method).files]
-        atomic.sweep(*auditing.files(self.out), *maps)
+        sweep(*auditing.files(self.out), *maps)
 
 
 @dataclass(frozen=True)
@@ -173,5 +174,5 @@ def check(job: Job) -> Decided:
     if decided.kinds:
         page = PAGE_BYTES + PAGE_ROW_BYTES * rows if job.page else 0
         scores = auditing.ROW_BYTES * rows if decided.audit else 0
-        place.check_writable(job.out, (COORDS_BYTES * rows + page) * len(decided.actions) + scores)
+        check_writable(job.out, (COORDS_BYTES * rows + page) * len(decided.actions) + scores)
     return replace(decided, rows=rows)

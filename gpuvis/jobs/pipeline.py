@@ -13,7 +13,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from typing import Any
 
-from gpuvis.io import place
+from gpuvis.io.files import locked
 from gpuvis.jobs import drawing, stages
 from gpuvis.jobs.finishing import Finish, settled
 from gpuvis.jobs.job import Job
@@ -81,7 +81,7 @@ class Pipeline:
         self._locks.append(lock)
 
         def read() -> Found:
-            lock.enter_context(place.locked(asked.out))
+            lock.enter_context(locked(asked.out))
             return stages.read(asked, chosen[0], Steps(settle=chosen[0].settle), self._go_on)
 
         self._reading = reading = aside(read)

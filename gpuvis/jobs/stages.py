@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from gpuvis.backends.base import Backend
 from gpuvis.errors import CacheError
-from gpuvis.io import fingerprint, folders, place
+from gpuvis.io import fingerprint, folders
+from gpuvis.io.files import locked
 from gpuvis.jobs import auditing, drawing, finishing
 from gpuvis.jobs.finishing import Finish
 from gpuvis.jobs.job import Decided, Job, decide
@@ -82,7 +83,7 @@ def run(job: Job, backend: Backend, reason: str, steps: Steps) -> Generator[Outc
     """
     drawing.prepare(job.page)
     with (
-        place.locked(job.out),
+        locked(job.out),
         closing(maps(job, read(job, backend, steps), (backend, reason), steps)) as unfinished,
     ):
         for finish in unfinished:

@@ -16,7 +16,7 @@ from typing import Any
 
 from gpuvis.backends.base import Backend
 from gpuvis.errors import GpuvisError, NoGpuError, OutOfMemoryError
-from gpuvis.io import place
+from gpuvis.io.files import locked
 from gpuvis.jobs import stages
 from gpuvis.jobs.child import GRACE, Choice, Choose, serve
 from gpuvis.jobs.job import Job
@@ -213,5 +213,5 @@ def _death(code: int | None) -> _Lost:
 
 def _sweep(asked: Job) -> None:
     """Remove what a child that died had begun to write, and its lock file; the lock itself went with it."""
-    with suppress(GpuvisError, OSError), place.locked(asked.out):
+    with suppress(GpuvisError, OSError), locked(asked.out):
         asked.sweep()

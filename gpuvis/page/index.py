@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote_to_bytes
 
-from gpuvis.io import ordinary
+from gpuvis.io.files import check_ordinary
 from gpuvis.page import palette, template
 from gpuvis.page.options import GENERATOR
 
@@ -39,7 +39,7 @@ def picture_of(page: Path) -> str:
 def is_ours(path: Path) -> bool:
     """Tell whether a front page may be replaced: there is none yet, or it is one of ours."""
     try:
-        ordinary.check(path)
+        check_ordinary(path)
         return MARK in path.read_text(encoding="utf-8", errors="replace")[:1000]
     except FileNotFoundError:
         return True

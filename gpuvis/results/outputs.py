@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from gpuvis.errors import CacheError, OutputError
-from gpuvis.io import atomic, fingerprint, ordinary
+from gpuvis.io import fingerprint
+from gpuvis.io.files import check_ordinary, replacing
 from gpuvis.page.options import MARKS, STATIC, Page
 from gpuvis.results import schema
 from gpuvis.settings import Method
@@ -172,7 +173,7 @@ def load_array(path: Path) -> np.ndarray:
         It cannot be read, or holds no real numbers.
     """
     try:
-        ordinary.check(path)
+        check_ordinary(path)
         found = np.lib.format.open_memmap(path, mode="r")
     except Exception as error:  # noqa: BLE001  a damaged header raises nearly anything
         told = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
@@ -201,7 +202,7 @@ def saving(path: Path) -> Iterator[Path]:
         It cannot be written.
     """
     try:
-        with atomic.replacing(path) as temporary:
+        with replacing(path) as temporary:
             yield temporary
     except OSError as error:
         told = os.strerror(error.errno) if error.errno else error  # Arrow has words of its own

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, get_args
 
-from gpuvis.io import ordinary
+from gpuvis.io.files import check_ordinary
 from gpuvis.settings import METRICS, MIN_ROWS, Method
 
 MOST_BYTES = 16 << 20  # of a record; ours have some thousand
@@ -16,7 +16,7 @@ LARGEST = 2**63
 def read(path: Path, schema: Any) -> dict[str, Any] | None:
     """Return what a JSON file holds; None if it cannot be read, or does not fit a schema; see `fits`."""
     try:
-        ordinary.check(path)
+        check_ordinary(path)
         if path.stat().st_size > MOST_BYTES:
             return None
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

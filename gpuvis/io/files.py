@@ -1,26 +1,59 @@
-"""The folder that outputs go to: whether they fit, and that nobody else writes there meanwhile."""
+"""Files on disk: written whole or not at all, in folders that are writable and locked against other runs."""
 
 from __future__ import annotations
 
 import errno
 import logging
 import os
+import re
 import shutil
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import takewhile
 from pathlib import Path
+from secrets import token_hex
 
 from filelock import FileLock, Timeout
 
 from gpuvis.errors import OutputError, OutputExistsError
 from gpuvis.signals import held_back
 
+TEMPORARY = re.compile(r"\.(.+?)(\.[0-9a-f]{8})?\.part", re.DOTALL)
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
 logger = logging.getLogger(__name__)
 _made: set[Path] = set()  # folders that were not there before; two may be held at once, and go with the last of them
 _making = threading.Lock()  # held while folders are made or removed
+
+
+def sweep(*paths: Path) -> None:
+    """Remove what runs that died had begun to write in the place of some files; nobody may be writing them now."""
+    for folder in {path.parent for path in paths}:
+        names = {path.name for path in paths if path.parent == folder}
+        for name in os.listdir(folder):  # noqa: PTH208  many names, of which few become paths
+            found = TEMPORARY.fullmatch(name)
+            if found and found[1] in names:
+                with suppress(OSError):  # a folder of that name is nobody's temporary file
+                    (folder / name).unlink()
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path in the same folder, and put that file in the place of `path` at the end.
+
+    Nobody can guess its name, and it is a new file, so that nothing is written through a link. A killed run leaves at
+    most that file.
+    """
+    temporary = path.with_name(f".{path.name}.{token_hex(4)}.part")
+    temporary.touch(exist_ok=False)
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def check_writable(folder: Path, needed_bytes: int) -> None:
@@ -123,3 +156,18 @@ def _release(lock: FileLock, path: Path) -> None:
             for parent in takewhile(_made.__contains__, path.parents):
                 parent.rmdir()
                 _made.discard(parent)
+
+
+def check_ordinary(path: Path) -> None:
+    """Check that a path leads to an ordinary file.
+
+    Raises
+    ------
+    OSError
+        It leads to something else, or nowhere.
+    """
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "it is no ordinary file", str(path))

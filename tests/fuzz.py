@@ -27,7 +27,7 @@ import numpy as np
 import torch
 
 from gpuvis.errors import GpuvisError
-from gpuvis.io import cache, table, tensors
+from gpuvis.io import cache, pt, table
 from gpuvis.jobs import auditing, job
 from gpuvis.jobs.job import Job
 from gpuvis.quality import report
@@ -114,14 +114,14 @@ def same(found: Any, expected: Any) -> None:
 
 def read_tensor(folder: Path) -> None:
     """Read the embeddings."""
-    found = cache.read(folder, read_tensor=tensors.read)
+    found = cache.read(folder, read_tensor=pt.read)
     found.verify()
     _compare(found.embeddings, folder / "embeddings.pt")
 
 
 def read_labels(folder: Path) -> None:
     """Read the labels."""
-    _compare(cache.read(folder, read_tensor=tensors.read).labels, folder / "labels.pt")
+    _compare(cache.read(folder, read_tensor=pt.read).labels, folder / "labels.pt")
 
 
 def _compare(found: Any, path: Path) -> None:
@@ -149,7 +149,7 @@ def read_table(folder: Path) -> None:
 
 def read_info(folder: Path) -> None:
     """Read the information; where it tells the shape, that has to be right."""
-    info = cache.read(folder, read_tensor=tensors.read).info
+    info = cache.read(folder, read_tensor=pt.read).info
     for key, expected in (("num_samples", ROWS), ("dim", 8)):
         if info.get(key) not in {None, expected}:
             raise AssertionError(f"{key} is {info[key]!r}")

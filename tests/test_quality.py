@@ -19,7 +19,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from gpuvis.backends import choose
 from gpuvis.backends.cpu import backend as cpu
-from gpuvis.io import tensors
+from gpuvis.io import pt
 from gpuvis.quality import measure
 from gpuvis.reduction import reduce
 from gpuvis.settings import Settings, Tsne, Umap
@@ -306,10 +306,10 @@ def test_the_recall_of_each_point_is_that_of_all_pairs(rows) -> None:
 def test_a_large_file_is_given_back_while_it_is_measured_and_a_small_one_is_not_mapped(monkeypatch, tmp_path) -> None:
     path, held = tmp_path / "embeddings.pt", []
     torch.save(torch.from_numpy(clusters(20_000, 400)), path)
-    small = tensors.read(path)
+    small = pt.read(path)
     assert str(path) not in Path("/proc/self/maps").read_text()
-    monkeypatch.setattr(tensors, "LARGE", small.nbytes)
-    X = tensors.read(path)
+    monkeypatch.setattr(pt, "LARGE", small.nbytes)
+    X = pt.read(path)
     np.testing.assert_array_equal(X, small)
 
     def bytes_held() -> int:
@@ -321,6 +321,6 @@ def test_a_large_file_is_given_back_while_it_is_measured_and_a_small_one_is_not_
     monkeypatch.setattr(cpu, "COMPARED", (1_000, 2_000))  # rows of a tenth of the file
     monkeypatch.setattr(cpu, "PARTS", 1)
     Y, known = noisy(X), (reduce.plan(X, Settings(umap=Umap()), cpu, 1.0), 1.0)
-    tensors.let_go(X)
+    pt.let_go(X)
     measure.measure(X, Y, None, "euclidean", cpu, known, Y)
     assert 0 < max(held) < 0.3 * X.nbytes

@@ -189,7 +189,7 @@ def test_large_files_are_read_in_a_child_where_there_are_several(three, monkeypa
     root = three("bus")
     monkeypatch.setenv("GPUVIS_TEST_CHOICE", "trouble on the CPU")
     monkeypatch.setattr("gpuvis.jobs.batch.obstacle", lambda name: "the CPU was asked for")
-    monkeypatch.setattr("gpuvis.io.tensors.LARGE", (root / "a/embeddings.pt").stat().st_size)
+    monkeypatch.setattr("gpuvis.io.pt.LARGE", (root / "a/embeddings.pt").stat().st_size)
     report = batch.run(ask(root, backend="auto"), Log())
     assert [outcome.result for outcome in report.outcomes] == ["written", "failed", "written"]
     assert "died of SIGBUS: a file was cut, or could not be read on; write the cache again" in str(

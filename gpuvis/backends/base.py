@@ -118,7 +118,7 @@ class Backend(Protocol):
         """Read `metadata.csv` as `gpuvis.io.table.read` does."""
 
     def read_tensor(self, path: Path) -> Any:
-        """Read a `.pt` file as `gpuvis.io.tensors.load` does, or as an array of the same values."""
+        """Read a `.pt` file as `gpuvis.io.pt.load` does, or as an array of the same values."""
 
     def factorize(self, column: pd.Series) -> tuple[np.ndarray, list[str]]:
         """Tell apart the values of a column of strings as `gpuvis.io.table.factorize` does, in any order."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpuvis import arrays
 from gpuvis.errors import CacheError, DataError, OutputError
-from gpuvis.io import agreement, archive, folders, table, tensors
+from gpuvis.io import agreement, folders, pt, table
 from gpuvis.io.files import replacing
 from gpuvis.io.folders import COLUMNS, EMBEDDINGS, INFO, LABELS, TABLE
 
@@ -68,13 +68,13 @@ class Cache:
             A row holds NaN or Inf, rows differ by less than float32 can tell, or the file's CRC-32 does not match its
             content.
         """
-        largest, notes = _verify(self, archive.storage_crc(self.folder / EMBEDDINGS), go_on)
+        largest, notes = _verify(self, pt.storage_crc(self.folder / EMBEDDINGS), go_on)
         return largest, replace(self, notes=(*self.notes, *(f"{EMBEDDINGS}: {note}" for note in notes)))
 
 
 def _verify(cache: Cache, expected: int | None, go_on: Callable[[], None]) -> tuple[float, list[str]]:
     path, embeddings = cache.folder / EMBEDDINGS, cache.embeddings
-    storage, crc, done, seen = tensors.storage(embeddings), 0, 0, arrays.Values()
+    storage, crc, done, seen = pt.storage(embeddings), 0, 0, arrays.Values()
     for start, block in arrays.blocks(embeddings):
         go_on()
         seen.look_at(block)
@@ -82,7 +82,7 @@ def _verify(cache: Cache, expected: int | None, go_on: Callable[[], None]) -> tu
         if expected is not None:
             crc = zlib.crc32(storage[done:end].data, crc)
         done = end
-        tensors.let_go(embeddings)
+        pt.let_go(embeddings)
     _check_crc(path, crc, expected)
     try:
         return seen.check(cache.table.get(NAME))
@@ -107,14 +107,14 @@ def read_labels(path: Path, read_tensor: Callable[[Path], torch.Tensor | np.ndar
     """
     folders.check_readable(path)
     labels = read_tensor(path)
-    _check_crc(path, zlib.crc32(tensors.storage(labels).data), archive.storage_crc(path))
+    _check_crc(path, zlib.crc32(pt.storage(labels).data), pt.storage_crc(path))
     return labels
 
 
 def read(
     folder: str | os.PathLike[str],
     read_table: Callable[[Path], pd.DataFrame] = table.read,
-    read_tensor: Callable[[Path], torch.Tensor | np.ndarray] = tensors.load,
+    read_tensor: Callable[[Path], torch.Tensor | np.ndarray] = pt.load,
 ) -> Cache:
     """Read a cache folder and check all but the values themselves (`Cache.verify` does that).
 
@@ -197,8 +197,8 @@ def write(
     """
     folder = Path(folder)
     try:
-        embeddings = tensors.as_tensor(embeddings)
-        labels = None if labels is None else tensors.as_tensor(labels)
+        embeddings = pt.as_tensor(embeddings)
+        labels = None if labels is None else pt.as_tensor(labels)
     except (TypeError, ValueError) as error:
         raise CacheError(f"{folder}: embeddings and labels have to be tensors or arrays of numbers: {error}") from None
     agreement.check_embeddings(folder / EMBEDDINGS, embeddings)
@@ -219,12 +219,12 @@ def _write_files(cache: Cache, info: str) -> None:
     folder, embeddings = cache.folder, cache.embeddings
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / EMBEDDINGS) as path:
-        tensors.save(embeddings, path)
+        pt.save(embeddings, path)
     if cache.labels is None:
         (folder / LABELS).unlink(missing_ok=True)  # of the cache that was here before
     else:
         with replacing(folder / LABELS) as path:
-            tensors.save(cache.labels, path)
+            pt.save(cache.labels, path)
     with replacing(folder / TABLE) as path:
         table.write(path, cache.table)
     with replacing(folder / INFO) as path:

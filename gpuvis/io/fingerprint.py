@@ -10,7 +10,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from gpuvis.io import archive, folders
+from gpuvis.io import folders, pt
 from gpuvis.io.files import check_ordinary
 from gpuvis.io.folders import EMBEDDINGS, INFO, LABELS, TABLE
 
@@ -52,7 +52,7 @@ def of_tensor(path: Path) -> dict[str, Any]:
     """Return what tells one `.pt` file from another."""
     check_ordinary(path)
     size = path.stat().st_size
-    records = archive.records(path) if size > WHOLE_BYTES else None
+    records = pt.records(path) if size > WHOLE_BYTES else None
     if records is None:
         return {"bytes": size, "sha256": of_file(path)}
     crcs = {name: f"{record.CRC:08x}" for name, record in records.items()}

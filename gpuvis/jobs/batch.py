@@ -15,7 +15,7 @@ from gpuvis.backends import NO_GPU, choose, obstacle, too_few
 from gpuvis.backends.base import Backend
 from gpuvis.errors import SettingsError
 from gpuvis.io.folders import EMBEDDINGS, find
-from gpuvis.io.tensors import stays_mapped
+from gpuvis.io.pt import stays_mapped
 from gpuvis.jobs import frontpage, job
 from gpuvis.jobs.job import Decided, Job
 from gpuvis.jobs.outcome import Outcome, failure

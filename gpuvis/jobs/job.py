@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gpuvis.errors import CacheError, GpuvisError
-from gpuvis.io import cache, fingerprint, tensors
+from gpuvis.io import cache, fingerprint, pt
 from gpuvis.io.files import check_writable, sweep
 from gpuvis.jobs import auditing
 from gpuvis.jobs.outcome import Kind, Outcome
@@ -166,7 +166,7 @@ def check(job: Job) -> Decided:
     """
     decided, rows = decide(job), 0
     if Action.COMPUTE in decided.actions.values() or decided.audit:
-        rows = len(cache.read(job.folder, read_tensor=tensors.look_at).embeddings)
+        rows = len(cache.read(job.folder, read_tensor=pt.look_at).embeddings)
     for method in decided.actions:
         job.outputs(method).check_free(job.page)
     if decided.audit:

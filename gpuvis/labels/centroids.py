@@ -10,7 +10,7 @@ import numpy as np
 
 from gpuvis import arrays
 from gpuvis.backends.base import Array, Backend
-from gpuvis.io import tensors
+from gpuvis.io import pt
 
 PRODUCTS = 1 << 23  # rows × classes that are held at a time
 ROUNDING = 1e-9  # of sums of rows of length 1: a centroid no longer than that has no direction
@@ -104,7 +104,7 @@ def _unit_rows(X: Any, count: int, scale: float, backend: Backend) -> Iterator[t
         rows = backend.as_array(block, scale).astype(np.float64)
         lengths = backend.xp.sqrt((rows * rows).sum(1))
         yield slice(start, start + len(rows)), rows * _inverse(lengths, backend.xp, 0.0)[:, None], lengths > 0
-        tensors.let_go(X)
+        pt.let_go(X)
 
 
 def _inverse(values: Array, xp: Any, least: float = ROUNDING) -> Array:

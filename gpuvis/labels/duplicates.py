@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gpuvis import arrays
-from gpuvis.io import tensors
+from gpuvis.io import pt
 
 BLOCK_BYTES = 8 << 20
 
@@ -22,7 +22,7 @@ def groups(X: Any) -> np.ndarray:
     sums = np.empty(rows, np.uint64)
     for start, block in arrays.blocks(X, BLOCK_BYTES):
         sums[start : start + len(block)] = (_values(block).view(np.uint32) * factors).sum(1)
-        tensors.let_go(X)
+        pt.let_go(X)
     _, first, number = np.unique(sums, return_index=True, return_inverse=True)
     doubtful = np.flatnonzero(first[number] != np.arange(rows))
     step = max(1, BLOCK_BYTES // (X.shape[1] * X.itemsize))
@@ -30,7 +30,7 @@ def groups(X: Any) -> np.ndarray:
         some = doubtful[start : start + step]
         differs = (_values(X[some]) != _values(X[first[number[some]]])).any(1)
         number[some[differs]] = rows + some[differs]  # a sum that happens to be the same
-        tensors.let_go(X)
+        pt.let_go(X)
     return number
 
 

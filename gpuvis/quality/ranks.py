@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpuvis.backends.base import Array, Backend
-from gpuvis.io import tensors
+from gpuvis.io import pt
 
 BY_PRODUCTS = ("euclidean", "cosine", "correlation")  # metrics of which matrix products tell the distances
 NARROW = 4  # columns up to which differences are as quick as products, and lose no digit
@@ -96,7 +96,7 @@ class Space:
 
     def _read(self, which: Any) -> Array:
         found = self.backend.as_array(self.X[which], self.scale).astype(self.dtype, copy=False)
-        tensors.let_go(self.X)
+        pt.let_go(self.X)
         return found
 
     def distances(self, A: Rows, B: Rows) -> Iterator[Array]:

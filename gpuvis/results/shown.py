@@ -65,7 +65,7 @@ def saved(path: Path, folder: Path) -> Shown:
     CacheError
         They cannot be read, or do not fit together.
     """
-    from gpuvis.io import agreement, cache, table, tensors
+    from gpuvis.io import agreement, cache, pt, table
     from gpuvis.labels import classes
 
     coords = _load(path)
@@ -77,7 +77,7 @@ def saved(path: Path, folder: Path) -> Shown:
         raise CacheError(f"{told}; they are paired row by row, so make the map again")
     labels = folder / LABELS
     if not classes.has_numbers(rows) and labels.exists():
-        rows = classes.labelled(rows, agreement.flat_labels(labels, cache.read_labels(labels, tensors.read), len(rows)))
+        rows = classes.labelled(rows, agreement.flat_labels(labels, cache.read_labels(labels, pt.read), len(rows)))
     return Shown(coords, rows)
 
 

@@ -24,7 +24,7 @@ from gpuvis.backends import pca
 from gpuvis.backends.cpu import affinities, tsne, umap
 from gpuvis.backends.cpu import backend as cpu
 from gpuvis.backends.cpu import neighbors as cpu_neighbors
-from gpuvis.io import cache, tensors
+from gpuvis.io import cache, pt
 from gpuvis.page import html
 from gpuvis.page.options import Page
 from gpuvis.settings import Settings
@@ -63,13 +63,13 @@ def scores(folder: Path) -> Step:
 
 
 def compiled_components(folder: Path) -> Step:
-    X = tensors.read(folder / "embeddings.pt")
+    X = pt.read(folder / "embeddings.pt")
     plan = cpu.plan(*X.shape, X.itemsize, Settings())
     return lambda: cpu.pca(X, 50, 1, 1.0, plan)
 
 
 def _few_columns(folder: Path) -> np.ndarray:
-    X = tensors.read(folder / "embeddings.pt")
+    X = pt.read(folder / "embeddings.pt")
     return cpu.pca(X, 50, 1, 1.0, cpu.plan(*X.shape, X.itemsize, Settings()))[0]
 
 

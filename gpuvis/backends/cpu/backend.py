@@ -22,12 +22,12 @@ from gpuvis.backends.cpu.halves import widened
 from gpuvis.backends.cpu.kernels import loops
 from gpuvis.backends.cpu.plan import CpuPlan, Search
 from gpuvis.backends.neighbor_graph import Graph
-from gpuvis.io import table, tensors
+from gpuvis.io import pt, table
 from gpuvis.settings import Method, Settings, Tsne, Umap
 
 name, xp = "cpu", np
 SAFE = (1e-12, 1e12)  # 10^8 squares of such values, summed, neither overflow nor vanish
-read_table, read_tensor, factorize = table.read, tensors.read, table.factorize
+read_table, read_tensor, factorize = table.read, pt.read, table.factorize
 ROUNDING = 1e-12  # of a small cosine distance, which is summed from differences of float32
 WIDEST = 8192  # columns up to which the covariance is formed
 PARTS = 8  # in which work is shared out, at least; of no number of threads, on which results would depend
@@ -105,12 +105,12 @@ def _components(X: Any, n_components: int, seed: int, scale: float, threads: int
 
     def moments(piece: slice) -> Any:
         found = principal.moments(as_array(X[piece], scale), shift, np)
-        tensors.let_go(X)
+        pt.let_go(X)
         return found
 
     def project(piece: slice) -> None:
         scores[piece] = model.transform(as_array(X[piece], scale))
-        tensors.let_go(X)
+        pt.let_go(X)
 
     model = principal.solve(
         parallel.in_order(moments, pieces, abreast), shift, n_components, np, _largest(n_components)

@@ -18,7 +18,7 @@ from gpuvis.backends.cpu.kernels import loops
 from gpuvis.backends.cpu.lists import Lists, centers_of, nearest, nearest_precisely, ranked, squares_of
 from gpuvis.backends.neighbor_graph import Graph
 from gpuvis.backends.parallel import in_ranges
-from gpuvis.io import tensors
+from gpuvis.io import pt
 
 EXACT_ROWS = 12_000  # up to which every pair is compared: quicker there
 LIST_ROWS = 256  # the least in a list, on average
@@ -106,7 +106,7 @@ class Rows:
 
     def _shifted(self, some: slice | np.ndarray) -> np.ndarray:
         rows = widened(self.X[some])
-        tensors.let_go(self.X)
+        pt.let_go(self.X)
         if self.metric == "correlation":
             rows = rows - rows.mean(1, keepdims=True, dtype=np.float64).astype(np.float32)
         return rows

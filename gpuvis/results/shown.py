@@ -65,7 +65,8 @@ def saved(path: Path, folder: Path) -> Shown:
     CacheError
         They cannot be read, or do not fit together.
     """
-    from gpuvis.io import agreement, cache, pt, table
+    from gpuvis.io import cache, pt, table
+    from gpuvis.io import cache as agreement
     from gpuvis.labels import classes
 
     coords = _load(path)

@@ -14,7 +14,7 @@ import pytest
 from gpuvis.backends import parallel
 from gpuvis.backends.cpu import kernels
 from gpuvis.backends.cpu.kernels import available, loops
-from gpuvis.backends.cpu.lists import ranked as rank_lists
+from gpuvis.backends.cpu.neighbors import ranked as rank_lists
 from gpuvis.errors import NotBuiltError
 
 F = np.float32

@@ -18,8 +18,8 @@ from gpuvis.backends import parallel
 from gpuvis.backends import pca as principal
 from gpuvis.backends.base import ALL_THE_SAME, Device, Layout
 from gpuvis.backends.cpu import plan as cpu_plan
-from gpuvis.backends.cpu.halves import widened
 from gpuvis.backends.cpu.kernels import loops
+from gpuvis.backends.cpu.neighbors import widened
 from gpuvis.backends.cpu.plan import CpuPlan, Search
 from gpuvis.backends.neighbor_graph import Graph
 from gpuvis.io import pt, table

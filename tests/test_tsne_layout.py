@@ -14,7 +14,7 @@ from measures import clusters, digits, divergence, recall, true_neighbors, trust
 from sklearn.manifold import TSNE
 from sklearn.manifold._utils import _binary_search_perplexity
 
-from gpuvis.backends.cpu import repulsion as tsne_repulsion
+from gpuvis.backends.cpu import tsne as tsne_repulsion
 from gpuvis.backends.cpu.affinities import arrays
 from gpuvis.backends.cpu.kernels import loops
 from gpuvis.backends.cpu.tsne import layout

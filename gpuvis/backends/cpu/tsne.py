@@ -16,7 +16,6 @@ import numpy as np
 from gpuvis.backends.cpu.affinities import arrays
 from gpuvis.backends.cpu.kernels import loops
 from gpuvis.backends.cpu.order import along, permuted
-from gpuvis.backends.cpu.repulsion import Repulsion
 from gpuvis.backends.parallel import current_threads, in_order, in_ranges
 
 if TYPE_CHECKING:
@@ -30,6 +29,17 @@ SLOWEST = 50.0  # the least learning rate
 SORTED_AT = 100  # the iteration by which the clusters lie where they stay
 TINY = 1e-30
 BLOCK = 8192  # points whose divergence is summed at a time
+Array = Any
+
+ALL_PAIRS = 3000  # up to so many points the repulsion is added up pair by pair
+SPACING = 0.4  # between nodes: the forces are then off by about 1 %, by the square root of the sum of squares
+FEWEST = 32  # nodes along a side
+MOST = 2048  # a map wider than this gets a coarser grid
+MARGIN = 5  # nodes that no point reaches
+ROOM = 1.06  # how much larger a new grid is than its points
+STRIPS = 4  # of the grid, that are filled by one call
+
+F = np.float32
 
 
 def layout(weights: csr_matrix, start: Array) -> tuple[Array, dict[str, Any]]:
@@ -96,3 +106,84 @@ def _cross_entropy(weights: csr_matrix, points: Array) -> float:
         return float((p * np.log(np.maximum(p * (1 + np.square(d).sum(1)), TINY))).sum(dtype=np.float64))
 
     return sum(in_order(of_block, range(0, len(points), BLOCK), current_threads()))
+
+
+def exact(points: Array, force: Array) -> float:
+    """Fill the repulsion by all pairs; return Z."""
+    totals = np.empty(len(points), F)
+    in_ranges(loops.tsne_pairs, len(points), np.ascontiguousarray(points.T), force, totals)
+    return float(totals.sum(dtype=np.float64)) - len(points)
+
+
+class Grid:
+    """A square grid that holds the points, and the transform of K on it.
+
+    Parameters
+    ----------
+    width : float
+        Of the points' bounding square.
+    rows : int
+        How many points there are.
+    """
+
+    def __init__(self, width: float, rows: int) -> None:
+        from scipy import fft  # which a map of few points does without
+
+        wanted = ROOM * width / SPACING + MARGIN
+        padded = 2 * fft.next_fast_len(int(np.clip(wanted, FEWEST, MOST)), real=True)
+        self.size = size = padded // 2
+        self.spacing = max(SPACING, ROOM * width / (size - MARGIN))
+        steps = np.arange(padded)
+        squares = np.square(np.minimum(steps, padded - steps) * self.spacing)
+        spline = (2 + np.cos(2 * np.pi / padded * steps)) / 3  # the transform of its values at the nodes, 1/6, 4/6, 1/6
+        kernel = fft.rfft2(1 / (1 + squares[:, None] + squares)).real
+        self.kernel = (kernel / np.square(spline[:, None] * spline[: size + 1])).astype(F)
+        self.charge = np.zeros((size, size), F)
+        self.ends, self.order = np.empty(size + 1, np.int64), np.empty(rows, np.int32)
+
+    def fits(self, width: float) -> bool:
+        """Tell whether the points lie on the grid, and are not so few nodes wide that a smaller one would do."""
+        room = self.spacing * (self.size - MARGIN)
+        return bool(width <= room and (self.size <= FEWEST or width > room / 3))
+
+    def repulsion(self, points: Array, middle: Array, force: Array) -> float:
+        """Fill the repulsion of points around a middle; return Z."""
+        from scipy import fft
+
+        size, padded, workers = self.size, 2 * self.size, current_threads()
+        low = middle - self.spacing * (size - 1) / 2
+        frame = float(low[0]), float(low[1]), 1 / self.spacing
+        loops.grid_order(points, frame, self.ends, self.order)
+        self.charge[:] = 0
+        strips = -(-size // loops.STRIP)
+        for odd in (0, 1):  # no two even ones meet, and no two odd ones
+            arguments = points, frame, self.ends, self.order, self.charge, odd
+            in_ranges(loops.grid_spread, (strips + 1 - odd) // 2, *arguments, size=STRIPS)
+        # Axis by axis, since half of the padded square is empty before, and not asked for after.
+        wave = fft.rfft(self.charge, padded, axis=1, workers=workers)
+        wave = fft.fft(wave, padded, axis=0, workers=workers, overwrite_x=True)
+        wave *= self.kernel
+        wave = fft.ifft(wave, axis=0, workers=workers, overwrite_x=True)[:size]
+        potential = fft.irfft(wave, padded, axis=1, workers=workers, overwrite_x=True)
+        sums = np.empty(size)
+        in_ranges(loops.grid_overlap, size, self.charge, potential, sums)
+        in_ranges(loops.grid_gather, len(points), points, frame, potential, force)
+        total = float(sums.sum())
+        return max(total - len(points), 1e-3 * len(points))  # not 0 where points lie so far apart that K vanishes
+
+
+class Repulsion:
+    """The repulsion of one map of so many rows, whose grid grows with it."""
+
+    def __init__(self, rows: int) -> None:
+        self.by_grid, self.grid = rows > ALL_PAIRS, None  # type: bool, Grid | None
+
+    def fill(self, points: Array, force: Array) -> float:
+        """Fill the repulsion of points; return Z."""
+        if not self.by_grid:
+            return exact(points, force)
+        corners = np.array([[axis.min(), axis.max()] for axis in points.T], np.float64)
+        width = float((corners[:, 1] - corners[:, 0]).max())
+        if self.grid is None or not self.grid.fits(width):
+            self.grid = Grid(width, len(points))
+        return self.grid.repulsion(points, corners.mean(1), force)

@@ -7,7 +7,8 @@ from itertools import product
 
 import pytest
 
-from gpuvis.backends.gpu import limits, memory_model, plan, sizing
+from gpuvis.backends.gpu import limits, memory_model, plan
+from gpuvis.backends.gpu import plan as sizing
 from gpuvis.backends.gpu.memory_model import Bytes
 from gpuvis.backends.gpu.plan import Work
 from gpuvis.errors import DataError, GpuvisError, OutOfMemoryError, SettingsError

@@ -106,8 +106,9 @@ def plan(
     The sizes are estimates, from what the libraries' guides and sources say; a job that does not fit ends with code 4
     and what would fit.
     """
-    from gpuvis.backends.gpu import limits, sizing
+    from gpuvis.backends.gpu import limits
     from gpuvis.backends.gpu import plan as planning
+    from gpuvis.backends.gpu import plan as sizing
     from gpuvis.backends.gpu.memory_model import Bytes
 
     if rows < MIN_ROWS:

@@ -10,7 +10,7 @@ from sklearn.decomposition import PCA
 
 from gpuvis import arrays
 from gpuvis.backends import neighbor_graph, pca
-from gpuvis.backends.gpu import sizing
+from gpuvis.backends.gpu import plan
 from gpuvis.backends.gpu.memory_model import Bytes
 from gpuvis.backends.gpu.plan import Work
 from gpuvis.errors import OutOfMemoryError
@@ -102,13 +102,13 @@ def test_a_plan_is_made_of_the_memory_that_is_free(cp) -> None:
     free, total = cp.cuda.runtime.memGetInfo()
     assert 0 < free <= total
     settings = Settings(tsne=Tsne(), pca_dim=50)
-    planned = sizing.plan(Work(10_000, 512, 2, settings, Bytes(free), host_known=False))
+    planned = plan.plan(Work(10_000, 512, 2, settings, Bytes(free), host_known=False))
     assert planned.pca == "in core"
     assert planned.peak.device < free
     wide = free // (2 * 4 * 512)  # rows of which the device can hold half, but not the copy of them
-    assert sizing.plan(Work(wide, 512, 2, Settings(pca_dim=8), Bytes(free), host_known=False)).pca == "streamed"
+    assert plan.plan(Work(wide, 512, 2, Settings(pca_dim=8), Bytes(free), host_known=False)).pca == "streamed"
     with pytest.raises(OutOfMemoryError, match="GiB on the device"):
-        sizing.plan(Work(2_000_000_000, 512, 2, Settings(), Bytes(free), host_known=False))
+        plan.plan(Work(2_000_000_000, 512, 2, Settings(), Bytes(free), host_known=False))
 
 
 @pytest.mark.real_gpu("the double allocates on the host")

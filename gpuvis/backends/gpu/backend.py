@@ -19,9 +19,10 @@ import torch
 from gpuvis import arrays, machine
 from gpuvis.backends import tally as plain
 from gpuvis.backends.base import Device
-from gpuvis.backends.gpu import layout, limits, memory, memory_model, sizing
+from gpuvis.backends.gpu import layout, limits, memory, memory_model
 from gpuvis.backends.gpu import neighbors as gpu_graph
 from gpuvis.backends.gpu import plan as planning
+from gpuvis.backends.gpu import plan as sizing
 from gpuvis.backends.gpu import table as gpu_table
 from gpuvis.backends.gpu.cuml_parameters import pca_keywords
 from gpuvis.backends.gpu.plan import GraphPlan, Plan

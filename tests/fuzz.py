@@ -31,7 +31,7 @@ from gpuvis.io import cache, pt, table
 from gpuvis.jobs import auditing, job
 from gpuvis.jobs.job import Job
 from gpuvis.quality import report
-from gpuvis.results import beside, outputs, record, shown
+from gpuvis.results import beside, outputs, record, saved_map
 from gpuvis.settings import Settings
 
 SECONDS = 5  # that one input may take
@@ -178,7 +178,7 @@ def read_record(folder: Path) -> None:
 
 def read_coords(folder: Path) -> None:
     """Read the coordinates; the reference is NumPy."""
-    same(shown.saved(folder / "vis_umap_coords.npy", folder).coords, np.load(folder / "vis_umap_coords.npy"))
+    same(saved_map.saved(folder / "vis_umap_coords.npy", folder).coords, np.load(folder / "vis_umap_coords.npy"))
 
 
 def read_scores(folder: Path) -> None:

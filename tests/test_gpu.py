@@ -25,7 +25,7 @@ from gpuvis.backends.gpu.memory_model import Bytes
 from gpuvis.errors import NoGpuError, OutOfMemoryError, SettingsError
 from gpuvis.io import table
 from gpuvis.labels import classes
-from gpuvis.results import original
+from gpuvis.results import saved_map
 from gpuvis.timing import Steps
 
 __all__ = ["rapids"]
@@ -257,7 +257,7 @@ def test_the_table_is_parsed_once_and_by_the_reader_that_judges_it(rapids, make_
     monkeypatch.setattr(
         table.arrow_csv, "read_csv", lambda *args, **options: parsed.append(1) or read(*args, **options)
     )
-    cache, known = original.read(folder, asked, backend)
+    cache, known = saved_map.read(folder, asked, backend)
     found = classes.of(cache.table, cache.labels, backend.factorize)
     np.testing.assert_array_equal(found.codes, np.arange(60) % 3)
     assert found.words == list(WORDS)

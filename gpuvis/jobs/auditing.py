@@ -13,7 +13,7 @@ from gpuvis.io import cache, fingerprint
 from gpuvis.io.folders import SCORES
 from gpuvis.jobs.outcome import Outcome
 from gpuvis.labels import classes, outliers
-from gpuvis.results import original, record, standing
+from gpuvis.results import record, saved_map, standing
 from gpuvis.results.beside import RECORD, read_record
 from gpuvis.results.outputs import foreign, save_json, saving
 
@@ -86,7 +86,7 @@ def audit(job: Job, backend: Backend, reason: str, steps: Steps) -> Outcome:
     start = time.perf_counter()
     with steps("read"):
         stamp = fingerprint.stamp(job.folder)
-        found, planned = original.read(job.folder, outliers.search(job.settings.threads), backend)
+        found, planned = saved_map.read(job.folder, outliers.search(job.settings.threads), backend)
         told = record.of_input(found, fingerprint.of_cache(job.folder))
     labels = classes.of(found.table, found.labels, backend.factorize)
     try:

@@ -16,7 +16,7 @@ from gpuvis.page.options import MOST_ROWS_SHOWN, STATIC, URLS, Page
 from gpuvis.quality import report
 from gpuvis.results import beside, record
 from gpuvis.results.outputs import Outputs
-from gpuvis.results.shown import Shown
+from gpuvis.results.saved_map import Shown
 from gpuvis.settings import Method
 from gpuvis.timing import Steps
 

@@ -17,9 +17,8 @@ from gpuvis.jobs.job import Job
 from gpuvis.jobs.outcome import Outcome, failure
 from gpuvis.page.options import STATIC
 from gpuvis.results import standing
-from gpuvis.results.original import Original
 from gpuvis.results.outputs import Outputs, is_ours
-from gpuvis.results.shown import Measured, Shown, saved
+from gpuvis.results.saved_map import Measured, Original, Shown, saved
 from gpuvis.settings import Method
 from gpuvis.signals import held_back
 from gpuvis.timing import Steps

@@ -16,9 +16,8 @@ from gpuvis.labels import classes
 from gpuvis.page.options import MOST_ROWS_SEARCHED
 from gpuvis.quality import measure as quality
 from gpuvis.reduction import reduce
-from gpuvis.results import original
-from gpuvis.results.original import Original
-from gpuvis.results.shown import Measured, Shown
+from gpuvis.results import saved_map
+from gpuvis.results.saved_map import Measured, Original, Shown
 from gpuvis.settings import Method
 from gpuvis.timing import Steps
 
@@ -34,7 +33,7 @@ def again(
     if wanted == "none" and not _shows_neighbors(job, len(shown.coords)):
         return Measured()
     try:
-        found = original.of_map(job.folder, len(shown.coords), job.settings.only(method), run, backend)
+        found = saved_map.of_map(job.folder, len(shown.coords), job.settings.only(method), run, backend)
     except GpuvisError as error:
         lacks = "no neighbours" if wanted == "none" else "the map was not measured"
         asked = wanted != "none" or (job.page and job.page.neighbors)

@@ -12,8 +12,8 @@ from gpuvis.io.folders import above, check_files
 from gpuvis.jobs import measuring
 from gpuvis.jobs.job import COORDS_BYTES
 from gpuvis.jobs.outcome import failure
-from gpuvis.results import original, outputs, standing
-from gpuvis.results.shown import saved
+from gpuvis.results import outputs, saved_map, standing
+from gpuvis.results.saved_map import saved
 from gpuvis.settings import Settings, Tsne
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _score(path: Path, folder: Path | None, backend: Backend) -> Score:
         shown, files = saved(path, folder), outputs.of_coords(path)
         run, changed = standing.of_saved(files, folder) if files else (None, "")
         settings = Settings(tsne=Tsne()).only(files.method if files else "umap")
-        found = original.of_map(folder, len(shown.coords), settings, run, backend)
+        found = saved_map.of_map(folder, len(shown.coords), settings, run, backend)
         with backend.working(found.known[0]):
             return Score(path, measuring.measured(found, shown, backend)[0], changed)
     except Exception as error:  # noqa: BLE001

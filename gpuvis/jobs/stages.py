@@ -18,9 +18,8 @@ from gpuvis.jobs.finishing import Finish
 from gpuvis.jobs.job import Decided, Job, decide
 from gpuvis.jobs.outcome import Outcome, failure
 from gpuvis.labels import classes
-from gpuvis.results import original, record
-from gpuvis.results.original import Original
-from gpuvis.results.shown import Shown
+from gpuvis.results import record, saved_map
+from gpuvis.results.saved_map import Original, Shown
 from gpuvis.results.standing import Action
 from gpuvis.settings import Method, Settings
 from gpuvis.timing import Steps
@@ -106,7 +105,7 @@ def _source(job: Job, settings: Settings, backend: Backend, steps: Steps, go_on:
     with steps("read"):
         folders.check_files(job.folder)
         stamp = fingerprint.stamp(job.folder)
-        cache, known = original.read(job.folder, settings, backend, go_on)
+        cache, known = saved_map.read(job.folder, settings, backend, go_on)
         told = record.of_input(cache, fingerprint.of_cache(job.folder))
     seconds = time.perf_counter() - start
     return Source(cache, settings, known, told, stamp, seconds, steps.of("read"))

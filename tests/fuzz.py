@@ -31,7 +31,8 @@ from gpuvis.io import cache, pt, table
 from gpuvis.jobs import auditing, job
 from gpuvis.jobs.job import Job
 from gpuvis.quality import report
-from gpuvis.results import beside, outputs, record, saved_map
+from gpuvis.results import annotations as beside
+from gpuvis.results import outputs, record, saved_map
 from gpuvis.settings import Settings
 
 SECONDS = 5  # that one input may take

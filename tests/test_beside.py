@@ -14,7 +14,7 @@ from examples import table_of
 from gpuvis.cli.main import main
 from gpuvis.io import table
 from gpuvis.page.options import Page
-from gpuvis.results import beside
+from gpuvis.results import annotations as beside
 
 RECALL = np.array([np.nan, 0.2, *[1.0] * 10], np.float32)
 

@@ -14,7 +14,7 @@ from gpuvis.io.folders import SCORES
 from gpuvis.jobs.outcome import Outcome
 from gpuvis.labels import classes, outliers
 from gpuvis.results import record, saved_map, standing
-from gpuvis.results.beside import RECORD, read_record
+from gpuvis.results.annotations import RECORD, read_record
 from gpuvis.results.outputs import foreign, save_json, saving
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from gpuvis.io.folders import EMBEDDINGS
 from gpuvis.jobs.job import Job
 from gpuvis.page.options import MOST_ROWS_SHOWN, STATIC, URLS, Page
 from gpuvis.quality import report
-from gpuvis.results import beside, record
+from gpuvis.results import annotations as beside
+from gpuvis.results import record
 from gpuvis.results.outputs import Outputs
 from gpuvis.results.saved_map import Shown
 from gpuvis.settings import Method

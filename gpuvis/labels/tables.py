@@ -11,7 +11,7 @@ import pandas as pd
 from gpuvis.io.folders import COLUMNS
 from gpuvis.labels.classes import Classes
 from gpuvis.labels.outliers import Outliers
-from gpuvis.results.beside import COUNTS
+from gpuvis.results.annotations import COUNTS
 
 BOTTOM = 0.05  # share of a class that is its bottom
 DIGITS = 6  # after the point, of what no other program counts on

@@ -11,7 +11,7 @@ from typing import Any
 from gpuvis.errors import OutputExistsError
 from gpuvis.io import fingerprint
 from gpuvis.page.options import Page
-from gpuvis.results import beside
+from gpuvis.results import annotations as beside
 from gpuvis.results.outputs import Outputs, foreign
 from gpuvis.settings import Settings
 

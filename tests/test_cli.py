@@ -21,7 +21,7 @@ from gpuvis.jobs import batch
 from gpuvis.jobs.job import Decided
 from gpuvis.jobs.outcome import Outcome
 from gpuvis.page.options import Page
-from gpuvis.results.standing import Action
+from gpuvis.results.outputs import Action
 from gpuvis.settings import Settings, Tsne, Umap
 
 

@@ -13,7 +13,7 @@ from gpuvis.io import cache, fingerprint
 from gpuvis.io.folders import SCORES
 from gpuvis.jobs.outcome import Outcome
 from gpuvis.labels import classes, outliers
-from gpuvis.results import record, saved_map, standing
+from gpuvis.results import outputs, record, saved_map
 from gpuvis.results.annotations import RECORD, read_record
 from gpuvis.results.outputs import foreign, save_json, saving
 
@@ -46,7 +46,7 @@ def up_to_date(folder: Path, content: Callable[[], dict[str, Any]]) -> dict[str,
     if not there:
         return None
     run = read_record(folder)
-    reason = _reason(folder, run, content) if run else standing.no_record(folder / RECORD)
+    reason = _reason(folder, run, content) if run else outputs.no_record(folder / RECORD)
     if reason:
         raise OutputExistsError(f"{there[0]} is there already and {reason}; use --overwrite to replace it")
     return run if run and all(run["outputs"].get(name) for name in SCORES) else None

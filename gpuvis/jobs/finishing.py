@@ -16,7 +16,7 @@ from gpuvis.jobs import drawing, measuring
 from gpuvis.jobs.job import Job
 from gpuvis.jobs.outcome import Outcome, failure
 from gpuvis.page.options import STATIC
-from gpuvis.results import standing
+from gpuvis.results import outputs
 from gpuvis.results.outputs import Outputs, is_ours
 from gpuvis.results.saved_map import Measured, Original, Shown, saved
 from gpuvis.settings import Method
@@ -54,10 +54,10 @@ def again(job: Job, method: Method, backend: Backend, steps: Steps) -> Finish:
     start, files = time.perf_counter(), job.outputs(method)
     try:
         shown = saved(files.coords, job.folder)
-        run, changed = standing.of_saved(files, job.folder)
+        run, changed = outputs.of_saved(files, job.folder)
         if changed:
             logger.warning("%s: %s", job.folder, changed)
-        wanted = job.quality if run and standing.is_unmeasured(files, run, job.quality) else "none"
+        wanted = job.quality if run and outputs.is_unmeasured(files, run, job.quality) else "none"
         measured = measuring.again(job, method, shown, run, wanted, backend, steps)
         paths = _written(files, measured)
         if run:

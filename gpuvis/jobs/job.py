@@ -14,9 +14,8 @@ from gpuvis.io.files import check_writable, sweep
 from gpuvis.jobs import auditing
 from gpuvis.jobs.outcome import Kind, Outcome
 from gpuvis.page.options import Page
-from gpuvis.results import standing
-from gpuvis.results.outputs import Outputs, check_free
-from gpuvis.results.standing import Action
+from gpuvis.results import outputs as standing
+from gpuvis.results.outputs import Action, Outputs, check_free
 from gpuvis.settings import Method, Settings
 
 COORDS_BYTES = 8  # of a row

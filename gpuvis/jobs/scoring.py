@@ -12,7 +12,8 @@ from gpuvis.io.folders import above, check_files
 from gpuvis.jobs import measuring
 from gpuvis.jobs.job import COORDS_BYTES
 from gpuvis.jobs.outcome import failure
-from gpuvis.results import outputs, saved_map, standing
+from gpuvis.results import outputs, saved_map
+from gpuvis.results import outputs as standing
 from gpuvis.results.saved_map import saved
 from gpuvis.settings import Settings, Tsne
 

@@ -19,8 +19,8 @@ from gpuvis.jobs.job import Decided, Job, decide
 from gpuvis.jobs.outcome import Outcome, failure
 from gpuvis.labels import classes
 from gpuvis.results import record, saved_map
+from gpuvis.results.outputs import Action
 from gpuvis.results.saved_map import Original, Shown
-from gpuvis.results.standing import Action
 from gpuvis.settings import Method, Settings
 from gpuvis.timing import Steps
 

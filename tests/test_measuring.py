@@ -63,7 +63,7 @@ def test_the_recall_of_each_point_is_saved(make_cache, backend, asked, known) ->
 
 
 def test_of_many_points_a_sample_is_measured_unless_all_are_asked_for(make_cache, backend, monkeypatch) -> None:
-    monkeypatch.setattr("gpuvis.jobs.measuring.MOST_ROWS_SEARCHED", 100)
+    monkeypatch.setattr("gpuvis.jobs.measure.MOST_ROWS_SEARCHED", 100)
     monkeypatch.setattr(quality, "EXACT_ROWS", 50)
     monkeypatch.setattr(quality, "ANCHORS", 40)
     folder = make_cache(rows=120)

@@ -38,7 +38,7 @@ def score(paths: tuple[Path, ...], umap: bool, tsne: bool, backend: str, as_json
     embeddings, beside a plain PCA map.
     """  # fmt: skip
     from gpuvis.backends import choose
-    from gpuvis.jobs import batch, scoring
+    from gpuvis.jobs import batch, measure
     from gpuvis.quality import report
 
     both = umap == tsne
@@ -48,7 +48,7 @@ def score(paths: tuple[Path, ...], umap: bool, tsne: bool, backend: str, as_json
     request = batch.Request(folders, settings, prefix=flags["out_prefix"], out_dir=flags["out_dir"])
     jobs = request.jobs() if folders else []
     code, all_told = 0, {}
-    for one in scoring.scores(jobs, files, choose(backend, rows=scoring.rows(jobs, files))[0]):
+    for one in measure.scores(jobs, files, choose(backend, rows=measure.rows(jobs, files))[0]):
         if one.error:
             click.echo(harmless(f"error: {one.error}"), err=True)
             code = max(code, one.error.exit_code)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gpuvis.backends.base import Backend
-from gpuvis.jobs import drawing, measuring
+from gpuvis.jobs import drawing, measure
 from gpuvis.jobs.job import Job
 from gpuvis.jobs.outcome import Outcome, failure
 from gpuvis.page.options import STATIC
@@ -41,7 +41,7 @@ def save(
     """Save the coordinates first: they are safe whatever becomes of the measures and the page."""
     files, steps = job.outputs(method), clock[1]
     _save_coords(job, files, run, shown, steps)
-    measured = measuring.of_map(job, found, shown, job.quality, backend, steps)
+    measured = measure.of_map(job, found, shown, job.quality, backend, steps)
     _save_measured(files, run, measured, steps)
     rows, columns = run["input"]["rows"], run["input"]["columns"]
     paths = (files.coords, *_written(files, measured))
@@ -58,7 +58,7 @@ def again(job: Job, method: Method, backend: Backend, steps: Steps) -> Finish:
         if changed:
             logger.warning("%s: %s", job.folder, changed)
         wanted = job.quality if run and outputs.is_unmeasured(files, run, job.quality) else "none"
-        measured = measuring.again(job, method, shown, run, wanted, backend, steps)
+        measured = measure.again(job, method, shown, run, wanted, backend, steps)
         paths = _written(files, measured)
         if run:
             _save_measured(files, run, measured, steps)

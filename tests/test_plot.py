@@ -22,7 +22,8 @@ from test_page import read, shades
 from gpuvis.cli.main import main
 from gpuvis.errors import OutputError
 from gpuvis.io import cache
-from gpuvis.jobs import batch, drawing
+from gpuvis.jobs import batch
+from gpuvis.jobs import draw as drawing
 from gpuvis.results import record
 from gpuvis.results.outputs import Outputs
 from gpuvis.settings import Settings, Umap
@@ -192,7 +193,7 @@ def test_neighbours_of_many_rows_are_found_only_if_asked_for(make_cache, backend
     run("plot", folder, "--neighbors")
     assert read(page_of(folder)).header["neighbors"]["k"] == 10
     monkeypatch.setattr("gpuvis.page.options.MOST_ROWS_SHOWN", 39)
-    monkeypatch.setattr("gpuvis.jobs.drawing.MOST_ROWS_SHOWN", 39)
+    monkeypatch.setattr("gpuvis.jobs.draw.MOST_ROWS_SHOWN", 39)
     result = run("plot", folder, "--neighbors")
     assert "no neighbours: a page has room for those of 39 rows, and these are 40" in result.stderr
     assert "neighbors" not in read(page_of(folder)).header

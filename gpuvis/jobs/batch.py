@@ -16,7 +16,7 @@ from gpuvis.backends.base import Backend
 from gpuvis.errors import SettingsError
 from gpuvis.io.folders import EMBEDDINGS, find
 from gpuvis.io.pt import stays_mapped
-from gpuvis.jobs import frontpage, job
+from gpuvis.jobs import draw, job
 from gpuvis.jobs.job import Decided, Job
 from gpuvis.jobs.outcome import Outcome, failure
 from gpuvis.jobs.pipeline import Pipeline
@@ -180,7 +180,7 @@ def run(request: Request, watcher: Watcher) -> Report:
                     pipeline.run(jobs, ready.chosen, watcher)
                 else:
                     _one_by_one(jobs, ready, watcher, take)
-            report.index = frontpage.write(request.root, found) if request.maps else None
+            report.index = draw.write(request.root, found) if request.maps else None
         except KeyboardInterrupt as interrupt:
             report.stopped = interrupt.with_traceback(None)
     return report

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from gpuvis.backends.base import Backend
-from gpuvis.jobs import drawing, measure
+from gpuvis.jobs import draw as drawing
+from gpuvis.jobs import measure
 from gpuvis.jobs.job import Job
 from gpuvis.jobs.outcome import Outcome, failure
 from gpuvis.page.options import STATIC

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from gpuvis.io.files import locked
-from gpuvis.jobs import drawing, stages
+from gpuvis.jobs import draw, stages
 from gpuvis.jobs.finishing import Finish, settled
 from gpuvis.jobs.job import Job
 from gpuvis.jobs.outcome import Outcome, failure
@@ -50,7 +50,7 @@ class Pipeline:
 
     def run(self, jobs: list[Job], chosen: Chosen, watcher: Watcher) -> None:
         """Do jobs, as `stages.run` does one."""
-        drawing.prepare(jobs[0].page)
+        draw.prepare(jobs[0].page)
         ahead = self._begin(jobs[0], chosen)
         for number, asked in enumerate(jobs, 1):
             watcher.folder(number, asked.folder)

@@ -13,7 +13,7 @@ from gpuvis.backends.base import Backend
 from gpuvis.errors import CacheError
 from gpuvis.io import fingerprint, folders
 from gpuvis.io.files import locked
-from gpuvis.jobs import auditing, drawing, finishing
+from gpuvis.jobs import auditing, draw, finishing
 from gpuvis.jobs.finishing import Finish
 from gpuvis.jobs.job import Decided, Job, decide
 from gpuvis.jobs.outcome import Outcome, failure
@@ -80,7 +80,7 @@ def run(job: Job, backend: Backend, reason: str, steps: Steps) -> Generator[Outc
     GpuvisError
         Nothing can be done for this folder.
     """
-    drawing.prepare(job.page)
+    draw.prepare(job.page)
     with (
         locked(job.out),
         closing(maps(job, read(job, backend, steps), (backend, reason), steps)) as unfinished,

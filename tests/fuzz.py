@@ -28,7 +28,7 @@ import torch
 
 from gpuvis.errors import GpuvisError
 from gpuvis.io import cache, pt, table
-from gpuvis.jobs import auditing, job
+from gpuvis.jobs import audit, job
 from gpuvis.jobs.job import Job
 from gpuvis.quality import report
 from gpuvis.results import annotations as beside
@@ -198,7 +198,7 @@ def read_scores_record(folder: Path) -> None:
     for outcome in decided.settled:
         if outcome.error:
             raise outcome.error
-    if auditing.read_record(folder) is None:
+    if audit.read_record(folder) is None:
         raise AssertionError("taken, and not whole")
 
 

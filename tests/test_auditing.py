@@ -19,7 +19,7 @@ from gpuvis.errors import OutputError
 from gpuvis.io import cache
 from gpuvis.io.folders import SCORES
 from gpuvis.io.table import read as read_table
-from gpuvis.jobs import auditing
+from gpuvis.jobs import audit
 from gpuvis.labels import classes, outliers, tables
 from gpuvis.reduction import reduce
 
@@ -138,7 +138,7 @@ def test_what_no_record_vouches_for_is_left_alone(flipped, backend, spoil, says)
 
 
 def test_a_run_that_failed_in_writing_is_done_again(flipped, backend, monkeypatch) -> None:
-    real, written = auditing._save_table, []
+    real, written = audit._save_table, []
 
     def dying(path: Path, rows: pd.DataFrame) -> str:
         if written:
@@ -146,10 +146,10 @@ def test_a_run_that_failed_in_writing_is_done_again(flipped, backend, monkeypatc
         written.append(path)
         return real(path, rows)
 
-    monkeypatch.setattr(auditing, "_save_table", dying)
+    monkeypatch.setattr(audit, "_save_table", dying)
     assert run("outliers", flipped).exit_code == 1
     assert (flipped / SCORES[0]).exists()
-    monkeypatch.setattr(auditing, "_save_table", real)
+    monkeypatch.setattr(audit, "_save_table", real)
     assert run("outliers", flipped).exit_code == 0
     assert set(json.loads((flipped / "scores_run.json").read_text())["outputs"]) == set(SCORES)
     assert not list(flipped.glob(".*"))

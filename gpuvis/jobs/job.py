@@ -11,7 +11,7 @@ from typing import Any
 from gpuvis.errors import CacheError, GpuvisError
 from gpuvis.io import cache, fingerprint, pt
 from gpuvis.io.files import check_writable, sweep
-from gpuvis.jobs import auditing
+from gpuvis.jobs import audit as auditing
 from gpuvis.jobs.outcome import Kind, Outcome
 from gpuvis.page.options import Page
 from gpuvis.results import outputs as standing

@@ -13,7 +13,7 @@ from gpuvis.backends.base import Backend
 from gpuvis.errors import CacheError
 from gpuvis.io import fingerprint, folders
 from gpuvis.io.files import locked
-from gpuvis.jobs import auditing, draw, finishing
+from gpuvis.jobs import audit, draw, finishing
 from gpuvis.jobs.finishing import Finish
 from gpuvis.jobs.job import Decided, Job, decide
 from gpuvis.jobs.outcome import Outcome, failure
@@ -139,7 +139,7 @@ def maps(job: Job, found: Found, chosen: Chosen, steps: Steps) -> Generator[Fini
 
 def _audited(job: Job, chosen: Chosen, steps: Steps) -> Outcome:
     try:
-        return auditing.audit(job, *chosen, steps)
+        return audit.audit(job, *chosen, steps)
     except Exception as error:  # noqa: BLE001  maps are made all the same
         return failure(job.folder, error, "outliers")
     finally:

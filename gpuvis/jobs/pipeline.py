@@ -15,11 +15,10 @@ from typing import Any
 
 from gpuvis.io.files import locked
 from gpuvis.jobs import draw, stages
-from gpuvis.jobs.finishing import Finish, settled
 from gpuvis.jobs.job import Job
 from gpuvis.jobs.outcome import Outcome, failure
 from gpuvis.jobs.progress import Watcher
-from gpuvis.jobs.stages import Chosen, Found
+from gpuvis.jobs.stages import Chosen, Finish, Found, settled
 from gpuvis.signals import aside, done, held_back
 from gpuvis.timing import Steps
 

@@ -39,7 +39,7 @@ COMPILED := $(PY) -m compileall -q gpuvis
 GPUVIS := $(PY) -P -m gpuvis
 PYTEST := PYTHONSAFEPATH=1 $(PY) -m pytest
 BIOME   = BIOME_CONFIG_PATH=tests/biome.json $(BIN)biome
-OF_PAGE = $(wildcard gpuvis/page/*.js gpuvis/page/*.css)
+OF_PAGE = $(wildcard gpuvis/page/web/*.js gpuvis/page/web/*.css)
 TORCH  := $(shell grep '^torch==' constraints.txt)
 comma  := ,
 EXTRA  := $(if $(strip $(EXTRAS)),[$(EXTRAS)])

@@ -32,46 +32,25 @@ class Command(click.Command):
 
 @click.command(cls=Command)
 @click.argument("folders", metavar="[FOLDER]...", nargs=-1, type=PATH)
-@click.option(
-    "--cache_dir", "--cache-dir", "cache_dirs", multiple=True, type=PATH, help="The same as FOLDER; may be repeated."
-)
+@click.option("--cache_dir", "--cache-dir", "cache_dirs", multiple=True, type=PATH,
+              help="The same as FOLDER; may be repeated.")
 @of_settings
 @option("out_prefix", default="vis", show_default=True, help="Start of the outputs' names.")
-@option(
-    "out_dir", type=PATH, help="Write the outputs here, under the same relative paths.  [default: beside the cache]"
-)
+@option("out_dir", type=PATH, help="Write the outputs here, under the same relative paths.  [default: beside the cache]")
 @click.option("--overwrite", is_flag=True, help="Compute again, whatever is there.")
 @of_page
 @option("no_html", is_flag=True, help="Draw no page.")
-@click.option(
-    "--outliers", is_flag=True, help="Score too how well each sample sits with its label: see gpuvis outliers."
-)
-@click.option(
-    "--quality",
-    type=click.Choice(QUALITIES),
-    default="auto",
-    show_default=True,
-    help="Measure how far each map can be trusted; full: every point of it, however many, which takes long.",
-)
-@option(
-    "min_trust",
-    type=float,
-    metavar="X",
-    help="Fail with code 5, and keep the files, if the trustworthiness of a map is below X.  [default: never]",
-)
-@click.option(
-    "--backend", type=click.Choice(["auto", "gpu", "cpu"]), default="auto", show_default=True, help="Where to work."
-)
-@option(
-    "gpu_memory_limit", type=SIZE, help="Plan within so much of the GPU's memory, as 20GiB.  [default: what is free]"
-)
-@click.option(
-    "--timeout",
-    type=float,
-    metavar="SECONDS",
-    help="Longest that one step of a map may take; after that its folder fails, and the next one goes on.  "
-    "[default: no limit]",
-)
+@click.option("--outliers", is_flag=True, help="Score too how well each sample sits with its label: see gpuvis outliers.")
+@click.option("--quality", type=click.Choice(QUALITIES), default="auto", show_default=True,
+              help="Measure how far each map can be trusted; full: every point of it, however many, which takes long.")
+@option("min_trust", type=float, metavar="X",
+        help="Fail with code 5, and keep the files, if the trustworthiness of a map is below X.  [default: never]")
+@click.option("--backend", type=click.Choice(["auto", "gpu", "cpu"]), default="auto", show_default=True,
+              help="Where to work.")
+@option("gpu_memory_limit", type=SIZE, help="Plan within so much of the GPU's memory, as 20GiB.  [default: what is free]")
+@click.option("--timeout", type=float, metavar="SECONDS",
+              help="Longest that one step of a map may take; after that its folder fails, and the next one goes on.  "
+                   "[default: no limit]")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
 @click.option("-v", "--verbose", is_flag=True, help="Say what is done, step by step.")
 def reduce(folders: tuple[Path, ...], cache_dirs: tuple[Path, ...], quiet: bool, verbose: bool, **flags: Any) -> None:
@@ -109,15 +88,12 @@ def reduce(folders: tuple[Path, ...], cache_dirs: tuple[Path, ...], quiet: bool,
 
 @click.command(cls=Command)
 @click.argument("folders", metavar="[FOLDER]...", nargs=-1, type=PATH)
-@click.option(
-    "--cache_dir", "--cache-dir", "cache_dirs", multiple=True, type=PATH, help="The same as FOLDER; may be repeated."
-)
+@click.option("--cache_dir", "--cache-dir", "cache_dirs", multiple=True, type=PATH,
+              help="The same as FOLDER; may be repeated.")
 @click.option("--umap", is_flag=True, help="Draw the UMAP map only.")
 @click.option("--tsne", is_flag=True, help="Draw the t-SNE map only.")
 @option("out_prefix", default="vis", show_default=True, help="Start of the outputs' names.")
-@option(
-    "out_dir", type=PATH, help="The coordinates lie here, under the same relative paths.  [default: beside the cache]"
-)
+@option("out_dir", type=PATH, help="The coordinates lie here, under the same relative paths.  [default: beside the cache]")
 @click.option("--overwrite", is_flag=True, help="Replace a page that something else has made.")
 @of_page
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
@@ -135,9 +111,7 @@ def plot(folders: tuple[Path, ...], cache_dirs: tuple[Path, ...], quiet: bool, v
     both = flags["umap"] == flags["tsne"]
     request = batch.Request(
         roots=(*folders, *cache_dirs),
-        settings=Settings(
-            umap=Umap() if both or flags["umap"] else None, tsne=Tsne() if both or flags["tsne"] else None
-        ),
+        settings=Settings(umap=Umap() if both or flags["umap"] else None, tsne=Tsne() if both or flags["tsne"] else None),
         page=page_of(flags),
         prefix=flags["out_prefix"],
         overwrite=flags["overwrite"],
@@ -154,9 +128,8 @@ def plot(folders: tuple[Path, ...], cache_dirs: tuple[Path, ...], quiet: bool, v
 @option("out_dir", type=PATH, help="Write the scores here, under the same relative paths.  [default: beside the cache]")
 @click.option("--overwrite", is_flag=True, help="Compute again, whatever is there.")
 @option("threads", type=COUNT, help="CPU threads to use.  [default: those that the process may use]")
-@click.option(
-    "--backend", type=click.Choice(["auto", "gpu", "cpu"]), default="auto", show_default=True, help="Where to work."
-)
+@click.option("--backend", type=click.Choice(["auto", "gpu", "cpu"]), default="auto", show_default=True,
+              help="Where to work.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
 @click.option("-v", "--verbose", is_flag=True, help="Say what is done, step by step.")
 def outliers(folders: tuple[Path, ...], quiet: bool, verbose: bool, **flags: Any) -> None:

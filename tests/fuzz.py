@@ -30,6 +30,7 @@ from gpuvis.errors import GpuvisError
 from gpuvis.io import cache, pt, table
 from gpuvis.jobs import audit, job
 from gpuvis.jobs.job import Job
+from gpuvis.jobs.outcome import judged as judged_by_trust
 from gpuvis.quality import report
 from gpuvis.results import annotations as beside
 from gpuvis.results import outputs, record, saved_map
@@ -162,7 +163,7 @@ def read_record(folder: Path) -> None:
     for outcome in decided.settled:
         if outcome.error:
             raise outcome.error
-        report.judged(outcome, 0.5)
+        judged_by_trust(outcome, 0.5)
         report.cells(outcome.quality)
     told = outputs.Outputs(folder, "vis", "umap").read_record()
     if not told:

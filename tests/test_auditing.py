@@ -17,7 +17,7 @@ from gpuvis.backends.cpu import backend as cpu
 from gpuvis.cli.main import main
 from gpuvis.errors import OutputError
 from gpuvis.io import cache
-from gpuvis.io.folders import SCORES
+from gpuvis.io.schema import SCORES
 from gpuvis.io.table import read as read_table
 from gpuvis.jobs import audit
 from gpuvis.labels import classes, outliers, tables

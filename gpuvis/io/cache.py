@@ -16,16 +16,12 @@ from gpuvis import arrays
 from gpuvis.errors import CacheError, DataError, OutputError
 from gpuvis.io import folders, pt, table
 from gpuvis.io.files import replacing
-from gpuvis.io.folders import COLUMNS, EMBEDDINGS, INFO, LABELS, TABLE
-from gpuvis.labels import classes
+from gpuvis.io.schema import COLUMNS, EMBEDDINGS, FILE_NAME, INFO, LABELS, NUMBER, TABLE
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     import torch
-
-NAME = COLUMNS[0]
-LABEL = "ground_truth_num_label"
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +84,7 @@ def _verify(cache: Cache, expected: int | None, go_on: Callable[[], None]) -> tu
         pt.let_go(embeddings)
     _check_crc(path, crc, expected)
     try:
-        return seen.check(cache.table.get(NAME))
+        return seen.check(cache.table.get(FILE_NAME))
     except DataError as error:
         raise CacheError(f"{path} {error}") from None
 
@@ -263,7 +259,7 @@ def check_rows(folder: Path, embeddings: torch.Tensor | np.ndarray, rows: pd.Dat
             "they are paired row by row, so write the cache again"
         )
     notes = [f"metadata.csv has no column {name}" for name in COLUMNS if name not in rows]
-    if "file_name" in rows and (blank := int((rows["file_name"].str.strip() == "").sum())):
+    if FILE_NAME in rows and (blank := int((rows[FILE_NAME].str.strip() == "").sum())):
         notes.append(f"file_name is blank in {blank} of {len(rows)} rows")
     return notes
 
@@ -303,17 +299,17 @@ def check_labels(folder: Path, labels: torch.Tensor | np.ndarray, rows: pd.DataF
     CacheError
         They disagree in a row.
     """
-    if not classes.has_numbers(rows):
-        return [f"the labels are those of {LABELS}, since {TABLE} has no {LABEL}"]
-    told = table.class_numbers(rows[LABEL])
+    if not table.has_values(rows, NUMBER):
+        return [f"the labels are those of {LABELS}, since {TABLE} has no {NUMBER}"]
+    told = table.class_numbers(rows[NUMBER])
     if told is None:
-        return [f"{LABEL} is not a whole number in every row, or too large, so labels.pt was not compared with it"]
+        return [f"{NUMBER} is not a whole number in every row, or too large, so labels.pt was not compared with it"]
     found: Any = labels
     differs = ((found.numpy() if hasattr(found, "numpy") else found) != told).nonzero()[0]
     if len(differs):
         k = int(differs[0])
         raise CacheError(
-            f"{folder}: labels.pt disagrees with {LABEL} of metadata.csv, first in row {k} (counted from 0): "
+            f"{folder}: labels.pt disagrees with {NUMBER} of metadata.csv, first in row {k} (counted from 0): "
             f"{int(labels[k])} and {int(told[k])}; rows that differ: {len(differs)}; write the cache again"
         )
     return []

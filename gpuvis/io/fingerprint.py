@@ -12,7 +12,7 @@ from typing import Any
 
 from gpuvis.io import folders, pt
 from gpuvis.io.files import check_ordinary
-from gpuvis.io.folders import EMBEDDINGS, INFO, LABELS, TABLE
+from gpuvis.io.schema import EMBEDDINGS, INFO, LABELS, TABLE
 
 WHOLE_BYTES = 64 << 20
 BLOCK_BYTES = 64 << 10

@@ -10,17 +10,7 @@ from typing import Any
 
 from gpuvis.errors import CacheError
 from gpuvis.io.files import check_ordinary
-
-EMBEDDINGS = "embeddings.pt"
-LABELS = "labels.pt"
-TABLE = "metadata.csv"
-INFO = "meta.json"
-IMAGES = "images"  # a folder of images that is looked for by itself
-
-SCORES = ("scores_centroid.csv", "scores_neighbors.csv")  # how well each sample sits with its label
-
-# What metadata.csv usually has; more columns may be there.
-COLUMNS = ("file_name", "ground_truth_num_label", "ground_truth_word_label", "ground_truth_L2_num_label")
+from gpuvis.io.schema import EMBEDDINGS, TABLE
 
 
 def check_files(folder: Path) -> None:

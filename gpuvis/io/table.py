@@ -95,6 +95,11 @@ def _blank_lines_at_end(file: BufferedReader) -> int:
     return max(0, len(re.findall(rb"\r\n|\r|\n", end[len(end.rstrip(LINE_ENDS)) :])) - 1)
 
 
+def has_values(rows: pd.DataFrame, name: str) -> bool:
+    """Tell whether a column is there and not blank in every row."""
+    return name in rows and bool((rows[name] != "").any())
+
+
 def factorize(column: pd.Series) -> tuple[np.ndarray, list[str]]:
     """Tell apart the values of a column of strings.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from gpuvis import machine
 from gpuvis.errors import CacheError, DataError, OutputExistsError
 from gpuvis.io import cache, fingerprint
-from gpuvis.io.folders import SCORES
+from gpuvis.io.schema import SCORES
 from gpuvis.jobs.outcome import Outcome
 from gpuvis.labels import classes, outliers
 from gpuvis.results import outputs, record, saved_map

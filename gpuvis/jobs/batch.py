@@ -14,16 +14,16 @@ from pathlib import Path
 from gpuvis.backends import NO_GPU, choose, obstacle, too_few
 from gpuvis.backends.base import Backend
 from gpuvis.errors import SettingsError
-from gpuvis.io.folders import EMBEDDINGS, find
+from gpuvis.io.folders import find
 from gpuvis.io.pt import stays_mapped
+from gpuvis.io.schema import EMBEDDINGS
 from gpuvis.jobs import draw, job
 from gpuvis.jobs.job import Decided, Job
-from gpuvis.jobs.outcome import Outcome, failure
+from gpuvis.jobs.outcome import Outcome, failure, judged
 from gpuvis.jobs.pipeline import Pipeline
 from gpuvis.jobs.progress import Watcher
 from gpuvis.jobs.worker import Here, Worker
 from gpuvis.page.options import Page
-from gpuvis.quality import report as trust
 from gpuvis.settings import Settings, require
 
 logger = logging.getLogger(__name__)
@@ -155,7 +155,7 @@ def run(request: Request, watcher: Watcher) -> Report:
     report = Report([], request.backend)
 
     def take(outcome: Outcome) -> None:
-        outcome = trust.judged(outcome, request.min_trust)
+        outcome = judged(outcome, request.min_trust)
         report.outcomes.append(outcome)
         watcher.outcome(outcome)
 

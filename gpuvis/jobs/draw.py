@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from gpuvis.errors import OutputError
 from gpuvis.io.files import replacing
-from gpuvis.io.folders import EMBEDDINGS
+from gpuvis.io.schema import EMBEDDINGS
 from gpuvis.jobs.job import Job
 from gpuvis.page.options import MOST_ROWS_SHOWN, STATIC, URLS, Page
 from gpuvis.quality import report

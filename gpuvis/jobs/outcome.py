@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from gpuvis.errors import GpuvisError, OutOfMemoryError, is_out_of_memory
+from gpuvis.errors import GpuvisError, OutOfMemoryError, QualityError, is_out_of_memory
+from gpuvis.quality.report import kept
 from gpuvis.settings import Method
 
 Kind = Method | Literal["outliers"]
@@ -53,3 +54,21 @@ def failure(folder: Path, error: Exception, method: Kind | None = None) -> Outco
     # Frames would keep their arrays, which the next map needs the room of.
     error.__cause__ = error.__context__ = error.__traceback__ = None
     return Outcome(folder, "failed", method, error=error)
+
+
+def judged(outcome: Outcome, least: float | None) -> Outcome:
+    """Return the outcome of a map, failed if its trustworthiness is below the least that was asked, or not known."""
+    if least is None or outcome.error or outcome.method in {None, "outliers"}:
+        return outcome
+    if not outcome.quality:
+        told = "was not measured"
+    else:
+        _, here, pca = kept(outcome.quality)
+        if here["trustworthiness"] >= least:
+            return outcome
+        told = (
+            f"has a trustworthiness of {here['trustworthiness']:.4f} (a plain PCA map {pca['trustworthiness']:.4f}), "
+            f"below --min-trust {least:g}"
+        )
+    error = QualityError(f"{outcome.folder}: the {outcome.method} map {told}; its files are kept")
+    return replace(outcome, result=f"{outcome.result}, not trusted", error=error)

@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gpuvis.io.folders import COLUMNS
-from gpuvis.io.table import factorize
+from gpuvis.io.schema import NUMBER, WORD
+from gpuvis.io.table import factorize, has_values
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_, NUMBER, WORD, _ = COLUMNS
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,15 +52,10 @@ class Classes:
 
 def labelled(table: pd.DataFrame, labels: Any) -> pd.DataFrame:
     """Return a table with numbers of classes: its own, or where it has none, those of `labels.pt`, if there are any."""
-    if labels is None or has_numbers(table):
+    if labels is None or has_values(table, NUMBER):
         return table
     found, codes = np.unique(np.asarray(labels), return_inverse=True)
     return table.assign(**{NUMBER: np.array(list(map(str, found.tolist())), object)[codes].tolist()})
-
-
-def has_numbers(table: pd.DataFrame) -> bool:
-    """Tell whether the classes of a table have numbers."""
-    return NUMBER in table and bool((table[NUMBER] != "").any())
 
 
 def of(
@@ -79,7 +72,7 @@ def of(
         As `gpuvis.io.table.factorize`.
     """
     table = labelled(table, labels)
-    known = [name for name in (NUMBER, WORD) if name in table and bool((table[name] != "").any())]
+    known = [name for name in (NUMBER, WORD) if has_values(table, name)]
     if not known:
         return Classes(np.full(len(table), -1), [], [], table)
     codes, names = factorize(table[known[0]])

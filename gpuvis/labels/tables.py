@@ -8,14 +8,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gpuvis.io.folders import COLUMNS
+from gpuvis.io.schema import (
+    COLUMNS,
+    COUNTS,
+    FILE_NAME,
+    NUMBER,
+    SUGGESTED_NUMBER,
+    SUGGESTED_WORD,
+    SUSPECT,
+    SUSPICION,
+    WORD,
+)
 from gpuvis.labels.classes import Classes
 from gpuvis.labels.outliers import Outliers
-from gpuvis.results.annotations import COUNTS
 
 BOTTOM = 0.05  # share of a class that is its bottom
 DIGITS = 6  # after the point, of what no other program counts on
-NAME, NUMBER, WORD, PARENT = COLUMNS
 
 
 def of_centroids(table: pd.DataFrame, classes: Classes, found: Outliers) -> pd.DataFrame:
@@ -35,7 +43,7 @@ def of_centroids(table: pd.DataFrame, classes: Classes, found: Outliers) -> pd.D
     bottom = by_class["sim_to_centroid"].quantile(BOTTOM).reindex(codes).to_numpy()
     frame["is_bottom_5pct"] = np.where(own <= bottom, "True", "False")  # no NaN is below anything
     order = frame.assign(label=codes).sort_values(
-        ["outlier_score", "label", NAME], ascending=[False, True, True], kind="stable", na_position="last"
+        ["outlier_score", "label", FILE_NAME], ascending=[False, True, True], kind="stable", na_position="last"
     )
     return order.drop(columns="label")
 
@@ -49,10 +57,10 @@ def of_neighbors(table: pd.DataFrame, classes: Classes, found: Outliers) -> pd.D
     margin = near.without - near.other
     frame = _head(table, classes)
     frame.insert(0, "row", np.arange(len(table)))
-    frame["suspicion"] = votes.suspicion
-    frame["suspect"] = np.where(votes.suspect, "yes", "")
-    frame["suggested_num_label"] = _named(classes.numbers, votes.suggested)
-    frame["suggested_word_label"] = _named(classes.words, votes.suggested)
+    frame[SUSPICION] = votes.suspicion
+    frame[SUSPECT] = np.where(votes.suspect, "yes", "")
+    frame[SUGGESTED_NUMBER] = _named(classes.numbers, votes.suggested)
+    frame[SUGGESTED_WORD] = _named(classes.words, votes.suggested)
     frame["disagreement"] = votes.disagreement
     frame["sim_to_centroid_without"] = near.without
     frame["nearest_other_num_label"] = _named(classes.numbers, near.nearest)
@@ -86,9 +94,9 @@ def _or_blank(whole: np.ndarray) -> pd.Series:
 
 def worst(scores: pd.DataFrame, count: int) -> list[dict[str, Any]]:
     """Return the most suspicious labels, ready for JSON; `scores`: what `of_neighbors` gave."""
-    suggested = (scores["suggested_num_label"] != "") | (scores["suggested_word_label"] != "")
-    shown = scores[suggested & scores["suspicion"].notna()].head(count)
-    names = ("row", NAME, NUMBER, WORD, "suspicion", "suspect", "suggested_num_label", "suggested_word_label")
+    suggested = (scores[SUGGESTED_NUMBER] != "") | (scores[SUGGESTED_WORD] != "")
+    shown = scores[suggested & scores[SUSPICION].notna()].head(count)
+    names = ("row", FILE_NAME, NUMBER, WORD, SUSPICION, SUSPECT, SUGGESTED_NUMBER, SUGGESTED_WORD)
     rows: list[dict[str, Any]] = shown[list(names)].to_dict("records")
     return rows
 
@@ -100,12 +108,12 @@ def lines(found: list[dict[str, Any]]) -> list[str]:
             f"{one['suspicion']:.4f}{'!' if one['suspect'] else ' '}",
             str(one["row"]),
             _short(one[WORD] or one[NUMBER]),
-            _short(one["suggested_word_label"] or one["suggested_num_label"]),
-            _short(one[NAME]),
+            _short(one[SUGGESTED_WORD] or one[SUGGESTED_NUMBER]),
+            _short(one[FILE_NAME]),
         )
         for one in found
     ]
-    table = [("suspicion", "row", "label", "suggested", "file"), *told] if told else []
+    table = [(SUSPICION, "row", "label", "suggested", "file"), *told] if told else []
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in table]
 

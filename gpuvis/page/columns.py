@@ -8,20 +8,30 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuvis.io.folders import COLUMNS
+from gpuvis.io.schema import (
+    COLUMNS,
+    FILE_NAME,
+    ISOLATION,
+    MARGIN,
+    NUMBER,
+    OUTLIER_SCORE,
+    PARENT,
+    SUSPECT,
+    SUSPICION,
+    WORD,
+)
 from gpuvis.page import palette
 
 if TYPE_CHECKING:
     import pandas as pd
 
-NAME, NUMBER, WORD, PARENT = COLUMNS
 LABELS = (WORD, NUMBER)  # what names the class of a point: the first that is there
 # What a page knows of how far labels can be trusted, if the table has it.
-SUSPICION, SUSPECT, SUGGESTED = "suspicion", "suspect", "suggested_label"
+SUGGESTED = "suggested_label"
 YES = "yes"  # of a suspect
-DOUBTS = (SUSPICION, "outlier_score")  # by which the worst points come first: the first that is there
+DOUBTS = (SUSPICION, OUTLIER_SCORE)  # by which the worst points come first: the first that is there
 PREDICTED = "predicted "  # how the names of columns begin that hold labels too
-MEASURES = {*DOUBTS, "margin", "isolation", "recall"}  # on a scale, also where all are 0 or 1
+MEASURES = {*DOUBTS, MARGIN, ISOLATION, "recall"}  # on a scale, also where all are 0 or 1
 SCALE_VALUES = 256  # a column with more different numbers is drawn on a scale, not as classes
 # What NumPy and a browser read alike: not 1_000 or 0x10, nor digits of other scripts.
 DECIMAL = re.compile(r" *[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)? *")
@@ -85,7 +95,7 @@ def _column(texts: pd.Series, wanted: bool) -> Column:
     recurring = len(found) <= max(SCALE_VALUES, len(codes) // 2)
     # The usual columns name classes and files, however many numbers they hold.
     is_scale = name not in COLUMNS and not _is_of_labels(name) and _is_scale(found, name in MEASURES)
-    if (name == NAME or is_scale or not recurring) and not (wanted and not is_scale):
+    if (name == FILE_NAME or is_scale or not recurring) and not (wanted and not is_scale):
         found, codes = [], codes[:0]
     return Column(name, texts, found, codes, [], [], is_scale)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from gpuvis.io.folders import IMAGES
+from gpuvis.io.schema import IMAGES
 from gpuvis.page.options import URLS
 
 if TYPE_CHECKING:

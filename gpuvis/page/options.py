@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from gpuvis.io.folders import IMAGES
+from gpuvis.io.schema import IMAGES
 from gpuvis.settings import require
 
 THEMES = ("auto", "light", "dark")

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
-
-from gpuvis.errors import QualityError
-from gpuvis.jobs.outcome import Outcome
 
 ERRORS = 3  # standard errors within which two numbers are the same
 NEARLY_ALL = 0.99  # of the neighbours: a map that keeps them is right, whatever else keeps them too
@@ -64,24 +60,6 @@ def line(told: dict[str, Any]) -> str:
     parts = [f"recall@{k} {recall.replace('(', '(PCA map ')}", f"trustworthiness@{k} {trust}", f"triplets {triplets}"]
     told_labels = [f"labels by kNN {labels.replace('(', '(original ')}"] if labels else []
     return " · ".join([*parts, *told_labels])
-
-
-def judged(outcome: Outcome, least: float | None) -> Outcome:
-    """Return the outcome of a map, failed if its trustworthiness is below the least that was asked, or not known."""
-    if least is None or outcome.error or outcome.method in {None, "outliers"}:
-        return outcome
-    if not outcome.quality:
-        told = "was not measured"
-    else:
-        _, here, pca = kept(outcome.quality)
-        if here["trustworthiness"] >= least:
-            return outcome
-        told = (
-            f"has a trustworthiness of {here['trustworthiness']:.4f} (a plain PCA map {pca['trustworthiness']:.4f}), "
-            f"below --min-trust {least:g}"
-        )
-    error = QualityError(f"{outcome.folder}: the {outcome.method} map {told}; its files are kept")
-    return replace(outcome, result=f"{outcome.result}, not trusted", error=error)
 
 
 def warnings(told: dict[str, Any]) -> list[str]:

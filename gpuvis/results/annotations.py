@@ -10,9 +10,23 @@ import numpy as np
 
 from gpuvis.errors import CacheError
 from gpuvis.io import fingerprint
-from gpuvis.io.folders import COLUMNS, EMBEDDINGS, SCORES, TABLE
-from gpuvis.page import columns, image_links
-from gpuvis.page.columns import PREDICTED
+from gpuvis.io.schema import (
+    COUNTS,
+    EMBEDDINGS,
+    FILE_NAME,
+    ISOLATION,
+    MARGIN,
+    NUMBER,
+    OUTLIER_SCORE,
+    SCORES,
+    SUGGESTED_NUMBER,
+    SUGGESTED_WORD,
+    SUSPECT,
+    SUSPICION,
+    TABLE,
+)
+from gpuvis.page import image_links
+from gpuvis.page.columns import PREDICTED, SUGGESTED
 from gpuvis.results import schema
 
 if TYPE_CHECKING:
@@ -20,16 +34,10 @@ if TYPE_CHECKING:
 
     from gpuvis.page.options import Page
 
-NAME = COLUMNS[0]
 MISSED, CORRECT = "mis_", "correct_"  # how the names of tables begin: of samples that a model has missed, or not
-NAME, NUMBER, _, _ = COLUMNS
 RECORD = "scores_run.json"
-MEASURES = (columns.SUSPICION, "outlier_score", "margin", "isolation")
-JUDGED = {columns.SUSPICION, columns.SUSPECT, "suggested_num_label", "suggested_word_label"}
-COUNTS = (
-    *("near_duplicates", "near_duplicates_other_label", "near_duplicate_row"),
-    *("duplicates", "duplicates_other_label"),
-)
+MEASURES = (SUSPICION, OUTLIER_SCORE, MARGIN, ISOLATION)
+JUDGED = {SUSPICION, SUSPECT, SUGGESTED_NUMBER, SUGGESTED_WORD}
 LIKELY = 0.5  # suspicion from which on the suggested label is nearer than the given one
 
 
@@ -58,10 +66,10 @@ def of_table(table: pd.DataFrame, paths: list[Path], notes: list[str]) -> dict[s
     dict of str to list of str
         Columns; none if there are no predictions.
     """
-    if NAME not in table:
-        notes += [f"not shown: {path.name}: {TABLE} has no column {NAME}" for path in paths]
+    if FILE_NAME not in table:
+        notes += [f"not shown: {path.name}: {TABLE} has no column {FILE_NAME}" for path in paths]
         return {}
-    names = table[NAME]
+    names = table[FILE_NAME]
     alone = ((names != "") & ~names.duplicated(keep=False)).to_numpy()
     found: dict[str, np.ndarray] = {}
     missed, correct = np.zeros(len(table), np.int64), np.zeros(len(table), np.int64)
@@ -102,23 +110,23 @@ def _by_model(paths: list[Path], names: pd.Series, notes: list[str]) -> Iterator
         is_missed = path.name.startswith(MISSED)
         try:
             rows = read(path)
-            if NAME not in rows:
-                raise CacheError(f"{path.name} has no column {NAME}")
+            if FILE_NAME not in rows:
+                raise CacheError(f"{path.name} has no column {FILE_NAME}")
         except CacheError as error:
             notes.append(f"not shown: {error}")
             continue
-        strange = rows[NAME][~rows[NAME].isin(names)]
+        strange = rows[FILE_NAME][~rows[FILE_NAME].isin(names)]
         if len(strange):
             notes.append(f"{path.name}: {_unmatched(strange, names, len(rows))}")
         if len(strange) < len(rows) or rows.empty:  # else it is of other samples: this model has not seen ours
             model = path.stem.removeprefix(MISSED if is_missed else CORRECT)
-            yield model, is_missed, rows.drop_duplicates(NAME, keep=False).set_index(NAME)
+            yield model, is_missed, rows.drop_duplicates(FILE_NAME, keep=False).set_index(FILE_NAME)
 
 
 def _unmatched(strange: pd.Series, names: pd.Series, rows: int) -> str:
     """Say what is to be done about predictions of samples that are not there."""
     example = next(filter(None, names), None)
-    told = f"rows left out, which match no {NAME} of {TABLE}: {len(strange):,} of {rows:,}, as {strange.iloc[0]!r}"
+    told = f"rows left out, which match no {FILE_NAME} of {TABLE}: {len(strange):,} of {rows:,}, as {strange.iloc[0]!r}"
     return f"{told}; write the names as they are there, as {example!r}" if example else f"{told}; it names no files"
 
 
@@ -141,7 +149,7 @@ def _images(page: Page, cache: Path, table: pd.DataFrame | None) -> str | None:
         rows = read(cache / TABLE) if table is None else table
     except CacheError:
         return None
-    return image_links.stamp(root, rows[NAME].tolist()) if root and NAME in rows else None
+    return image_links.stamp(root, rows[FILE_NAME].tolist()) if root and FILE_NAME in rows else None
 
 
 def _sum(path: Path) -> str | None:
@@ -208,10 +216,10 @@ def _of_scores(table: pd.DataFrame, path: Path, cache: Path) -> dict[str, Any]:
     numbers = {name: scores[name].replace("", "nan").to_numpy(np.float64) for name in MEASURES if name in scores}
     found: dict[str, Any] = {name: _texts(values) for name, values in numbers.items()}
     if set(scores) >= JUDGED:
-        word, number = (scores[f"suggested_{kind}_label"].to_numpy(object) for kind in ("word", "num"))
-        likely = numbers[columns.SUSPICION] >= LIKELY
-        found[columns.SUSPECT] = scores[columns.SUSPECT].tolist()
-        found[columns.SUGGESTED] = np.where(likely, np.where(word == "", number, word), "").tolist()
+        word, number = (scores[name].to_numpy(object) for name in (SUGGESTED_WORD, SUGGESTED_NUMBER))
+        likely = numbers[SUSPICION] >= LIKELY
+        found[SUSPECT] = scores[SUSPECT].tolist()
+        found[SUGGESTED] = np.where(likely, np.where(word == "", number, word), "").tolist()
     return found | {name: scores[name].tolist() for name in COUNTS if name in scores}
 
 
@@ -227,7 +235,9 @@ def _is_of(out: Path, cache: Path) -> bool:
 def _by_row(scores: pd.DataFrame, table: pd.DataFrame, path: Path) -> pd.DataFrame:
     place = {row: k for k, row in enumerate(scores["row"].tolist())}
     order = [place.get(str(row), -1) for row in range(len(table))]
-    known = [name for name in (NAME, NUMBER) if name in table and name in scores and bool((table[name] != "").any())]
+    known = [
+        name for name in (FILE_NAME, NUMBER) if name in table and name in scores and bool((table[name] != "").any())
+    ]
     if len(scores) == len(table) and min(order) >= 0:
         scores = scores.iloc[order].reset_index(drop=True)
         if all(scores[name].tolist() == table[name].tolist() for name in known):
@@ -236,9 +246,9 @@ def _by_row(scores: pd.DataFrame, table: pd.DataFrame, path: Path) -> pd.DataFra
 
 
 def _by_name(scores: pd.DataFrame, table: pd.DataFrame, path: Path) -> pd.DataFrame:
-    if NAME not in table or NAME not in scores or scores[NAME].duplicated().any():
+    if FILE_NAME not in table or FILE_NAME not in scores or scores[FILE_NAME].duplicated().any():
         raise CacheError(f"{path.name} cannot be told to rows: file names are missing, or there twice")
-    return scores.set_index(NAME).reindex(table[NAME]).fillna("").reset_index(drop=True)
+    return scores.set_index(FILE_NAME).reindex(table[FILE_NAME]).fillna("").reset_index(drop=True)
 
 
 def _texts(values: np.ndarray) -> list[str]:

@@ -10,7 +10,8 @@ import numpy as np
 
 from gpuvis.errors import CacheError
 from gpuvis.io import cache as caches
-from gpuvis.io.folders import LABELS, TABLE, check_readable
+from gpuvis.io.folders import check_readable
+from gpuvis.io.schema import LABELS, NUMBER, TABLE
 from gpuvis.reduction import reduce
 from gpuvis.results.outputs import load_array
 
@@ -154,7 +155,7 @@ def saved(path: Path, folder: Path) -> Shown:
         told = f"{path} has {len(coords)} rows but {folder / TABLE} has {len(rows)}"
         raise CacheError(f"{told}; they are paired row by row, so make the map again")
     labels = folder / LABELS
-    if not classes.has_numbers(rows) and labels.exists():
+    if not table.has_values(rows, NUMBER) and labels.exists():
         rows = classes.labelled(rows, agreement.flat_labels(labels, cache.read_labels(labels, pt.read), len(rows)))
     return Shown(coords, rows)
 

@@ -69,9 +69,9 @@ def test_all_memory_is_given_back(rapids) -> None:
     assert rapids.ledger.now == 0
     backend, _ = choose("gpu")
     backend.give_back()
-    from gpuvis.backends.gpu import memory as gpu_memory
+    from gpuvis.backends.gpu import memory
 
-    assert rapids.ledger.held <= gpu_memory.KEPT
+    assert rapids.ledger.held <= memory.KEPT
     assert rapids.ledger.pools["torch"].kept == 0
 
 
@@ -140,9 +140,9 @@ def test_tsne_leaves_the_graph_as_it_was(rapids) -> None:
 
 
 def gpu_room(backend) -> Bytes:
-    from gpuvis.backends.gpu import memory as gpu_memory
+    from gpuvis.backends.gpu import memory
 
-    return Bytes(gpu_memory.free(), 1 << 40)
+    return Bytes(memory.free(), 1 << 40)
 
 
 def test_a_matrix_that_does_not_fit_twice_is_streamed_to_the_same_scores(rapids, monkeypatch) -> None:
@@ -355,21 +355,21 @@ def test_a_graph_that_fails_lets_the_matrix_go(rapids, monkeypatch) -> None:
 
 
 def swapped_keywords(gpu, monkeypatch) -> None:
-    from gpuvis.backends.gpu import layout as gpu_layout
+    from gpuvis.backends.gpu import layout
 
-    real = gpu_layout.tsne_keywords
+    real = layout.tsne_keywords
 
     def swapped(*args):
         told = real(*args)
         return told | {"perplexity": told["n_neighbors"], "n_neighbors": int(told["perplexity"])}
 
-    monkeypatch.setattr(gpu_layout, "tsne_keywords", swapped)
+    monkeypatch.setattr(layout, "tsne_keywords", swapped)
 
 
 def no_copy(gpu, monkeypatch) -> None:
-    from gpuvis.backends.gpu import layout as gpu_layout
+    from gpuvis.backends.gpu import layout
 
-    monkeypatch.setattr(gpu_layout, "for_perplexity", lambda distances, xp: distances)
+    monkeypatch.setattr(layout, "for_perplexity", lambda distances, xp: distances)
 
 
 def two_transfers(gpu, monkeypatch) -> None:

@@ -20,7 +20,6 @@ from gpuvis.page.options import MOST_ROWS_SEARCHED
 from gpuvis.quality import measure as quality
 from gpuvis.reduction import reduce
 from gpuvis.results import outputs, saved_map
-from gpuvis.results import outputs as standing
 from gpuvis.results.saved_map import Measured, Original, Shown, saved
 from gpuvis.settings import Method, Settings, Tsne
 from gpuvis.timing import Steps
@@ -136,7 +135,7 @@ def _score(path: Path, folder: Path | None, backend: Backend) -> Score:
     try:
         folder = folder or above(path)
         shown, files = saved(path, folder), outputs.of_coords(path)
-        run, changed = standing.of_saved(files, folder) if files else (None, "")
+        run, changed = outputs.of_saved(files, folder) if files else (None, "")
         settings = Settings(tsne=Tsne()).only(files.method if files else "umap")
         found = saved_map.of_map(folder, len(shown.coords), settings, run, backend)
         with backend.working(found.known[0]):

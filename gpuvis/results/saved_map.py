@@ -143,8 +143,7 @@ def saved(path: Path, folder: Path) -> Shown:
     CacheError
         They cannot be read, or do not fit together.
     """
-    from gpuvis.io import cache, pt, table
-    from gpuvis.io import cache as agreement
+    from gpuvis.io import pt, table
     from gpuvis.labels import classes
 
     coords = _load(path)
@@ -156,7 +155,7 @@ def saved(path: Path, folder: Path) -> Shown:
         raise CacheError(f"{told}; they are paired row by row, so make the map again")
     labels = folder / LABELS
     if not table.has_values(rows, NUMBER) and labels.exists():
-        rows = classes.labelled(rows, agreement.flat_labels(labels, cache.read_labels(labels, pt.read), len(rows)))
+        rows = classes.labelled(rows, caches.flat_labels(labels, caches.read_labels(labels, pt.read), len(rows)))
     return Shown(coords, rows)
 
 

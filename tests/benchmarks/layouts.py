@@ -89,15 +89,14 @@ def prepare(X: np.ndarray, path: Path) -> int:
 
     from gpuvis import machine
     from gpuvis.backends import parallel
-    from gpuvis.backends.cpu import affinities, neighbors
+    from gpuvis.backends.cpu import affinities, neighbors, umap
     from gpuvis.backends.cpu import backend as cpu
-    from gpuvis.backends.cpu import umap as umap_layout
     from gpuvis.settings import Umap
 
     asked = Umap()
     with parallel.threads(machine.cpu_threads()):
         graph = neighbors.search(X, asked.n_neighbors, asked.metric, 1)
-        found = affinities.memberships(graph, asked.n_neighbors, umap_layout.least_weight(len(X)))
+        found = affinities.memberships(graph, asked.n_neighbors, umap.least_weight(len(X)))
         start = cpu.start(X, asked)
     parts = {name: getattr(found, name) for name in PARTS}
     np.savez(path, **parts, start=start, min_dist=asked.min_dist)
@@ -110,11 +109,11 @@ def work(variant: Variant, given: Path, out: Path, seeds: int) -> None:
 
     from gpuvis import machine
     from gpuvis.backends import parallel
-    from gpuvis.backends.cpu import umap as umap_layout
+    from gpuvis.backends.cpu import umap
 
-    longer = {name: variant.epochs * getattr(umap_layout, name) for name in ("EPOCHS", "EPOCHS_OF_FEW")}
+    longer = {name: variant.epochs * getattr(umap, name) for name in ("EPOCHS", "EPOCHS_OF_FEW")}
     for name, value in (longer | variant.constants).items():
-        setattr(umap_layout, name, type(getattr(umap_layout, name))(value))  # it fails if there is no such constant
+        setattr(umap, name, type(getattr(umap, name))(value))  # it fails if there is no such constant
     with np.load(given) as left:
         graph = csr_matrix(tuple(left[name] for name in PARTS))
         start, min_dist = left["start"], float(left["min_dist"])
@@ -122,7 +121,7 @@ def work(variant: Variant, given: Path, out: Path, seeds: int) -> None:
     with parallel.threads(machine.cpu_threads()):
         for seed in range(seeds):
             before = time.perf_counter()
-            maps.append(umap_layout.layout(graph, start, min_dist, seed))
+            maps.append(umap.layout(graph, start, min_dist, seed))
             seconds.append(time.perf_counter() - before)
     np.savez(out, maps=maps, seconds=min(seconds))
 

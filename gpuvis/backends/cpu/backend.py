@@ -94,9 +94,9 @@ def _components(X: Any, n_components: int, seed: int, scale: float, threads: int
     if rows < columns:
         return principal.of_few_rows(as_array(X, scale), n_components, np, _largest(n_components))
     if columns > WIDEST:
-        from gpuvis.backends.cpu import libraries as cpu_libraries
+        from gpuvis.backends.cpu import libraries
 
-        return cpu_libraries.pca(as_array(X, scale), n_components, seed)
+        return libraries.pca(as_array(X, scale), n_components, seed)
     step = max(1, BLOCK_BYTES // (4 * columns))
     pieces = [slice(start, start + step) for start in range(0, rows, step)]
     shift = principal.middle(as_array(X[pieces[0]], scale), np)
@@ -133,9 +133,9 @@ def neighbors(X: np.ndarray, plan: Search) -> Graph:
         from gpuvis.backends.cpu import neighbors as cpu_neighbors
 
         return cpu_neighbors.search(X, plan.k, plan.metric, plan.seed)
-    from gpuvis.backends.cpu import libraries as cpu_libraries
+    from gpuvis.backends.cpu import libraries
 
-    return cpu_libraries.neighbors(as_array(X), plan.k, plan.metric, plan.seed)
+    return libraries.neighbors(as_array(X), plan.k, plan.metric, plan.seed)
 
 
 def nearest(X: np.ndarray, metric: str, k: int) -> np.ndarray:
@@ -145,9 +145,9 @@ def nearest(X: np.ndarray, metric: str, k: int) -> np.ndarray:
 
         graph = cpu_neighbors.search(X, k, metric, 0, exact=True)
     else:
-        from gpuvis.backends.cpu import libraries as cpu_libraries
+        from gpuvis.backends.cpu import libraries
 
-        graph = cpu_libraries.nearest(X, k, metric)
+        graph = libraries.nearest(X, k, metric)
     found: np.ndarray = graph.indices
     return found
 
@@ -196,14 +196,14 @@ def umap(X: np.ndarray, graph: Graph, settings: Umap, seed: int) -> Layout:
     """UMAP of a graph; X is what `start` gave."""
     notes = _of_recall(graph)
     if settings.library:
-        from gpuvis.backends.cpu import libraries as cpu_libraries
+        from gpuvis.backends.cpu import libraries
 
-        drawn = cpu_libraries.umap(X, graph, settings, seed)
+        drawn = libraries.umap(X, graph, settings, seed)
         return replace(drawn, notes=notes + drawn.notes)
-    from gpuvis.backends.cpu import affinities as weights
+    from gpuvis.backends.cpu import affinities
     from gpuvis.backends.cpu import umap as umap_layout
 
-    found = weights.memberships(graph, settings.n_neighbors, umap_layout.least_weight(len(X)))
+    found = affinities.memberships(graph, settings.n_neighbors, umap_layout.least_weight(len(X)))
     coords, told = umap_layout.layout(found, X, settings.min_dist, seed), {"epochs": umap_layout.epochs_of(len(X))}
     return Layout(coords, notes, told, X)
 
@@ -221,14 +221,14 @@ def tsne(X: np.ndarray, graph: Graph | None, settings: Tsne, seed: int) -> Layou
     if begin is None:
         begin = np.random.default_rng(seed).normal(0, 1e-4, (len(X), 2)).astype(np.float32)
     if graph is None:
-        from gpuvis.backends.cpu import libraries as cpu_libraries
+        from gpuvis.backends.cpu import libraries
 
-        drawn = cpu_libraries.tsne(as_array(X), begin, settings, seed)
+        drawn = libraries.tsne(as_array(X), begin, settings, seed)
         return replace(drawn, notes=notes + drawn.notes)
-    from gpuvis.backends.cpu import affinities as weights
+    from gpuvis.backends.cpu import affinities
     from gpuvis.backends.cpu import tsne as tsne_layout
 
-    found = weights.probabilities(graph, graph.indices.shape[1], settings.perplexity)
+    found = affinities.probabilities(graph, graph.indices.shape[1], settings.perplexity)
     coords, told = tsne_layout.layout(found, begin)
     return Layout(coords, notes + _of_recall(graph), told, X if settings.init == "pca" and not lost else None)
 

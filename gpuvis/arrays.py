@@ -1,4 +1,4 @@
-"""What may be reduced: two dimensions, floating point, enough rows, every value finite."""
+"""A matrix in blocks of rows: check its shape, type and values, and scale it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small real cache to try things on: scikit-learn's handwritten digits, with their images.
+"""Write the demo cache: scikit-learn's handwritten digits, with their images.
 
 Source: E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository, 1998.
 """

@@ -1,4 +1,4 @@
-"""What can go wrong, and with which exit code the command line then ends.
+"""All errors that gpuvis raises on purpose, and the exit code of each.
 
     GpuvisError
     ├── DataError                 1   the matrix cannot be reduced

@@ -1,4 +1,4 @@
-"""What this machine offers to a process: threads, memory, installed versions. Containers' limits are respected."""
+"""Threads, memory and installed versions that this process has, within the limits of containers."""
 
 from __future__ import annotations
 

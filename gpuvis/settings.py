@@ -1,4 +1,4 @@
-"""What was asked of a reduction, and what will really be done with so many rows and columns.
+"""Settings of a reduction: what was asked, and what really applies to so many rows and columns.
 
 `Settings` is never edited: `Settings.fitted_to` gives a second value, with a note for each difference,
 and both go into the run record.

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, which is how containers and job schedulers stop a program; and moments they may not split."""
+"""Ctrl-C and SIGTERM, moments that they may not split, and work in other threads."""
 
 from __future__ import annotations
 

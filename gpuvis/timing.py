@@ -1,4 +1,4 @@
-"""The clock of a run: seconds and memory of each step, and word to whoever watches."""
+"""Seconds and peak memory of each step."""
 
 from __future__ import annotations
 

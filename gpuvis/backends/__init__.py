@@ -1,4 +1,4 @@
-"""Choose the backend: once, before work starts, and with a reason that is recorded."""
+"""Choose the backend: the GPU or the CPU, once, with the reason that the record keeps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What differs between machines, and nothing more."""
+"""The Backend protocol: all that differs between machines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What libraries warn of, as notes for the record: they speak of their own keywords, not of the user's."""
+"""Turn warnings of libraries into notes for the record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The neighbour graph between a matrix and its layout, for any array namespace."""
+"""The neighbour graph, indices and distances, and its repair; for NumPy and CuPy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Principal components of data that need not fit in memory, written once for NumPy and CuPy.
+"""Principal components, block by block, for NumPy and CuPy.
 
 One pass over the rows, block by block, sums the covariance; a second one projects. Memory: a block and three D × D
 matrices of float64, whatever the number of rows.

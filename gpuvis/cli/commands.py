@@ -1,4 +1,4 @@
-"""The commands: flags become settings and requests. Results go to stdout, talk to stderr."""
+"""The commands: turn flags into settings and requests, run them, print the answer."""
 
 from __future__ import annotations
 

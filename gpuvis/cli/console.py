@@ -1,4 +1,4 @@
-"""What a batch says on the terminal, or in a log file: talk goes to stderr, written paths to stdout."""
+"""Progress, notes and summary on a terminal or in a log: text to stderr, written paths to stdout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line: errors become one line and an exit code, signals and closed streams are minded."""
+"""The program: exit codes, signals and closed streams around the commands."""
 
 from __future__ import annotations
 

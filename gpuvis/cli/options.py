@@ -1,4 +1,4 @@
-"""The command line's options that several commands share, and the kinds of values they take."""
+"""Options that several commands share, and the types of their values."""
 
 from __future__ import annotations
 

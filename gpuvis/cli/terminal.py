@@ -1,4 +1,4 @@
-"""The streams of a terminal: text for it, of which no character controls it, and streams that were closed."""
+"""Make text safe for a terminal, and open streams that were closed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cache folder: read it, check it, write it."""
+"""A cache folder: read it, check that its parts agree, verify its values, write it."""
 
 from __future__ import annotations
 

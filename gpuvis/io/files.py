@@ -1,4 +1,4 @@
-"""Files on disk: written whole or not at all, in folders that are writable and locked against other runs."""
+"""Files on disk: write them whole or not at all, lock their folder, check free space."""
 
 from __future__ import annotations
 

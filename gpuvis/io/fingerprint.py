@@ -1,4 +1,4 @@
-"""What a cache folder holds, told without reading a 100 GB tensor through.
+"""Fingerprints of a cache and of files, without reading a 100 GB tensor through.
 
 The CRC-32 that a `.pt` file keeps of its records may be switched off, so the hash of blocks sampled over the whole
 file stands beside it. Small files, and those in the older format that is no zip archive, are hashed whole.

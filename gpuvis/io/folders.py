@@ -1,4 +1,4 @@
-"""The files of a cache folder, and where such folders are."""
+"""Find cache folders, and check that their files are there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A `.pt` file that holds one tensor: read by torch, or without it: a large file as a view of it, mapped.
+"""A `.pt` file of one tensor: mapped without torch, or read by torch; its CRC-32.
 
 Importing torch takes longer than most maps do. What `torch.save` writes of a dense tensor is a few lines of pickle and
 the values as they lie in memory, so the values can be mapped as they are. The pickle is read by an interpreter that

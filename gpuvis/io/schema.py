@@ -1,4 +1,4 @@
-"""The names that a cache and the tables beside it agree on: of files, and of columns. Each stands here alone."""
+"""The names of a cache's files and columns, each of them here alone."""
 
 EMBEDDINGS = "embeddings.pt"
 LABELS = "labels.pt"

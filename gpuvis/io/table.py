@@ -1,4 +1,4 @@
-"""`metadata.csv` as a table of strings: "007", "NA" and blanks stay what they are."""
+"""`metadata.csv` as a table of strings: "007", "NA" and blanks stay as they are."""
 
 from __future__ import annotations
 

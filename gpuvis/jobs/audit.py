@@ -1,4 +1,4 @@
-"""The samples of a folder: which sit badly with their label. Refuse early, never redo, write whole files."""
+"""Score the samples of a folder, and write the tables of scores."""
 
 from __future__ import annotations
 

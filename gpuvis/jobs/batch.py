@@ -1,4 +1,4 @@
-"""Many folders in one warm process, or a child of it: find them, check all of them first, then run."""
+"""Many folders: find them, check all of them first, run them, report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A map whose coordinates are saved becomes a page, and pictures."""
+"""Draw the page of a saved map, its pictures, and the front page of several folders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One folder: what is asked of it, and what there is to do. Refuse early, never redo."""
+"""One folder and what is asked of it: decide what there is to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run finds in the original space for a map: how far to trust it and each of its points, and true neighbours."""
+"""Measure maps: those of a run, and saved ones, whoever made them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What became of a map."""
+"""What became of a map: written, up to date, failed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many folders in this process: while one is computed, the next is read, and the last map is drawn and written.
+"""Overlap folders: read the next and draw the last while one is computed.
 
 The main thread computes and saves coordinates. One other thread reads, at most one folder ahead; one draws, in the
 order of the maps, and is at most one page behind.

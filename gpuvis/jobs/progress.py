@@ -1,4 +1,4 @@
-"""Who is told how a batch goes."""
+"""The Watcher protocol, by which a terminal follows a batch."""
 
 from __future__ import annotations
 

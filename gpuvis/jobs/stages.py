@@ -1,4 +1,4 @@
-"""One folder in three stages: read → reduce, save and measure → draw. Each may run in a thread of its own."""
+"""One folder in stages: read, reduce, save, measure, draw."""
 
 from __future__ import annotations
 

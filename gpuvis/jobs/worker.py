@@ -1,4 +1,4 @@
-"""Work in a child process, so that whatever becomes of it costs one folder and not the batch.
+"""Run jobs in a child process, so that a crash costs one folder and not the batch.
 
 The pipe to the child is a leash as well: when the parent closes it or is gone, the child unwinds, which removes what is
 half written, and ends.

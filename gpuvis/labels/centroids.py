@@ -1,4 +1,4 @@
-"""How near each row is to the middle of its class and to those of others, by cosines, block by block."""
+"""Cosine similarities of rows to the centroids of classes, block by block."""
 
 from __future__ import annotations
 

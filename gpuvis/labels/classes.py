@@ -1,4 +1,4 @@
-"""The class of each row, by its number; where rows have none, by its word."""
+"""The class of each row: by its number, or where there are none, by its word."""
 
 from __future__ import annotations
 

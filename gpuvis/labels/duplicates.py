@@ -1,4 +1,4 @@
-"""Groups of rows that are equal, value for value, or as good as equal."""
+"""Groups of equal and nearly equal rows."""
 
 from __future__ import annotations
 

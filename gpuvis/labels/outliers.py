@@ -1,4 +1,4 @@
-"""Which samples sit badly with their label, and which lie apart: in the original space, by cosines.
+"""Scores of how well each label fits its row: neighbours' votes, centroids, isolation, duplicates.
 
 Isolation is the mean distance to the nearest rows (Angiulli, Pizzuti 2002, PKDD, 15).
 """

@@ -1,4 +1,4 @@
-"""What was found of each sample as two tables: one that viewers know, and one with all the rest."""
+"""The two tables of scores: one that other viewers read, one with everything."""
 
 from __future__ import annotations
 

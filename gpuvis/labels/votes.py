@@ -1,4 +1,4 @@
-"""How suspicious a label is, by the labels of the nearest rows.
+"""Suspicion of a label, by the labels of the nearest rows.
 
 Of the neighbours of a row, those of its own class are compared with those of another, by their distances: a label is
 suspicious if another class is nearer. The distance to a class is the mean of that to its first `VOTERS` neighbours;

@@ -1,4 +1,4 @@
-"""Which colour each point has, and in which order they are drawn."""
+"""The colour of each point, and the order in which points are drawn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of a map as columns for a browser: values that recur by number, others as they are."""
+"""The columns of a page: classes, numbers on a scale, or plain texts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Coordinates and columns become a page: one HTML file that needs no server and no network."""
+"""Build the page: coordinates and columns in one HTML file that works offline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A map as a small picture: the icon of its page, and what stands for it on the front page of a batch."""
+"""A map as a small picture: the icon of its page, and its picture on the front page."""
 
 from __future__ import annotations
 

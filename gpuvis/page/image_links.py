@@ -1,4 +1,4 @@
-"""Where the images are, as a page finds them."""
+"""Find the images of a cache, and link them relative to the page."""
 
 from __future__ import annotations
 

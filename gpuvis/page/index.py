@@ -1,4 +1,4 @@
-"""The front page of a batch: every map as a small picture with its numbers, linked to its page."""
+"""The front page of several folders: a small picture of every map, linked to its page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked of a page."""
+"""PageOptions: what a page shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers and texts for the browser: a header in JSON and arrays behind it, compressed together.
+"""Pack numbers and texts for the browser: a JSON header and compressed arrays.
 
 The bytes of numbers are sorted by their place (all first bytes, then all second ones, …), which compresses better.
 """

@@ -1,4 +1,4 @@
-"""The map as a picture for papers: PNG, SVG or PDF. Points are rasterised in vector files, text is text."""
+"""The map as a picture for papers: PNG, SVG or PDF."""
 
 from __future__ import annotations
 

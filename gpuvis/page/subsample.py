@@ -1,4 +1,4 @@
-"""Which points are drawn where there are too many: rare classes, suspects, lonely points; of the rest a random part."""
+"""Choose the points that are drawn where there are too many: rare classes, suspects, lonely points."""
 
 from __future__ import annotations
 

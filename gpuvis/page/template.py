@@ -1,4 +1,4 @@
-"""The files of a page in `web`, and their marked places."""
+"""Fill the templates of `web`."""
 
 from __future__ import annotations
 

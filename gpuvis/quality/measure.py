@@ -1,4 +1,4 @@
-"""How far to trust a map: what it keeps of the distances in the original space, beside a plain PCA map.
+"""Measure what a map keeps of the original distances, beside a plain PCA map.
 
 All is measured against the original columns, never against what PCA left of them. Some rows, the anchors, are compared
 with all: up to `EXACT_ROWS` all of them are anchors, unless that would take long; above, a sample.

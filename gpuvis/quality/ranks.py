@@ -1,4 +1,4 @@
-"""The rows nearest to some anchors, and how many rows are closer to an anchor than others: in blocks of all rows."""
+"""Neighbours of anchors, and ranks of rows by distance, in blocks of all rows."""
 
 from __future__ import annotations
 

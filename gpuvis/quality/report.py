@@ -1,4 +1,4 @@
-"""What the measures of a map come to, for people: a table, and warnings that say what they mean."""
+"""The measures of a map in words: a table, one line, and warnings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random distances of the original space, compared with those on a map: triplets, and the correlation of ranks.
+"""Random triplets, and the rank correlation of random distances, before and after.
 
 Each anchor has rows of its own drawn, so that anchors are independent of each other, and standard errors are by anchor
 (clusters; Cameron, Miller 2015, Journal of Human Resources 50:317).

@@ -1,4 +1,4 @@
-"""From a matrix to its maps. Arrays in, arrays out: no files, no printing."""
+"""Reduce a matrix: PCA, neighbours, then UMAP or t-SNE."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What models predicted of the samples, from tables that lie beside a cache: which samples all of them missed."""
+"""Columns from files that lie beside a map: scores, predictions, recall."""
 
 from __future__ import annotations
 

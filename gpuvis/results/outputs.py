@@ -1,4 +1,4 @@
-"""What a run leaves behind: its files, and how they are written."""
+"""The files of one map: save them, and decide whether they are up to date."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The run record: what went in, what was asked, what was done, where, and what is promised about doing it again."""
+"""The run record: input, settings, backend, versions, and the promise about repeating the map."""
 
 from __future__ import annotations
 

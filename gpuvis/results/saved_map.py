@@ -1,4 +1,4 @@
-"""The embeddings that a saved map is of: what it can be compared with."""
+"""A map that was saved: its coordinates and table, and the embeddings it is of."""
 
 from __future__ import annotations
 

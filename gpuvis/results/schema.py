@@ -1,4 +1,4 @@
-"""Records, checked before they are believed: JSON files that anything may have written, or cut short."""
+"""Check a JSON record against a schema before it is believed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a neighbour graph to the weights of a layout: memberships for UMAP, probabilities for t-SNE.
+"""Turn a neighbour graph into the weights of a layout: UMAP's memberships, t-SNE's joint probabilities.
 
 Both find, for each row, the width of a kernel over its neighbours by bisection, and then join what i says of j with
 what j says of i.

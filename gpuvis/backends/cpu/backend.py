@@ -1,4 +1,4 @@
-"""The CPU: compiled kernels of our own on NumPy arrays, and the libraries' ways where they are asked for.
+"""The CPU backend: compiled loops on NumPy arrays; umap-learn and scikit-learn where they are asked for.
 
 The libraries are imported where they are used: importing them takes seconds, and a run that draws only one of the
 maps should not pay for the other.

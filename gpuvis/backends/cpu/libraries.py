@@ -1,4 +1,4 @@
-"""What libraries do on the CPU: umap-learn and scikit-learn, where they are asked for or nothing beats them."""
+"""PCA, neighbours and layouts by scikit-learn, umap-learn and pynndescent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Neighbour graphs on the CPU: exact for few rows, else by searching the lists nearest to each row.
+"""Neighbour graphs on the CPU: exact for few rows, else by inverted lists.
 
 Rows are clustered into lists (k-means); each row is compared with all rows of the lists whose centres are nearest to
 it, as matrix products of whole lists (Jégou, Douze, Schmid 2011, IEEE TPAMI 33:117, inverted lists without

@@ -1,4 +1,4 @@
-"""The order of points in memory: a layout is quicker if a point's neighbours stand near it, so that they are cached."""
+"""Order points in memory, so that neighbours share a cache line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a reduction is done on the CPU: which libraries, which neighbours, how many threads."""
+"""Plan a reduction on the CPU: library, neighbour search and threads of each step."""
 
 from __future__ import annotations
 

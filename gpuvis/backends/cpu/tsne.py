@@ -1,4 +1,4 @@
-"""The layout of t-SNE on the CPU: gradient descent from joint probabilities to coordinates.
+"""The t-SNE layout on the CPU: gradient descent, with the repulsion interpolated on a grid.
 
 Exaggeration, momentum and gains are scikit-learn's (van der Maaten, Hinton 2008; Jacobs 1988). Iterations and learning
 rate are openTSNE's: the rate is the number of points over the exaggeration of the phase (Belkina et al. 2019,

@@ -1,4 +1,4 @@
-"""The layout of UMAP by gathered gradients: each vertex moves itself, from where all were in the epoch before.
+"""The UMAP layout on the CPU: each vertex gathers its gradient from the positions of the epoch before.
 
 umap-learn moves both ends of one edge after the other, so that its result depends on the order, and a seeded one takes
 a single thread. Here an epoch (`kernels/umap.cpp`) is a step of Adam (Kingma, Ba 2015, arXiv:1412.6980; so do uwot's

@@ -1,4 +1,4 @@
-"""Our settings as cuML's keywords: one function an estimator, without importing any of them.
+"""Translate settings into the parameters of cuML's estimators, without importing them.
 
 The keywords that are left out have the same default as in umap-learn and scikit-learn.
 """

@@ -1,4 +1,4 @@
-"""Layouts on the GPU, by cuML, from what `gpu.start` gave and a neighbour graph."""
+"""UMAP and t-SNE layouts on the GPU, by cuML."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What RAPIDS 26.10 takes, and what it promises: read in its sources, and the same wherever it runs."""
+"""What RAPIDS 26.10 cannot do, and what it promises about repeating a map; read in its sources."""
 
 from __future__ import annotations
 

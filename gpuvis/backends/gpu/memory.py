@@ -1,4 +1,4 @@
-"""The device's memory: one pool for RAPIDS and CuPy, how much is free, how much was held, and giving it back.
+"""The memory of the device: one pool for RAPIDS and CuPy; free, peak and held bytes.
 
 torch keeps a pool of its own, for the one tensor that comes from it; both are counted and both are limited.
 """

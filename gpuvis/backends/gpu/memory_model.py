@@ -1,4 +1,4 @@
-"""How many bytes each step takes on the device and on the host: arithmetic read off the libraries.
+"""The bytes that each step takes on the device and on the host, by the libraries' own arithmetic.
 
 Every function gives a `Bytes` for N rows; fractions are the headroom that the libraries' own documentation asks for.
 Sources: cuVS's guides to brute force, NN-descent and all-neighbors, and the allocations in the sources of RAPIDS 26.10

@@ -1,4 +1,4 @@
-"""What fits on a GPU, and how it will be done. Pure arithmetic: no device is needed, so a job can be sized anywhere.
+"""Plan a reduction on a GPU: which steps fit, and how. Arithmetic only, so any machine can size a job.
 
 No decision about one map depends on which other map was asked for in the same call.
 """

@@ -1,4 +1,4 @@
-"""Whether there is a GPU that can be used, and if not, why: each reason in a sentence of its own."""
+"""Tell whether a GPU can be used, and if not, why."""
 
 from __future__ import annotations
 

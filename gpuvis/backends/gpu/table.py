@@ -1,4 +1,4 @@
-"""Columns of large tables by cuDF. The CSV itself is parsed once, by the CPU's reader, which judges it as well."""
+"""Number the labels of large tables by cuDF."""
 
 from __future__ import annotations
 

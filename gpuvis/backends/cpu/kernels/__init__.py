@@ -1,4 +1,4 @@
-"""The door to the compiled loops, `loops`: those for the best instruction set that this processor has.
+"""Load the compiled loops for the best instruction set of this processor.
 
 They are built when gpuvis is installed, from the C++ beside this file, once for each set; all give the same bits. Each
 takes arrays as they are, in C order, and the rows to work on as (first, last); while one runs, other threads may too.

@@ -2,6 +2,10 @@
 
 The pipe to the child is a leash as well: when the parent closes it or is gone, the child unwinds, which removes what is
 half written, and ends.
+
+The child sends pairs of a kind and a value. First "chosen" and a Choice, or "refused" and an error, or "failed" and the
+reason. Then for each job "step" and its name and "outcome" and an Outcome as they come, and at last "done", or "broken"
+and the reason, after which it ends. "log" and a log record may come at any time.
 """
 
 from __future__ import annotations

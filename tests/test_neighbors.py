@@ -27,7 +27,7 @@ def test_few_rows_have_their_exact_neighbours(metric) -> None:
     np.testing.assert_array_equal(graph.indices[:, 0], np.arange(500))
     assert (graph.distances[:, 0] == 0).all()
     assert (np.diff(graph.distances, axis=1) >= 0).all()
-    assert graph.told["recall"] == 1
+    assert graph.details["recall"] == 1
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine", "correlation", "manhattan"])
@@ -42,8 +42,8 @@ def test_many_rows_find_nearly_all(monkeypatch, metric) -> None:
     np.fill_diagonal(D, -1)
     measured = recall(graph.indices[:, 1:], np.argsort(D, 1)[:, 1:20])
     assert measured > 0.98
-    assert graph.told["recall"] == pytest.approx(measured, abs=0.01)
-    assert graph.told["engine"] != "exact"
+    assert graph.details["recall"] == pytest.approx(measured, abs=0.01)
+    assert graph.details["engine"] != "exact"
     again = cpu.neighbors(X, Search(metric, 20, 1))
     np.testing.assert_array_equal(again.indices, graph.indices)
 
@@ -71,7 +71,7 @@ def test_groups_far_from_each_other_are_exact_or_told(monkeypatch, exact_rows) -
     graph = neighbors.search(X, 10, "euclidean", 1)
     kept = recall(graph.indices, true_neighbors(X.astype(np.float64), 10))
     assert kept > 0.999 if exact_rows == 1000 else kept < 0.95
-    assert graph.told["recall"] == pytest.approx(kept, abs=0.05)
+    assert graph.details["recall"] == pytest.approx(kept, abs=0.05)
 
 
 @pytest.mark.parametrize("metric", ["cosine", "correlation"])
@@ -141,7 +141,7 @@ def test_most_rows_in_one_place_do_not_hide_the_others(monkeypatch) -> None:
     for seed in range(8):  # which rows are drawn as centres makes a difference of four in a hundred
         graph = neighbors.search(X, 8, "euclidean", seed)
         assert (graph.distances[:3000] == 0).all()
-        assert graph.told["recall"] > 0.98  # among equal rows any are right
+        assert graph.details["recall"] > 0.98  # among equal rows any are right
         kept.append((np.take_along_axis(far, graph.indices[3000:, 1:].astype(np.int64), 1) <= farthest).mean())
     assert np.mean(kept) > 0.965
 

@@ -70,7 +70,7 @@ class Layout:
     coords : array of shape (N, 2)
     notes : list of str
         What was unusual.
-    told : dict
+    details : dict
         What is known of the way there, such as ``epochs``, or ``iterations`` and, on the CPU, ``kl``, the divergence
         reached.
     principal : array of shape (N, 2), or None
@@ -79,7 +79,7 @@ class Layout:
 
     coords: Array
     notes: list[str]
-    told: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
     principal: Array | None = None
 
 

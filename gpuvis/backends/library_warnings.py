@@ -38,7 +38,7 @@ def all_noted() -> Iterator[list[str]]:
             yield notes
     finally:
         for line in printed.getvalue().splitlines():
-            told = PRINTED.fullmatch(line.strip())
-            if told and told[1] in GRAVE:
-                notes += [] if (note := f"cuML: {told[2]}") in notes else [note]
+            match = PRINTED.fullmatch(line.strip())
+            if match and match[1] in GRAVE:
+                notes += [] if (note := f"cuML: {match[2]}") in notes else [note]
             logger.info("%s", line.strip())

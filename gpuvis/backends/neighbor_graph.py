@@ -24,14 +24,14 @@ class Graph:
         Rising along each row; column 0 is 0.
     xp : module
         NumPy or CuPy: whose arrays they are.
-    told : dict
+    details : dict
         What is to be recorded of the search.
     """
 
     indices: Array
     distances: Array
     xp: Any
-    told: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
 
     def nearest(self, k: int) -> tuple[Array, Array]:
         """Return the first k columns of indices and distances, in C order: copies only if there are more."""

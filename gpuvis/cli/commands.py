@@ -218,19 +218,19 @@ def score(paths: tuple[Path, ...], umap: bool, tsne: bool, backend: str, as_json
     folders = tuple(path for path in paths if path not in files)
     request = batch.Request(folders, settings, prefix=flags["out_prefix"], out_dir=flags["out_dir"])
     jobs = request.jobs() if folders else []
-    code, all_told = 0, {}
+    code, measured = 0, {}
     for one in measure.scores(jobs, files, choose(backend, rows=measure.rows(jobs, files))[0]):
         if one.error:
             click.echo(harmless(f"error: {one.error}"), err=True)
             code = max(code, one.error.exit_code)
-        if one.told:
-            all_told[str(one.path)] = one.told
+        if one.measured:
+            measured[str(one.path)] = one.measured
             if not as_json:
-                click.echo(harmless("\n".join([str(one.path), *report.report(one.told)])))
-            for note in filter(None, (one.changed, *report.warnings(one.told))):
+                click.echo(harmless("\n".join([str(one.path), *report.report(one.measured)])))
+            for note in filter(None, (one.changed, *report.warnings(one.measured))):
                 click.echo(harmless(f"note: {one.path}: {note}"), err=True)
     if as_json:
-        click.echo(json.dumps(all_told, indent=2))
+        click.echo(json.dumps(measured, indent=2))
     click.get_current_context().exit(code)
 
 
@@ -249,15 +249,15 @@ def info(as_json: bool) -> None:
     from gpuvis.backends import WORTH, choose
 
     backend, reason = choose("auto")
-    told = {"backend": backend.name, "reason": reason, **asdict(backend.describe()), "versions": machine.versions()}
+    facts = {"backend": backend.name, "reason": reason, **asdict(backend.describe()), "versions": machine.versions()}
     if backend.name == "gpu":
-        told["auto"] = f"the GPU from {WORTH:,} rows in one command, fewer on the CPU"
+        facts["auto"] = f"the GPU from {WORTH:,} rows in one command, fewer on the CPU"
     if as_json:
-        click.echo(json.dumps(told, indent=2))
+        click.echo(json.dumps(facts, indent=2))
         return
-    versions, details = told.pop("versions"), told.pop("details")
-    told["memory_bytes"] = f"{told['memory_bytes'] / 2**30:.1f} GiB"
-    for key, value in {**told, **details, **versions}.items():
+    versions, details = facts.pop("versions"), facts.pop("details")
+    facts["memory_bytes"] = f"{facts['memory_bytes'] / 2**30:.1f} GiB"
+    for key, value in {**facts, **details, **versions}.items():
         click.echo(f"{key.removesuffix('_bytes'):<19} {value}")
 
 

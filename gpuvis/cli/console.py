@@ -99,8 +99,8 @@ class Display:
         self._progress.update(self._task, total=maps + audits)
         if works and self._verbosity >= 0 and not self._live:
             counts = {"maps to make": maps, "folders to score": audits, "folders": len(works)}
-            told = [f"{name}: {count}" for name, count in counts.items() if count]
-            self.say(", ".join([*told, f"backend: {backend}"]))
+            parts = [f"{name}: {count}" for name, count in counts.items() if count]
+            self.say(", ".join([*parts, f"backend: {backend}"]))
 
     def folder(self, number: int, folder: Path) -> None:
         """Show which folder is worked on."""
@@ -148,7 +148,7 @@ class Display:
             table.add_row(*_cells(outcome, report.backend))
         self._wide.print(table)
         for outcome in report.outcomes:
-            for line in outcome.told:
+            for line in outcome.lines:
                 self._wide.print(Text(harmless(line)))
         counts = [f"{n} {result}" for result, n in _counts(report).items()]
         if report.index:

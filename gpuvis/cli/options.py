@@ -35,7 +35,7 @@ def columns(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple
 
 
 class _Path(click.Path):
-    """A path; whether it can be read is told later, and for each folder on its own."""
+    """A path; whether it can be read is checked later, for each folder on its own."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if str(value) == "":

@@ -206,9 +206,9 @@ def write(
     meta = {"timestamp": now, "num_samples": count, "dim": dim, **(info or {})}
     cache = _agreed(folder, embeddings, table.strings(rows), labels, meta)
     _verify(cache, None, lambda: None)
-    told = json.dumps(meta, indent=2)
+    text = json.dumps(meta, indent=2)
     try:
-        _write_files(cache, told)
+        _write_files(cache, text)
     except OSError as error:
         raise OutputError(f"{folder} cannot be written: {error.strerror or error}") from error
     return read(folder)
@@ -301,16 +301,16 @@ def check_labels(folder: Path, labels: torch.Tensor | np.ndarray, rows: pd.DataF
     """
     if not table.has_values(rows, NUMBER):
         return [f"the labels are those of {LABELS}, since {TABLE} has no {NUMBER}"]
-    told = table.class_numbers(rows[NUMBER])
-    if told is None:
+    numbers = table.class_numbers(rows[NUMBER])
+    if numbers is None:
         return [f"{NUMBER} is not a whole number in every row, or too large, so labels.pt was not compared with it"]
     found: Any = labels
-    differs = ((found.numpy() if hasattr(found, "numpy") else found) != told).nonzero()[0]
+    differs = ((found.numpy() if hasattr(found, "numpy") else found) != numbers).nonzero()[0]
     if len(differs):
         k = int(differs[0])
         raise CacheError(
             f"{folder}: labels.pt disagrees with {NUMBER} of metadata.csv, first in row {k} (counted from 0): "
-            f"{int(labels[k])} and {int(told[k])}; rows that differ: {len(differs)}; write the cache again"
+            f"{int(labels[k])} and {int(numbers[k])}; rows that differ: {len(differs)}; write the cache again"
         )
     return []
 

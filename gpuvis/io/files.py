@@ -75,8 +75,10 @@ def check_writable(folder: Path, needed_bytes: int) -> None:
         raise OutputError(f"{there} cannot be written to: {error.strerror}; choose another --out-dir") from None
     if free < needed_bytes:
         bits, unit = (20, "MiB") if free >> 20 else (10, "KiB")
-        told = f"{there} has {free >> bits} {unit} free, but the outputs need about {-(-needed_bytes >> bits)} {unit}"
-        raise OutputError(f"{told}; make room there, or use another --out-dir")
+        shortage = (
+            f"{there} has {free >> bits} {unit} free, but the outputs need about {-(-needed_bytes >> bits)} {unit}"
+        )
+        raise OutputError(f"{shortage}; make room there, or use another --out-dir")
 
 
 def _nearest(folder: Path) -> Path:

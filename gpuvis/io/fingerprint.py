@@ -45,7 +45,7 @@ def of_cache(folder: Path) -> dict[str, Any]:
 
 def differing(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """Return the files in which two fingerprints differ; the first, of an earlier run, may tell of fewer."""
-    return [name for name, told in before.items() if told != now.get(name)]
+    return [name for name, value in before.items() if value != now.get(name)]
 
 
 def of_tensor(path: Path) -> dict[str, Any]:

@@ -54,8 +54,8 @@ def _check_open(folder: Path) -> None:
         os.scandir(folder).close()
         os.stat(f"{folder}/.")  # noqa: PTH116  Path leaves out the dot
     except OSError as error:
-        told = f"{folder} cannot be read: {error.strerror}"
-        raise CacheError(f"{told}; give yourself the right to list and enter it, or leave it out") from None
+        problem = f"{folder} cannot be read: {error.strerror}"
+        raise CacheError(f"{problem}; give yourself the right to list and enter it, or leave it out") from None
 
 
 def check_readable(path: Path) -> None:
@@ -102,8 +102,8 @@ def above(path: Path) -> Path:
     for folder in (path.parent, *Path(os.path.abspath(path.parent)).parents):
         if os.path.exists(folder / EMBEDDINGS):  # noqa: PTH110  Path.exists raises where it may not look
             return folder
-    told = f"{path} lies in no cache: expected embeddings.pt beside it or in a folder above, and found none"
-    raise CacheError(f"{told}; put it into the folder of its cache")
+    problem = f"{path} lies in no cache: expected embeddings.pt beside it or in a folder above, and found none"
+    raise CacheError(f"{problem}; put it into the folder of its cache")
 
 
 def _below(root: Path) -> Iterator[Path]:

@@ -86,8 +86,8 @@ class _Reader(pickle._Unpickler):  # noqa: SLF001
             raise pickle.UnpicklingError(f"{module}.{name} is not known")
         return known[module, name]
 
-    def persistent_load(self, told: Any) -> _Storage:
-        _, kind, key, _, length = told
+    def persistent_load(self, identifier: Any) -> _Storage:
+        _, kind, key, _, length = identifier
         return _Storage(kind, key, length)
 
 
@@ -133,16 +133,16 @@ def _read(path: Path, mapped: bool) -> np.ndarray | torch.Tensor:
 def _plain(path: Path, mapped: bool) -> np.ndarray | None:
     """Return the values of a file; None: the tensor is not plain, or the file not whole."""
     try:
-        told = _Reader(io.BytesIO(content(path, "data.pkl"))).load()
-        if not isinstance(told, _Plain) or byte_order(path) != "little" or sys.byteorder != "little":
+        tensor = _Reader(io.BytesIO(content(path, "data.pkl"))).load()
+        if not isinstance(tensor, _Plain) or byte_order(path) != "little" or sys.byteorder != "little":
             return None
-        kind, key, length = told.storage
-        in_c_order = tuple(prod(told.shape[axis + 1 :]) for axis in range(len(told.shape)))
-        if told.strides != in_c_order or told.offset != 0 or length != prod(told.shape) or length == 0:
+        kind, key, length = tensor.storage
+        in_c_order = tuple(prod(tensor.shape[axis + 1 :]) for axis in range(len(tensor.shape)))
+        if tensor.strides != in_c_order or tensor.offset != 0 or length != prod(tensor.shape) or length == 0:
             return None
         start = stored_at(path, f"data/{key}")
         values = _values(path, np.dtype(STORAGES[kind]), start, length, mapped)
-        return np.asarray(values).reshape(told.shape)
+        return np.asarray(values).reshape(tensor.shape)
     except Exception:  # noqa: BLE001  a damaged pickle raises nearly anything
         return None
 
@@ -212,8 +212,8 @@ def _why_not_loaded(error: Exception) -> str:
             "is not a plain tensor: it is damaged, or loading it would run code or build other objects; "
             "write the cache again with torch.save(tensor, path)"
         )
-    told = str(error).partition("\n")[0].partition(". ")[0] or "unexpected end"
-    return f"is truncated or corrupt ({type(error).__name__}: {told}); write the cache again"
+    message = str(error).partition("\n")[0].partition(". ")[0] or "unexpected end"
+    return f"is truncated or corrupt ({type(error).__name__}: {message}); write the cache again"
 
 
 def let_go(X: Any) -> None:
@@ -289,8 +289,8 @@ def fault(path: Path) -> str:
     with zipfile.ZipFile(path) as archive:
         if len(archive.infolist()) > min(MOST_RECORDS, len(found)):
             return f"has {len(archive.infolist()):,} records, or two of one name; expected those of one tensor"
-        if told := next(filter(None, map(_fault_of_record, found.values())), ""):
-            return told
+        if reason := next(filter(None, map(_fault_of_record, found.values())), ""):
+            return reason
         if (size := sum(info.file_size for info in aside.values())) > ASIDE_BYTES:
             return f"has {size:,} bytes in records that hold no tensor; expected some hundred"
         checked = aside if any(info.CRC for info in found.values()) else {}

@@ -71,8 +71,10 @@ def files(folder: Path) -> list[Path]:
 
 def known(job: Job, run: dict[str, Any]) -> Outcome:
     """Return the outcome of scores that are up to date, by their record."""
-    told = run["input"]
-    return Outcome(job.folder, "up to date", "outliers", told["rows"], told["columns"], told=_lines(job.folder, run))
+    source = run["input"]
+    return Outcome(
+        job.folder, "up to date", "outliers", source["rows"], source["columns"], lines=_lines(job.folder, run)
+    )
 
 
 def audit(job: Job, backend: Backend, reason: str, steps: Steps) -> Outcome:
@@ -87,7 +89,7 @@ def audit(job: Job, backend: Backend, reason: str, steps: Steps) -> Outcome:
     with steps("read"):
         stamp = fingerprint.stamp(job.folder)
         found, planned = saved_map.read(job.folder, outliers.search(job.settings.threads), backend)
-        told = record.of_input(found, fingerprint.of_cache(job.folder))
+        source = record.of_input(found, fingerprint.of_cache(job.folder))
     labels = classes.of(found.table, found.labels, backend.factorize)
     try:
         with steps("outliers"), backend.working(planned[0]):
@@ -98,10 +100,10 @@ def audit(job: Job, backend: Backend, reason: str, steps: Steps) -> Outcome:
         raise CacheError(f"{job.folder}: the cache was written again while it was read; run again")
     run = {
         "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "input": told,
+        "input": source,
         "backend": record.of_backend(backend, reason),
         "versions": machine.versions(),
-        "found": {**scores.counts(), "classes": len(labels.names), **scores.told},
+        "found": {**scores.counts(), "classes": len(labels.names), **scores.details},
     }
     with steps("save"):
         _write(job.out, run, found, labels, scores)
@@ -109,7 +111,7 @@ def audit(job: Job, backend: Backend, reason: str, steps: Steps) -> Outcome:
     save_json(job.out / RECORD, run)
     seconds, paths = time.perf_counter() - start, tuple(files(job.out))
     rows, columns = found.embeddings.shape
-    return Outcome(job.folder, "scored", "outliers", rows, columns, seconds, paths, told=_lines(job.folder, run))
+    return Outcome(job.folder, "scored", "outliers", rows, columns, seconds, paths, lines=_lines(job.folder, run))
 
 
 def _write(folder: Path, run: dict[str, Any], found: cache.Cache, labels: Any, scores: outliers.Outliers) -> None:

@@ -66,7 +66,7 @@ def draw(
     asked = beside.described(page, job.folder, job.out, shown.table)  # before what it tells of is read
     caption = record.caption(run) if run else f"{record.TITLES[method]} · {len(shown.coords):,} rows"
     if run:
-        caption = "\n".join([caption, *_told(run)]).rstrip("\n")
+        caption = "\n".join([caption, *_trust_lines(run)]).rstrip("\n")
     with ExitStack() as until_saved:
         with steps("draw"):
             plotly_js = _plotly(job, page)
@@ -87,7 +87,7 @@ def draw(
     return tuple(written)
 
 
-def _told(run: dict[str, Any]) -> list[str]:
+def _trust_lines(run: dict[str, Any]) -> list[str]:
     """Return lines on a map: how far to trust it, blank if that was not measured, and what is wrong with it."""
     measured = run.get("quality")
     unusual = [note for note in run["input"].get("notes", ()) if note.startswith(EMBEDDINGS)]
@@ -231,5 +231,5 @@ def _entries(root: Path, maps: Iterable[Outputs]) -> Iterator[Entry]:
     for page, files in {Path(os.path.relpath(files.page, root)): files for files in maps}.items():
         picture = index.picture_of(files.page) if files.page.is_file() else ""
         if picture:  # else it is none of ours
-            told = files.read_own_record()
-            yield index.Entry(page, picture, record.caption(told) if told else files.method)
+            run = files.read_own_record()
+            yield index.Entry(page, picture, record.caption(run) if run else files.method)

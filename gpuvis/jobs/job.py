@@ -117,8 +117,10 @@ def decide(job: Job) -> Decided:
             continue
         if action is Action.NOTHING:
             run = files.read_record() or {}
-            told, measured = run["input"], run.get("quality")
-            settled.append(Outcome(job.folder, "up to date", method, told["rows"], told["columns"], quality=measured))
+            source, measured = run["input"], run.get("quality")
+            settled.append(
+                Outcome(job.folder, "up to date", method, source["rows"], source["columns"], quality=measured)
+            )
         else:
             actions[method] = action
     audit, scored = _audit(job, content) if job.outliers else (False, ())

@@ -50,7 +50,7 @@ def again(
 
 
 def of_map(job: Job, found: Original, shown: Shown, wanted: str, backend: Backend, steps: Steps) -> Measured:
-    """Find what is wanted of a map; what cannot be found is told, and the map is whole without it.
+    """Measure a map; what cannot be measured is logged, and the map is whole without it.
 
     Parameters
     ----------
@@ -73,13 +73,13 @@ def of_map(job: Job, found: Original, shown: Shown, wanted: str, backend: Backen
 
     def measure() -> tuple[dict[str, Any], np.ndarray]:
         with steps("quality"), backend.working(found.known[0]):
-            told, recall = measured(found, shown, backend)
+            values, recall = measured(found, shown, backend)
             if every_point and near is not None:
-                recall = quality.recall_of_points(shown.coords, near[:, : told["k"]], backend)
-        return {**told, "points": int(np.isfinite(recall).sum())}, recall
+                recall = quality.recall_of_points(shown.coords, near[:, : values["k"]], backend)
+        return {**values, "points": int(np.isfinite(recall).sum())}, recall
 
-    told, recall = _unless_it_fails(job, "the map was not measured", measure) or (None, None)
-    return Measured(told, recall, neighbors)
+    values, recall = _unless_it_fails(job, "the map was not measured", measure) or (None, None)
+    return Measured(values, recall, neighbors)
 
 
 def measured(found: Original, shown: Shown, backend: Backend) -> tuple[dict[str, Any], np.ndarray]:
@@ -105,7 +105,7 @@ class Score:
     """One map: its coordinates, what was measured or why it could not be, and what has changed since it was made."""
 
     path: Path
-    told: dict[str, Any] | None = None
+    measured: dict[str, Any] | None = None
     changed: str = ""
     error: GpuvisError | None = None
 

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 class Outcome:
     """What became of one map, of the scores of samples, or of a folder that has none.
 
-    `paths`: what was written; `quality`: what was measured; `told`: more lines for people.
+    `paths`: what was written; `quality`: what was measured; `lines`: more text for people.
     """
 
     folder: Path
@@ -32,7 +32,7 @@ class Outcome:
     paths: tuple[Path, ...] = ()
     error: GpuvisError | None = None
     quality: dict[str, Any] | None = None
-    told: tuple[str, ...] = ()
+    lines: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -42,15 +42,15 @@ class Outcome:
 
 def failure(folder: Path, error: Exception, method: Kind | None = None) -> Outcome:
     """Return the outcome of whatever went wrong."""
-    told = " ".join(str(error).split())
+    message = " ".join(str(error).split())
     if is_out_of_memory(error) and not isinstance(error, GpuvisError):
-        error = OutOfMemoryError(f"{folder}: memory ran out ({told or 'no more is given'}); use a machine with more")
+        error = OutOfMemoryError(f"{folder}: memory ran out ({message or 'no more is given'}); use a machine with more")
     elif isinstance(error, PermissionError) and error.filename and not isinstance(error, GpuvisError):
         whose = "it may be another user's: have them allow it (chmod), or use another --out-dir or --out_prefix"
         error = GpuvisError(f"{folder}: {os.fsdecode(error.filename)} cannot be used: {error.strerror}; {whose}")
     elif not isinstance(error, GpuvisError):
         logger.info("%s: unexpected error", folder, exc_info=error)
-        error = GpuvisError(f"{folder}: unexpected {type(error).__name__}: {told}")
+        error = GpuvisError(f"{folder}: unexpected {type(error).__name__}: {message}")
     # Frames would keep their arrays, which the next map needs the room of.
     error.__cause__ = error.__context__ = error.__traceback__ = None
     return Outcome(folder, "failed", method, error=error)
@@ -61,14 +61,14 @@ def judged(outcome: Outcome, least: float | None) -> Outcome:
     if least is None or outcome.error or outcome.method in {None, "outliers"}:
         return outcome
     if not outcome.quality:
-        told = "was not measured"
+        verdict = "was not measured"
     else:
         _, here, pca = kept(outcome.quality)
         if here["trustworthiness"] >= least:
             return outcome
-        told = (
+        verdict = (
             f"has a trustworthiness of {here['trustworthiness']:.4f} (a plain PCA map {pca['trustworthiness']:.4f}), "
             f"below --min-trust {least:g}"
         )
-    error = QualityError(f"{outcome.folder}: the {outcome.method} map {told}; its files are kept")
+    error = QualityError(f"{outcome.folder}: the {outcome.method} map {verdict}; its files are kept")
     return replace(outcome, result=f"{outcome.result}, not trusted", error=error)

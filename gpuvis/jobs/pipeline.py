@@ -91,7 +91,7 @@ class Pipeline:
             raise _Stop
 
     def _then(self, work: Callable[[], None]) -> None:
-        """Do this after what was asked for before; what goes wrong there is told by the last of all results."""
+        """Queue work behind all that was queued before; an error shows in the last result."""
         before = self._last
 
         def next_one() -> None:

@@ -10,7 +10,7 @@ from gpuvis.jobs.outcome import Outcome
 
 
 class Watcher(Protocol):
-    """Who is told how a batch goes: of outcomes by whatever thread has them, one at a time, else by the main thread."""
+    """Follow a batch. Outcomes come from whatever thread has them, one at a time; all else comes from the main thread."""
 
     def begin(self, works: list[Decided], backend: str) -> None:
         """Take note of what will be done; each map is one piece of work."""

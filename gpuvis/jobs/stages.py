@@ -52,7 +52,7 @@ class Source:
         Of the maps that have to be computed.
     known : tuple
         The plan, and the largest value in size.
-    told : dict
+    described : dict
         What the run record says of it.
     stamp : list
         That of the files before they were read.
@@ -65,7 +65,7 @@ class Source:
     cache: Cache
     settings: Settings
     known: tuple[Plan, float]
-    told: dict[str, Any]
+    described: dict[str, Any]
     stamp: list[tuple[int, int, int]]
     seconds: float
     steps: dict[str, dict[str, float]]
@@ -103,7 +103,7 @@ def read(job: Job, backend: Backend, steps: Steps, go_on: Callable[[], None] = l
     todo = [method for method, action in decided.actions.items() if action is Action.COMPUTE]
     try:
         return Found(decided, _source(job, job.settings.only(*todo), backend, steps, go_on) if todo else None)
-    except Exception as error:  # noqa: BLE001  it is told in its turn, and maps that need no cache are made
+    except Exception as error:  # noqa: BLE001  it is reported in its turn, and maps that need no cache are made
         return Found(decided, error)
 
 
@@ -113,9 +113,9 @@ def _source(job: Job, settings: Settings, backend: Backend, steps: Steps, go_on:
         folders.check_files(job.folder)
         stamp = fingerprint.stamp(job.folder)
         cache, known = saved_map.read(job.folder, settings, backend, go_on)
-        told = record.of_input(cache, fingerprint.of_cache(job.folder))
+        described = record.of_input(cache, fingerprint.of_cache(job.folder))
     seconds = time.perf_counter() - start
-    return Source(cache, settings, known, told, stamp, seconds, steps.of("read"))
+    return Source(cache, settings, known, described, stamp, seconds, steps.of("read"))
 
 
 def maps(job: Job, found: Found, chosen: Chosen, steps: Steps) -> Generator[Finish]:
@@ -167,7 +167,7 @@ def _compute(job: Job, source: Source, chosen: Chosen, steps: Steps) -> Iterator
         done = reduce.embed(prepared, method, chosen[0], steps)
         if fingerprint.stamp(job.folder) != source.stamp:
             raise CacheError(f"{job.folder}: the cache was written again while it was read; run again")
-        run = record.of_run(source.told, settings, done, *chosen)
+        run = record.of_run(source.described, settings, done, *chosen)
         run["steps"] = {**source.steps, **done.steps}
         of = Original(embeddings, done.effective["metric"], source.known, source.cache.labels, done.principal)
         shown = Shown(done.coords, classes.labelled(source.cache.table, source.cache.labels))
@@ -197,8 +197,8 @@ def save(
     _save_measured(files, run, measured, steps)
     rows, columns = run["input"]["rows"], run["input"]["columns"]
     paths = (files.coords, *_written(files, measured))
-    told = Outcome(job.folder, "written", method, rows, columns, paths=paths, quality=run["quality"])
-    return _drawn(job, method, told, replace(shown, measured=measured), run, clock)
+    outcome = Outcome(job.folder, "written", method, rows, columns, paths=paths, quality=run["quality"])
+    return _drawn(job, method, outcome, replace(shown, measured=measured), run, clock)
 
 
 def again(job: Job, method: Method, backend: Backend, steps: Steps) -> Finish:
@@ -218,11 +218,13 @@ def again(job: Job, method: Method, backend: Backend, steps: Steps) -> Finish:
     except Exception as error:  # noqa: BLE001
         return settled(failure(job.folder, error, method))
     columns = run["input"]["columns"] if run else None
-    told = Outcome(job.folder, "drawn again", method, len(shown.coords), columns, paths=paths, quality=measured.quality)
+    outcome = Outcome(
+        job.folder, "drawn again", method, len(shown.coords), columns, paths=paths, quality=measured.quality
+    )
     if not job.page:
-        told = replace(told, result="measured" if paths else "not measured")
+        outcome = replace(outcome, result="measured" if paths else "not measured")
     shown = replace(shown, measured=measured, is_current=not (run and changed))
-    return _drawn(job, method, told, shown, run, (start, steps))
+    return _drawn(job, method, outcome, shown, run, (start, steps))
 
 
 def _save_coords(job: Job, files: Outputs, run: dict[str, Any], shown: Shown, steps: Steps) -> None:
@@ -269,12 +271,12 @@ def _drawn(job: Job, method: Method, made: Outcome, shown: Shown, run: dict[str,
         began = time.perf_counter()
         try:
             paths = (*made.paths, *draw(saving))
-            told = replace(made, paths=(*paths, *(record if paths else ())))
+            outcome = replace(made, paths=(*paths, *(record if paths else ())))
         except Exception as error:  # noqa: BLE001
-            told = failure(job.folder, error, method)
+            outcome = failure(job.folder, error, method)
             if made.result != "written":
-                return told
-            told = replace(made, result="not drawn", error=told.error, paths=(*made.paths, *record))
-        return replace(told, seconds=ready + time.perf_counter() - began)
+                return outcome
+            outcome = replace(made, result="not drawn", error=outcome.error, paths=(*made.paths, *record))
+        return replace(outcome, seconds=ready + time.perf_counter() - began)
 
     return finish

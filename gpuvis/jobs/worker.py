@@ -107,7 +107,7 @@ class Worker:
 
     def run(self, asked: Job, watch: Callable[[str], None]) -> Generator[Outcome]:
         """Do a job, and give the outcome of each map as soon as it is saved; of those that are lost, too."""
-        told: list[str | None] = []
+        reported: list[str | None] = []
         step, choice = "start", self.choice()
         try:
             if self._pipe.closed or not self._process.is_alive():
@@ -119,7 +119,7 @@ class Worker:
                     step = value
                     watch(step)
                 elif kind == "outcome":
-                    told.append(value.method)
+                    reported.append(value.method)
                     yield value
                 else:
                     if kind == "broken":
@@ -131,8 +131,8 @@ class Worker:
         except _Lost as lost:
             _sweep(asked)
             cut = lost.kind(f"{asked.folder}: step {step} was cut short: its process {lost}; {lost.advice}")
-            missing = [method for method in asked.methods if method not in told] if told else [None]
-            for method in [] if None in told else missing:
+            missing = [method for method in asked.methods if method not in reported] if reported else [None]
+            for method in [] if None in reported else missing:
                 yield failure(asked.folder, cut, method)
 
     def close(self) -> None:

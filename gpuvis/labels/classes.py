@@ -43,10 +43,10 @@ class Classes:
         """The words of classes, each as its first row has it; blank where there are none."""
         words = [""] * len(self.names)
         if WORD in self.table:
-            told = np.flatnonzero((self.table[WORD] != "").to_numpy() & (self.codes >= 0))
-            which, first = np.unique(self.codes[told], return_index=True)
+            named = np.flatnonzero((self.table[WORD] != "").to_numpy() & (self.codes >= 0))
+            which, first = np.unique(self.codes[named], return_index=True)
             for code, at in zip(which, first, strict=True):
-                words[code] = str(self.table[WORD].iloc[told[at]])
+                words[code] = str(self.table[WORD].iloc[named[at]])
         return words
 
 

@@ -15,7 +15,7 @@ BLOCK_BYTES = 8 << 20
 def groups(X: Any) -> np.ndarray:
     """Return a number for each row, (N,), int64, the same for rows that are equal in float32.
 
-    Rows are told apart by sums of their bits times random numbers, in 64 bits (multilinear hashing; Carter, Wegman
+    Rows are compared by sums of their bits times random numbers, in 64 bits (multilinear hashing; Carter, Wegman
     1979, Journal of Computer and System Sciences 18:143), and those that have the same are compared.
     """
     rows, factors = len(X), _factors(X.shape[1])

@@ -42,7 +42,7 @@ class Outliers:
         first. -1: there is none.
     duplicates, duplicates_other_label : ndarray, int64
         How many other rows are equal, and how many of these have another label; -1 for a row without one.
-    told : dict
+    details : dict
         What is to be recorded of the search.
     """
 
@@ -54,7 +54,7 @@ class Outliers:
     near_duplicate_row: np.ndarray
     duplicates: np.ndarray
     duplicates_other_label: np.ndarray
-    told: dict[str, Any]
+    details: dict[str, Any]
 
     def counts(self) -> dict[str, int]:
         """Return how many rows there are of each kind that is worth a look."""
@@ -88,8 +88,8 @@ def measure(X: Any, codes: np.ndarray, backend: Backend, known: tuple[Plan, floa
         The labels are no classes: there are nearly as many as rows.
     """
     if codes.max(initial=-1) >= MOST_CLASSES:
-        told = f"{int(codes.max()) + 1:,} different labels in {len(codes):,} rows"
-        raise DataError(f"has {told}; expected classes, {MOST_CLASSES:,} at most")
+        labels = f"{int(codes.max()) + 1:,} different labels in {len(codes):,} rows"
+        raise DataError(f"has {labels}; expected classes, {MOST_CLASSES:,} at most")
     plan, largest = known
     scale = arrays.scale(largest, backend.SAFE)
     similarities = centroids.measure(X, codes, scale, backend)
@@ -110,7 +110,7 @@ def measure(X: Any, codes: np.ndarray, backend: Backend, known: tuple[Plan, floa
         unlike,
         np.where(directed, _nearest_of(nearly, near, close, pointed), -1),
         *duplicates.counts(equal, codes),
-        {"metric": "cosine", "k": near.shape[1], "near_duplicate_distance": limit, "search": graph.told},
+        {"metric": "cosine", "k": near.shape[1], "near_duplicate_distance": limit, "search": graph.details},
     )
 
 

@@ -49,7 +49,7 @@ def of_centroids(table: pd.DataFrame, classes: Classes, found: Outliers) -> pd.D
 
 
 def of_neighbors(table: pd.DataFrame, classes: Classes, found: Outliers) -> pd.DataFrame:
-    """Return `scores_neighbors.csv`: what the nearest rows say of each label, and all that is told of a row besides.
+    """Return `scores_neighbors.csv`: the votes of the nearest rows on each label, and every other score of a row.
 
     The most suspicious labels come first, of equal ones in the order of the rows; what nothing is known of is the last.
     """
@@ -103,7 +103,7 @@ def worst(scores: pd.DataFrame, count: int) -> list[dict[str, Any]]:
 
 def lines(found: list[dict[str, Any]]) -> list[str]:
     """Return what `worst` gave as lines of text, under a line of names."""
-    told = [
+    rows = [
         (
             f"{one['suspicion']:.4f}{'!' if one['suspect'] else ' '}",
             str(one["row"]),
@@ -113,7 +113,7 @@ def lines(found: list[dict[str, Any]]) -> list[str]:
         )
         for one in found
     ]
-    table = [(SUSPICION, "row", "label", "suggested", "file"), *told] if told else []
+    table = [(SUSPICION, "row", "label", "suggested", "file"), *rows] if rows else []
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in table]
 

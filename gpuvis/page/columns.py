@@ -101,12 +101,12 @@ def _column(texts: pd.Series, wanted: bool) -> Column:
 
 
 def _is_scale(values: list[str], measured: bool) -> bool:
-    told = [value for value in values if value]
-    if not told or not all(map(DECIMAL.fullmatch, told)):
+    present = [value for value in values if value]
+    if not present or not all(map(DECIMAL.fullmatch, present)):
         return False
-    numbers = np.array(told, np.float64)
+    numbers = np.array(present, np.float64)
     fit = np.abs(numbers).max() <= LARGEST
-    return bool(fit and (measured or np.any(numbers % 1) or len(told) > SCALE_VALUES))
+    return bool(fit and (measured or np.any(numbers % 1) or len(present) > SCALE_VALUES))
 
 
 def _colored(column: Column, named: dict[str, Column]) -> Column:
@@ -136,11 +136,11 @@ def _colored(column: Column, named: dict[str, Column]) -> Column:
 
 def _numbers(column: Column, named: dict[str, Column]) -> list[int] | None:
     """Return the class number of each value; None if they have none, or two have the same."""
-    told = named.get(NUMBER) if column.name == WORD else column
-    which = follows(told, column) if told and told.values else None
-    if told is None or which is None:
+    numbered = named.get(NUMBER) if column.name == WORD else column
+    which = follows(numbered, column) if numbered and numbered.values else None
+    if numbered is None or which is None:
         return None
-    texts = [told.values[k] for k in which]
+    texts = [numbered.values[k] for k in which]
     if not all(map(_is_number, texts)):
         return None
     numbers = [int(text) for text in texts]

@@ -129,23 +129,23 @@ def _coords(pack: Pack, coords: np.ndarray) -> list[dict[str, Any]]:
 
 
 def _columns(pack: Pack, made: list[Column], some: slice | np.ndarray) -> list[dict[str, Any]]:
-    """Return what the browser is told of each column. Codes that follow from those of another are not sent."""
+    """Describe each column for the browser. Codes that follow from those of another are not sent."""
     found: list[dict[str, Any]] = []
     for number, column in enumerate(made):
-        told: dict[str, Any] = {"name": column.name, "scale": column.is_scale}
+        header: dict[str, Any] = {"name": column.name, "scale": column.is_scale}
         if not column.values:
-            found.append({**told, "texts": pack.texts(column.texts.iloc[some].tolist())})
+            found.append({**header, "texts": pack.texts(column.texts.iloc[some].tolist())})
             continue
-        told |= {"values": column.values, "colors": column.colors, "families": column.families}
+        header |= {"values": column.values, "colors": column.colors, "families": column.families}
         for other, leader in enumerate(made[:number]):
             leads = len(leader.values) >= len(column.values) and "codes" in found[other]
             which = columns.follows(column, leader) if leads else None
             if which is not None:
-                told |= {"leader": other, "which": which.tolist()}
+                header |= {"leader": other, "which": which.tolist()}
                 break
         else:
-            told["codes"] = pack.numbers(column.codes[some])
-        found.append(told)
+            header["codes"] = pack.numbers(column.codes[some])
+        found.append(header)
     return found
 
 

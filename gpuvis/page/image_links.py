@@ -72,10 +72,10 @@ def missing(root: str, names: Sequence[str]) -> str:
     some = named[:: len(named) // LOOKED_UP + 1]
     if root.startswith(URLS) or not some or any(map(os.path.isfile, (file_of(root, name) for name in some))):
         return ""
-    told = f"no image was found: of {len(some):,} that were looked for the first is {path_of(root, some[0])!r}"
+    problem = f"no image was found: of {len(some):,} that were looked for the first is {path_of(root, some[0])!r}"
     if os.path.isfile(some[0]):  # noqa: PTH113  Path.is_file raises
-        return f"{told}; file_name is the whole path, so use --image_root /"
-    return f"{told}; name the folder with --image_root that file_name starts from"
+        return f"{problem}; file_name is the whole path, so use --image_root /"
+    return f"{problem}; name the folder with --image_root that file_name starts from"
 
 
 def stamp(root: str, names: Sequence[str]) -> str:

@@ -22,7 +22,7 @@ ICON = re.compile(rb'<link rel="icon" href="(data:image/png;base64,[A-Za-z0-9+/=
 
 @dataclass(frozen=True)
 class Entry:
-    """One map: its page, relative to the front page, and what is told of it."""
+    """One map: its page, relative to the front page, and its caption."""
 
     page: Path
     picture: str

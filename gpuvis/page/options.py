@@ -35,7 +35,7 @@ class Page:
     color_by : str
         Column of `metadata.csv` that colours the points.
     hover : tuple of str
-        Columns that are told first of a point.
+        Columns that come first where a point is described.
     image_root : str or None
         Folder or URL that the files' names are below; None: `images` beside `metadata.csv`, if they are there.
     thumbnails : bool

@@ -60,7 +60,7 @@ def measure(
 
     Returns
     -------
-    told : dict
+    measures : dict
         `k`, `anchors`, `sampled`, `flung`, how many points lie far outside, `metric`, that of the fit; and for each
         metric, of "map" and of "pca", the map of the first two principal components: `recall` of the k nearest
         neighbours, `trustworthiness` and `continuity` (Venna, Kaski 2001, ICANN, 485), `triplets`, the share of random
@@ -82,7 +82,7 @@ def measure(
     for space in ranks.spaces(X, metric, anchors, scale, backend):
         seen |= zip(space.metrics, ranks.compare(space, anchors, near_on_either, drawn, k), strict=True)
     vote = partial(_votes, labels, anchors)
-    told: dict[str, Any] = {name: {"original": _means(vote(one.near), unseen)} for name, one in seen.items()}
+    measures: dict[str, Any] = {name: {"original": _means(vote(one.near), unseen)} for name, one in seen.items()}
     recall, true = np.full(rows, np.nan, np.float32), np.concatenate([one.near for one in seen.values()], 1)
     for m, (place, plane) in enumerate(planes.items()):
         (on_map,) = ranks.compare(plane, anchors, true, drawn, 0)
@@ -91,13 +91,13 @@ def measure(
             found = {"recall": (closer < k).mean(1), "trustworthiness": _trust(closer, rows)}
             if place == "map":
                 recall[anchors] = found["recall"]  # that of the fit comes last
-            told[name][place] = {
+            measures[name][place] = {
                 **_means(found | {"continuity": _trust(closer_on_map, rows)}, unseen),
                 **triplets.kept(one.drawn, on_map.drawn, drawn, anchors, rows),
                 **_means(vote(near[place]), unseen),
             }
     about = {"k": k, "anchors": len(anchors), "sampled": unseen > 0, "flung": flung(coords), "metric": metric}
-    return {**about, **told}, recall
+    return {**about, **measures}, recall
 
 
 def recall_of_points(coords: np.ndarray, near: np.ndarray, backend: Backend) -> np.ndarray:
@@ -155,8 +155,8 @@ def _means(each: dict[str, np.ndarray], unseen: float) -> dict[str, float]:
     `unseen`: the share of rows that are not anchors; where few are not, the sample tells nearly all (Cochran 1977,
     Sampling Techniques, chapter 2).
     """
-    told = {}
+    means = {}
     for name, values in each.items():
-        told[name] = float(values.mean()) if len(values) else 0.0
-        told[f"{name}_se"] = float(values.std(ddof=1) * (unseen / len(values)) ** 0.5) if len(values) > 1 else 0.0
-    return told
+        means[name] = float(values.mean()) if len(values) else 0.0
+        means[f"{name}_se"] = float(values.std(ddof=1) * (unseen / len(values)) ** 0.5) if len(values) > 1 else 0.0
+    return means

@@ -179,8 +179,8 @@ def embed(prepared: Prepared, method: Method, backend: Backend, steps: Steps) ->
     _, notes = prepared.asked.only(method).fitted_to(*prepared.shape)
     taken = steps.of("load", "pca", "neighbors", "start", method)
     done = fitted.describe(method)
-    neighbors = graph.told if graph else None
-    how = taken, prepared.plan, neighbors, drawn.told
+    neighbors = graph.details if graph else None
+    how = taken, prepared.plan, neighbors, drawn.details
     return Reduction(method, coords, done, (*notes, *drawn.notes), prepared.variance_kept, *how, drawn.principal)
 
 

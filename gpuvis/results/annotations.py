@@ -126,8 +126,12 @@ def _by_model(paths: list[Path], names: pd.Series, notes: list[str]) -> Iterator
 def _unmatched(strange: pd.Series, names: pd.Series, rows: int) -> str:
     """Say what is to be done about predictions of samples that are not there."""
     example = next(filter(None, names), None)
-    told = f"rows left out, which match no {FILE_NAME} of {TABLE}: {len(strange):,} of {rows:,}, as {strange.iloc[0]!r}"
-    return f"{told}; write the names as they are there, as {example!r}" if example else f"{told}; it names no files"
+    problem = (
+        f"rows left out, which match no {FILE_NAME} of {TABLE}: {len(strange):,} of {rows:,}, as {strange.iloc[0]!r}"
+    )
+    return (
+        f"{problem}; write the names as they are there, as {example!r}" if example else f"{problem}; it names no files"
+    )
 
 
 def described(page: Page, cache: Path, out: Path, table: pd.DataFrame | None = None) -> dict[str, Any]:
@@ -136,8 +140,8 @@ def described(page: Page, cache: Path, out: Path, table: pd.DataFrame | None = N
     `table`, that of the cache, is read if it is needed and not given.
     """
     paths = (*_scores(out), *files(cache))
-    told = {**page.describe(cache), "beside": {path.name: _sum(path) for path in paths}}
-    return told | ({"images": _images(page, cache, table)} if page.thumbnails else {})
+    description = {**page.describe(cache), "beside": {path.name: _sum(path) for path in paths}}
+    return description | ({"images": _images(page, cache, table)} if page.thumbnails else {})
 
 
 def _images(page: Page, cache: Path, table: pd.DataFrame | None) -> str | None:

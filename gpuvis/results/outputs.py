@@ -159,10 +159,10 @@ def foreign(path: Path, sums: dict[str, Any]) -> str:
     return f"{path.name} was changed after it was made" if known and fingerprint.of_file(path) != known else ""
 
 
-def save_json(path: Path, told: dict[str, Any]) -> None:
+def save_json(path: Path, record: dict[str, Any]) -> None:
     """Save a record."""
     with saving(path) as temporary:
-        text = json.dumps(told, indent=2, ensure_ascii=False) + "\n"
+        text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
         temporary.write_bytes(text.encode("utf-8", "backslashreplace"))  # file names need not be UTF-8
 
 
@@ -178,8 +178,8 @@ def load_array(path: Path) -> np.ndarray:
         check_ordinary(path)
         found = np.lib.format.open_memmap(path, mode="r")
     except Exception as error:  # noqa: BLE001  a damaged header raises nearly anything
-        told = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
-        raise CacheError(f"{path} cannot be read: {told}; expected numbers as numpy.save writes them") from None
+        message = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
+        raise CacheError(f"{path} cannot be read: {message}; expected numbers as numpy.save writes them") from None
     if found.dtype.kind not in "fiu":
         raise CacheError(f"{path} holds {found.dtype}; expected numbers; save it so")
     return found
@@ -207,8 +207,8 @@ def saving(path: Path) -> Iterator[Path]:
         with replacing(path) as temporary:
             yield temporary
     except OSError as error:
-        told = os.strerror(error.errno) if error.errno else error  # Arrow has words of its own
-        raise OutputError(f"{path} could not be written: {told}") from error
+        message = os.strerror(error.errno) if error.errno else error  # Arrow has words of its own
+        raise OutputError(f"{path} could not be written: {message}") from error
 
 
 class Action(Enum):
@@ -292,12 +292,12 @@ def check_ours(files: Outputs, page: Page | None) -> None:
 
 def is_unmeasured(files: Outputs, record: dict[str, Any], quality: str) -> bool:
     """Tell whether something is to be measured that was not yet: its run may have died before, or asked for less."""
-    told = record.get("quality")
+    measured = record.get("quality")
     if quality == "none":
         return False
-    if not told or not files.quality.exists() or not record["outputs"].get(files.quality.name):
+    if not measured or not files.quality.exists() or not record["outputs"].get(files.quality.name):
         return True
-    return quality == "full" and bool(told.get("points", 0) < record["input"]["rows"])
+    return quality == "full" and bool(measured.get("points", 0) < record["input"]["rows"])
 
 
 def of_saved(files: Outputs, cache: Path) -> tuple[dict[str, Any] | None, str]:
@@ -319,23 +319,23 @@ def _stale(
     files: Outputs, record: dict[str, Any], cache: Path, settings: Settings, content: Callable[[], dict[str, Any]]
 ) -> str:
     """Say why a record cannot stand for what is asked now; empty if it can."""
-    told = record["input"]
+    source = record["input"]
     try:
-        if changed := fingerprint.differing(told["fingerprint"], content()):
-            other = Path(str(told.get("folder"))) != Path(os.path.abspath(cache))
+        if changed := fingerprint.differing(source["fingerprint"], content()):
+            other = Path(str(source.get("folder"))) != Path(os.path.abspath(cache))
             since = f"the cache has changed since ({', '.join(changed)})"
-            return f"it is the map of {told.get('folder')}" if other else since
+            return f"it is the map of {source.get('folder')}" if other else since
     except OSError as error:
         return f"the cache cannot be compared with it ({error.strerror})"
     before = record["effective"]
-    now = settings.fitted_to(told["rows"], told["columns"])[0].describe(files.method)
+    now = settings.fitted_to(source["rows"], source["columns"])[0].describe(files.method)
     keys = before.keys() | now.keys()
     if str(record.get("repeatable")).startswith("identical"):  # --deterministic asks for no more
         keys -= {"deterministic"}
     changed = sorted(key for key in keys if before.get(key) != now.get(key))
     if changed:
-        told = (f"{k} {_shown(before.get(k))} (now {_shown(now.get(k))})" for k in changed)
-        return f"it was made with {', '.join(told)}"
+        differences = (f"{k} {_shown(before.get(k))} (now {_shown(now.get(k))})" for k in changed)
+        return f"it was made with {', '.join(differences)}"
     return ""
 
 

@@ -37,11 +37,11 @@ def of_backend(backend: Backend, reason: str) -> dict[str, Any]:
     return {"name": backend.name, "reason": reason, "device": asdict(backend.describe())}
 
 
-def of_run(told: dict[str, Any], asked: Settings, done: Reduction, backend: Backend, reason: str) -> dict[str, Any]:
-    """Describe one map: `told` is what `of_input` gave. What it shows and its outputs are not known yet."""
+def of_run(source: dict[str, Any], asked: Settings, done: Reduction, backend: Backend, reason: str) -> dict[str, Any]:
+    """Describe one map: `source` is what `of_input` gave. What it shows and its outputs are not known yet."""
     return {
         "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "input": told,
+        "input": source,
         "backend": of_backend(backend, reason),
         "versions": machine.versions(),
         "asked": asked.describe(done.method),
@@ -64,7 +64,7 @@ def caption(record: dict[str, Any]) -> str:
     settings = {key: value for key, value in record["effective"].items() if value is not None}
     title = TITLES[settings.pop("method")]
     size = f"{record['input']['rows']:,} × {record['input']['columns']:,}"
-    told = [f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}" for key, value in settings.items()]
+    parts = [f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}" for key, value in settings.items()]
     cached = record["input"].get("info", {}).get("timestamp")
     dated = [f"cache of {' '.join(str(cached).split())}"] if cached else []
-    return " · ".join((title, size, *told, record["backend"]["name"].upper(), *dated))
+    return " · ".join((title, size, *parts, record["backend"]["name"].upper(), *dated))

@@ -90,8 +90,8 @@ def of_map(folder: Path, rows: int, settings: Settings, run: dict[str, Any] | No
     """
     cache, known = read(folder, settings, backend)
     if len(cache.embeddings) != rows:
-        told = f"{folder}: the map has {rows} rows and the embeddings {len(cache.embeddings)}"
-        raise CacheError(f"{told}; they are paired row by row, so make the map again with gpuvis reduce")
+        problem = f"{folder}: the map has {rows} rows and the embeddings {len(cache.embeddings)}"
+        raise CacheError(f"{problem}; they are paired row by row, so make the map again with gpuvis reduce")
     metric = run["effective"].get("metric") if run else None
     return Original(cache.embeddings, metric or getattr(settings, settings.methods[0]).metric, known, cache.labels)
 
@@ -147,12 +147,12 @@ def saved(path: Path, folder: Path) -> Shown:
     from gpuvis.labels import classes
 
     coords = _load(path)
-    with suppress(FileNotFoundError):  # which is told by what reads it
+    with suppress(FileNotFoundError):  # which the reader reports
         check_readable(folder / TABLE)
     rows = table.read(folder / TABLE)
     if len(rows) != len(coords):
-        told = f"{path} has {len(coords)} rows but {folder / TABLE} has {len(rows)}"
-        raise CacheError(f"{told}; they are paired row by row, so make the map again")
+        problem = f"{path} has {len(coords)} rows but {folder / TABLE} has {len(rows)}"
+        raise CacheError(f"{problem}; they are paired row by row, so make the map again")
     labels = folder / LABELS
     if not table.has_values(rows, NUMBER) and labels.exists():
         rows = classes.labelled(rows, caches.flat_labels(labels, caches.read_labels(labels, pt.read), len(rows)))

@@ -204,12 +204,12 @@ def umap(X: np.ndarray, graph: Graph, settings: Umap, seed: int) -> Layout:
     from gpuvis.backends.cpu import umap as umap_layout
 
     found = affinities.memberships(graph, settings.n_neighbors, umap_layout.least_weight(len(X)))
-    coords, told = umap_layout.layout(found, X, settings.min_dist, seed), {"epochs": umap_layout.epochs_of(len(X))}
-    return Layout(coords, notes, told, X)
+    coords, details = umap_layout.layout(found, X, settings.min_dist, seed), {"epochs": umap_layout.epochs_of(len(X))}
+    return Layout(coords, notes, details, X)
 
 
 def _of_recall(graph: Graph) -> list[str]:
-    recall = graph.told["recall"]
+    recall = graph.details["recall"]
     return [f"neighbours are approximate: {recall:.1%} of the true ones were found"] if recall < LOW_RECALL else []
 
 
@@ -229,8 +229,8 @@ def tsne(X: np.ndarray, graph: Graph | None, settings: Tsne, seed: int) -> Layou
     from gpuvis.backends.cpu import tsne as tsne_layout
 
     found = affinities.probabilities(graph, graph.indices.shape[1], settings.perplexity)
-    coords, told = tsne_layout.layout(found, begin)
-    return Layout(coords, notes + _of_recall(graph), told, X if settings.init == "pca" and not lost else None)
+    coords, details = tsne_layout.layout(found, begin)
+    return Layout(coords, notes + _of_recall(graph), details, X if settings.init == "pca" and not lost else None)
 
 
 def scaled(start: np.ndarray) -> np.ndarray | None:

@@ -47,12 +47,12 @@ def neighbors(X: np.ndarray, k: int, metric: str, seed: int) -> Graph:
     sample = np.random.default_rng(seed).choice(len(X), SAMPLE, replace=False)
     true, _ = _exact(X, X[sample], k, metric)
     recall = float(np.mean([np.isin(one, indices[row]).mean() for one, row in zip(true, sample, strict=True)]))
-    return _told(indices, distances, "pynndescent", recall)
+    return _graph(indices, distances, "pynndescent", recall)
 
 
 def nearest(X: np.ndarray, k: int, metric: str) -> Graph:
     """Return the exact neighbour graph in any metric, however many rows there are."""
-    return _told(*_exact(X, X, k, metric), "scikit-learn, exact", 1.0)
+    return _graph(*_exact(X, X, k, metric), "scikit-learn, exact", 1.0)
 
 
 def _exact(X: np.ndarray, Q: np.ndarray, k: int, metric: str) -> tuple[np.ndarray, np.ndarray]:
@@ -64,7 +64,7 @@ def _exact(X: np.ndarray, Q: np.ndarray, k: int, metric: str) -> tuple[np.ndarra
     return indices, distances
 
 
-def _told(indices: np.ndarray, distances: np.ndarray, engine: str, recall: float) -> Graph:
+def _graph(indices: np.ndarray, distances: np.ndarray, engine: str, recall: float) -> Graph:
     graph = repaired(indices.astype(np.int32), distances.astype(np.float32), np)
     return Graph(graph.indices, graph.distances, np, {"engine": engine, "recall": recall})
 
@@ -113,8 +113,8 @@ def _variables_named() -> Iterator[None]:
         names = sorted(name for name in os.environ if name.startswith("NUMBA_"))
         if not names or is_out_of_memory(error):
             raise
-        told = " ".join(str(error).split())
-        raise SettingsError(f"numba stopped: {told}; look at {', '.join(names)} in the environment") from error
+        message = " ".join(str(error).split())
+        raise SettingsError(f"numba stopped: {message}; look at {', '.join(names)} in the environment") from error
 
 
 def _keep_compiled(*modules: str) -> None:

@@ -58,13 +58,13 @@ def search(X: np.ndarray, k: int, metric: str, seed: int, exact: bool = False) -
     if exact or len(X) <= EXACT_ROWS:
         return _exact(rows, k)
     lists, probes = _clustered(rows, k, seed)
-    told: dict[str, Any] = {"engine": f"lists: {probes.shape[1]} of {len(lists.starts) - 1} searched"}
+    details: dict[str, Any] = {"engine": f"lists: {probes.shape[1]} of {len(lists.starts) - 1} searched"}
     ids = lists.search(probes, k - 1)
     del probes  # as large as the graph
     lacking = np.flatnonzero(ids[:, -1] < 0)  # where the lists that were searched hold fewer rows
     ids[lacking] = nearest(lists.X, lists.squares, k - 1, lacking)
-    told["recall"] = _recall(lists, ids, np.random.default_rng(seed + 1))
-    return _graph(rows, lists.X, lists.order, ids, told)
+    details["recall"] = _recall(lists, ids, np.random.default_rng(seed + 1))
+    return _graph(rows, lists.X, lists.order, ids, details)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,15 +119,15 @@ class Rows:
 def _exact(rows: Rows, k: int) -> Graph:
     """Compare every pair of rows."""
     X = rows.take(slice(None))
-    order, squares, told = np.arange(len(X), dtype=np.int32), squares_of(X), {"engine": "exact", "recall": 1.0}
+    order, squares, details = np.arange(len(X), dtype=np.int32), squares_of(X), {"engine": "exact", "recall": 1.0}
     ids = nearest(X, squares, k - 1)
-    graph = _graph(rows, X, order, ids, told)
+    graph = _graph(rows, X, order, ids, details)
     farthest = graph.distances[:, -1] ** 2 if rows.lengths is None else 2 * graph.distances[:, -1]
     unsure = np.flatnonzero(_is_unsure(squares, farthest))
     if not len(unsure):
         return graph
     ids[unsure] = nearest_precisely(X, k - 1, unsure)
-    return _graph(rows, X, order, ids, told)
+    return _graph(rows, X, order, ids, details)
 
 
 def _is_unsure(squares: np.ndarray, farthest: np.ndarray) -> np.ndarray:
@@ -135,13 +135,13 @@ def _is_unsure(squares: np.ndarray, farthest: np.ndarray) -> np.ndarray:
     return (farthest > 0) & (squares * ROUNDING > farthest * ROUNDED)
 
 
-def _graph(rows: Rows, X: np.ndarray, order: np.ndarray, ids: np.ndarray, told: dict[str, Any]) -> Graph:
+def _graph(rows: Rows, X: np.ndarray, order: np.ndarray, ids: np.ndarray, details: dict[str, Any]) -> Graph:
     """Return the graph in the matrix's own order of rows, with true distances; row i here is its row order[i]."""
     shape, scaled = (len(ids), ids.shape[1] + 1), rows.lengths is not None
     real = rows.lengths[order] > 0 if rows.lengths is not None else np.ones(len(ids), bool)
     indices, distances = np.empty(shape, np.int32), np.empty(shape, np.float32)
     in_ranges(loops.measure, len(ids), X, real.view(np.uint8), scaled, order, ids, indices, distances)
-    return Graph(indices, distances, np, told)
+    return Graph(indices, distances, np, details)
 
 
 def _clustered(rows: Rows, k: int, seed: int) -> tuple[Lists, np.ndarray]:

@@ -60,5 +60,5 @@ def tsne(X: cupy.ndarray, graph: Graph, settings: Tsne, seed: int) -> Layout:
     if wide > WIDEST:
         grid = f"cuML's t-SNE has a grid of {BOXES} boxes a side however wide it is"
         notes.append(f"the map is {wide:.0f} wide, and {grid}: it may show tiles; --backend cpu has a finer grid")
-    told = {"iterations": int(model.n_iter_)}
-    return Layout(coords, notes, told, X if settings.init == "pca" and not lost else None)
+    details = {"iterations": int(model.n_iter_)}
+    return Layout(coords, notes, details, X if settings.init == "pca" and not lost else None)

@@ -18,7 +18,7 @@ OVERLAP = 2  # clusters that each row is put into by a batched search
 UNEVEN = 1.5  # times as large as the mean may the largest cluster be
 
 
-def told(size: float) -> str:
+def in_units(size: float) -> str:
     """Return a size in words."""
     for unit in ("B", "KiB", "MiB"):
         if size < 1024:

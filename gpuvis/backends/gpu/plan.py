@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from gpuvis.backends.gpu import limits, memory_model
 from gpuvis.backends.gpu.limits import MOST_ROWS
-from gpuvis.backends.gpu.memory_model import Bytes, told
+from gpuvis.backends.gpu.memory_model import Bytes, in_units
 from gpuvis.backends.neighbor_graph import neighbors_of
 from gpuvis.errors import DataError, OutOfMemoryError, SettingsError
 from gpuvis.settings import Method, Settings
@@ -85,7 +85,7 @@ class Plan:
     def advice(self) -> str:
         """What to do if it does not fit after all."""
         return (
-            f"{memory_model.told(self.peak.device)} on the device were planned; use a smaller pca_dim, fewer neighbours, "
+            f"{memory_model.in_units(self.peak.device)} on the device were planned; use a smaller pca_dim, fewer neighbours, "
             "a GPU that nobody else uses, or --backend cpu"
         )
 
@@ -100,7 +100,7 @@ class Plan:
             lines.append(f"{method:<12} neighbours: {kind}; repeatable: {self.repeatable[method]}")
         lines += ["", f"{'step':<20}{'device':>10}{'host':>12}"]
         for name, step in (*self.steps.items(), ("peak", self.peak)):
-            lines.append(f"{name:<20}{memory_model.told(step.device):>10}{memory_model.told(step.host):>12}")
+            lines.append(f"{name:<20}{memory_model.in_units(step.device):>10}{memory_model.in_units(step.host):>12}")
         return lines
 
     def describe(self) -> dict[str, Any]:
@@ -267,15 +267,15 @@ def _excess(work: Work, drafted: Plan) -> str | None:
     for name, step in drafted.steps.items():
         if not work.fits(step):
             return (
-                f"step {name} of {work.rows:,} × {work.columns:,} needs {_told(step)}; "
-                f"there are {_told(work.room if work.host_known else Bytes(work.room.device))}"
+                f"step {name} of {work.rows:,} × {work.columns:,} needs {_in_words(step)}; "
+                f"there are {_in_words(work.room if work.host_known else Bytes(work.room.device))}"
             )
     return None
 
 
-def _told(size: Bytes) -> str:
-    host = f" and {told(size.host)} on the host" if size.host else ""
-    return f"{told(size.device)} on the device{host}"
+def _in_words(size: Bytes) -> str:
+    host = f" and {in_units(size.host)} on the host" if size.host else ""
+    return f"{in_units(size.device)} on the device{host}"
 
 
 def _advice(work: Work) -> str:

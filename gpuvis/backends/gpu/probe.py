@@ -30,7 +30,7 @@ def what_the_gpu_lacks(memory_limit: int | None = None) -> str | None:
     try:
         import_module("gpuvis.backends.gpu.backend").set_up(memory_limit)
     except Exception as error:  # noqa: BLE001  whatever fails here would fail in the middle of the work
-        return f"a small fit on the GPU failed: {_told(error)}"
+        return f"a small fit on the GPU failed: {_in_one_line(error)}"
     return None
 
 
@@ -39,7 +39,7 @@ def _device() -> str | None:
     try:
         cupy = import_module("cupy")
     except Exception as error:  # noqa: BLE001  a broken installation raises anything
-        return f"CuPy is installed, but cannot be imported: {_told(error)}"
+        return f"CuPy is installed, but cannot be imported: {_in_one_line(error)}"
     runtime = cupy.cuda.runtime
     if not cupy.is_available():
         return f"{_installed()}, but no CUDA device is visible: {_why_not(runtime)}"
@@ -63,7 +63,7 @@ def _why_not(runtime: object) -> str:
     try:
         count = runtime.getDeviceCount()  # type: ignore[attr-defined]
     except RuntimeError as error:
-        return _told(error)
+        return _in_one_line(error)
     return f"the driver counts {count}"
 
 
@@ -72,7 +72,7 @@ def _libraries() -> str | None:
         try:
             import_module(name)
         except Exception as error:  # noqa: BLE001
-            return f"{name} is installed, but cannot be imported: {_told(error)}"
+            return f"{name} is installed, but cannot be imported: {_in_one_line(error)}"
     return None
 
 
@@ -85,5 +85,5 @@ def _installed() -> str:
     return "cuML is installed"
 
 
-def _told(error: BaseException) -> str:
+def _in_one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__

@@ -14,8 +14,9 @@ from gpuvis.io.schema import SCORES
 from gpuvis.jobs.outcome import Outcome
 from gpuvis.labels import classes, outliers
 from gpuvis.results import outputs, record, saved_map
-from gpuvis.results.annotations import RECORD, read_record
-from gpuvis.results.outputs import foreign, save_json, saving
+from gpuvis.results.annotations import RECORD
+from gpuvis.results.outputs import foreign, save_record, saving
+from gpuvis.results.record import ScoresRecord
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +30,7 @@ NAMES = ("near_duplicate", "duplicate")
 ROW_BYTES = 500  # of the files, about
 
 
-def up_to_date(folder: Path, content: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
+def up_to_date(folder: Path, content: Callable[[], dict[str, Any]]) -> ScoresRecord | None:
     """Return the record of the scores of a folder if they are of this cache; None: they are to be written.
 
     Parameters
@@ -45,20 +46,20 @@ def up_to_date(folder: Path, content: Callable[[], dict[str, Any]]) -> dict[str,
     there = [path for path in files(folder) if path.exists()]
     if not there:
         return None
-    run = read_record(folder)
+    run = ScoresRecord.read(folder / RECORD)
     reason = _reason(folder, run, content) if run else outputs.no_record(folder / RECORD)
     if reason:
         raise OutputExistsError(f"{there[0]} is there already and {reason}; use --overwrite to replace it")
-    return run if run and all(run["outputs"].get(name) for name in SCORES) else None
+    return run if run and all(run.outputs.get(name) for name in SCORES) else None
 
 
-def _reason(folder: Path, run: dict[str, Any], content: Callable[[], dict[str, Any]]) -> str:
+def _reason(folder: Path, run: ScoresRecord, content: Callable[[], dict[str, Any]]) -> str:
     """Say why scores may not be replaced, or kept; empty if they may."""
     try:
-        if files := fingerprint.differing(run["input"]["fingerprint"], content()):
+        if files := fingerprint.differing(run.input.fingerprint, content()):
             return f"the cache has changed since ({', '.join(files)})"
-        missing = next((name for name in SCORES if run["outputs"].get(name) and not (folder / name).exists()), None)
-        changed = next(filter(None, (foreign(folder / name, run["outputs"]) for name in SCORES)), "")
+        missing = next((name for name in SCORES if run.outputs.get(name) and not (folder / name).exists()), None)
+        changed = next(filter(None, (foreign(folder / name, run.outputs) for name in SCORES)), "")
         return f"{missing} is missing" if missing else changed
     except OSError as error:
         return f"the cache cannot be compared with it ({error.strerror})"
@@ -69,12 +70,10 @@ def files(folder: Path) -> list[Path]:
     return [folder / name for name in (*SCORES, RECORD)]
 
 
-def known(job: Job, run: dict[str, Any]) -> Outcome:
+def known(job: Job, run: ScoresRecord) -> Outcome:
     """Return the outcome of scores that are up to date, by their record."""
-    source = run["input"]
-    return Outcome(
-        job.folder, "up to date", "outliers", source["rows"], source["columns"], lines=_lines(job.folder, run)
-    )
+    rows, columns = run.input.rows, run.input.columns
+    return Outcome(job.folder, "up to date", "outliers", rows, columns, lines=_lines(job.folder, run))
 
 
 def audit(job: Job, backend: Backend, reason: str, steps: Steps) -> Outcome:
@@ -89,7 +88,7 @@ def audit(job: Job, backend: Backend, reason: str, steps: Steps) -> Outcome:
     with steps("read"):
         stamp = fingerprint.stamp(job.folder)
         found, planned = saved_map.read(job.folder, outliers.search(job.settings.threads), backend)
-        source = record.of_input(found, fingerprint.of_cache(job.folder))
+        source = record.CacheRecord.of(found, fingerprint.of_cache(job.folder))
     labels = classes.of(found.table, found.labels, backend.factorize)
     try:
         with steps("outliers"), backend.working(planned[0]):
@@ -98,31 +97,32 @@ def audit(job: Job, backend: Backend, reason: str, steps: Steps) -> Outcome:
         raise DataError(f"{job.folder} {error}") from None
     if fingerprint.stamp(job.folder) != stamp:
         raise CacheError(f"{job.folder}: the cache was written again while it was read; run again")
-    run = {
-        "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "input": source,
-        "backend": record.of_backend(backend, reason),
-        "versions": machine.versions(),
-        "found": {**scores.counts(), "classes": len(labels.names), **scores.details},
-    }
+    run = ScoresRecord(
+        input=source,
+        outputs=dict.fromkeys(SCORES),
+        backend=record.of_backend(backend, reason),
+        versions=machine.versions(),
+        written=record.now(),
+        found={**scores.counts(), "classes": len(labels.names), **scores.details},
+    )
     with steps("save"):
         _write(job.out, run, found, labels, scores)
-    run["steps"] = steps.of("read", "outliers", "save")
-    save_json(job.out / RECORD, run)
+    run.steps = steps.of("read", "outliers", "save")
+    save_record(job.out / RECORD, run)
     seconds, paths = time.perf_counter() - start, tuple(files(job.out))
     rows, columns = found.embeddings.shape
     return Outcome(job.folder, "scored", "outliers", rows, columns, seconds, paths, lines=_lines(job.folder, run))
 
 
-def _write(folder: Path, run: dict[str, Any], found: cache.Cache, labels: Any, scores: outliers.Outliers) -> None:
+def _write(folder: Path, run: ScoresRecord, found: cache.Cache, labels: Any, scores: outliers.Outliers) -> None:
     """Write the tables; the record tells before that they may be replaced, and after it what they are."""
     from gpuvis.labels import tables as score_tables
 
     made = (score_tables.of_centroids, score_tables.of_neighbors)
     tables = {name: make(found.table, labels, scores) for name, make in zip(SCORES, made, strict=True)}
-    run["worst"] = score_tables.worst(tables[SCORES[1]], LISTED)
-    save_json(folder / RECORD, run | {"outputs": dict.fromkeys(SCORES)})
-    run["outputs"] = {name: _save_table(folder / name, table) for name, table in tables.items()}
+    run.worst = score_tables.worst(tables[SCORES[1]], LISTED)
+    save_record(folder / RECORD, run)
+    run.outputs = {name: _save_table(folder / name, table) for name, table in tables.items()}
 
 
 def _save_table(path: Path, rows: pd.DataFrame) -> str:
@@ -133,12 +133,12 @@ def _save_table(path: Path, rows: pd.DataFrame) -> str:
         return fingerprint.of_file(temporary)
 
 
-def _lines(folder: Path, run: dict[str, Any]) -> tuple[str, ...]:
+def _lines(folder: Path, run: ScoresRecord) -> tuple[str, ...]:
     """Say what was found: counts, and the worst."""
     from gpuvis.labels import tables as score_tables
 
-    found, rows = run["found"], run["input"]["rows"]
+    found, rows = run.found, run.input.rows
     near, equal = (f"{found[f'{name}s']:,}, of another label: {found[f'{name}s_other_label']:,}" for name in NAMES)
     counts = f"{folder}: suspects: {found['suspects']:,} of {rows:,} labels"
     duplicates = f"rows with a near-duplicate: {near}; with an equal one: {equal}"
-    return f"{counts}; {duplicates}", *score_tables.lines(run["worst"])
+    return f"{counts}; {duplicates}", *score_tables.lines(run.worst)

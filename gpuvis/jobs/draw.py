@@ -16,8 +16,8 @@ from gpuvis.jobs.job import Job
 from gpuvis.page.options import MOST_ROWS_SHOWN, STATIC, URLS, Page
 from gpuvis.quality import report
 from gpuvis.results import annotations as beside
-from gpuvis.results import record
 from gpuvis.results.outputs import Outputs
+from gpuvis.results.record import TITLES, RunRecord
 from gpuvis.results.saved_map import Shown
 from gpuvis.settings import Method
 from gpuvis.timing import Steps
@@ -45,7 +45,7 @@ def draw(
     job: Job,
     method: Method,
     shown: Shown,
-    run: dict[str, Any] | None,
+    run: RunRecord | None,
     steps: Steps,
     saving: AbstractContextManager[None],
 ) -> tuple[Path, ...]:
@@ -53,7 +53,7 @@ def draw(
 
     Parameters
     ----------
-    run : dict or None
+    run : RunRecord or None
         The record of the map; None: it has none. It vouches for the page only if that lacks nothing of what was
         asked: else the next run draws it again.
 
@@ -64,7 +64,7 @@ def draw(
     """
     files, page = job.outputs(method), job.page or Page()
     asked = beside.described(page, job.folder, job.out, shown.table)  # before what it tells of is read
-    caption = record.caption(run) if run else f"{record.TITLES[method]} · {len(shown.coords):,} rows"
+    caption = run.caption if run else f"{TITLES[method]} · {len(shown.coords):,} rows"
     if run:
         caption = "\n".join([caption, *_trust_lines(run)]).rstrip("\n")
     with ExitStack() as until_saved:
@@ -77,32 +77,32 @@ def draw(
             written = {path: content for path, content in zip(files.drawn(page), drawn, strict=True) if content}
             sums = {path.name: files.save_drawn(path, content) for path, content in written.items()}
         if run:
-            run["outputs"] |= sums
-            run["steps"] |= steps.of("draw")
-            run["page"] = asked if is_whole and shown.is_current else None
-            run["needed_by_page"] = [plotly_js] if page.plotlyjs == "shared" else []
+            run.outputs |= sums
+            run.steps |= steps.of("draw")
+            run.page = asked if is_whole and shown.is_current else None
+            run.needed_by_page = [plotly_js] if page.plotlyjs == "shared" else []
             files.save_record(run)
     for note in notes:
         logger.warning("%s: %s", job.folder, note)
     return tuple(written)
 
 
-def _trust_lines(run: dict[str, Any]) -> list[str]:
+def _trust_lines(run: RunRecord) -> list[str]:
     """Return lines on a map: how far to trust it, blank if that was not measured, and what is wrong with it."""
-    measured = run.get("quality")
-    unusual = [note for note in run["input"].get("notes", ()) if note.startswith(EMBEDDINGS)]
+    measured = run.quality
+    unusual = [note for note in run.input.notes if note.startswith(EMBEDDINGS)]
     return [report.line(measured), *report.warnings(measured), *unusual] if measured else ["", *unusual]
 
 
-def _begin(files: Outputs, run: dict[str, Any], page: Page) -> list[str]:
+def _begin(files: Outputs, run: RunRecord, page: Page) -> list[str]:
     """Have the record say, before anything is replaced, that it may be; return notes on pictures that are not."""
-    left = [path.name for path in map(files.static, STATIC) if path.name in run["outputs"]]
+    left = [path.name for path in map(files.static, STATIC) if path.name in run.outputs]
     left = [name for name in left if name not in {path.name for path in files.drawn(page)}]
     for name in left:
-        del run["outputs"][name]
-    if run["page"] or any(run["outputs"].get(path.name) for path in files.drawn(page)):
-        run["outputs"] |= {path.name: None for path in files.drawn(page)}
-        run["page"] = None
+        del run.outputs[name]
+    if run.page or any(run.outputs.get(path.name) for path in files.drawn(page)):
+        run.outputs |= {path.name: None for path in files.drawn(page)}
+        run.page = None
         files.save_record(run)
     return [f"{name} was drawn earlier and stays as it is; --static draws it again" for name in left]
 
@@ -232,4 +232,4 @@ def _entries(root: Path, maps: Iterable[Outputs]) -> Iterator[Entry]:
         picture = index.picture_of(files.page) if files.page.is_file() else ""
         if picture:  # else it is none of ours
             run = files.read_own_record()
-            yield index.Entry(page, picture, record.caption(run) if run else files.method)
+            yield index.Entry(page, picture, run.caption if run else files.method)

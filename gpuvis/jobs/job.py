@@ -14,8 +14,7 @@ from gpuvis.io.files import check_writable, sweep
 from gpuvis.jobs import audit as auditing
 from gpuvis.jobs.outcome import Kind, Outcome
 from gpuvis.page.options import Page
-from gpuvis.results import outputs as standing
-from gpuvis.results.outputs import Action, Outputs, check_free
+from gpuvis.results.outputs import Action, Outputs, Status, check_free, check_ours, status
 from gpuvis.settings import Method, Settings
 
 COORDS_BYTES = 8  # of a row
@@ -108,21 +107,19 @@ def decide(job: Job) -> Decided:
     settled = []
     content = once(lambda: fingerprint.of_cache(job.folder))
     for method in job.methods:
-        files, action = job.outputs(method), Action.COMPUTE
+        files, state = job.outputs(method), Status(Action.COMPUTE)
         try:
             if not job.overwrite:
-                action = standing.action(files, job.folder, job.settings, job.page, job.quality, content)
+                state = status(files, job.folder, job.settings, job.page, job.quality, content)
         except GpuvisError as error:
             settled.append(Outcome(job.folder, "refused", method, error=error))
             continue
-        if action is Action.NOTHING:
-            run = files.read_record() or {}
-            source, measured = run["input"], run.get("quality")
-            settled.append(
-                Outcome(job.folder, "up to date", method, source["rows"], source["columns"], quality=measured)
-            )
+        if state.action is Action.NOTHING and state.record:
+            rows, columns = state.record.input.rows, state.record.input.columns
+            quality = state.record.quality
+            settled.append(Outcome(job.folder, "up to date", method, rows, columns, quality=quality))
         else:
-            actions[method] = action
+            actions[method] = state.action
     audit, scored = _audit(job, content) if job.outliers else (False, ())
     return Decided(job, actions, (*settled, *scored), audit)
 
@@ -145,7 +142,7 @@ def _drawn(job: Job) -> Decided:
         try:
             if files.coords.exists():
                 if not job.overwrite:
-                    standing.check_ours(files, job.page)
+                    check_ours(files, job.page)
                 actions[method] = Action.FINISH
         except GpuvisError as error:
             settled.append(Outcome(job.folder, "refused", method, error=error))

@@ -20,6 +20,7 @@ from gpuvis.page.options import MOST_ROWS_SEARCHED
 from gpuvis.quality import measure as quality
 from gpuvis.reduction import reduce
 from gpuvis.results import outputs, saved_map
+from gpuvis.results.record import RunRecord
 from gpuvis.results.saved_map import Measured, Original, Shown, saved
 from gpuvis.settings import Method, Settings, Tsne
 from gpuvis.timing import Steps
@@ -34,7 +35,7 @@ T = TypeVar("T")
 
 
 def again(
-    job: Job, method: Method, shown: Shown, run: dict[str, Any] | None, wanted: str, backend: Backend, steps: Steps
+    job: Job, method: Method, shown: Shown, run: RunRecord | None, wanted: str, backend: Backend, steps: Steps
 ) -> Measured:
     """Find what is wanted of a saved map, by its run record, if its embeddings are still there; see `of_map`."""
     if wanted == "none" and not _shows_neighbors(job, len(shown.coords)):

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gpuvis.backends.base import Backend
 from gpuvis.errors import CacheError
@@ -21,8 +21,9 @@ from gpuvis.jobs.job import Decided, Job, decide
 from gpuvis.jobs.outcome import Outcome, failure
 from gpuvis.labels import classes
 from gpuvis.page.options import STATIC
-from gpuvis.results import outputs, record, saved_map
+from gpuvis.results import outputs, saved_map
 from gpuvis.results.outputs import Action, Outputs, is_ours
+from gpuvis.results.record import CacheRecord, RunRecord
 from gpuvis.results.saved_map import Measured, Original, Shown, saved
 from gpuvis.settings import Method, Settings
 from gpuvis.signals import held_back
@@ -52,7 +53,7 @@ class Source:
         Of the maps that have to be computed.
     known : tuple
         The plan, and the largest value in size.
-    described : dict
+    described : CacheRecord
         What the run record says of it.
     stamp : list
         That of the files before they were read.
@@ -65,7 +66,7 @@ class Source:
     cache: Cache
     settings: Settings
     known: tuple[Plan, float]
-    described: dict[str, Any]
+    described: CacheRecord
     stamp: list[tuple[int, int, int]]
     seconds: float
     steps: dict[str, dict[str, float]]
@@ -113,7 +114,7 @@ def _source(job: Job, settings: Settings, backend: Backend, steps: Steps, go_on:
         folders.check_files(job.folder)
         stamp = fingerprint.stamp(job.folder)
         cache, known = saved_map.read(job.folder, settings, backend, go_on)
-        described = record.of_input(cache, fingerprint.of_cache(job.folder))
+        described = CacheRecord.of(cache, fingerprint.of_cache(job.folder))
     seconds = time.perf_counter() - start
     return Source(cache, settings, known, described, stamp, seconds, steps.of("read"))
 
@@ -167,8 +168,8 @@ def _compute(job: Job, source: Source, chosen: Chosen, steps: Steps) -> Iterator
         done = reduce.embed(prepared, method, chosen[0], steps)
         if fingerprint.stamp(job.folder) != source.stamp:
             raise CacheError(f"{job.folder}: the cache was written again while it was read; run again")
-        run = record.of_run(source.described, settings, done, *chosen)
-        run["steps"] = {**source.steps, **done.steps}
+        run = RunRecord.of(source.described, settings, done, *chosen)
+        run.steps = {**source.steps, **done.steps}
         of = Original(embeddings, done.effective["metric"], source.known, source.cache.labels, done.principal)
         shown = Shown(done.coords, classes.labelled(source.cache.table, source.cache.labels))
         return save(job, method, run, shown, of, chosen[0], (start, steps))
@@ -188,16 +189,16 @@ def settled(outcome: Outcome) -> Finish:
 
 
 def save(
-    job: Job, method: Method, run: dict[str, Any], shown: Shown, found: Original, backend: Backend, clock: Clock
+    job: Job, method: Method, run: RunRecord, shown: Shown, found: Original, backend: Backend, clock: Clock
 ) -> Finish:
     """Save the coordinates first: they are safe whatever becomes of the measures and the page."""
     files, steps = job.outputs(method), clock[1]
     _save_coords(job, files, run, shown, steps)
     measured = measure.of_map(job, found, shown, job.quality, backend, steps)
     _save_measured(files, run, measured, steps)
-    rows, columns = run["input"]["rows"], run["input"]["columns"]
+    rows, columns = run.input.rows, run.input.columns
     paths = (files.coords, *_written(files, measured))
-    outcome = Outcome(job.folder, "written", method, rows, columns, paths=paths, quality=run["quality"])
+    outcome = Outcome(job.folder, "written", method, rows, columns, paths=paths, quality=run.quality)
     return _drawn(job, method, outcome, replace(shown, measured=measured), run, clock)
 
 
@@ -214,10 +215,10 @@ def again(job: Job, method: Method, backend: Backend, steps: Steps) -> Finish:
         paths = _written(files, measured)
         if run:
             _save_measured(files, run, measured, steps)
-            measured = replace(measured, quality=run.get("quality"), recall=files.load_quality(run))
+            measured = replace(measured, quality=run.quality, recall=files.load_quality(run))
     except Exception as error:  # noqa: BLE001
         return settled(failure(job.folder, error, method))
-    columns = run["input"]["columns"] if run else None
+    columns = run.input.columns if run else None
     outcome = Outcome(
         job.folder, "drawn again", method, len(shown.coords), columns, paths=paths, quality=measured.quality
     )
@@ -227,14 +228,15 @@ def again(job: Job, method: Method, backend: Backend, steps: Steps) -> Finish:
     return _drawn(job, method, outcome, shown, run, (start, steps))
 
 
-def _save_coords(job: Job, files: Outputs, run: dict[str, Any], shown: Shown, steps: Steps) -> None:
-    drawn_before = (files.read_record() or {}).get("outputs", {})
+def _save_coords(job: Job, files: Outputs, run: RunRecord, shown: Shown, steps: Steps) -> None:
+    before = files.read_record()
+    drawn_before = before.outputs if before else {}
     to_come = [*files.drawn(job.page), *([files.quality] if job.quality != "none" else [])]
     with steps("save"), held_back():
         # Whatever dies from here on, the next run knows that these files are its own to write.
-        run["outputs"] = dict.fromkeys(path.name for path in (files.coords, *to_come))
+        run.outputs = dict.fromkeys(path.name for path in (files.coords, *to_come))
         files.save_record(run)
-        run["outputs"][files.coords.name] = files.save_coords(shown.coords)
+        run.outputs[files.coords.name] = files.save_coords(shown.coords)
         for path in [files.quality, files.page, *map(files.static, STATIC)] if job.overwrite else []:
             is_old = path.is_file() and (path.name in drawn_before or is_ours(path))
             if is_old and (path == files.quality or path not in to_come):
@@ -242,18 +244,18 @@ def _save_coords(job: Job, files: Outputs, run: dict[str, Any], shown: Shown, st
                 if path not in to_come:
                     logger.warning("%s: %s showed an earlier map and was removed", job.folder, path.name)
         files.save_record(run)
-    run["steps"] |= steps.of("save")
+    run.steps |= steps.of("save")
 
 
-def _save_measured(files: Outputs, run: dict[str, Any], measured: Measured, steps: Steps) -> None:
-    run["steps"] |= steps.of("nearest", "quality")
+def _save_measured(files: Outputs, run: RunRecord, measured: Measured, steps: Steps) -> None:
+    run.steps |= steps.of("nearest", "quality")
     if measured.quality and measured.recall is not None:
         with held_back():
-            if run["outputs"].get(files.quality.name):  # of fewer points, and about to be replaced
-                run["outputs"][files.quality.name] = None
+            if run.outputs.get(files.quality.name):  # of fewer points, and about to be replaced
+                run.outputs[files.quality.name] = None
                 files.save_record(run)
-            run["outputs"][files.quality.name] = files.save_quality(measured.recall)
-            run["quality"], run["page"] = measured.quality, None  # a page that is there does not show it yet
+            run.outputs[files.quality.name] = files.save_quality(measured.recall)
+            run.quality, run.page = measured.quality, None  # a page that is there does not show it yet
             files.save_record(run)
 
 
@@ -261,7 +263,7 @@ def _written(files: Outputs, measured: Measured) -> tuple[Path, ...]:
     return (files.quality,) if measured.quality else ()
 
 
-def _drawn(job: Job, method: Method, made: Outcome, shown: Shown, run: dict[str, Any] | None, clock: Clock) -> Finish:
+def _drawn(job: Job, method: Method, made: Outcome, shown: Shown, run: RunRecord | None, clock: Clock) -> Finish:
     """Return the last stage of a map: drawing, if a page is wanted. `made`: its outcome but for that."""
     (start, steps), record = clock, (job.outputs(method).record,) if run else ()
     draw = partial(drawing.draw, job, method, shown, run, steps.apart("draw")) if job.page else lambda saving: ()

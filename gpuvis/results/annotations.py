@@ -27,7 +27,7 @@ from gpuvis.io.schema import (
 )
 from gpuvis.page import image_links
 from gpuvis.page.columns import PREDICTED, SUGGESTED
-from gpuvis.results import schema
+from gpuvis.results.record import ScoresRecord
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -163,11 +163,6 @@ def _sum(path: Path) -> str | None:
         return None  # it cannot be shown either
 
 
-def read_record(folder: Path) -> dict[str, Any] | None:
-    """Return the record of a folder's scores; None where there is none, or it is not one of ours."""
-    return schema.read(folder / RECORD, schema.SCORES)
-
-
 def joined(table: pd.DataFrame, recall: np.ndarray | None, cache: Path, out: Path) -> tuple[pd.DataFrame, list[str]]:
     """Add columns to the table of a map.
 
@@ -229,9 +224,9 @@ def _of_scores(table: pd.DataFrame, path: Path, cache: Path) -> dict[str, Any]:
 
 def _is_of(out: Path, cache: Path) -> bool:
     """Tell whether scores are of the embeddings that are there; of those that are not, nothing is known."""
-    run = read_record(out)
+    run = ScoresRecord.read(out / RECORD)
     try:
-        return not run or run["input"]["fingerprint"].get(EMBEDDINGS) == fingerprint.of_tensor(cache / EMBEDDINGS)
+        return not run or run.input.fingerprint.get(EMBEDDINGS) == fingerprint.of_tensor(cache / EMBEDDINGS)
     except OSError:
         return True
 

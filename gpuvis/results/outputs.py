@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,7 +20,7 @@ from gpuvis.io import fingerprint
 from gpuvis.io.files import check_ordinary, replacing
 from gpuvis.page.options import MARKS, STATIC, Page
 from gpuvis.results import annotations as beside
-from gpuvis.results import schema
+from gpuvis.results.record import RunRecord, ScoresRecord
 from gpuvis.settings import Method, Settings
 
 
@@ -86,15 +85,15 @@ class Outputs:
         """All that may be written."""
         return [self.coords, self.quality, self.page, self.record, *map(self.static, STATIC)]
 
-    def read_record(self) -> dict[str, Any] | None:
+    def read_record(self) -> RunRecord | None:
         """Return the run record; None where there is none, or it is not one of ours."""
-        record = schema.read(self.record, schema.MAP)
-        return record if record and record["effective"]["method"] == self.method else None
+        record = RunRecord.read(self.record)
+        return record if record and record.method == self.method else None
 
-    def read_own_record(self) -> dict[str, Any] | None:
+    def read_own_record(self) -> RunRecord | None:
         """Return the run record; None where it is not that of the coordinates which lie beside it."""
         record = self.read_record()
-        is_own = record and record["outputs"].get(self.coords.name) and not foreign(self.coords, record["outputs"])
+        is_own = record and record.outputs.get(self.coords.name) and not foreign(self.coords, record.outputs)
         return record if is_own else None
 
     def save_coords(self, coords: np.ndarray) -> str:
@@ -105,13 +104,13 @@ class Outputs:
         """Save what is measured of each point, and return its SHA-256."""
         return _save_array(self.quality, quality)
 
-    def load_quality(self, record: dict[str, Any]) -> np.ndarray | None:
+    def load_quality(self, record: RunRecord) -> np.ndarray | None:
         """Load what is measured of each point; None where a record does not vouch for it."""
-        known = record["outputs"].get(self.quality.name)
+        known = record.outputs.get(self.quality.name)
         if not known or not self.quality.is_file() or fingerprint.of_file(self.quality) != known:
             return None
         found = load_array(self.quality)
-        return found.astype(np.float32) if found.shape == (record["input"]["rows"],) else None
+        return found.astype(np.float32) if found.shape == (record.input.rows,) else None
 
     def save_drawn(self, path: Path, content: bytes) -> str:
         """Save the page or a picture, and return its SHA-256."""
@@ -119,9 +118,9 @@ class Outputs:
             temporary.write_bytes(content)
         return hashlib.sha256(content).hexdigest()
 
-    def save_record(self, record: dict[str, Any]) -> None:
+    def save_record(self, record: RunRecord) -> None:
         """Save the run record."""
-        save_json(self.record, record)
+        save_record(self.record, record)
 
 
 def of_coords(path: Path) -> Outputs | None:
@@ -159,11 +158,10 @@ def foreign(path: Path, sums: dict[str, Any]) -> str:
     return f"{path.name} was changed after it was made" if known and fingerprint.of_file(path) != known else ""
 
 
-def save_json(path: Path, record: dict[str, Any]) -> None:
+def save_record(path: Path, record: RunRecord | ScoresRecord) -> None:
     """Save a record."""
     with saving(path) as temporary:
-        text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
-        temporary.write_bytes(text.encode("utf-8", "backslashreplace"))  # file names need not be UTF-8
+        temporary.write_bytes(record.to_json().encode("utf-8", "backslashreplace"))  # file names need not be UTF-8
 
 
 def load_array(path: Path) -> np.ndarray:
@@ -219,15 +217,22 @@ class Action(Enum):
     NOTHING = "nothing"
 
 
-def action(
+class Status(NamedTuple):
+    """What is to be done for one map, and the record of the map that is there, if any vouches for it."""
+
+    action: Action
+    record: RunRecord | None = None
+
+
+def status(
     files: Outputs,
     cache: Path,
     settings: Settings,
     page: Page | None,
     quality: str,
     content: Callable[[], dict[str, Any]],
-) -> Action:
-    """Tell what is to be done for a map, before anything is computed.
+) -> Status:
+    """Decide whether a map must be computed, measured or drawn again, or is up to date.
 
     Parameters
     ----------
@@ -251,24 +256,25 @@ def action(
     written = [files.coords, files.record, *files.drawn(page), *([] if quality == "none" else [files.quality])]
     there = [path for path in written if os.path.exists(path)]  # noqa: PTH110  Path.exists may raise
     if not there:
-        return Action.COMPUTE
+        return Status(Action.COMPUTE)
     record = files.read_record()
-    was_begun = record is not None and record["outputs"].get(files.coords.name, "") is None  # by a run that died
+    was_begun = record is not None and record.outputs.get(files.coords.name, "") is None  # by a run that died
     reason = no_record(files.record) if record is None else ""
     if record and not was_begun:
         reason = _stale(files, record, cache, settings, content)
-    reason = reason or _altered(files, record or {}, written)
+    reason = reason or _altered(files, record.outputs if record else {}, written)
     if record is None or reason:
         raise _refusal(there[0], reason)
     if was_begun:
-        return Action.COMPUTE
+        return Status(Action.COMPUTE, record)
     if is_unmeasured(files, record, quality):
-        return Action.FINISH
+        return Status(Action.FINISH, record)
     if page is None:
-        return Action.NOTHING
-    whole = all(path.exists() and record["outputs"].get(path.name) for path in files.drawn(page))
-    whole = whole and all(map(os.path.exists, (files.folder / name for name in record.get("needed_by_page", ()))))
-    return Action.NOTHING if whole and record["page"] == beside.described(page, cache, files.folder) else Action.FINISH
+        return Status(Action.NOTHING, record)
+    whole = all(path.exists() and record.outputs.get(path.name) for path in files.drawn(page))
+    whole = whole and all(map(os.path.exists, (files.folder / name for name in record.needed_by_page)))
+    is_drawn = whole and record.page == beside.described(page, cache, files.folder)
+    return Status(Action.NOTHING if is_drawn else Action.FINISH, record)
 
 
 def no_record(path: Path) -> str:
@@ -284,23 +290,24 @@ def check_ours(files: Outputs, page: Page | None) -> None:
     ------
     OutputExistsError
     """
-    sums = (files.read_own_record() or {}).get("outputs", {})
+    record = files.read_own_record()
+    sums = record.outputs if record else {}
     for path in files.drawn(page):
         if reason := foreign(path, sums):
             raise _refusal(path, reason)
 
 
-def is_unmeasured(files: Outputs, record: dict[str, Any], quality: str) -> bool:
+def is_unmeasured(files: Outputs, record: RunRecord, quality: str) -> bool:
     """Tell whether something is to be measured that was not yet: its run may have died before, or asked for less."""
-    measured = record.get("quality")
+    measured = record.quality
     if quality == "none":
         return False
-    if not measured or not files.quality.exists() or not record["outputs"].get(files.quality.name):
+    if not measured or not files.quality.exists() or not record.outputs.get(files.quality.name):
         return True
-    return quality == "full" and bool(measured.get("points", 0) < record["input"]["rows"])
+    return quality == "full" and bool(measured.get("points", 0) < record.input.rows)
 
 
-def of_saved(files: Outputs, cache: Path) -> tuple[dict[str, Any] | None, str]:
+def of_saved(files: Outputs, cache: Path) -> tuple[RunRecord | None, str]:
     """Return the run record of saved coordinates, None if none vouches for them, and what has changed since, if any.
 
     A cache that is not there any more tells nothing.
@@ -309,28 +316,28 @@ def of_saved(files: Outputs, cache: Path) -> tuple[dict[str, Any] | None, str]:
     if run is None:
         return None, f"{files.coords.name} is not the map that its record tells of" if files.read_record() else ""
     try:
-        changed = fingerprint.differing(run["input"]["fingerprint"], fingerprint.of_cache(cache))
+        changed = fingerprint.differing(run.input.fingerprint, fingerprint.of_cache(cache))
     except OSError:
         changed = []
     return run, f"the cache has changed since the {files.method} map was made" if changed else ""
 
 
 def _stale(
-    files: Outputs, record: dict[str, Any], cache: Path, settings: Settings, content: Callable[[], dict[str, Any]]
+    files: Outputs, record: RunRecord, cache: Path, settings: Settings, content: Callable[[], dict[str, Any]]
 ) -> str:
     """Say why a record cannot stand for what is asked now; empty if it can."""
-    source = record["input"]
+    source = record.input
     try:
-        if changed := fingerprint.differing(source["fingerprint"], content()):
-            other = Path(str(source.get("folder"))) != Path(os.path.abspath(cache))
+        if changed := fingerprint.differing(source.fingerprint, content()):
+            other = Path(source.folder) != Path(os.path.abspath(cache))
             since = f"the cache has changed since ({', '.join(changed)})"
-            return f"it is the map of {source.get('folder')}" if other else since
+            return f"it is the map of {source.folder}" if other else since
     except OSError as error:
         return f"the cache cannot be compared with it ({error.strerror})"
-    before = record["effective"]
-    now = settings.fitted_to(source["rows"], source["columns"])[0].describe(files.method)
+    before = record.effective
+    now = settings.fitted_to(source.rows, source.columns)[0].describe(files.method)
     keys = before.keys() | now.keys()
-    if str(record.get("repeatable")).startswith("identical"):  # --deterministic asks for no more
+    if str(record.repeatable).startswith("identical"):  # --deterministic asks for no more
         keys -= {"deterministic"}
     changed = sorted(key for key in keys if before.get(key) != now.get(key))
     if changed:
@@ -339,9 +346,8 @@ def _stale(
     return ""
 
 
-def _altered(files: Outputs, record: dict[str, Any], written: list[Path]) -> str:
+def _altered(files: Outputs, sums: dict[str, str | None], written: list[Path]) -> str:
     """Say which file is not the one that the record vouches for; empty if all are."""
-    sums = record.get("outputs", {})
     if not files.coords.exists() and sums.get(files.coords.name, ""):
         return f"{files.coords.name} is missing"
     return next(filter(None, (foreign(path, sums) for path in written if path != files.record)), "")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from gpuvis.backends.base import Array, Backend, Plan
     from gpuvis.io.cache import Cache
+    from gpuvis.results.record import RunRecord
     from gpuvis.settings import Settings
 
 
@@ -68,7 +69,7 @@ def read(
     return cache, (reduce.plan(cache.embeddings, settings, backend, largest), largest)
 
 
-def of_map(folder: Path, rows: int, settings: Settings, run: dict[str, Any] | None, backend: Backend) -> Original:
+def of_map(folder: Path, rows: int, settings: Settings, run: RunRecord | None, backend: Backend) -> Original:
     """Read and verify the embeddings of a saved map.
 
     Parameters
@@ -79,7 +80,7 @@ def of_map(folder: Path, rows: int, settings: Settings, run: dict[str, Any] | No
         Of the map.
     settings : Settings
         Of this one map, where no record tells them.
-    run : dict or None
+    run : RunRecord or None
         Its run record.
     backend : Backend
 
@@ -92,7 +93,7 @@ def of_map(folder: Path, rows: int, settings: Settings, run: dict[str, Any] | No
     if len(cache.embeddings) != rows:
         problem = f"{folder}: the map has {rows} rows and the embeddings {len(cache.embeddings)}"
         raise CacheError(f"{problem}; they are paired row by row, so make the map again with gpuvis reduce")
-    metric = run["effective"].get("metric") if run else None
+    metric = run.metric if run else None
     return Original(cache.embeddings, metric or getattr(settings, settings.methods[0]).metric, known, cache.labels)
 
 

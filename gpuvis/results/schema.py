@@ -84,7 +84,15 @@ def _is_compared(value: dict[str, Any]) -> bool:
 
 
 OF_INPUT = {"rows": _are_rows, "columns": int, "fingerprint": {}, "?info": {}, "?folder": str, "?notes": [str]}
+FORMATS = 0, 1  # of records that can be read; one without a number is of format 0
+
+
+def _is_format(value: Any) -> bool:
+    return value in FORMATS and not isinstance(value, bool)
+
+
 MAP = {
+    "?format": _is_format,
     "input": OF_INPUT,
     "backend": {"name": str},
     "effective": {"method": set(get_args(Method)), "?metric": set(METRICS), "*": (type(None), bool, float, str)},
@@ -102,6 +110,7 @@ SUSPECT = {
 }
 COUNTS = ("suspects", "near_duplicates", "near_duplicates_other_label", "duplicates", "duplicates_other_label")
 SCORES = {
+    "?format": _is_format,
     "input": OF_INPUT,
     "outputs": {"*": (str, type(None))},
     "found": dict.fromkeys(COUNTS, int),

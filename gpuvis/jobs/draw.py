@@ -80,7 +80,7 @@ def draw(
             run.outputs |= sums
             run.steps |= steps.of("draw")
             run.page = asked if is_whole and shown.is_current else None
-            run.needed_by_page = [plotly_js] if page.plotlyjs == "shared" else []
+            run.needed_by_page = [plotly_js] if plotly_js and page.plotlyjs == "shared" else []
             files.save_record(run)
     for note in notes:
         logger.warning("%s: %s", job.folder, note)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from plotly.offline import get_plotlyjs, get_plotlyjs_version
 
+from gpuvis.io.schema import SUSPECT
 from gpuvis.page import coloring, columns, icon, palette, subsample, template
 from gpuvis.page.coloring import Painted
 from gpuvis.page.columns import Column
@@ -114,7 +115,7 @@ def draw(
 def _shown(coords: np.ndarray, table: pd.DataFrame, painted: Painted) -> np.ndarray | None:
     """Return the rows that are drawn; None: all of them."""
     codes = painted.column.codes if painted.column else np.empty(0, np.uint8)
-    suspects = (table[columns.SUSPECT] == columns.YES).to_numpy() if columns.SUSPECT in table else None
+    suspects = (table[SUSPECT] == columns.YES).to_numpy() if SUSPECT in table else None
     return subsample.rows(coords, codes, suspects)
 
 

@@ -46,8 +46,6 @@ MARGIN = 5  # nodes that no point reaches
 ROOM = 1.06  # how much larger a new grid is than its points
 STRIPS = 4  # of the grid, that are filled by one call
 
-F = np.float32
-
 
 def layout(weights: csr_matrix, start: Array) -> tuple[Array, dict[str, Any]]:
     """Lay out a graph of joint probabilities in the plane.

@@ -516,6 +516,7 @@ from pathlib import Path
 import numpy as np
 from gpuvis.errors import OutputError
 from gpuvis.results.outputs import Outputs
+from gpuvis.results.record import CacheRecord, RunRecord
 files = Outputs(Path(sys.argv[1]), "vis", "umap")
 files.save_coords(np.zeros((3, 2)))
 before = files.coords.read_bytes()
@@ -559,7 +560,7 @@ writers = [
     lambda text: files.save_quality(np.ones(5 * len(text))),
     lambda text: files.save_drawn(files.page, text.encode() * 9),
     lambda text: files.save_drawn(files.static("png"), text.encode() * 9),
-    lambda text: files.save_record({"a": text * 9}),
+    lambda text: files.save_record(RunRecord(CacheRecord(5, 3, {}, text * 9), {}, {})),
     save_table,
     write_cache,
 ]

@@ -24,7 +24,7 @@ from gpuvis.errors import OutputError
 from gpuvis.io import cache
 from gpuvis.jobs import batch
 from gpuvis.jobs import draw as drawing
-from gpuvis.results import record
+from gpuvis.results.record import CacheRecord, RunRecord
 from gpuvis.results.outputs import Outputs
 from gpuvis.settings import Settings, Umap
 
@@ -328,9 +328,9 @@ def test_pictures_are_drawn_beside_the_page_and_vouched_for(make_cache, backend)
 
 
 def test_a_caption_is_one_line_whatever_the_cache_says_of_itself() -> None:
-    told = {"rows": 5, "columns": 3, "info": {"timestamp": "today\nrecall@15 100 %"}}
-    caption = record.caption({"effective": {"method": "umap"}, "input": told, "backend": {"name": "cpu"}})
-    assert caption == "UMAP · 5 × 3 · CPU · cache of today recall@15 100 %"
+    source = CacheRecord(5, 3, {}, info={"timestamp": "today\nrecall@15 100 %"})
+    run = RunRecord(source, {}, {"name": "cpu"}, effective={"method": "umap"})
+    assert run.caption == "UMAP · 5 × 3 · CPU · cache of today recall@15 100 %"
 
 
 def test_a_picture_that_fails_costs_neither_the_page_nor_the_others(make_cache, backend, monkeypatch) -> None:

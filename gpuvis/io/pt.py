@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import io
 import mmap
+import os
 import pickle
 import struct
 import sys
@@ -49,7 +50,8 @@ DAMAGE = (
     *(UnicodeDecodeError, struct.error, ValueError, zlib.error),
 )
 
-MAGIC = b"PK\x03\x04"  # how an archive starts
+MAGIC, END = b"PK\x03\x04", b"PK\x05\x06"  # how an archive starts, and how its last bytes do
+END_BYTES = 22
 A_FOLDER = 0x10  # of the attributes that MS-DOS had
 MOST_RECORDS = 1000
 ASIDE_BYTES = 1 << 20
@@ -282,9 +284,7 @@ def fault(path: Path) -> str:
     """
     found = records(path)
     if found is None:
-        with path.open("rb") as file:
-            an_archive = file.read(4) == MAGIC or zipfile.is_zipfile(path)  # its start, or its end
-        return "is truncated or corrupt: it has no directory of its records" if an_archive else ""
+        return "is truncated or corrupt: it has no directory of its records" if _was_an_archive(path) else ""
     aside = {name: info for name, info in found.items() if not name.startswith("data/")}
     with zipfile.ZipFile(path) as archive:
         if len(archive.infolist()) > min(MOST_RECORDS, len(found)):
@@ -300,6 +300,14 @@ def fault(path: Path) -> str:
             except DAMAGE:
                 return f"is damaged: the CRC-32 of its record {name!r} is wrong"
     return ""
+
+
+def _was_an_archive(path: Path) -> bool:
+    """Tell whether a file begins or ends as an archive does: not every Python's zipfile takes one without its start."""
+    with path.open("rb") as file:
+        begins = file.read(4) == MAGIC
+        file.seek(-min(path.stat().st_size, END_BYTES), os.SEEK_END)
+        return begins or file.read(4) == END
 
 
 def _fault_of_record(info: zipfile.ZipInfo) -> str:

@@ -540,8 +540,10 @@ WRITERS = """
 import resource, sys
 from pathlib import Path
 import numpy as np
-from gpuvis import cache, outputs, table
 from gpuvis.errors import OutputError
+from gpuvis.io import cache, table
+from gpuvis.results import outputs
+from gpuvis.results.record import CacheRecord, RunRecord
 folder = Path(sys.argv[1])
 files = outputs.Outputs(folder, "vis", "umap")
 

@@ -263,7 +263,8 @@ HANGING = """
 import sys, time
 sys.path.insert(0, sys.argv.pop(1))
 from doubles import FirstColumns
-from gpuvis import batch, table
+from gpuvis.io import table
+from gpuvis.jobs import batch
 from gpuvis.cli.main import main
 class Hanging(FirstColumns):
     def read_table(self, path):

@@ -24,8 +24,8 @@ from gpuvis.errors import OutputError
 from gpuvis.io import cache
 from gpuvis.jobs import batch
 from gpuvis.jobs import draw as drawing
-from gpuvis.results.record import CacheRecord, RunRecord
 from gpuvis.results.outputs import Outputs
+from gpuvis.results.record import CacheRecord, RunRecord
 from gpuvis.settings import Settings, Umap
 
 

@@ -167,7 +167,7 @@ def at(act):
     return counted
 os.fsync, Path.replace = at(fsync), at(replace)
 from doubles import Scaled
-from gpuvis import batch
+from gpuvis.jobs import batch
 from gpuvis.cli.main import main
 batch.choose, batch.obstacle = lambda name: (Scaled(), "for the test"), lambda name: "for the test"
 main()
@@ -302,7 +302,7 @@ def test_a_current_folder_that_was_removed_is_told(tmp_path, args) -> None:
 
 CUTTING = """
 import os, sys
-from gpuvis import cache
+from gpuvis.io import cache
 from gpuvis.cli.main import main
 verify = cache.Cache.verify
 def cut_first(self, *args):

@@ -281,7 +281,8 @@ def test_errors_jobs_and_outcomes_cross_between_processes() -> None:
 PROGRAM = """
 import sys; sys.path.insert(0, sys.argv.pop(1))
 import doubles_in_child
-from gpuvis import backends, batch, child
+from gpuvis import backends
+from gpuvis.jobs import batch, worker as child
 batch.choose, batch.obstacle, backends.WORTH = doubles_in_child.choose, lambda name: None, 0
 from gpuvis.cli.main import main
 main()

@@ -234,7 +234,7 @@ def test_a_record_that_is_believed_can_be_told_of(make_cache, odd) -> None:
             refused += 1
         elif told.get("quality"):
             quality = told["quality"]
-            assert [report.report(quality), report.cells(quality), report.line(quality), report.warnings(quality)], path
+            assert all([*report.report(quality), report.line(quality), *report.warnings(quality)]), path
     assert refused > 20
 
 

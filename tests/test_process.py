@@ -268,6 +268,13 @@ def test_memory_is_looked_for_before_libraries_are_loaded(make_cache, command, l
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="limits on addresses are Linux's")
+def test_a_plan_needs_no_memory_to_speak_of() -> None:
+    called = f'ulimit -v 350000; exec "{sys.executable}" -m gpuvis plan --rows 1e6 --dim 512 --gpu-memory 24GiB'
+    done = subprocess.run(called, shell=True, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("variable", ["NUMBA_THREADING_LAYER=nonsense", "NUMBA_NUM_THREADS=0"])
 def test_variables_that_numba_does_not_take_are_named(make_cache, variable) -> None:
     name, _, value = variable.partition("=")

@@ -261,7 +261,7 @@ def info(as_json: bool) -> None:
         click.echo(f"{key.removesuffix('_bytes'):<19} {value}")
 
 
-@click.command(cls=Command)
+@click.command()  # loads no library, so that any limit will do
 @option("rows", type=COUNT, required=True, help="Rows of the embeddings, as 50e6.")
 @option("dim", type=COUNT, required=True, help="Columns of the embeddings.")
 @option("gpu_memory", type=SIZE, required=True, help="Memory of the GPU that is free, as 80GiB.")

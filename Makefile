@@ -39,13 +39,13 @@ COMPILED := $(PY) -m compileall -q gpuvis
 GPUVIS := $(PY) -P -m gpuvis
 PYTEST := PYTHONSAFEPATH=1 $(PY) -m pytest
 BIOME   = BIOME_CONFIG_PATH=tests/biome.json $(BIN)biome
-OF_PAGE = $(wildcard gpuvis/page/*.js gpuvis/page/*.css)
+OF_PAGE = $(wildcard gpuvis/page/web/*.js gpuvis/page/web/*.css)
 TORCH  := $(shell grep '^torch==' constraints.txt)
 comma  := ,
 EXTRA  := $(if $(strip $(EXTRAS)),[$(EXTRAS)])
 # What is compiled when gpuvis is installed: where it has changed, gpuvis is installed anew.
-LOOPS  := $(wildcard gpuvis/backends/kernels/*.cpp gpuvis/backends/kernels/*.hpp)
-BUILT  := pyproject.toml gpuvis/backends/kernels/CMakeLists.txt $(LOOPS)
+LOOPS  := $(wildcard gpuvis/backends/cpu/kernels/*.cpp gpuvis/backends/cpu/kernels/*.hpp)
+BUILT  := pyproject.toml gpuvis/backends/cpu/kernels/CMakeLists.txt $(LOOPS)
 # make has a CXX of its own, which says nothing of this machine.
 ifeq ($(if $(filter-out default,$(origin CXX)),$(CXX)),)
 CXX    := $(firstword $(foreach one,c++ g++ clang++,$(shell command -v $(one) 2>/dev/null)))
@@ -133,7 +133,7 @@ sanitize: compiler $(DEV)  ## run the tests of the loops while memory accesses a
 	@$(PY) -c 'import site; print(*site.getsitepackages(), sep="\n")' >"$$(echo build/sanitize/lib/python3.*)/site-packages/beside.pth"
 	$(PY) -m pip --python build/sanitize/bin/python install --quiet --disable-pip-version-check --no-deps \
 	  -C cmake.build-type=Debug -C cmake.define.GPUVIS_SANITIZE=ON .
-	libraries=$$(ldd build/sanitize/lib/python3.*/site-packages/gpuvis/backends/kernels/_*.so | awk '/lib(asan|stdc)/ {print $$3}' | sort -u) && \
+	libraries=$$(ldd build/sanitize/lib/python3.*/site-packages/gpuvis/backends/cpu/kernels/_*.so | awk '/lib(asan|stdc)/ {print $$3}' | sort -u) && \
 	  PYTHONSAFEPATH=1 LD_PRELOAD=$$(echo $$libraries) ASAN_OPTIONS=detect_leaks=0 \
 	  build/sanitize/bin/python -m pytest --capture=sys tests/test_kernels.py $(ARGS)
 
@@ -146,7 +146,7 @@ lint: compiler $(DEV)  ## check style
 	    $(CXX) -std=c++17 -O2 -fPIC -fvisibility=hidden -Wall -Wextra -Werror -Wno-psabi -DMODULE_NAME=_lint $$includes -c $$file -o /dev/null || exit; done
 	$(BIOME) format $(OF_PAGE)
 	@joined=$$(mktemp --suffix=.js) && trap "rm -f $$joined" EXIT && \
-	  $(PY) -c 'from gpuvis.page.figure import script; print(script(), end="")' > $$joined && \
+	  $(PY) -c 'from gpuvis.page.html import script; print(script(), end="")' > $$joined && \
 	  $(BIOME) lint --error-on-warnings $$joined $(filter %.css,$(OF_PAGE))
 
 format: $(DEV)  ## mend style

@@ -13,9 +13,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gpuvis.cache import Cache
-    from gpuvis.cache import read as read_cache
-    from gpuvis.cache import write as write_cache
     from gpuvis.errors import (
         CacheError,
         DataError,
@@ -27,15 +24,18 @@ if TYPE_CHECKING:
         OutputExistsError,
         SettingsError,
     )
-    from gpuvis.pages import Page
-    from gpuvis.reduction import Reduction, reduce
+    from gpuvis.io.cache import Cache
+    from gpuvis.io.cache import read as read_cache
+    from gpuvis.io.cache import write as write_cache
+    from gpuvis.page.options import Page
+    from gpuvis.reduction.reduce import Reduction, reduce
     from gpuvis.settings import Settings, Tsne, Umap
 
 __version__ = "0.1.0"
 
 # Public names and where they live. They are looked up when first used, so that `import gpuvis` stays instant.
 _HOMES = {
-    "Cache": "cache:Cache",
+    "Cache": "io.cache:Cache",
     "CacheError": "errors:CacheError",
     "DataError": "errors:DataError",
     "GpuvisError": "errors:GpuvisError",
@@ -44,15 +44,15 @@ _HOMES = {
     "OutOfMemoryError": "errors:OutOfMemoryError",
     "OutputError": "errors:OutputError",
     "OutputExistsError": "errors:OutputExistsError",
-    "Page": "pages:Page",
-    "Reduction": "reduction:Reduction",
+    "Page": "page.options:Page",
+    "Reduction": "reduction.reduce:Reduction",
     "Settings": "settings:Settings",
     "SettingsError": "errors:SettingsError",
     "Tsne": "settings:Tsne",
     "Umap": "settings:Umap",
-    "read_cache": "cache:read",
-    "reduce": "reduction:reduce",
-    "write_cache": "cache:write",
+    "read_cache": "io.cache:read",
+    "reduce": "reduction.reduce:reduce",
+    "write_cache": "io.cache:write",
 }
 
 __all__ = [

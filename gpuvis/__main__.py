@@ -1,5 +1,5 @@
 """``python -m gpuvis``."""
 
-from gpuvis.cli import main
+from gpuvis.cli.main import main
 
 main(prog_name="gpuvis")

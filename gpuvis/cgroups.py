@@ -1,4 +1,4 @@
-"""Limits of groups of processes, by which containers and job schedulers share out a machine.
+"""Limits of control groups, by which containers and job schedulers share out threads and memory.
 
 Linux has them in two versions. Groups lie in groups, and the tightest limit holds.
 """

@@ -1,4 +1,4 @@
-"""A small real cache to try things on: scikit-learn's handwritten digits, with their images.
+"""Write the demo cache: scikit-learn's handwritten digits, with their images.
 
 Source: E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository, 1998.
 """
@@ -12,8 +12,8 @@ from secrets import token_hex
 
 import numpy as np
 
-from gpuvis import atomic, ordinary
 from gpuvis.errors import OutputError, OutputExistsError
+from gpuvis.io.files import TEMPORARY, check_ordinary
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 SCALE = 8  # the digits have 8 × 8 pixels; so magnified, they can be seen
@@ -57,7 +57,7 @@ def write(folder: Path) -> Path:
 def _write(folder: Path) -> None:
     from sklearn.datasets import load_digits
 
-    from gpuvis import cache
+    from gpuvis.io import cache
 
     digits = load_digits()
     names = [f"{WORDS[label]}/{row:04d}.png" for row, label in enumerate(digits.target)]
@@ -75,14 +75,14 @@ def _write(folder: Path) -> None:
 def _sweep(folder: Path) -> None:
     """Remove what runs that died had begun to write."""
     for path in folder.parent.iterdir() if folder.parent.is_dir() else ():
-        found = atomic.TEMPORARY.fullmatch(path.name)
+        found = TEMPORARY.fullmatch(path.name)
         if found and found[1] == folder.name:
             shutil.rmtree(path, ignore_errors=True)  # which follows no link
 
 
 def _is_demo(folder: Path) -> bool:
     try:
-        ordinary.check(folder / "meta.json")
+        check_ordinary(folder / "meta.json")
         return bool(json.loads((folder / "meta.json").read_text(encoding="utf-8")).get("demo") == "digits")
     except (OSError, ValueError, AttributeError):
         return False

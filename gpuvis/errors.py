@@ -1,4 +1,4 @@
-"""What can go wrong, and with which exit code the command line then ends.
+"""All errors that gpuvis raises on purpose, and the exit code of each.
 
     GpuvisError
     ├── DataError                 1   the matrix cannot be reduced
@@ -27,11 +27,11 @@ class GpuvisError(Exception):
         return _again, (type(self), self.args, self.__dict__)
 
 
-def _again(kind: type[GpuvisError], args: tuple[Any, ...], told: dict[str, Any]) -> GpuvisError:
+def _again(kind: type[GpuvisError], args: tuple[Any, ...], attributes: dict[str, Any]) -> GpuvisError:
     base = OSError if issubclass(kind, OSError) else Exception  # OSError is built differently
     error = base.__new__(kind)
     error.args = args
-    error.__dict__.update(told)
+    error.__dict__.update(attributes)
     return error
 
 

@@ -1,4 +1,4 @@
-"""What this machine offers to a process: threads, memory, installed versions. Containers' limits are respected."""
+"""Threads, memory and installed versions that this process has, within the limits of containers."""
 
 from __future__ import annotations
 
@@ -84,8 +84,8 @@ def check_room() -> None:
     """
     room, needed = memory_room(), ROOM + THREAD_ROOM * cpu_threads()
     if room is not None and room < needed:
-        told = f"the limits of this process (ulimit -v, -d) let it take {max(room, 0) >> 20} MiB more"
-        raise OutOfMemoryError(f"{told}, and about {needed >> 20} are needed to begin; use ulimit -v unlimited")
+        limits = f"the limits of this process (ulimit -v, -d) let it take {max(room, 0) >> 20} MiB more"
+        raise OutOfMemoryError(f"{limits}, and about {needed >> 20} are needed to begin; use ulimit -v unlimited")
 
 
 def _read(path: str) -> str:

@@ -1,4 +1,4 @@
-"""What was asked of a reduction, and what will really be done with so many rows and columns.
+"""Settings of a reduction: what was asked, and what really applies to so many rows and columns.
 
 `Settings` is never edited: `Settings.fitted_to` gives a second value, with a note for each difference,
 and both go into the run record.
@@ -230,6 +230,6 @@ class Settings:
         """Return all that bears on one map, flat and ready for JSON."""
         chosen = asdict(getattr(self, method))
         how = {f"{method}_{name}": chosen.pop(name) for name in ("optimizer", "method") if name in chosen}
-        told = {"method": method, **chosen, "pca_dim": self.pca_dim, "seed": self.seed}
-        told |= {name: value for name, value in how.items() if value != "auto"}
-        return {**told, "deterministic": True} if self.deterministic else told
+        described = {"method": method, **chosen, "pca_dim": self.pca_dim, "seed": self.seed}
+        described |= {name: value for name, value in how.items() if value != "auto"}
+        return {**described, "deterministic": True} if self.deterministic else described

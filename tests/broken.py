@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gpuvis import archive
+from gpuvis.io import pt
 
 
 class Evil:
@@ -27,7 +27,7 @@ def _cut(path: Path, share: float) -> None:
 
 def flip(path: Path) -> None:
     data = bytearray(path.read_bytes())
-    info = archive.records(path)["data/0"]
+    info = pt.records(path)["data/0"]
     data[info.header_offset + 30 + len(info.filename) + 64 + 400] ^= 1
     path.write_bytes(data)
 

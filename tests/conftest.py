@@ -13,8 +13,9 @@ from doubles import FirstColumns
 from examples import WORDS, labels_of, table_of
 from rapids_double.fixtures import rapids  # noqa: F401  # a fixture for all tests
 
-from gpuvis import cache, demo
+from gpuvis import demo
 from gpuvis.backends import parallel
+from gpuvis.io import cache
 
 hypothesis.settings.register_profile("steady", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("steady")
@@ -26,7 +27,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in what a shell runs
 @pytest.fixture(autouse=True)
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches work in the process of the tests, where the quick backend is, also on a machine with a GPU."""
-    monkeypatch.setattr("gpuvis.batch.obstacle", lambda name: "for the test")
+    monkeypatch.setattr("gpuvis.jobs.batch.obstacle", lambda name: "for the test")
 
 
 @pytest.fixture
@@ -63,5 +64,5 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def backend(monkeypatch: pytest.MonkeyPatch) -> FirstColumns:
     """The quick backend, also for batches and the command line."""
     fake = FirstColumns()
-    monkeypatch.setattr("gpuvis.batch.choose", lambda name: (fake, "for the test"))
+    monkeypatch.setattr("gpuvis.jobs.batch.choose", lambda name: (fake, "for the test"))
     return fake

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from gpuvis.backends import cpu
 from gpuvis.backends.base import Device, Layout
-from gpuvis.backends.cpu_plan import CpuPlan
-from gpuvis.batch import Report
-from gpuvis.job import Decided
-from gpuvis.outcome import Outcome
+from gpuvis.backends.cpu import backend as cpu
+from gpuvis.backends.cpu.plan import CpuPlan
+from gpuvis.jobs.batch import Report
+from gpuvis.jobs.job import Decided
+from gpuvis.jobs.outcome import Outcome
 from gpuvis.settings import Method, Tsne, Umap
 
 

@@ -19,7 +19,7 @@ from doubles import FirstColumns
 
 from gpuvis.backends.base import Backend, Device, Layout
 from gpuvis.errors import NoGpuError
-from gpuvis.outputs import Outputs
+from gpuvis.results.outputs import Outputs
 from gpuvis.settings import Tsne, Umap
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def make_trouble(folder: Path, name: str) -> Path:
     """Write into a cache what this backend is to do when it comes to it."""
     import torch
 
-    from gpuvis import cache
+    from gpuvis.io import cache
 
     X = cache.read(folder).embeddings.clone()
     X[0, 0] = 1000 + TROUBLES.index(name)
@@ -121,7 +121,7 @@ class Troubled(FirstColumns):
 
 def choose(name: str) -> tuple[Backend, str]:
     """Choose as `gpuvis.backends.choose` does, or as GPUVIS_TEST_CHOICE says."""
-    from gpuvis import cache  # noqa: F401  torch takes seconds to import, which counts as no step of a job then
+    from gpuvis.io import cache  # noqa: F401  torch takes seconds to import, which counts as no step of a job then
 
     how: Any = os.environ.get("GPUVIS_TEST_CHOICE")
     if os.environ.get("GPUVIS_TEST_SLOW_SAVING"):

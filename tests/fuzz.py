@@ -26,9 +26,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from gpuvis import auditing, beside, cache, job, outputs, record, shown, table, tensors, trust
 from gpuvis.errors import GpuvisError
-from gpuvis.job import Job
+from gpuvis.io import cache, pt, table
+from gpuvis.jobs import audit, job
+from gpuvis.jobs.job import Job
+from gpuvis.jobs.outcome import judged as judged_by_trust
+from gpuvis.quality import report
+from gpuvis.results import annotations as beside
+from gpuvis.results import outputs, record, saved_map
 from gpuvis.settings import Settings
 
 SECONDS = 5  # that one input may take
@@ -111,14 +116,14 @@ def same(found: Any, expected: Any) -> None:
 
 def read_tensor(folder: Path) -> None:
     """Read the embeddings."""
-    found = cache.read(folder, read_tensor=tensors.read)
+    found = cache.read(folder, read_tensor=pt.read)
     found.verify()
     _compare(found.embeddings, folder / "embeddings.pt")
 
 
 def read_labels(folder: Path) -> None:
     """Read the labels."""
-    _compare(cache.read(folder, read_tensor=tensors.read).labels, folder / "labels.pt")
+    _compare(cache.read(folder, read_tensor=pt.read).labels, folder / "labels.pt")
 
 
 def _compare(found: Any, path: Path) -> None:
@@ -146,7 +151,7 @@ def read_table(folder: Path) -> None:
 
 def read_info(folder: Path) -> None:
     """Read the information; where it tells the shape, that has to be right."""
-    info = cache.read(folder, read_tensor=tensors.read).info
+    info = cache.read(folder, read_tensor=pt.read).info
     for key, expected in (("num_samples", ROWS), ("dim", 8)):
         if info.get(key) not in {None, expected}:
             raise AssertionError(f"{key} is {info[key]!r}")
@@ -158,14 +163,14 @@ def read_record(folder: Path) -> None:
     for outcome in decided.settled:
         if outcome.error:
             raise outcome.error
-        trust.judged(outcome, 0.5)
-        trust.cells(outcome.quality)
+        judged_by_trust(outcome, 0.5)
+        report.cells(outcome.quality)
     told = outputs.Outputs(folder, "vis", "umap").read_record()
     if not told:
         raise AssertionError("taken, and not whole")
     record.caption(told)
     if told.get("quality"):
-        trust.line(told["quality"]), trust.warnings(told["quality"]), trust.report(told["quality"])
+        report.line(told["quality"]), report.warnings(told["quality"]), report.report(told["quality"])
     written = json.loads(FILES["vis_umap_run.json"])
     if any(told["effective"].get(key) != value for key, value in written["effective"].items()):
         raise AssertionError("up to date with other settings")
@@ -175,7 +180,7 @@ def read_record(folder: Path) -> None:
 
 def read_coords(folder: Path) -> None:
     """Read the coordinates; the reference is NumPy."""
-    same(shown.saved(folder / "vis_umap_coords.npy", folder).coords, np.load(folder / "vis_umap_coords.npy"))
+    same(saved_map.saved(folder / "vis_umap_coords.npy", folder).coords, np.load(folder / "vis_umap_coords.npy"))
 
 
 def read_scores(folder: Path) -> None:
@@ -194,7 +199,7 @@ def read_scores_record(folder: Path) -> None:
     for outcome in decided.settled:
         if outcome.error:
             raise outcome.error
-    if auditing.read_record(folder) is None:
+    if audit.read_record(folder) is None:
         raise AssertionError("taken, and not whole")
 
 
@@ -220,7 +225,7 @@ def prepare(folder: Path) -> None:
     """Write a cache, its map, its scores and a model's predictions."""
     from click.testing import CliRunner
 
-    from gpuvis.cli import main
+    from gpuvis.cli.main import main
 
     draw, labels = np.random.default_rng(0), np.arange(ROWS) % 3
     names = [f"a,b/{k} “é”.png" for k in range(ROWS)]

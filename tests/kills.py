@@ -17,7 +17,7 @@ from random import Random
 import numpy as np
 from examples import content, labels_of, table_of
 
-from gpuvis import cache, fingerprint
+from gpuvis.io import cache, fingerprint
 
 PROGRAM = [sys.executable, "-m", "gpuvis"]
 COMMANDS = {

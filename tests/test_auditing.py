@@ -13,12 +13,15 @@ import torch
 from click.testing import CliRunner, Result
 from examples import content, table_of
 
-from gpuvis import auditing, cache, classes, outliers, reduction, score_tables
-from gpuvis.backends import cpu
-from gpuvis.cli import main
+from gpuvis.backends.cpu import backend as cpu
+from gpuvis.cli.main import main
 from gpuvis.errors import OutputError
-from gpuvis.folders import SCORES
-from gpuvis.table import read as read_table
+from gpuvis.io import cache
+from gpuvis.io.schema import SCORES
+from gpuvis.io.table import read as read_table
+from gpuvis.jobs import audit
+from gpuvis.labels import classes, outliers, tables
+from gpuvis.reduction import reduce
 
 FILES = (*SCORES, "scores_run.json")
 
@@ -54,7 +57,7 @@ def test_the_files_are_those_of_the_contract(flipped, backend) -> None:
     centroid, neighbors = (pd.read_csv(flipped / name) for name in SCORES)
     whole = cache.read(flipped)
     found = classes.of(whole.table, whole.labels)
-    plan = reduction.plan(whole.embeddings, outliers.search(), cpu, 9.0)
+    plan = reduce.plan(whole.embeddings, outliers.search(), cpu, 9.0)
     expected = outliers.measure(whole.embeddings, found.codes, cpu, (plan, 9.0))
     rows = pd.Index(whole.table["file_name"]).get_indexer(centroid["file_name"])
     np.testing.assert_allclose(centroid["sim_to_centroid"], expected.similarities.own[rows], atol=1e-12)
@@ -135,7 +138,7 @@ def test_what_no_record_vouches_for_is_left_alone(flipped, backend, spoil, says)
 
 
 def test_a_run_that_failed_in_writing_is_done_again(flipped, backend, monkeypatch) -> None:
-    real, written = auditing._save_table, []
+    real, written = audit._save_table, []
 
     def dying(path: Path, rows: pd.DataFrame) -> str:
         if written:
@@ -143,10 +146,10 @@ def test_a_run_that_failed_in_writing_is_done_again(flipped, backend, monkeypatc
         written.append(path)
         return real(path, rows)
 
-    monkeypatch.setattr(auditing, "_save_table", dying)
+    monkeypatch.setattr(audit, "_save_table", dying)
     assert run("outliers", flipped).exit_code == 1
     assert (flipped / SCORES[0]).exists()
-    monkeypatch.setattr(auditing, "_save_table", real)
+    monkeypatch.setattr(audit, "_save_table", real)
     assert run("outliers", flipped).exit_code == 0
     assert set(json.loads((flipped / "scores_run.json").read_text())["outputs"]) == set(SCORES)
     assert not list(flipped.glob(".*"))
@@ -286,8 +289,8 @@ def test_long_names_are_cut_and_odd_ones_stay_on_a_line() -> None:
         "suggested_num_label": "2",
         "suggested_word_label": "bog",
     }
-    names, line = score_tables.lines([one])
+    names, line = tables.lines([one])
     assert line.startswith("0.7500     3    1      bog        a b")
     assert len(line) < 90
     assert names.split() == ["suspicion", "row", "label", "suggested", "file"]
-    assert score_tables.lines([]) == []
+    assert tables.lines([]) == []

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from gpuvis.backends import choose, cpu
+from gpuvis.backends import choose
+from gpuvis.backends.cpu import backend as cpu
 from gpuvis.errors import DataError, NoGpuError, SettingsError
-from gpuvis.reduction import reduce
+from gpuvis.reduction.reduce import reduce
 from gpuvis.settings import INITS, METRICS, Settings, Tsne, Umap
 
 
@@ -183,8 +184,8 @@ def test_unknown_backends_are_refused() -> None:
 
 
 def test_few_rows_are_not_worth_loading_rapids(monkeypatch) -> None:
-    monkeypatch.setattr("gpuvis.backends.probe.obstacle", lambda: None)
-    monkeypatch.setattr("gpuvis.backends.probe.what_the_gpu_lacks", lambda limit=None: "it was looked at")
+    monkeypatch.setattr("gpuvis.backends.gpu.probe.obstacle", lambda: None)
+    monkeypatch.setattr("gpuvis.backends.gpu.probe.what_the_gpu_lacks", lambda limit=None: "it was looked at")
     told = (
         "1,400 rows in all are done sooner on the CPU than RAPIDS is loaded: auto takes the GPU from 50,000 rows on, "
         "--backend gpu for any"
@@ -199,7 +200,9 @@ def test_few_rows_are_not_worth_loading_rapids(monkeypatch) -> None:
 
 def test_arrays_are_weighed_unless_they_lie_on_the_device(monkeypatch) -> None:
     asked: list[int | None] = []
-    monkeypatch.setattr("gpuvis.reduction.choose", lambda name, rows=None: asked.append(rows) or (cpu, "for the test"))
+    monkeypatch.setattr(
+        "gpuvis.reduction.reduce.choose", lambda name, rows=None: asked.append(rows) or (cpu, "for the test")
+    )
     X = np.random.default_rng(0).standard_normal((20, 3)).astype(np.float32)
 
     class There(np.ndarray):

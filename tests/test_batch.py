@@ -10,11 +10,12 @@ from doubles import FirstColumns, Log, results
 from examples import content
 from process import as_nobody
 
-from gpuvis import batch, cache
-from gpuvis.batch import Request
 from gpuvis.errors import NoGpuError, SettingsError
-from gpuvis.folders import find
-from gpuvis.pages import Page
+from gpuvis.io import cache
+from gpuvis.io.folders import find
+from gpuvis.jobs import batch
+from gpuvis.jobs.batch import Request
+from gpuvis.page.options import Page
 from gpuvis.settings import Settings, Tsne
 
 
@@ -54,7 +55,7 @@ def test_all_is_checked_before_anything_is_computed(tree, monkeypatch) -> None:
             return super().umap(*args)
 
     log = Log()
-    monkeypatch.setattr("gpuvis.batch.choose", lambda name: (Counting(), "for the test"))
+    monkeypatch.setattr("gpuvis.jobs.batch.choose", lambda name: (Counting(), "for the test"))
     report = batch.run(Request((tree,), Settings()), log)
     assert [outcome.result for outcome in report.outcomes].count("written") == 9
 
@@ -69,7 +70,7 @@ def test_what_nobody_expected_fails_one_folder_only(make_cache, tmp_path, monkey
 
     for name in "abc":
         make_cache(f"t/{name}")
-    monkeypatch.setattr("gpuvis.batch.choose", lambda name: (fake, ""))
+    monkeypatch.setattr("gpuvis.jobs.batch.choose", lambda name: (fake, ""))
     fake = Failing()
     report = batch.run(Request((tmp_path / "t",), Settings()), Log())
     assert results(report) == [("a", "umap", "written"), ("b", "umap", "failed"), ("c", "umap", "written")]
@@ -84,7 +85,7 @@ def test_the_exit_code_is_the_largest(make_cache, tmp_path, monkeypatch) -> None
 
     make_cache("t/a")
     (make_cache("t/b") / "embeddings.pt").unlink()
-    monkeypatch.setattr("gpuvis.batch.choose", lambda name: (Small(), ""))
+    monkeypatch.setattr("gpuvis.jobs.batch.choose", lambda name: (Small(), ""))
     report = batch.run(Request((tmp_path / "t",), Settings()), Log())
     assert [outcome.exit_code for outcome in report.outcomes] == [1, 4]
     assert report.exit_code == 4
@@ -98,7 +99,7 @@ def test_an_interrupt_keeps_what_is_finished(make_cache, tmp_path, monkeypatch) 
     for name in "ab":
         make_cache(f"t/{name}")
     before = {f"b/{name}" for name in content(tmp_path / "t" / "b")}
-    monkeypatch.setattr("gpuvis.batch.choose", lambda name: (Interrupted(), ""))
+    monkeypatch.setattr("gpuvis.jobs.batch.choose", lambda name: (Interrupted(), ""))
     report = batch.run(Request((tmp_path / "t",), Settings(tsne=Tsne())), Log())
     assert isinstance(report.stopped, KeyboardInterrupt)
     assert results(report) == [("a", "umap", "written")]
@@ -238,7 +239,7 @@ def test_a_folder_that_goes_away_fails_alone(make_cache, tmp_path, monkeypatch) 
 
     for name in "abc":
         make_cache(f"t/{name}")
-    monkeypatch.setattr("gpuvis.batch.choose", lambda name: (Removing(), ""))
+    monkeypatch.setattr("gpuvis.jobs.batch.choose", lambda name: (Removing(), ""))
     report = batch.run(Request((tmp_path / "t",), Settings()), Log())
     assert [outcome.result for outcome in report.outcomes] == ["written", "failed", "written"]
     assert not os.path.exists(tmp_path / "t/b")  # noqa: PTH110

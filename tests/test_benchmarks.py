@@ -24,7 +24,7 @@ import report
 import timing
 from jobs import Bar, Job
 
-from gpuvis import cache
+from gpuvis.io import cache
 
 
 def ranked(X: np.ndarray, Y: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:

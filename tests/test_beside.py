@@ -11,9 +11,10 @@ import pytest
 from click.testing import CliRunner
 from examples import table_of
 
-from gpuvis import beside, table
-from gpuvis.cli import main
-from gpuvis.pages import Page
+from gpuvis.cli.main import main
+from gpuvis.io import table
+from gpuvis.page.options import Page
+from gpuvis.results import annotations as beside
 
 RECALL = np.array([np.nan, 0.2, *[1.0] * 10], np.float32)
 

@@ -21,9 +21,9 @@ from examples import WORDS, table_of
 from matplotlib.path import Path as Outline
 from PIL import Image
 
-from gpuvis.page import columns, figure, painting, palette, thumbnails
-from gpuvis.page.images import Images
-from gpuvis.pages import Page
+from gpuvis.page import coloring, columns, html, palette, thumbnails
+from gpuvis.page.image_links import Images
+from gpuvis.page.options import Page
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -226,7 +226,7 @@ def read(chromium: Any, tmp_path: Path) -> Iterator[Read]:
             coords = np.random.default_rng(0).standard_normal((len(table), 2)).astype(np.float32)
         absent.update(missing)
         file = tmp_path / "map.html"
-        file.write_text(figure.draw(coords, table, Page(**more or {}), caption, **parts)[0], encoding="utf-8")
+        file.write_text(html.draw(coords, table, Page(**more or {}), caption, **parts)[0], encoding="utf-8")
         page = context.new_page()
         page.emulate_media(color_scheme="dark" if dark else "light")
         if not webgl:
@@ -455,7 +455,7 @@ def test_a_column_colours_the_points_as_in_pictures(read) -> None:
     table = varied(45)
     reader = read(table, more={"color_by": "ground_truth_num_label"})
     for name in ("ground_truth_word_label", "ground_truth_L2_num_label", "kind"):
-        reader.color_by(name, painting.of_table(reader.coords, table, name).rgb)
+        reader.color_by(name, coloring.of_table(reader.coords, table, name).rgb)
         counts = table[name].replace("", "(blank)").value_counts()
         assert dict(zip(reader.classes, reader.counts, strict=True)) == counts.to_dict()
         assert reader.counts == sorted(reader.counts, reverse=True)
@@ -464,7 +464,7 @@ def test_a_column_colours_the_points_as_in_pictures(read) -> None:
 def test_numbers_are_coloured_on_a_scale_as_in_pictures(read) -> None:
     table = varied(45)
     reader = read(table)
-    reader.color_by("score", painting.of_table(reader.coords, table, "score").rgb)
+    reader.color_by("score", coloring.of_table(reader.coords, table, "score").rgb)
     expect(reader.see("#classes .ends span")).to_have_text(["0.143", "6.286"])
     expect(reader.see("#classes .ramp")).to_have_css("background-image", re.compile("linear-gradient"))
     expect(reader.see("#classes li").last).to_have_text("(blank) 9")
@@ -476,7 +476,7 @@ def test_points_are_drawn_in_the_order_of_pictures(read) -> None:
     reader = read(table, more={"color_by": "other"})
     row_of = {tuple(place): row for row, place in enumerate(reader.coords.tolist())}
     drawn = [row_of[x, y] for x, y, _ in reader.page.evaluate(DRAWN)]
-    assert drawn == painting.of_table(reader.coords, table, "other").order.tolist()
+    assert drawn == coloring.of_table(reader.coords, table, "other").order.tolist()
     assert drawn != sorted(drawn)
 
 

@@ -21,8 +21,9 @@ from hypothesis.extra import numpy as hnp
 from process import as_nobody
 from torch.serialization import set_crc32_options
 
-from gpuvis import cache, folders, matrix, tensors
+from gpuvis import arrays
 from gpuvis.errors import CacheError, OutputError
+from gpuvis.io import cache, folders, pt
 
 X = torch.randn(40, 8)
 
@@ -40,7 +41,7 @@ def test_what_is_written_is_read(make_cache) -> None:
 
 def test_a_large_tensor_is_mapped_and_not_read(make_cache, monkeypatch) -> None:
     folder = make_cache(rows=5_000, columns=4_096)
-    monkeypatch.setattr(tensors, "LARGE", 64 << 20)
+    monkeypatch.setattr(pt, "LARGE", 64 << 20)
     before = _anonymous_memory()
     got = cache.read(folder)
     assert _anonymous_memory() - before < got.embeddings.nbytes / 4
@@ -51,7 +52,7 @@ def _anonymous_memory() -> int:
     return int(status.split("RssAnon:")[1].split()[0]) * 1024
 
 
-@pytest.fixture(params=[tensors.load, tensors.read], ids=["torch", "plain"])
+@pytest.fixture(params=[pt.load, pt.read], ids=["torch", "plain"])
 def read(request) -> Callable[..., cache.Cache]:
     """Read a cache by torch alone, or without it where that can be."""
     return partial(cache.read, read_tensor=request.param)
@@ -72,7 +73,7 @@ def test_every_floating_type_and_both_formats_are_read(make_cache, read, dtype, 
     torch.save(X, folder / "embeddings.pt", _use_new_zipfile_serialization=not legacy)
     got = read(folder)
     got.verify()
-    assert matrix.kind(got.embeddings) == matrix.kind(X)
+    assert arrays.kind(got.embeddings) == arrays.kind(X)
     assert same(got.embeddings, X)
 
 
@@ -135,7 +136,7 @@ def test_a_pickle_takes_no_more_memory_than_it_needs(make_cache) -> None:
     tracemalloc.start()
     try:
         with pytest.raises(CacheError):
-            cache.read(folder, read_tensor=tensors.read)
+            cache.read(folder, read_tensor=pt.read)
         assert tracemalloc.get_traced_memory()[1] < 200 << 20
     finally:
         tracemalloc.stop()
@@ -208,7 +209,7 @@ def _notes(folder: Path, X: torch.Tensor) -> list[str]:
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.float32, torch.bfloat16])
 def test_unusual_rows_are_noted(make_cache, monkeypatch, kind) -> None:
-    monkeypatch.setattr("gpuvis.matrix.BLOCK_BYTES", 100)  # some rows
+    monkeypatch.setattr("gpuvis.arrays.BLOCK_BYTES", 100)  # some rows
     folder = make_cache()
     assert _notes(folder, X.to(kind)) == []
     assert _notes(folder, torch.full((40, 8), 3.0, dtype=kind)) == [
@@ -226,7 +227,7 @@ def test_unusual_rows_are_noted(make_cache, monkeypatch, kind) -> None:
 
 
 def test_rows_are_counted_across_blocks(make_cache, monkeypatch) -> None:
-    monkeypatch.setattr("gpuvis.matrix.BLOCK_BYTES", 100)  # three rows
+    monkeypatch.setattr("gpuvis.arrays.BLOCK_BYTES", 100)  # three rows
     folder = make_cache()
     cache.read(folder).verify()
     bad = X.clone()
@@ -414,7 +415,7 @@ def test_round_trip(tmp_path, X, names, data) -> None:
 def test_plain_tensors_are_views_of_the_file(tmp_path, dtype) -> None:
     X = (100 * torch.randn(40, 8)).to(dtype)
     torch.save(X, tmp_path / "X.pt")
-    found = tensors.read(tmp_path / "X.pt")
+    found = pt.read(tmp_path / "X.pt")
     assert isinstance(found, np.ndarray)
     assert same(found, X)
     assert not found.flags.writeable
@@ -426,7 +427,7 @@ def test_plain_tensors_are_views_of_the_file(tmp_path, dtype) -> None:
 )
 def test_others_are_left_to_torch(tmp_path, X) -> None:
     torch.save(X, tmp_path / "X.pt")
-    assert torch.equal(tensors.read(tmp_path / "X.pt"), X)
+    assert torch.equal(pt.read(tmp_path / "X.pt"), X)
 
 
 def test_a_compressed_tensor_is_not_mapped(make_cache, tmp_path) -> None:
@@ -436,13 +437,13 @@ def test_a_compressed_tensor_is_not_mapped(make_cache, tmp_path) -> None:
     ):
         for info in whole.infolist():
             compressed.writestr(info.filename, whole.read(info))
-    assert tensors._plain(tmp_path / "X.pt", mapped=True) is None
+    assert pt._plain(tmp_path / "X.pt", mapped=True) is None
 
 
 WITHOUT_TORCH = """
 import sys
 sys.modules["torch"] = None  # so that importing it is an error
-from gpuvis.cli import main
+from gpuvis.cli.main import main
 main(["reduce", sys.argv.pop(), "--umap", "--tsne", "--backend", "cpu", "-q"])
 """
 

@@ -14,14 +14,15 @@ from click.testing import CliRunner, Result
 from examples import content
 from rich.console import Console
 
-from gpuvis import __version__, batch
-from gpuvis.cli import main
-from gpuvis.console import Display, Paths
-from gpuvis.job import Decided
-from gpuvis.outcome import Outcome
-from gpuvis.pages import Page
+from gpuvis import __version__
+from gpuvis.cli.console import Display, Paths
+from gpuvis.cli.main import main
+from gpuvis.jobs import batch
+from gpuvis.jobs.job import Decided
+from gpuvis.jobs.outcome import Outcome
+from gpuvis.page.options import Page
+from gpuvis.results.outputs import Action
 from gpuvis.settings import Settings, Tsne, Umap
-from gpuvis.standing import Action
 
 
 def call(*args: str | Path) -> Result:
@@ -37,7 +38,7 @@ def asked(monkeypatch) -> list[batch.Request]:
         requests.append(request)
         return batch.Report([], "cpu")
 
-    monkeypatch.setattr("gpuvis.batch.run", run)
+    monkeypatch.setattr("gpuvis.jobs.batch.run", run)
     return requests
 
 
@@ -330,6 +331,6 @@ def test_plan_refuses_what_is_no_job(options, message) -> None:
     ("text", "size"), [("80GiB", 80 << 30), ("24GB", 24 * 10**9), ("1.5 g", 3 << 29), ("500m", 500 << 20)]
 )
 def test_sizes_have_units(text, size) -> None:
-    from gpuvis.options import SIZE
+    from gpuvis.cli.options import SIZE
 
     assert SIZE.convert(text, None, None) == size

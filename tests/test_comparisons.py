@@ -8,7 +8,7 @@ from measures import clusters
 from scipy.stats import spearmanr
 from sklearn.metrics import pairwise_distances
 
-from gpuvis import comparisons
+from gpuvis.quality import triplets
 
 X = clusters(3_000, 12)
 Y = X[:, :2] + 0.2 * np.random.default_rng(0).standard_normal((3_000, 2))
@@ -17,16 +17,16 @@ Y = X[:, :2] + 0.2 * np.random.default_rng(0).standard_normal((3_000, 2))
 def drawn(monkeypatch, seed: int, anchors: int) -> dict[str, float]:
     """Compare distances from some rows to others, all drawn anew."""
     draw = np.random.default_rng(seed)
-    monkeypatch.setattr(comparisons.np.random, "default_rng", lambda _: draw)
+    monkeypatch.setattr(triplets.np.random, "default_rng", lambda _: draw)
     some = np.sort(draw.choice(len(X), anchors, replace=False))
-    others = comparisons.draw(anchors, len(X))
+    others = triplets.draw(anchors, len(X))
     far, on_map = (np.take_along_axis(pairwise_distances(values[some], values), others, 1) for values in (X, Y))
-    return comparisons.kept(far, on_map, others, some, len(X))
+    return triplets.kept(far, on_map, others, some, len(X))
 
 
 def far_ones_kept(draw: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Return distances of which the large are kept and the small are not."""
-    before = draw.random((count, 2 * comparisons.TRIPLETS + 40))
+    before = draw.random((count, 2 * triplets.TRIPLETS + 40))
     return before, np.where(before > 0.5, before, draw.uniform(0, 0.5, before.shape))
 
 
@@ -35,7 +35,7 @@ def test_the_error_of_a_correlation_counts_what_a_pair_does_to_the_ranks_of_othe
     for _ in range(150):
         before, after = far_ones_kept(draw, 25)
         others = draw.integers(25, 10**6, before.shape)
-        found.append(comparisons.kept(before, after, others, anchors, 10**6))
+        found.append(triplets.kept(before, after, others, anchors, 10**6))
     spread = np.std([one["spearman"] for one in found], ddof=1)
     assert 0.85 < np.mean([one["spearman_se"] for one in found]) / spread < 1.15
 
@@ -48,7 +48,7 @@ def test_standard_errors_are_those_of_drawing_again(monkeypatch, anchors) -> Non
         values, errors = (np.array([one[key] for one in found]) for key in (name, f"{name}_se"))
         assert 0.75 < errors.mean() / values.std(ddof=1) < 1.35, name
         if name == "triplets" and anchors == 60:  # as if all were independent
-            assert errors.mean() > 1.3 * (values.mean() * (1 - values.mean()) / anchors / comparisons.TRIPLETS) ** 0.5
+            assert errors.mean() > 1.3 * (values.mean() * (1 - values.mean()) / anchors / triplets.TRIPLETS) ** 0.5
 
 
 def test_of_all_rows_only_the_draw_of_distances_is_unsure(monkeypatch) -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.serialization import set_crc32_options
 
-from gpuvis import archive, fingerprint
+from gpuvis.io import fingerprint, pt
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_a_large_file_without_crc_is_told_apart_by_its_blocks(tmp_path) -> None:
     after = fingerprint.of_tensor(path)
     assert after["crc32"] == before["crc32"]
     assert after["sampled_sha256"] != before["sampled_sha256"]
-    assert archive.storage_crc(path) is None
+    assert pt.storage_crc(path) is None
 
 
 @pytest.mark.usefixtures("small_limits")

@@ -19,11 +19,14 @@ from sklearn.datasets import load_digits
 from sklearn.manifold import trustworthiness
 
 import gpuvis
-from gpuvis import classes, original, table
-from gpuvis.backends import choose, limits, plan
-from gpuvis.backends.footprint import Bytes
+from gpuvis.backends import choose
+from gpuvis.backends.gpu import limits, plan
+from gpuvis.backends.gpu.memory_model import Bytes
 from gpuvis.errors import NoGpuError, OutOfMemoryError, SettingsError
-from gpuvis.steps import Steps
+from gpuvis.io import table
+from gpuvis.labels import classes
+from gpuvis.results import saved_map
+from gpuvis.timing import Steps
 
 __all__ = ["rapids"]
 X = load_digits().data.astype(np.float32)[:600]
@@ -66,9 +69,9 @@ def test_all_memory_is_given_back(rapids) -> None:
     assert rapids.ledger.now == 0
     backend, _ = choose("gpu")
     backend.give_back()
-    from gpuvis.backends import gpu_memory
+    from gpuvis.backends.gpu import memory
 
-    assert rapids.ledger.held <= gpu_memory.KEPT
+    assert rapids.ledger.held <= memory.KEPT
     assert rapids.ledger.pools["torch"].kept == 0
 
 
@@ -120,9 +123,9 @@ def test_cuml_is_told_what_was_asked(rapids) -> None:
 
 def tight(monkeypatch, device: int) -> None:
     """Leave so little room that nothing is done in core, or nothing fits at all."""
-    monkeypatch.setattr("gpuvis.backends.gpu_memory.free", lambda: device)
-    monkeypatch.setattr("gpuvis.backends.footprint.TILES", 0)
-    monkeypatch.setattr("gpuvis.backends.footprint.CHUNK", 1 << 14)
+    monkeypatch.setattr("gpuvis.backends.gpu.memory.free", lambda: device)
+    monkeypatch.setattr("gpuvis.backends.gpu.memory_model.TILES", 0)
+    monkeypatch.setattr("gpuvis.backends.gpu.memory_model.CHUNK", 1 << 14)
 
 
 def test_tsne_leaves_the_graph_as_it_was(rapids) -> None:
@@ -137,9 +140,9 @@ def test_tsne_leaves_the_graph_as_it_was(rapids) -> None:
 
 
 def gpu_room(backend) -> Bytes:
-    from gpuvis.backends import gpu_memory
+    from gpuvis.backends.gpu import memory
 
-    return Bytes(gpu_memory.free(), 1 << 40)
+    return Bytes(memory.free(), 1 << 40)
 
 
 def test_a_matrix_that_does_not_fit_twice_is_streamed_to_the_same_scores(rapids, monkeypatch) -> None:
@@ -162,7 +165,7 @@ def test_a_matrix_that_does_not_fit_twice_is_streamed_to_the_same_scores(rapids,
 def test_a_graph_too_large_for_the_device_is_built_in_batches_from_the_host(rapids, monkeypatch) -> None:
     backend, _ = choose("gpu")
     settings = gpuvis.Settings(umap=gpuvis.Umap(n_neighbors=15))
-    monkeypatch.setattr("gpuvis.backends.plan.EXACT_WORK", 0)
+    monkeypatch.setattr("gpuvis.backends.gpu.plan.EXACT_WORK", 0)
     wide = torch.from_numpy(np.repeat(X, 40, axis=1)).half()
     tight(monkeypatch, 5_000_000)
     planned = backend.plan(*wide.shape, 2, settings, False)
@@ -175,7 +178,7 @@ def test_a_graph_too_large_for_the_device_is_built_in_batches_from_the_host(rapi
 
 
 def test_an_approximate_graph_is_taken_where_an_exact_one_costs_too_much(rapids, monkeypatch) -> None:
-    monkeypatch.setattr("gpuvis.backends.plan.EXACT_WORK", 0)
+    monkeypatch.setattr("gpuvis.backends.gpu.plan.EXACT_WORK", 0)
     maps = reduced(rapids)
     (search,) = rapids.ledger.of("cuvs.build")
     assert search["algo"] == "nn_descent"
@@ -194,7 +197,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_moved(rapids, monkeypat
 
 
 def test_memory_that_runs_out_in_the_work_is_told_with_the_plan(rapids, monkeypatch) -> None:
-    from gpuvis.backends import gpu
+    from gpuvis.backends.gpu import backend as gpu
 
     choose("gpu")
     monkeypatch.setattr(gpu, "umap", lambda *args: (_ for _ in ()).throw(MemoryError("std::bad_alloc: out_of_memory")))
@@ -225,7 +228,7 @@ ROWS = ["007", "NA", "", "a,b", 'the "old" wood', "Ö", "null", "1.50", "two\nli
 def told_apart(rapids, monkeypatch, values: list[str], least: int = 0) -> list[str]:
     """Number the different values of a column by the GPU's backend, and put them together again."""
     backend, _ = choose("gpu")
-    monkeypatch.setattr("gpuvis.backends.gpu_table.LARGE", least)
+    monkeypatch.setattr("gpuvis.backends.gpu.table.LARGE", least)
     rapids.ledger.mark()
     codes, found = backend.factorize(pd.Series(values, name="ground_truth_word_label", dtype="str"))
     assert codes.dtype == np.int64
@@ -250,11 +253,11 @@ def test_labels_that_find_no_room_on_the_device_are_told_apart_without_it(rapids
 def test_the_table_is_parsed_once_and_by_the_reader_that_judges_it(rapids, make_cache, monkeypatch) -> None:
     folder, parsed, read = make_cache(rows=60), [], table.arrow_csv.read_csv
     (backend, _), asked = choose("gpu"), gpuvis.Settings(umap=gpuvis.Umap())
-    monkeypatch.setattr("gpuvis.backends.gpu_table.LARGE", 0)
+    monkeypatch.setattr("gpuvis.backends.gpu.table.LARGE", 0)
     monkeypatch.setattr(
         table.arrow_csv, "read_csv", lambda *args, **options: parsed.append(1) or read(*args, **options)
     )
-    cache, known = original.read(folder, asked, backend)
+    cache, known = saved_map.read(folder, asked, backend)
     found = classes.of(cache.table, cache.labels, backend.factorize)
     np.testing.assert_array_equal(found.codes, np.arange(60) % 3)
     assert found.words == list(WORDS)
@@ -305,7 +308,7 @@ def test_a_healthy_device_is_taken(rapids) -> None:
 
 
 def test_the_record_of_a_run_says_how_it_was_done(rapids, make_cache) -> None:
-    from gpuvis import job, stages
+    from gpuvis.jobs import job, stages
 
     folder = make_cache(rows=120, columns=20)
     backend, reason = choose("gpu")
@@ -336,8 +339,8 @@ def test_scores_lie_where_the_plan_wants_them(rapids) -> None:
 
 
 def test_a_graph_that_fails_lets_the_matrix_go(rapids, monkeypatch) -> None:
-    from gpuvis.backends import gpu
-    from gpuvis.reduction import embed, plan, prepare
+    from gpuvis.backends.gpu import backend as gpu
+    from gpuvis.reduction.reduce import embed, plan, prepare
 
     backend, _ = choose("gpu")
     tensor = torch.from_numpy(X)
@@ -352,21 +355,21 @@ def test_a_graph_that_fails_lets_the_matrix_go(rapids, monkeypatch) -> None:
 
 
 def swapped_keywords(gpu, monkeypatch) -> None:
-    from gpuvis.backends import gpu_layout
+    from gpuvis.backends.gpu import layout
 
-    real = gpu_layout.tsne_keywords
+    real = layout.tsne_keywords
 
     def swapped(*args):
         told = real(*args)
         return told | {"perplexity": told["n_neighbors"], "n_neighbors": int(told["perplexity"])}
 
-    monkeypatch.setattr(gpu_layout, "tsne_keywords", swapped)
+    monkeypatch.setattr(layout, "tsne_keywords", swapped)
 
 
 def no_copy(gpu, monkeypatch) -> None:
-    from gpuvis.backends import gpu_layout
+    from gpuvis.backends.gpu import layout
 
-    monkeypatch.setattr(gpu_layout, "for_perplexity", lambda distances, xp: distances)
+    monkeypatch.setattr(layout, "for_perplexity", lambda distances, xp: distances)
 
 
 def two_transfers(gpu, monkeypatch) -> None:
@@ -406,7 +409,7 @@ def once(rapids, dtype) -> None:
 @pytest.mark.parametrize("name", BREAKS)
 def test_the_double_notices_what_is_broken_on_purpose(rapids, monkeypatch, name) -> None:
     choose("gpu")
-    from gpuvis.backends import gpu
+    from gpuvis.backends.gpu import backend as gpu
 
     break_it, check = BREAKS[name]
     break_it(gpu, monkeypatch)

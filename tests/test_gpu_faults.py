@@ -11,7 +11,7 @@ from rapids_double.fixtures import rapids
 
 import gpuvis
 from gpuvis.backends import choose
-from gpuvis.backends.plan import GraphPlan
+from gpuvis.backends.gpu.plan import GraphPlan
 
 __all__ = ["rapids"]
 KINDS = {"exact": 1, "nn_descent": 1, "batched": 4}
@@ -102,7 +102,7 @@ def test_equal_rows_start_apart(rapids) -> None:
 def test_more_rows_do_not_overflow_the_eigenvectors(rapids, monkeypatch) -> None:
     X = clusters(300, 8)
     monkeypatch.setattr("rapids_double.cuml_umap.MOST_SPECTRAL", 200)
-    monkeypatch.setattr("gpuvis.backends.limits.SPECTRAL", (16, 200))
+    monkeypatch.setattr("gpuvis.backends.gpu.limits.SPECTRAL", (16, 200))
     done = drawn(X, UMAP)
     (asked,) = rapids.ledger.of("cuml.UMAP")
     first = X - X.mean(0)
@@ -221,7 +221,7 @@ def test_blocks_do_not_empty_the_pool_of_torch_one_by_one(rapids, monkeypatch) -
     for start in range(0, 100, 10):
         backend.as_array(half[start : start + 10])
     assert emptied == []
-    monkeypatch.setattr("gpuvis.backends.footprint.CHUNK", 100)
+    monkeypatch.setattr("gpuvis.backends.gpu.memory_model.CHUNK", 100)
     backend.as_array(half)
     assert emptied == [1]
 

@@ -86,9 +86,9 @@ def test_a_check_that_fails_is_told_and_costs_no_other(rapids, monkeypatch) -> N
     import cupy
     from gpu import core as checks
 
-    from gpuvis.backends import graph
+    from gpuvis.backends import neighbor_graph
 
-    whole = graph.repaired
+    whole = neighbor_graph.repaired
 
     def forgetful(indices, distances, xp):
         found = whole(indices, distances, xp)
@@ -96,7 +96,7 @@ def test_a_check_that_fails_is_told_and_costs_no_other(rapids, monkeypatch) -> N
             found.indices[3] = 3
         return found
 
-    monkeypatch.setattr(graph, "repaired", forgetful)
+    monkeypatch.setattr(neighbor_graph, "repaired", forgetful)
     monkeypatch.setattr(checks.pca, "fit", lambda *args: (_ for _ in ()).throw(MemoryError("no room")))
     rows = {row.what: row for row in checks.run(cupy, ["pca", "graphs", "dlpack"], checks.FEW)}
     assert rows["pca"][1:] == ("MemoryError: no room", "no error", False)

@@ -11,9 +11,10 @@ import kernel_twins as twins
 import numpy as np
 import pytest
 
-from gpuvis.backends import kernels, parallel
-from gpuvis.backends.kernels import available, loops
-from gpuvis.backends.lists import ranked as rank_lists
+from gpuvis.backends import parallel
+from gpuvis.backends.cpu import kernels
+from gpuvis.backends.cpu.kernels import available, loops
+from gpuvis.backends.cpu.neighbors import ranked as rank_lists
 from gpuvis.errors import NotBuiltError
 
 F = np.float32

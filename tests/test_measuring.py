@@ -12,9 +12,11 @@ from measures import true_neighbors
 from sklearn.manifold import trustworthiness
 from test_page import read
 
-from gpuvis import cache, quality, trust
 from gpuvis.backends.base import Layout
-from gpuvis.cli import main
+from gpuvis.cli.main import main
+from gpuvis.io import cache
+from gpuvis.quality import measure as quality
+from gpuvis.quality import report
 
 
 def reduce(*args: str | Path) -> Result:
@@ -45,9 +47,9 @@ def test_the_record_the_table_and_the_page_tell_the_same(make_cache, backend) ->
     assert here["trustworthiness"] == pytest.approx(trustworthiness(X, Y, n_neighbors=15), abs=1e-6)
     assert here["recall"] == pytest.approx(recall_of(X, Y).mean(), abs=1e-6)
     assert f"{here['recall']:.1%} ({told['euclidean']['pca']['recall']:.1%})" in result.stderr
-    assert f"{folder}: umap {trust.line(told)}" in result.stderr
+    assert f"{folder}: umap {report.line(told)}" in result.stderr
     for measure in ("recall@15", "trustworthiness@15", "triplets ", "labels by kNN"):
-        assert measure in trust.line(told)
+        assert measure in report.line(told)
 
 
 @pytest.mark.parametrize(("asked", "known"), [("auto", 120), ("full", 120)])
@@ -61,7 +63,7 @@ def test_the_recall_of_each_point_is_saved(make_cache, backend, asked, known) ->
 
 
 def test_of_many_points_a_sample_is_measured_unless_all_are_asked_for(make_cache, backend, monkeypatch) -> None:
-    monkeypatch.setattr("gpuvis.measuring.MOST_ROWS_SEARCHED", 100)
+    monkeypatch.setattr("gpuvis.jobs.measure.MOST_ROWS_SEARCHED", 100)
     monkeypatch.setattr(quality, "EXACT_ROWS", 50)
     monkeypatch.setattr(quality, "ANCHORS", 40)
     folder = make_cache(rows=120)
@@ -151,6 +153,6 @@ def test_a_map_that_means_nothing_is_told(make_cache, backend, monkeypatch) -> N
         pages.append(page.read_bytes())
     assert pages[0] == pages[3] != pages[2]
     _, line, warning = read(page.read_text()).header["caption"].split("\n")
-    assert line == trust.line(record_of(folder)["quality"])
-    assert [warning] == trust.warnings(record_of(folder)["quality"])
+    assert line == report.line(record_of(folder)["quality"])
+    assert [warning] == report.warnings(record_of(folder)["quality"])
     assert "note: " not in reduce(folder, "-q").stderr

@@ -9,7 +9,7 @@ from measures import clusters, recall, true_neighbors
 
 import gpuvis
 from gpuvis import Settings, Umap
-from gpuvis.backends import order, umap_layout
+from gpuvis.backends.cpu import order, umap
 
 pytestmark = pytest.mark.usefixtures("two_threads")
 
@@ -34,10 +34,10 @@ def test_a_graph_is_permuted_as_by_scipy() -> None:
 
 
 def test_umap_gives_the_points_back_in_the_order_of_the_rows(monkeypatch) -> None:
-    monkeypatch.setattr(umap_layout, "FEW_ROWS", 500)
+    monkeypatch.setattr(umap, "FEW_ROWS", 500)
     X = clusters(1500, 50)
     Y = gpuvis.reduce(X, Settings(umap=Umap(n_neighbors=15)), "cpu")["umap"].coords
-    monkeypatch.setattr(umap_layout, "SORTED_AT", 10**9)
+    monkeypatch.setattr(umap, "SORTED_AT", 10**9)
     in_order_of_rows = gpuvis.reduce(X, Settings(umap=Umap(n_neighbors=15)), "cpu")["umap"].coords
     true = true_neighbors(X, 16)[:, 1:]
     kept = [recall(true_neighbors(one, 16)[:, 1:], true) for one in (Y, in_order_of_rows)]

@@ -21,14 +21,19 @@ from doubles import FirstColumns, Log, Scaled
 from examples import ENDS, content, table_of
 from process import as_nobody
 
-from gpuvis import atomic, batch, cache, fingerprint, job, place, schema, stages, trust
 from gpuvis.backends.base import Layout
-from gpuvis.cli import main
+from gpuvis.cli.main import main
 from gpuvis.errors import CacheError, OutputError, OutputExistsError
-from gpuvis.job import Job
-from gpuvis.pages import Page
+from gpuvis.io import cache, fingerprint
+from gpuvis.io import files as on_disk
+from gpuvis.io.files import check_writable, locked, replacing
+from gpuvis.jobs import batch, job, stages
+from gpuvis.jobs.job import Job
+from gpuvis.page.options import Page
+from gpuvis.quality import report
+from gpuvis.results import schema
 from gpuvis.settings import Settings, Tsne, Umap
-from gpuvis.steps import Steps
+from gpuvis.timing import Steps
 
 
 def run(asked: Job, backend: FirstColumns | None = None) -> list[str]:
@@ -228,8 +233,8 @@ def test_a_record_that_is_believed_can_be_told_of(make_cache, odd) -> None:
         if not schema.fits(told, schema.MAP):
             refused += 1
         elif told.get("quality"):
-            lines = [*trust.report(told["quality"]), trust.line(told["quality"]), *trust.warnings(told["quality"])]
-            assert all(lines), path
+            quality = told["quality"]
+            assert all([*report.report(quality), report.line(quality), *report.warnings(quality)]), path
     assert refused > 20
 
 
@@ -334,7 +339,7 @@ def test_coordinates_are_safe_when_drawing_fails(asked, monkeypatch) -> None:
         raise ZeroDivisionError("no ink")
 
     with monkeypatch.context() as patch:
-        patch.setattr("gpuvis.page.figure.draw", fail)
+        patch.setattr("gpuvis.page.html.draw", fail)
         assert run(asked) == ["not drawn", "not drawn"]
     backend = FirstColumns()
     assert run(asked, backend) == ["drawn again", "drawn again"]
@@ -373,7 +378,7 @@ def test_memory_that_runs_out_ends_with_4(asked, monkeypatch, error) -> None:
     def fail(*args: object) -> None:
         raise error
 
-    monkeypatch.setattr("gpuvis.page.figure.draw", fail)
+    monkeypatch.setattr("gpuvis.page.html.draw", fail)
     (said, code), _ = failures(with_(asked, overwrite=True), FirstColumns())
     assert code == 4
     assert re.search(r"memory ran out \(.*9 GiB\)", said)
@@ -464,11 +469,11 @@ def test_what_the_libraries_warn_of_is_recorded(asked) -> None:
 def test_a_write_is_whole_or_not_at_all(tmp_path) -> None:
     path = tmp_path / "file"
     path.write_text("old")
-    with pytest.raises(ZeroDivisionError), atomic.replacing(path) as temporary:
+    with pytest.raises(ZeroDivisionError), replacing(path) as temporary:
         temporary.write_text("new, but half")
         raise ZeroDivisionError
     assert content(tmp_path) == {"file": b"old"}
-    with atomic.replacing(path) as temporary:
+    with replacing(path) as temporary:
         temporary.write_text("new")
         assert path.read_text() == "old"
     assert content(tmp_path) == {"file": b"new"}
@@ -497,9 +502,9 @@ def test_nothing_is_written_through_a_link(tmp_path, monkeypatch) -> None:
     victim, path = tmp_path / "victim", tmp_path / "file"
     for there in (victim, path):
         there.write_text("kept")
-    monkeypatch.setattr(atomic, "token_hex", lambda size: "0" * 2 * size)  # as if it could be guessed
+    monkeypatch.setattr(on_disk, "token_hex", lambda size: "0" * 2 * size)  # as if it could be guessed
     (tmp_path / ".file.00000000.part").symlink_to(victim)
-    with pytest.raises(FileExistsError), atomic.replacing(path) as temporary:
+    with pytest.raises(FileExistsError), replacing(path) as temporary:
         temporary.write_text("new")
     assert [victim.read_text(), path.read_text()] == ["kept", "kept"]
     assert not path.is_symlink()
@@ -510,7 +515,8 @@ import resource, sys
 from pathlib import Path
 import numpy as np
 from gpuvis.errors import OutputError
-from gpuvis.outputs import Outputs
+from gpuvis.results.outputs import Outputs
+from gpuvis.results.record import CacheRecord, RunRecord
 files = Outputs(Path(sys.argv[1]), "vis", "umap")
 files.save_coords(np.zeros((3, 2)))
 before = files.coords.read_bytes()
@@ -534,8 +540,10 @@ WRITERS = """
 import resource, sys
 from pathlib import Path
 import numpy as np
-from gpuvis import cache, outputs, table
 from gpuvis.errors import OutputError
+from gpuvis.io import cache, table
+from gpuvis.results import outputs
+from gpuvis.results.record import CacheRecord, RunRecord
 folder = Path(sys.argv[1])
 files = outputs.Outputs(folder, "vis", "umap")
 
@@ -554,7 +562,7 @@ writers = [
     lambda text: files.save_quality(np.ones(5 * len(text))),
     lambda text: files.save_drawn(files.page, text.encode() * 9),
     lambda text: files.save_drawn(files.static("png"), text.encode() * 9),
-    lambda text: files.save_record({"a": text * 9}),
+    lambda text: files.save_record(RunRecord(CacheRecord(5, 3, {}, text * 9), {}, {})),
     save_table,
     write_cache,
 ]
@@ -581,20 +589,20 @@ def test_no_file_that_is_not_whole_replaces_the_good_one(tmp_path) -> None:
 
 
 def test_a_lock_leaves_nothing_where_nothing_was_written(tmp_path) -> None:
-    with place.locked(tmp_path / "a" / "b"):
+    with locked(tmp_path / "a" / "b"):
         assert (tmp_path / "a" / "b").is_dir()
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "a").mkdir()
-    with place.locked(tmp_path / "a" / "b"):
+    with locked(tmp_path / "a" / "b"):
         (tmp_path / "a" / "b" / "made").touch()
     assert list(content(tmp_path)) == ["a/b/made"]
-    with place.locked(tmp_path / "a"):
+    with locked(tmp_path / "a"):
         pass
     assert (tmp_path / "a").is_dir()
 
 
 def test_the_second_run_in_a_folder_is_told(asked) -> None:
-    with place.locked(asked.out), pytest.raises(OutputExistsError, match="another gpuvis is writing maps here"):
+    with locked(asked.out), pytest.raises(OutputExistsError, match="another gpuvis is writing maps here"):
         run(asked)
     assert run(asked) == ["written", "written"]
     assert not (asked.out / ".gpuvis.lock").exists()
@@ -602,7 +610,7 @@ def test_the_second_run_in_a_folder_is_told(asked) -> None:
 
 @pytest.mark.parametrize("free", [10**6, 10**12])
 def test_a_full_disk_is_told_before_the_work(asked, monkeypatch, free) -> None:
-    monkeypatch.setattr(place.shutil, "disk_usage", lambda path: _Usage(free))
+    monkeypatch.setattr(on_disk.shutil, "disk_usage", lambda path: _Usage(free))
     if free < 10**7:
         with pytest.raises(OutputError, match="has 976 KiB free, but the outputs need about 10[0-9]+ KiB; make room"):
             job.check(asked)
@@ -644,9 +652,9 @@ def test_a_map_that_promises_to_repeat_is_deterministic_enough(asked) -> None:
 
 @pytest.mark.parametrize("needed", [1, 1 << 10, (1 << 20) + 1])
 def test_a_nearly_full_disk_is_told_in_numbers_that_differ(tmp_path, monkeypatch, needed) -> None:
-    monkeypatch.setattr(place.shutil, "disk_usage", lambda path: _Usage(needed - 1))
+    monkeypatch.setattr(on_disk.shutil, "disk_usage", lambda path: _Usage(needed - 1))
     with pytest.raises(OutputError) as raised:
-        place.check_writable(tmp_path, needed)
+        check_writable(tmp_path, needed)
     free, wanted = re.findall(r"([0-9]+) ([KM]iB)", str(raised.value))
     assert int(free[0]) < int(wanted[0])
     assert free[1] == wanted[1]
@@ -662,7 +670,7 @@ def _lock_failing(monkeypatch, number: int) -> None:
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
 def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch, caplog, number) -> None:
     _lock_failing(monkeypatch, number)
-    with place.locked(tmp_path / "out"):
+    with locked(tmp_path / "out"):
         (tmp_path / "out/made").touch()
     assert f"this file system has no locks ({os.strerror(number)})" in caplog.text
     assert list(content(tmp_path)) == ["out/made"]
@@ -672,7 +680,7 @@ def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch, caplog, numb
 def test_a_lock_that_fails_is_told_and_leaves_nothing(tmp_path, monkeypatch, number) -> None:
     _lock_failing(monkeypatch, number)
     told = f"cannot be locked against other runs: {os.strerror(number)}; run again"
-    with pytest.raises(OutputError, match=told), place.locked(tmp_path / "out"):
+    with pytest.raises(OutputError, match=told), locked(tmp_path / "out"):
         raise AssertionError
     assert list(tmp_path.iterdir()) == []
 

@@ -29,8 +29,9 @@ from examples import WORDS, table_of
 from PIL import Image
 from plotly.offline import get_plotlyjs
 
-from gpuvis.page import columns, figure, images, index, painting, palette, picture, sample, static, thumbnails
-from gpuvis.pages import Page
+from gpuvis.page import coloring, columns, icon, image_links, index, palette, static, subsample, thumbnails
+from gpuvis.page import html as figure
+from gpuvis.page.options import Page
 
 NASTY = '</script><script>document.title="pwned"</script><img src=x onerror="document.title=\'pwned\'"><b>%{x}</b>&lt;'
 TYPES = {"u1": np.uint8, "u2": np.uint16, "u4": np.uint32, "f4": np.float32}
@@ -202,10 +203,10 @@ def test_labels_that_were_predicted_have_the_colours_of_labels() -> None:
 
 
 def test_suspects_are_all_kept_where_points_are_too_many(monkeypatch) -> None:
-    monkeypatch.setattr(sample, "MOST_POINTS", 2_000)
+    monkeypatch.setattr(subsample, "MOST_POINTS", 2_000)
     coords = np.random.default_rng(0).integers(0, 30, (50_000, 2)).astype(np.float32)
     wanted = np.arange(50_000) % 100 == 0
-    kept = sample.rows(coords, np.zeros(50_000, np.uint8), wanted)
+    kept = subsample.rows(coords, np.zeros(50_000, np.uint8), wanted)
     assert kept is not None
     assert wanted[kept].sum() == 500
     assert len(kept) == 2_000
@@ -265,7 +266,7 @@ def test_labels_are_classes_however_many_numbers_there_are() -> None:
 
 def test_rare_classes_are_drawn_over_common_ones() -> None:
     names = ["common"] * 90 + ["rare"] * 3 + ["common"] * 7
-    painted = painting.of_table(coords_of(100), pd.DataFrame({"x": names}, dtype="str"), "x")
+    painted = coloring.of_table(coords_of(100), pd.DataFrame({"x": names}, dtype="str"), "x")
     assert painted.order[-3:].tolist() == [90, 91, 92]
     assert sorted(painted.order) == list(range(100))
 
@@ -273,15 +274,15 @@ def test_rare_classes_are_drawn_over_common_ones() -> None:
 def test_no_class_covers_another_because_it_comes_later() -> None:
     table = table_of(3000).assign(ground_truth_word_label=np.repeat(["a", "b", "c"], 1000), ground_truth_num_label="")
     for column in ("ground_truth_word_label", "nothing"):
-        order = painting.of_table(np.zeros((3000, 2)), table, column).order
+        order = coloring.of_table(np.zeros((3000, 2)), table, column).order
         assert sorted(order) == list(range(3000))
         third = np.bincount(order[-300:] // 1000)
         assert third.min() > 80
 
 
 def test_of_too_many_points_rare_classes_and_lonely_points_are_kept(monkeypatch) -> None:
-    monkeypatch.setattr(sample, "MOST_POINTS", 2_000)
-    monkeypatch.setattr(sample, "RARE", 10)
+    monkeypatch.setattr(subsample, "MOST_POINTS", 2_000)
+    monkeypatch.setattr(subsample, "RARE", 10)
     table = table_of(20_000)
     table.loc[[5, 17_000], ["ground_truth_num_label", "ground_truth_word_label"]] = ["9", "rare"]
     coords = np.random.default_rng(0).standard_normal((20_000, 2)).astype(np.float32) * 0.001
@@ -341,7 +342,9 @@ def test_unknown_columns_are_noted() -> None:
 def test_no_text_can_become_markup() -> None:
     table = table_of(30).assign(ground_truth_word_label=NASTY, file_name=NASTY)
     table[NASTY] = [f"{NASTY}{k}" for k in range(30)]
-    html, _ = figure.draw(coords_of(30), table, Page(hover=("file_name", NASTY)), NASTY, images=images.Images(NASTY))
+    html, _ = figure.draw(
+        coords_of(30), table, Page(hover=("file_name", NASTY)), NASTY, images=image_links.Images(NASTY)
+    )
     tags: list[str] = []
     parser = HTMLParser()
     parser.handle_starttag = lambda tag, attrs: tags.append(tag)  # type: ignore[method-assign]
@@ -374,7 +377,7 @@ def test_plotly_js_can_lie_elsewhere() -> None:
 
 def test_the_icon_is_the_map() -> None:
     coords = np.array([[0, 0], [10, 10], [0, 10]], np.float32)
-    address = picture.small(coords, np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255]], np.uint8))
+    address = icon.small(coords, np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255]], np.uint8))
     file = base64.b64decode(address.removeprefix("data:image/png;base64,"))
     with Image.open(io.BytesIO(file)) as image:
         pixels = np.array(image.convert("RGBA"))
@@ -396,7 +399,7 @@ def test_the_icon_is_the_map() -> None:
     ],
 )
 def test_images_are_linked_relative_to_the_page(root, link) -> None:
-    assert images.link(root, Path("/study/run/vis_umap.html")) == link
+    assert image_links.link(root, Path("/study/run/vis_umap.html")) == link
 
 
 @pytest.mark.parametrize("folder", ["50%20 of", "what?", "no #1", "a:b", "x&amp;y", 'say "é"', "a\udcff"])
@@ -420,30 +423,30 @@ def test_classes_of_19_digits_are_told_apart() -> None:
 
 
 def test_the_usual_folder_is_taken_if_it_is_there(tmp_path) -> None:
-    assert images.folder_of(None, tmp_path) is None
-    assert images.folder_of("elsewhere", tmp_path) == "elsewhere"
+    assert image_links.folder_of(None, tmp_path) is None
+    assert image_links.folder_of("elsewhere", tmp_path) == "elsewhere"
     (tmp_path / "images").mkdir()
-    assert images.folder_of(None, tmp_path) == str(tmp_path / "images")
+    assert image_links.folder_of(None, tmp_path) == str(tmp_path / "images")
 
 
 def test_images_of_which_none_is_there_are_told(tmp_path) -> None:
     (tmp_path / "é?#%20.png").touch()
     names = ["", *(f"{k}.png" for k in range(1_000))]
     told = f"no image was found: of 91 that were looked for the first is '{tmp_path}/0.png'; name the folder with"
-    assert images.missing(str(tmp_path), names).startswith(told)
+    assert image_links.missing(str(tmp_path), names).startswith(told)
     for odd in ("é" * 200 + ".png", "a\0.png", "../images/b.png"):
-        assert images.missing(str(tmp_path), [odd])
-    assert images.missing(str(tmp_path), ["first.png", "é?#%20.png"]) == ""
-    assert images.missing(str(tmp_path), ["", ""]) == ""
-    assert images.missing("https://host/images", names) == ""
+        assert image_links.missing(str(tmp_path), [odd])
+    assert image_links.missing(str(tmp_path), ["first.png", "é?#%20.png"]) == ""
+    assert image_links.missing(str(tmp_path), ["", ""]) == ""
+    assert image_links.missing("https://host/images", names) == ""
 
 
 def test_names_that_are_whole_paths_are_found_from_the_top(tmp_path) -> None:
     whole = str(tmp_path / "a.png")
     (tmp_path / "a.png").touch()
-    assert images.missing(str(tmp_path), [whole]).endswith("file_name is the whole path, so use --image_root /")
-    assert images.missing("/", [whole]) == ""
-    assert images.file_of("/", whole) == whole
+    assert image_links.missing(str(tmp_path), [whole]).endswith("file_name is the whole path, so use --image_root /")
+    assert image_links.missing("/", [whole]) == ""
+    assert image_links.file_of("/", whole) == whole
 
 
 @pytest.mark.parametrize(("named", "there"), [("NFC", "NFD"), ("NFD", "NFC"), ("NFC", "NFC")])
@@ -452,29 +455,29 @@ def test_accents_may_be_written_in_another_way_than_in_the_name(tmp_path, named,
     file = tmp_path / unicodedata.normalize(there, name)
     file.parent.mkdir()
     file.touch()
-    assert images.file_of(tmp_path, unicodedata.normalize(named, name)) == str(file)
-    assert images.file_of(tmp_path, "Ä.png") == str(tmp_path / "Ä.png")
+    assert image_links.file_of(tmp_path, unicodedata.normalize(named, name)) == str(file)
+    assert image_links.file_of(tmp_path, "Ä.png") == str(tmp_path / "Ä.png")
 
 
 def test_a_stamp_changes_with_an_image(tmp_path) -> None:
     (tmp_path / "a.png").write_bytes(b"1")
     names = ["a.png", "", "b.png", "a\0"]
-    stamps = [images.stamp(str(tmp_path), names)]
-    assert stamps == [images.stamp(str(tmp_path), names)]
+    stamps = [image_links.stamp(str(tmp_path), names)]
+    assert stamps == [image_links.stamp(str(tmp_path), names)]
     os.utime(tmp_path / "a.png", ns=(1, 1))
-    stamps.append(images.stamp(str(tmp_path), names))
+    stamps.append(image_links.stamp(str(tmp_path), names))
     (tmp_path / "a.png").write_bytes(b"12")
     os.utime(tmp_path / "a.png", ns=(1, 1))
-    stamps.append(images.stamp(str(tmp_path), names))
+    stamps.append(image_links.stamp(str(tmp_path), names))
     (tmp_path / "b.png").touch()
-    stamps.append(images.stamp(str(tmp_path), names))
+    stamps.append(image_links.stamp(str(tmp_path), names))
     assert len(set(stamps)) == 4
 
 
 @pytest.mark.parametrize("name", ["../secret.png", "/secret.png", "a/../../secret.png", "..\\secret.png"])
 def test_no_file_name_leads_out_of_the_images(name) -> None:
-    assert ".." not in images.path_of("/data/images", name)
-    assert images.path_of("/data/images", name).startswith("/data/images/")
+    assert ".." not in image_links.path_of("/data/images", name)
+    assert image_links.path_of("/data/images", name).startswith("/data/images/")
 
 
 def shades(folder: Path, count: int, size: int = 40) -> list[str]:
@@ -613,7 +616,7 @@ def test_thumbnails_get_smaller_and_then_fewer_where_there_is_no_room(tmp_path, 
 
 def pictured(table: pd.DataFrame, kind: str, color_by: str = Page().color_by, caption: str = "UMAP") -> bytes:
     coords = coords_of(len(table))
-    return static.draw(coords, painting.of_table(coords, table, color_by), caption, kind)
+    return static.draw(coords, coloring.of_table(coords, table, color_by), caption, kind)
 
 
 @pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
@@ -649,10 +652,10 @@ def test_a_picture_can_have_any_text(kind) -> None:
 def test_a_map_can_be_as_large_as_numbers_are(far, dtype) -> None:
     coords = (np.array([[-1, 1], [1, -1], [0, 1]]) * far).astype(dtype)
     table = pd.DataFrame({"x": ["-1e308", "1e308", "0.5"]}, dtype="str")
-    assert static.draw(coords, painting.of_table(coords, table, "x"), "UMAP", "svg")
+    assert static.draw(coords, coloring.of_table(coords, table, "x"), "UMAP", "svg")
     if dtype == "f4":
         assert figure.draw(coords, table, Page(), "UMAP")
-        assert sample._lonely(coords).all() == (far > 0)
+        assert subsample._lonely(coords).all() == (far > 0)
 
 
 def test_class_numbers_are_looked_up_once_for_all_columns() -> None:

@@ -7,8 +7,8 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
-from gpuvis import pca
-from gpuvis.backends import cpu
+from gpuvis.backends import pca
+from gpuvis.backends.cpu import backend as cpu
 from gpuvis.settings import Settings
 
 

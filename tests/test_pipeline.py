@@ -14,15 +14,17 @@ import pytest
 from doubles import FirstColumns, Log, results
 from examples import content
 
-from gpuvis import batch, place, table
-from gpuvis.batch import Request
 from gpuvis.errors import CacheError, OutputExistsError
-from gpuvis.page import figure
-from gpuvis.pages import Page
+from gpuvis.io import table
+from gpuvis.io.files import locked
+from gpuvis.jobs import batch
+from gpuvis.jobs.batch import Request
+from gpuvis.page import html
+from gpuvis.page.options import Page
 from gpuvis.settings import Settings, Tsne
 
 WAIT = 20  # seconds, for what comes at once if the stages overlap
-draw = figure.draw
+draw = html.draw
 
 
 class Watched(FirstColumns):
@@ -51,7 +53,7 @@ def four(make_cache, tmp_path) -> Path:
 
 def run(root: Path, backend: FirstColumns, log: Log | None = None, **asked) -> batch.Report:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gpuvis.batch.choose", lambda name: (backend, "for the test"))
+        patch.setattr("gpuvis.jobs.batch.choose", lambda name: (backend, "for the test"))
         return batch.run(Request((root,), **{"settings": Settings(), **asked}), log or Log())
 
 
@@ -79,7 +81,7 @@ def test_the_next_is_read_and_the_last_is_drawn_while_one_is_computed(four, monk
 
     backend, drawn, computing = Waiting(), [], [threading.Event() for _ in range(4)]
     backend.threads_of_maps = []
-    monkeypatch.setattr(figure, "draw", drawing)
+    monkeypatch.setattr(html, "draw", drawing)
     report = run(four, backend)
     assert results(report) == [(name, "umap", "written") for name in "abcd"]
     assert backend.threads == {threading.main_thread()}
@@ -95,7 +97,7 @@ def test_outcomes_come_in_order_when_all_is_written_and_the_folder_is_held_until
         def outcome(self, outcome) -> None:
             assert all(path.exists() for path in outcome.paths)
             assert json.loads(outcome.paths[-1].read_text())["page"] is not None
-            with pytest.raises(OutputExistsError), place.locked(outcome.folder):
+            with pytest.raises(OutputExistsError), locked(outcome.folder):
                 pass
             super().outcome(outcome)
 
@@ -103,7 +105,7 @@ def test_outcomes_come_in_order_when_all_is_written_and_the_folder_is_held_until
         time.sleep(0.3 if "UMAP" in caption else 0)
         return draw(coords, rows, page, caption, *more)
 
-    monkeypatch.setattr(figure, "draw", slow)
+    monkeypatch.setattr(html, "draw", slow)
     log = Told()
     report = run(four, Watched(), log, settings=Settings(tsne=Tsne()))
     assert results(report) == [(name, method, "written") for name in "abcd" for method in ("umap", "tsne")]
@@ -131,7 +133,7 @@ def test_steps_are_timed_where_they_are_done(four, monkeypatch) -> None:
             time.sleep(0.3)
             return super().umap(*args)
 
-    monkeypatch.setattr(figure, "draw", slow)
+    monkeypatch.setattr(html, "draw", slow)
     report = run(four, Slow())
     for outcome in report.outcomes:
         steps = json.loads(outcome.paths[-1].read_text())["steps"]
@@ -159,7 +161,7 @@ def test_what_the_reader_meets_is_told_of_its_folder_in_its_turn(four) -> None:
 
 
 def test_a_folder_in_use_elsewhere_fails_alone(four) -> None:
-    with place.locked(four / "b"):
+    with locked(four / "b"):
         report = run(four, Watched())
     assert [outcome.result for outcome in report.outcomes] == ["written", "failed", "written", "written"]
     assert "another gpuvis is writing maps here" in str(report.outcomes[1].error)
@@ -173,7 +175,7 @@ def test_a_page_that_cannot_be_drawn_is_told_of_its_own_map(four, monkeypatch) -
         return draw(coords, rows, page, caption, *more)
 
     drawn: list[str] = []
-    monkeypatch.setattr(figure, "draw", fail)
+    monkeypatch.setattr(html, "draw", fail)
     report = run(four, Watched(), settings=Settings(tsne=Tsne()))
     assert [outcome.result for outcome in report.outcomes] == ["written"] * 2 + ["not drawn"] + ["written"] * 5
     assert results(report)[2] == ("b", "umap", "not drawn")
@@ -218,7 +220,7 @@ def stopped_while_drawing(four, monkeypatch):
 
         drawing, drawn = threading.Event(), threading.Event()
         with monkeypatch.context() as patch:
-            patch.setattr(figure, "draw", slow)
+            patch.setattr(html, "draw", slow)
             return run(four, Interrupted()), drawn
 
     return stop
@@ -234,7 +236,7 @@ def test_an_interrupt_lets_a_page_be_finished(four, stopped_while_drawing) -> No
 
 
 def test_an_interrupt_drops_a_page_that_takes_long(four, stopped_while_drawing, monkeypatch) -> None:
-    monkeypatch.setattr("gpuvis.pipeline.PATIENCE", 0.1)
+    monkeypatch.setattr("gpuvis.jobs.pipeline.PATIENCE", 0.1)
     report, drawn = stopped_while_drawing(1)
     assert report.stopped
     assert report.outcomes == []
@@ -261,8 +263,9 @@ HANGING = """
 import sys, time
 sys.path.insert(0, sys.argv.pop(1))
 from doubles import FirstColumns
-from gpuvis import batch, table
-from gpuvis.cli import main
+from gpuvis.io import table
+from gpuvis.jobs import batch
+from gpuvis.cli.main import main
 class Hanging(FirstColumns):
     def read_table(self, path):
         if path.parent.name == "b":

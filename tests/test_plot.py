@@ -19,10 +19,13 @@ from doubles import FirstColumns
 from examples import content, table_of
 from test_page import read, shades
 
-from gpuvis import batch, cache, drawing, record
-from gpuvis.cli import main
+from gpuvis.cli.main import main
 from gpuvis.errors import OutputError
-from gpuvis.outputs import Outputs
+from gpuvis.io import cache
+from gpuvis.jobs import batch
+from gpuvis.jobs import draw as drawing
+from gpuvis.results.outputs import Outputs
+from gpuvis.results.record import CacheRecord, RunRecord
 from gpuvis.settings import Settings, Umap
 
 
@@ -183,14 +186,14 @@ def test_neighbours_are_those_of_the_original_space(make_cache) -> None:
 
 
 def test_neighbours_of_many_rows_are_found_only_if_asked_for(make_cache, backend, monkeypatch) -> None:
-    monkeypatch.setattr("gpuvis.pages.MOST_ROWS_SEARCHED", 39)
+    monkeypatch.setattr("gpuvis.page.options.MOST_ROWS_SEARCHED", 39)
     folder = make_cache(rows=40)
     run("reduce", folder)
     assert "neighbors" not in read(page_of(folder)).header
     run("plot", folder, "--neighbors")
     assert read(page_of(folder)).header["neighbors"]["k"] == 10
-    monkeypatch.setattr("gpuvis.pages.MOST_ROWS_SHOWN", 39)
-    monkeypatch.setattr("gpuvis.drawing.MOST_ROWS_SHOWN", 39)
+    monkeypatch.setattr("gpuvis.page.options.MOST_ROWS_SHOWN", 39)
+    monkeypatch.setattr("gpuvis.jobs.draw.MOST_ROWS_SHOWN", 39)
     result = run("plot", folder, "--neighbors")
     assert "no neighbours: a page has room for those of 39 rows, and these are 40" in result.stderr
     assert "neighbors" not in read(page_of(folder)).header
@@ -325,9 +328,9 @@ def test_pictures_are_drawn_beside_the_page_and_vouched_for(make_cache, backend)
 
 
 def test_a_caption_is_one_line_whatever_the_cache_says_of_itself() -> None:
-    told = {"rows": 5, "columns": 3, "info": {"timestamp": "today\nrecall@15 100 %"}}
-    caption = record.caption({"effective": {"method": "umap"}, "input": told, "backend": {"name": "cpu"}})
-    assert caption == "UMAP · 5 × 3 · CPU · cache of today recall@15 100 %"
+    source = CacheRecord(5, 3, {}, info={"timestamp": "today\nrecall@15 100 %"})
+    run = RunRecord(source, {}, {"name": "cpu"}, effective={"method": "umap"})
+    assert run.caption == "UMAP · 5 × 3 · CPU · cache of today recall@15 100 %"
 
 
 def test_a_picture_that_fails_costs_neither_the_page_nor_the_others(make_cache, backend, monkeypatch) -> None:
@@ -349,7 +352,7 @@ def test_a_picture_that_fails_costs_neither_the_page_nor_the_others(make_cache, 
 
 NOTEBOOK = """
 import os, sys
-from gpuvis.cli import main
+from gpuvis.cli.main import main
 os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
 try:
     main(["plot", sys.argv[1], "--static", "png"])

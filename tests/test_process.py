@@ -19,13 +19,13 @@ from examples import ENDS, content
 from process import gpuvis
 
 from gpuvis import __version__
-from gpuvis.fingerprint import of_file
+from gpuvis.io.fingerprint import of_file
 
 COMMAND = [sys.executable, "-m", "gpuvis", "reduce"]
 AT_THE_END = """
 import atexit, gc
 atexit.register(lambda: print("left alone:", gc.get_freeze_count() > 10_000))
-from gpuvis.cli import main
+from gpuvis.cli.main import main
 main(["--version"])
 """
 
@@ -52,7 +52,7 @@ HEAVY = ("torch", "sklearn", "umap", "numba", "pandas", "pyarrow", "plotly", "cu
 def test_help_loads_nothing_heavy(args) -> None:
     code = (
         f"import sys; sys.argv = ['gpuvis', *{args!r}]\n"
-        "from gpuvis.cli import main\n"
+        "from gpuvis.cli.main import main\n"
         "try: main()\n"
         f"except SystemExit: print([name for name in {HEAVY!r} if name in sys.modules])"
     )
@@ -167,8 +167,8 @@ def at(act):
     return counted
 os.fsync, Path.replace = at(fsync), at(replace)
 from doubles import Scaled
-from gpuvis import batch
-from gpuvis.cli import main
+from gpuvis.jobs import batch
+from gpuvis.cli.main import main
 batch.choose, batch.obstacle = lambda name: (Scaled(), "for the test"), lambda name: "for the test"
 main()
 """
@@ -309,8 +309,8 @@ def test_a_current_folder_that_was_removed_is_told(tmp_path, args) -> None:
 
 CUTTING = """
 import os, sys
-from gpuvis import cache
-from gpuvis.cli import main
+from gpuvis.io import cache
+from gpuvis.cli.main import main
 verify = cache.Cache.verify
 def cut_first(self, *args):
     if self.folder.name == "b":

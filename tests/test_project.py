@@ -21,8 +21,9 @@ from packaging.utils import canonicalize_name
 from PIL import Image
 
 import gpuvis
-from gpuvis import cache, demo
+from gpuvis import demo
 from gpuvis.errors import OutputError, OutputExistsError
+from gpuvis.io import cache
 
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -143,7 +144,7 @@ def test_conda_takes_the_same_python_and_cuda() -> None:
 
 
 COMPILER, NO_COMPILER = "CXX=echo", "CXX=/nowhere/c++"  # found, and not
-KERNELS = "gpuvis/backends/kernels"
+KERNELS = "gpuvis/backends/cpu/kernels"
 
 
 def made(folder: Path, *args: str, **env: str) -> subprocess.CompletedProcess[str]:

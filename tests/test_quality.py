@@ -17,8 +17,11 @@ from sklearn.manifold import trustworthiness
 from sklearn.metrics import pairwise_distances
 from sklearn.neighbors import NearestNeighbors
 
-from gpuvis import quality, reduction, tensors
-from gpuvis.backends import choose, cpu
+from gpuvis.backends import choose
+from gpuvis.backends.cpu import backend as cpu
+from gpuvis.io import pt
+from gpuvis.quality import measure
+from gpuvis.reduction import reduce
 from gpuvis.settings import Settings, Tsne, Umap
 
 __all__ = ["rapids"]
@@ -29,9 +32,9 @@ def measured(
     X: Any, coords: np.ndarray, labels: Any = None, metric: str = "euclidean", backend: Any = cpu, principal: Any = None
 ):
     largest = float(np.abs(np.asarray(X)).max())
-    planned = reduction.plan(X, Settings(umap=Umap()), cpu, largest)
+    planned = reduce.plan(X, Settings(umap=Umap()), cpu, largest)
     with cpu.working(planned):
-        return quality.measure(X, coords, labels, metric, backend, (planned, largest), principal)[0]
+        return measure.measure(X, coords, labels, metric, backend, (planned, largest), principal)[0]
 
 
 def noisy(X: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -123,8 +126,8 @@ def test_a_sample_is_within_three_standard_errors(monkeypatch, metric, columns) 
     X = clusters(4_000, columns) + 0.2
     Y, labels = noisy(X), np.arange(4_000) % 7
     exact = measured(X, Y, labels, metric)[metric]
-    monkeypatch.setattr(quality, "EXACT_ROWS", 1_000)
-    monkeypatch.setattr(quality, "ANCHORS", 700)
+    monkeypatch.setattr(measure, "EXACT_ROWS", 1_000)
+    monkeypatch.setattr(measure, "ANCHORS", 700)
     told = measured(X, Y, labels, metric)
     assert (told["anchors"], told["sampled"]) == (700, True)
     for place in ("map", "pca"):
@@ -138,10 +141,10 @@ def test_a_sample_is_within_three_standard_errors(monkeypatch, metric, columns) 
 @pytest.mark.parametrize("pca_dim", [None, 4])
 def test_components_that_a_fit_found_are_those_of_the_baseline(pca_dim) -> None:
     X = clusters(400, 24) + 0.2
-    plan = reduction.plan(X, Settings(umap=Umap()), cpu, 1.0)
+    plan = reduce.plan(X, Settings(umap=Umap()), cpu, 1.0)
     with cpu.working(plan):
-        expected = quality.pca_map(X, cpu, 1.0, plan)
-    done = reduction.reduce(X, Settings(umap=Umap(), tsne=Tsne(), pca_dim=pca_dim), "cpu")
+        expected = measure.pca_map(X, cpu, 1.0, plan)
+    done = reduce.reduce(X, Settings(umap=Umap(), tsne=Tsne(), pca_dim=pca_dim), "cpu")
     for made in done.values():
         turned = np.sign((made.principal * expected).sum(0))
         np.testing.assert_allclose(made.principal * turned, expected, atol=1e-3 * np.abs(expected).max())
@@ -149,9 +152,9 @@ def test_components_that_a_fit_found_are_those_of_the_baseline(pca_dim) -> None:
 
 def test_a_map_that_did_not_begin_at_components_knows_none() -> None:
     X = clusters(60, 1)
-    assert reduction.reduce(X, Settings(umap=None, tsne=Tsne()), "cpu")["tsne"].principal is None
+    assert reduce.reduce(X, Settings(umap=None, tsne=Tsne()), "cpu")["tsne"].principal is None
     asked = Settings(umap=None, tsne=Tsne(init="random"))
-    assert reduction.reduce(clusters(60, 5), asked, "cpu")["tsne"].principal is None
+    assert reduce.reduce(clusters(60, 5), asked, "cpu")["tsne"].principal is None
 
 
 def test_digits_and_what_is_better_than_pca() -> None:
@@ -189,8 +192,8 @@ def test_degenerate_data_has_numbers(X, metric) -> None:
 def test_numbers_do_not_depend_on_threads(monkeypatch) -> None:
     X = np.random.default_rng(0).standard_normal((2_500, 8)) @ np.random.default_rng(1).standard_normal((8, 60))
     X = X.astype(np.float32)
-    monkeypatch.setattr(quality, "EXACT_ROWS", 1_000)
-    monkeypatch.setattr(quality, "ANCHORS", 400)
+    monkeypatch.setattr(measure, "EXACT_ROWS", 1_000)
+    monkeypatch.setattr(measure, "ANCHORS", 400)
     told = []
     for threads in (1, 2):
         monkeypatch.setattr("gpuvis.machine.cpu_threads", lambda threads=threads: threads)
@@ -211,12 +214,12 @@ def test_rows_without_a_label_neither_vote_nor_count() -> None:
 
 def test_points_that_are_flung_away_are_counted() -> None:
     Y = np.random.default_rng(0).standard_normal((500, 2)).astype(np.float32)
-    assert quality.flung(Y) == 0
+    assert measure.flung(Y) == 0
     Y[[3, 7]] = [[900, 0], [0, -900]]
-    assert quality.flung(Y) == 2
-    assert quality.flung(Y[:40]) == 2
+    assert measure.flung(Y) == 2
+    assert measure.flung(Y[:40]) == 2
     Y[:40] += 10_000  # many are no less far out
-    assert quality.flung(Y) == 40
+    assert measure.flung(Y) == 40
 
 
 @pytest.mark.parametrize("metric", [*METRICS, "canberra"])
@@ -225,10 +228,10 @@ def test_the_gpu_backend_gives_the_same(rapids, monkeypatch, metric) -> None:
     Y, labels = noisy(X), np.arange(1_500) % 5
     gpu, _ = choose("gpu")
     for exact_rows in (5_000, 1_000):
-        monkeypatch.setattr(quality, "EXACT_ROWS", exact_rows)
-        monkeypatch.setattr(quality, "ANCHORS", 300)
-        planned = reduction.plan(torch.from_numpy(X), Settings(umap=Umap()), gpu, 1.0)
-        told = quality.measure(torch.from_numpy(X), Y, labels, metric, gpu, (planned, 1.0))[0][metric]
+        monkeypatch.setattr(measure, "EXACT_ROWS", exact_rows)
+        monkeypatch.setattr(measure, "ANCHORS", 300)
+        planned = reduce.plan(torch.from_numpy(X), Settings(umap=Umap()), gpu, 1.0)
+        told = measure.measure(torch.from_numpy(X), Y, labels, metric, gpu, (planned, 1.0))[0][metric]
         same = measured(X, Y, labels, metric)[metric]
         for place in told:
             for name, value in told[place].items():
@@ -241,7 +244,7 @@ NAMES = {"manhattan": "cityblock"}
 @pytest.mark.parametrize("metric", ["manhattan", "chebyshev", "canberra", "braycurtis"])
 def test_other_metrics_are_measured_by_their_definitions(monkeypatch, metric) -> None:
     X = clusters(1_500, 12) + 0.2
-    Y, labels, k = noisy(X), np.arange(1_500) % 3, quality.K
+    Y, labels, k = noisy(X), np.arange(1_500) % 3, measure.K
     told = measured(X, Y, labels, metric)
     D = cdist(X.astype(np.float64), X.astype(np.float64), NAMES.get(metric, metric))
     np.fill_diagonal(D, -1)
@@ -254,7 +257,7 @@ def test_other_metrics_are_measured_by_their_definitions(monkeypatch, metric) ->
     exact = trustworthiness(D, Y, n_neighbors=k, metric="precomputed")
     assert told[metric]["map"]["trustworthiness"] == pytest.approx(exact, abs=1e-9)
     assert told[metric] != told["euclidean"]
-    monkeypatch.setattr(quality, "WORK", 300 * X.size)  # for a moment's work on 300 rows
+    monkeypatch.setattr(measure, "WORK", 300 * X.size)  # for a moment's work on 300 rows
     sampled = measured(X, Y, labels, metric)
     assert (sampled["anchors"], sampled["sampled"]) == (300, True)
     for place in ("original", "map", "pca"):
@@ -268,10 +271,10 @@ def test_the_error_of_a_sample_of_nearly_all_rows_is_small(monkeypatch) -> None:
     X = clusters(1_400, 12) + 0.2
     Y, labels, values = noisy(X), np.arange(1_400) % 3, []
     exact = measured(X, Y, labels, "manhattan")["manhattan"]["map"]
-    monkeypatch.setattr(quality, "WORK", 1_200 * X.size)
+    monkeypatch.setattr(measure, "WORK", 1_200 * X.size)
     drawn = np.random.default_rng
     for seed in range(12):
-        monkeypatch.setattr(quality.np.random, "default_rng", lambda _, seed=seed: drawn(seed))
+        monkeypatch.setattr(measure.np.random, "default_rng", lambda _, seed=seed: drawn(seed))
         told = measured(X, Y, labels, "manhattan")
         assert told["anchors"] == 1_200
         values.append(told["manhattan"]["map"])
@@ -281,11 +284,11 @@ def test_the_error_of_a_sample_of_nearly_all_rows_is_small(monkeypatch) -> None:
 
 
 def test_rows_that_are_compared_are_as_many_as_a_moment_allows() -> None:
-    assert [len(quality.sample(rows, 50, "cosine")) for rows in (5, 5_000, 5_001, 10**6)] == [5, 5_000, 1_000, 1_000]
-    assert [len(quality.sample(1_400, columns, "canberra")) for columns in (10, 1_152, 10_000)] == [1_400, 1_400, 178]
-    assert [len(quality.sample(70_000, columns, "canberra")) for columns in (10, 512)] == [1_000, 69]
-    assert len(quality.sample(10**8, 512, "canberra")) == quality.FEWEST
-    some = quality.sample(70_000, 512, "canberra")
+    assert [len(measure.sample(rows, 50, "cosine")) for rows in (5, 5_000, 5_001, 10**6)] == [5, 5_000, 1_000, 1_000]
+    assert [len(measure.sample(1_400, columns, "canberra")) for columns in (10, 1_152, 10_000)] == [1_400, 1_400, 178]
+    assert [len(measure.sample(70_000, columns, "canberra")) for columns in (10, 512)] == [1_000, 69]
+    assert len(measure.sample(10**8, 512, "canberra")) == measure.FEWEST
+    some = measure.sample(70_000, 512, "canberra")
     assert (np.diff(some) > 0).all()
     assert 0 <= some.min() <= some.max() < 70_000
 
@@ -296,17 +299,17 @@ def test_the_recall_of_each_point_is_that_of_all_pairs(rows) -> None:
     Y, near = noisy(X), true_neighbors(X, 6)[:, 1:]
     on_map = true_neighbors(Y, 6)[:, 1:]
     expected = [len(set(a) & set(b)) / 5 for a, b in zip(near, on_map, strict=True)]
-    np.testing.assert_allclose(quality.recall_of_points(Y, near, cpu), expected, atol=1e-6)
+    np.testing.assert_allclose(measure.recall_of_points(Y, near, cpu), expected, atol=1e-6)
 
 
 @pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="the system does not tell of single maps")
 def test_a_large_file_is_given_back_while_it_is_measured_and_a_small_one_is_not_mapped(monkeypatch, tmp_path) -> None:
     path, held = tmp_path / "embeddings.pt", []
     torch.save(torch.from_numpy(clusters(20_000, 400)), path)
-    small = tensors.read(path)
+    small = pt.read(path)
     assert str(path) not in Path("/proc/self/maps").read_text()
-    monkeypatch.setattr(tensors, "LARGE", small.nbytes)
-    X = tensors.read(path)
+    monkeypatch.setattr(pt, "LARGE", small.nbytes)
+    X = pt.read(path)
     np.testing.assert_array_equal(X, small)
 
     def bytes_held() -> int:
@@ -317,7 +320,7 @@ def test_a_large_file_is_given_back_while_it_is_measured_and_a_small_one_is_not_
     monkeypatch.setattr(cpu, "tally", lambda *args: held.append(bytes_held()) or tally(*args))
     monkeypatch.setattr(cpu, "COMPARED", (1_000, 2_000))  # rows of a tenth of the file
     monkeypatch.setattr(cpu, "PARTS", 1)
-    Y, known = noisy(X), (reduction.plan(X, Settings(umap=Umap()), cpu, 1.0), 1.0)
-    tensors.let_go(X)
-    quality.measure(X, Y, None, "euclidean", cpu, known, Y)
+    Y, known = noisy(X), (reduce.plan(X, Settings(umap=Umap()), cpu, 1.0), 1.0)
+    pt.let_go(X)
+    measure.measure(X, Y, None, "euclidean", cpu, known, Y)
     assert 0 < max(held) < 0.3 * X.nbytes

@@ -13,8 +13,9 @@ from measures import clusters
 from scipy.spatial.distance import cdist
 from scipy.stats import rankdata
 
-from gpuvis import ranks
-from gpuvis.backends import cpu, parallel, tally
+from gpuvis.backends import parallel, tally
+from gpuvis.backends.cpu import backend as cpu
+from gpuvis.quality import ranks
 
 NAMES = {"manhattan": "cityblock"}
 PRODUCTS, DEFINED = ["euclidean", "cosine", "correlation"], ["manhattan", "chebyshev", "canberra", "braycurtis"]

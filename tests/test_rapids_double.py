@@ -347,9 +347,9 @@ class TestDevice:
         with pytest.MonkeyPatch.context() as inner:
             rapids_double.install(inner, memory=5)
             importlib.import_module("cuml")
-            assert importlib.import_module("gpuvis.backends.gpu") is gpuvis.backends.gpu
+            assert importlib.import_module("gpuvis.backends.gpu.backend") is gpuvis.backends.gpu.backend
         assert "cuml" not in sys.modules
-        assert "gpuvis.backends.gpu" not in sys.modules
+        assert "gpuvis.backends.gpu.backend" not in sys.modules
         assert not hasattr(gpuvis.backends, "gpu")
         assert (
             importlib.util.find_spec("cuml") is None or "rapids_double" not in importlib.util.find_spec("cuml").origin

@@ -13,8 +13,8 @@ from sklearn.neighbors import KNeighborsClassifier
 
 import gpuvis
 from gpuvis.errors import DataError, OutOfMemoryError
-from gpuvis.reduction import embed, prepare
-from gpuvis.steps import Steps
+from gpuvis.reduction.reduce import embed, prepare
+from gpuvis.timing import Steps
 
 K = 15
 DIGITS = load_digits()

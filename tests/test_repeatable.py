@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from gpuvis.backends.kernels import available
+from gpuvis.backends.cpu.kernels import available
 
 # On data too many for an exact graph, so that every loop has several ranges.
 MAPS = """
@@ -51,7 +51,7 @@ def test_maps_are_the_same_bits_on_any_number_of_threads_and_at_each_level() -> 
 
 LOADED = """
 import sys
-from gpuvis.cli import main
+from gpuvis.cli.main import main
 try:
     main(["reduce", *sys.argv[1:], "--backend", "cpu", "--umap", "--tsne"])
 except SystemExit as ended:

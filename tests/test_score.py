@@ -11,8 +11,10 @@ import pytest
 from click.testing import CliRunner, Result
 from examples import content
 
-from gpuvis import cache, classes, trust
-from gpuvis.cli import main
+from gpuvis.cli.main import main
+from gpuvis.io import cache
+from gpuvis.labels import classes
+from gpuvis.quality import report
 
 
 def score(*args: str | Path) -> Result:
@@ -35,7 +37,7 @@ def test_a_map_of_anyone_is_measured_and_nothing_is_written(scored) -> None:
     assert lines[0] == str(scored / "vis_umap_coords.npy")
     assert lines[1].split() == ["euclidean", "map", "±", "PCA", "map", "original"]
     told = json.loads(score(scored, "--json").stdout)[str(scored / "vis_umap_coords.npy")]
-    for name, title in trust.MEASURES.items():
+    for name, title in report.MEASURES.items():
         (line,) = [line for line in lines if line.strip().startswith(title.format(k=15))]
         assert f"{told['euclidean']['map'][name]:.4f}" in line
         assert f"{told['euclidean']['pca'][name]:.4f}" in line
@@ -201,9 +203,9 @@ def test_rows_without_labels_have_no_label_accuracy(make_cache) -> None:
 @pytest.mark.parametrize(("worth", "looked"), [(10_000, False), (300, True)])
 def test_rapids_is_loaded_only_for_maps_of_many_rows(scored, monkeypatch, worth, looked) -> None:
     asked: list[bool] = []
-    monkeypatch.setattr("gpuvis.backends.probe.obstacle", lambda: None)
+    monkeypatch.setattr("gpuvis.backends.gpu.probe.obstacle", lambda: None)
     monkeypatch.setattr(
-        "gpuvis.backends.probe.what_the_gpu_lacks", lambda limit=None: asked.append(True) or "it is new"
+        "gpuvis.backends.gpu.probe.what_the_gpu_lacks", lambda limit=None: asked.append(True) or "it is new"
     )
     monkeypatch.setattr("gpuvis.backends.WORTH", worth)
     assert CliRunner().invoke(main, ["score", str(scored)]).exit_code == 0

@@ -19,8 +19,8 @@ from click.testing import CliRunner
 from PIL import Image
 from test_browser import Reader, chromium  # noqa: F401  # a fixture
 
-from gpuvis import cache
-from gpuvis.cli import main
+from gpuvis.cli.main import main
+from gpuvis.io import cache
 
 pytestmark = pytest.mark.browser
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gpuvis import table
 from gpuvis.errors import CacheError
+from gpuvis.io import table
 
 
 def read(tmp_path: Path, content: bytes) -> pd.DataFrame:

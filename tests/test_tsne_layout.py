@@ -14,10 +14,10 @@ from measures import clusters, digits, divergence, recall, true_neighbors, trust
 from sklearn.manifold import TSNE
 from sklearn.manifold._utils import _binary_search_perplexity
 
-from gpuvis.backends import tsne_repulsion
-from gpuvis.backends.kernels import loops
-from gpuvis.backends.tsne_layout import layout
-from gpuvis.backends.weights import arrays
+from gpuvis.backends.cpu import tsne
+from gpuvis.backends.cpu.affinities import arrays
+from gpuvis.backends.cpu.kernels import loops
+from gpuvis.backends.cpu.tsne import layout
 
 pytestmark = pytest.mark.usefixtures("two_threads")
 
@@ -65,7 +65,7 @@ def repulsion(Y: np.ndarray) -> tuple[np.ndarray, float]:
 def on_grid(Y: np.ndarray) -> tuple[np.ndarray, float]:
     force = np.empty_like(Y)
     corners = np.stack([Y.min(0), Y.max(0)])
-    grid = tsne_repulsion.Grid(float(np.ptp(corners, axis=0).max()), len(Y))
+    grid = tsne.Grid(float(np.ptp(corners, axis=0).max()), len(Y))
     return force, grid.repulsion(Y, corners.astype(np.float64).mean(0), force)
 
 
@@ -84,7 +84,7 @@ def scattered(rows: int, seed: int = 0) -> np.ndarray:
 def test_repulsion_by_pairs_is_that_of_the_definition() -> None:
     Y = scattered(701)
     force = np.empty_like(Y)
-    Z = tsne_repulsion.exact(Y, force)
+    Z = tsne.exact(Y, force)
     true, true_Z = repulsion(Y)
     assert error(force, true) < 1e-5
     assert pytest.approx(true_Z, rel=1e-5) == Z
@@ -100,7 +100,7 @@ def test_repulsion_on_the_grid_is_nearly_that_of_the_definition(scale, most) -> 
 
 
 def test_a_map_too_wide_for_the_grid_gets_a_coarser_one(monkeypatch) -> None:
-    monkeypatch.setattr(tsne_repulsion, "MOST", 128)
+    monkeypatch.setattr(tsne, "MOST", 128)
     Y = scattered(3001) * np.float32(3)
     force, Z = on_grid(Y)
     true, true_Z = repulsion(Y)
@@ -119,7 +119,7 @@ def test_a_step_goes_down_the_gradient_of_the_divergence() -> None:
     true = 4 * np.einsum("ij,ijk->ik", (P - K / K.sum()) * K, d)
 
     force, new, update, gain = np.empty_like(Y), np.empty_like(Y), np.zeros_like(Y), np.ones_like(Y)
-    Z = tsne_repulsion.exact(Y, force)
+    Z = tsne.exact(Y, force)
 
     def step(direction: float) -> None:
         pulls, pace = (4 * direction, -4 * direction / Z), (100, 0.5)
@@ -144,7 +144,7 @@ def of_digits() -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("all_pairs", [3000, 0], ids=["exact", "grid"])
 def test_maps_are_as_good_as_those_of_scikit_learn(of_digits, monkeypatch, all_pairs) -> None:
-    monkeypatch.setattr(tsne_repulsion, "ALL_PAIRS", all_pairs)
+    monkeypatch.setattr(tsne, "ALL_PAIRS", all_pairs)
     X, theirs = of_digits
     Y, did = layout(joint(X), pca_start(X))
     near = true_neighbors(X, 16)
@@ -195,7 +195,7 @@ def test_the_order_of_vertices_in_memory_is_not_that_of_the_map() -> None:
 class TestOddGraphs:
     @pytest.fixture(autouse=True)
     def chosen(self, monkeypatch, all_pairs) -> None:
-        monkeypatch.setattr(tsne_repulsion, "ALL_PAIRS", all_pairs)
+        monkeypatch.setattr(tsne, "ALL_PAIRS", all_pairs)
 
     def test_equal_rows(self) -> None:
         X = np.repeat(clusters(20, 8), 20, 0)

@@ -8,7 +8,7 @@ from measures import clusters, digits, recall, true_neighbors, trust
 
 import gpuvis
 from gpuvis import Settings, Umap
-from gpuvis.backends import umap_layout
+from gpuvis.backends.cpu import umap
 
 pytestmark = pytest.mark.usefixtures("two_threads")
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("two_threads")
 def test_the_curve_is_that_of_umap_learn(min_dist) -> None:
     from umap.umap_ import find_ab_params
 
-    np.testing.assert_allclose(umap_layout.curve(min_dist), find_ab_params(1.0, min_dist), rtol=1e-4)
+    np.testing.assert_allclose(umap.curve(min_dist), find_ab_params(1.0, min_dist), rtol=1e-4)
 
 
 def judged(X: np.ndarray, Y: np.ndarray) -> tuple[float, float]:

@@ -20,8 +20,6 @@ from doubles import Log, results
 from doubles_in_child import make_trouble
 from examples import ENDS
 
-from gpuvis import batch, worker
-from gpuvis.batch import Request
 from gpuvis.errors import (
     CacheError,
     DataError,
@@ -32,10 +30,12 @@ from gpuvis.errors import (
     OutputExistsError,
     SettingsError,
 )
-from gpuvis.fingerprint import of_file
-from gpuvis.job import Job
-from gpuvis.outcome import Outcome
-from gpuvis.pages import Page
+from gpuvis.io.fingerprint import of_file
+from gpuvis.jobs import batch, worker
+from gpuvis.jobs.batch import Request
+from gpuvis.jobs.job import Job
+from gpuvis.jobs.outcome import Outcome
+from gpuvis.page.options import Page
 from gpuvis.settings import Settings, Tsne
 
 BOTH = Settings(tsne=Tsne())
@@ -44,8 +44,8 @@ BOTH = Settings(tsne=Tsne())
 @pytest.fixture(autouse=True)
 def possible(monkeypatch) -> None:
     """Nothing is known to keep from the GPU, which is the double in the child."""
-    monkeypatch.setattr("gpuvis.batch.obstacle", lambda name: None)
-    monkeypatch.setattr("gpuvis.batch.choose", doubles_in_child.choose)
+    monkeypatch.setattr("gpuvis.jobs.batch.obstacle", lambda name: None)
+    monkeypatch.setattr("gpuvis.jobs.batch.choose", doubles_in_child.choose)
     monkeypatch.setattr("gpuvis.backends.WORTH", 0)
 
 
@@ -172,7 +172,7 @@ def test_a_slow_step_that_speaks_is_no_hang(three, caplog) -> None:
 
 
 def test_a_timeout_brings_the_cpu_into_a_child_as_well(three, monkeypatch) -> None:
-    monkeypatch.setattr("gpuvis.batch.obstacle", lambda name: "the CPU was asked for")
+    monkeypatch.setattr("gpuvis.jobs.batch.obstacle", lambda name: "the CPU was asked for")
     reported = []
     start = worker.Worker._start
     monkeypatch.setattr(worker.Worker, "_start", lambda self: (reported.append(self._name), start(self)))
@@ -188,8 +188,8 @@ def test_large_files_are_read_in_a_child_where_there_are_several(three, monkeypa
     """One that is cut while it is mapped ends the process."""
     root = three("bus")
     monkeypatch.setenv("GPUVIS_TEST_CHOICE", "trouble on the CPU")
-    monkeypatch.setattr("gpuvis.batch.obstacle", lambda name: "the CPU was asked for")
-    monkeypatch.setattr("gpuvis.tensors.LARGE", (root / "a/embeddings.pt").stat().st_size)
+    monkeypatch.setattr("gpuvis.jobs.batch.obstacle", lambda name: "the CPU was asked for")
+    monkeypatch.setattr("gpuvis.io.pt.LARGE", (root / "a/embeddings.pt").stat().st_size)
     report = batch.run(ask(root, backend="auto"), Log())
     assert [outcome.result for outcome in report.outcomes] == ["written", "failed", "written"]
     assert "died of SIGBUS: a file was cut, or could not be read on; write the cache again" in str(
@@ -281,9 +281,10 @@ def test_errors_jobs_and_outcomes_cross_between_processes() -> None:
 PROGRAM = """
 import sys; sys.path.insert(0, sys.argv.pop(1))
 import doubles_in_child
-from gpuvis import backends, batch, child
+from gpuvis import backends
+from gpuvis.jobs import batch, worker as child
 batch.choose, batch.obstacle, backends.WORTH = doubles_in_child.choose, lambda name: None, 0
-from gpuvis.cli import main
+from gpuvis.cli.main import main
 main()
 """
 

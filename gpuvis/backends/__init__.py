@@ -1,4 +1,4 @@
-"""Choose the backend: once, before work starts, and with a reason that is recorded."""
+"""Choose the backend: the GPU or the CPU, once, with the reason that the record keeps."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from importlib import import_module
 from typing import Any, Literal
 
 from gpuvis import machine
-from gpuvis.backends import probe
 from gpuvis.backends.base import Backend
+from gpuvis.backends.gpu import probe
 from gpuvis.errors import NoGpuError, SettingsError
 
 Name = Literal["auto", "gpu", "cpu"]
@@ -49,11 +49,11 @@ def choose(name: str = "auto", memory_limit: int | None = None, rows: int | None
     if lacking is None and few is None:
         lacking = probe.what_the_gpu_lacks(memory_limit)
         if lacking is None:
-            gpu: Any = import_module("gpuvis.backends.gpu")
+            gpu: Any = import_module("gpuvis.backends.gpu.backend")
             return gpu, "a GPU is there, and did a small fit"
     if name == "gpu":
         raise NoGpuError(f"the GPU backend cannot be used: {lacking}; use --backend cpu or auto to work on the CPU")
-    from gpuvis.backends import cpu
+    from gpuvis.backends.cpu import backend as cpu
 
     machine.check_room()
     if lacking is None:

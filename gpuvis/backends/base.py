@@ -1,4 +1,4 @@
-"""What differs between machines, and nothing more."""
+"""The Backend protocol: all that differs between machines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from gpuvis.backends.graph import Graph
+    from gpuvis.backends.neighbor_graph import Graph
 
 
 class Plan(Protocol):
@@ -70,7 +70,7 @@ class Layout:
     coords : array of shape (N, 2)
     notes : list of str
         What was unusual.
-    told : dict
+    details : dict
         What is known of the way there, such as ``epochs``, or ``iterations`` and, on the CPU, ``kl``, the divergence
         reached.
     principal : array of shape (N, 2), or None
@@ -79,7 +79,7 @@ class Layout:
 
     coords: Array
     notes: list[str]
-    told: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
     principal: Array | None = None
 
 
@@ -115,13 +115,13 @@ class Backend(Protocol):
         """Return what is promised about repeating a map with the same input, settings and seed."""
 
     def read_table(self, path: Path) -> pd.DataFrame:
-        """Read `metadata.csv` as `gpuvis.table.read` does."""
+        """Read `metadata.csv` as `gpuvis.io.table.read` does."""
 
     def read_tensor(self, path: Path) -> Any:
-        """Read a `.pt` file as `gpuvis.tensors.load` does, or as an array of the same values."""
+        """Read a `.pt` file as `gpuvis.io.pt.load` does, or as an array of the same values."""
 
     def factorize(self, column: pd.Series) -> tuple[np.ndarray, list[str]]:
-        """Tell apart the values of a column of strings as `gpuvis.table.factorize` does, in any order."""
+        """Tell apart the values of a column of strings as `gpuvis.io.table.factorize` does, in any order."""
 
     def as_array(self, X: Any, scale: float = 1.0) -> Array:
         """Return a tensor or array, times a scale, as this backend's own: float32, C order, a view where possible."""

@@ -1,4 +1,4 @@
-"""Threads for loops that release Python's lock: the compiled ones, and those of NumPy and BLAS.
+"""Run loops in threads: compiled ones, and those of NumPy and BLAS.
 
 No result depends on how many threads there are: loops write rows of their own, and sums that go across rows are taken
 of blocks whose number does not depend on the threads. Matrix products are of fixed blocks, on one thread each: BLAS

@@ -1,4 +1,4 @@
-"""What comparing rows takes, in steps that any array library has: for the GPU, and the reference for the CPU's loop."""
+"""Compare rows of distances in any array library: the GPU's way, and the reference of the CPU's loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of a map as columns for a browser: values that recur by number, others as they are."""
+"""The columns of a page: classes, numbers on a scale, or plain texts."""
 
 from __future__ import annotations
 
@@ -8,20 +8,30 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuvis.folders import COLUMNS
+from gpuvis.io.schema import (
+    COLUMNS,
+    FILE_NAME,
+    ISOLATION,
+    MARGIN,
+    NUMBER,
+    OUTLIER_SCORE,
+    PARENT,
+    SUSPECT,
+    SUSPICION,
+    WORD,
+)
 from gpuvis.page import palette
 
 if TYPE_CHECKING:
     import pandas as pd
 
-NAME, NUMBER, WORD, PARENT = COLUMNS
 LABELS = (WORD, NUMBER)  # what names the class of a point: the first that is there
 # What a page knows of how far labels can be trusted, if the table has it.
-SUSPICION, SUSPECT, SUGGESTED = "suspicion", "suspect", "suggested_label"
+SUGGESTED = "suggested_label"
 YES = "yes"  # of a suspect
-DOUBTS = (SUSPICION, "outlier_score")  # by which the worst points come first: the first that is there
+DOUBTS = (SUSPICION, OUTLIER_SCORE)  # by which the worst points come first: the first that is there
 PREDICTED = "predicted "  # how the names of columns begin that hold labels too
-MEASURES = {*DOUBTS, "margin", "isolation", "recall"}  # on a scale, also where all are 0 or 1
+MEASURES = {*DOUBTS, MARGIN, ISOLATION, "recall"}  # on a scale, also where all are 0 or 1
 SCALE_VALUES = 256  # a column with more different numbers is drawn on a scale, not as classes
 # What NumPy and a browser read alike: not 1_000 or 0x10, nor digits of other scripts.
 DECIMAL = re.compile(r" *[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)? *")
@@ -85,18 +95,18 @@ def _column(texts: pd.Series, wanted: bool) -> Column:
     recurring = len(found) <= max(SCALE_VALUES, len(codes) // 2)
     # The usual columns name classes and files, however many numbers they hold.
     is_scale = name not in COLUMNS and not _is_of_labels(name) and _is_scale(found, name in MEASURES)
-    if (name == NAME or is_scale or not recurring) and not (wanted and not is_scale):
+    if (name == FILE_NAME or is_scale or not recurring) and not (wanted and not is_scale):
         found, codes = [], codes[:0]
     return Column(name, texts, found, codes, [], [], is_scale)
 
 
 def _is_scale(values: list[str], measured: bool) -> bool:
-    told = [value for value in values if value]
-    if not told or not all(map(DECIMAL.fullmatch, told)):
+    present = [value for value in values if value]
+    if not present or not all(map(DECIMAL.fullmatch, present)):
         return False
-    numbers = np.array(told, np.float64)
+    numbers = np.array(present, np.float64)
     fit = np.abs(numbers).max() <= LARGEST
-    return bool(fit and (measured or np.any(numbers % 1) or len(told) > SCALE_VALUES))
+    return bool(fit and (measured or np.any(numbers % 1) or len(present) > SCALE_VALUES))
 
 
 def _colored(column: Column, named: dict[str, Column]) -> Column:
@@ -126,11 +136,11 @@ def _colored(column: Column, named: dict[str, Column]) -> Column:
 
 def _numbers(column: Column, named: dict[str, Column]) -> list[int] | None:
     """Return the class number of each value; None if they have none, or two have the same."""
-    told = named.get(NUMBER) if column.name == WORD else column
-    which = follows(told, column) if told and told.values else None
-    if told is None or which is None:
+    numbered = named.get(NUMBER) if column.name == WORD else column
+    which = follows(numbered, column) if numbered and numbered.values else None
+    if numbered is None or which is None:
         return None
-    texts = [told.values[k] for k in which]
+    texts = [numbered.values[k] for k in which]
     if not all(map(_is_number, texts)):
         return None
     numbers = [int(text) for text in texts]

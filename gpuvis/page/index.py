@@ -1,4 +1,4 @@
-"""The front page of a batch: every map as a small picture with its numbers, linked to its page."""
+"""The front page of several folders: a small picture of every map, linked to its page."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote_to_bytes
 
-from gpuvis import ordinary
+from gpuvis.io.files import check_ordinary
 from gpuvis.page import palette, template
-from gpuvis.pages import GENERATOR
+from gpuvis.page.options import GENERATOR
 
 MARK = '<meta name="description" content="Maps of several folders, by gpuvis">'
 HEAD_BYTES = 1 << 18  # of a page, in which its icon is
@@ -22,7 +22,7 @@ ICON = re.compile(rb'<link rel="icon" href="(data:image/png;base64,[A-Za-z0-9+/=
 
 @dataclass(frozen=True)
 class Entry:
-    """One map: its page, relative to the front page, and what is told of it."""
+    """One map: its page, relative to the front page, and its caption."""
 
     page: Path
     picture: str
@@ -39,7 +39,7 @@ def picture_of(page: Path) -> str:
 def is_ours(path: Path) -> bool:
     """Tell whether a front page may be replaced: there is none yet, or it is one of ours."""
     try:
-        ordinary.check(path)
+        check_ordinary(path)
         return MARK in path.read_text(encoding="utf-8", errors="replace")[:1000]
     except FileNotFoundError:
         return True

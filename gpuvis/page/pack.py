@@ -1,4 +1,4 @@
-"""Numbers and texts for the browser: a header in JSON and arrays behind it, compressed together.
+"""Pack numbers and texts for the browser: a JSON header and compressed arrays.
 
 The bytes of numbers are sorted by their place (all first bytes, then all second ones, …), which compresses better.
 """
@@ -36,10 +36,10 @@ class Pack:
         units = len if whole.isascii() else lambda text: len(text.encode("utf-16-le")) // 2
         lengths = np.fromiter(map(units, texts), np.uint32, len(texts))
         content = whole.encode()
-        told = {"at": self._append(content), "bytes": len(content)}
+        place = {"at": self._append(content), "bytes": len(content)}
         if len(lengths) and (lengths == lengths[0]).all():
-            return {**told, "length": int(lengths[0])}
-        return {**told, "lengths": self.numbers(lengths)}
+            return {**place, "length": int(lengths[0])}
+        return {**place, "lengths": self.numbers(lengths)}
 
     def _append(self, part: bytes) -> int:
         at = self._size
@@ -49,9 +49,9 @@ class Pack:
 
     def sealed(self, header: dict[str, Any]) -> str:
         """Return all of it as text."""
-        told = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
-        start = np.array([len(told)], "<u4").tobytes()
-        return compressed(b"".join([start, told, *self._parts]))
+        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
+        start = np.array([len(text)], "<u4").tobytes()
+        return compressed(b"".join([start, text, *self._parts]))
 
 
 def compressed(content: bytes) -> str:

@@ -1,4 +1,4 @@
-"""As many distinct, stable colours as there are classes.
+"""Distinct, stable colours for classes.
 
 The first eight are those of Okabe and Ito (2008, "Color Universal Design"), which colour-blind readers can tell
 apart, without black. Each further one is the colour of a grid that lies farthest from all before it, measured in

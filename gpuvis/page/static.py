@@ -1,4 +1,4 @@
-"""The map as a picture for papers: PNG, SVG or PDF. Points are rasterised in vector files, text is text."""
+"""The map as a picture for papers: PNG, SVG or PDF."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from gpuvis.page import painting
-from gpuvis.page.painting import Painted
-from gpuvis.pages import MADE_BY
+from gpuvis.page import coloring
+from gpuvis.page.coloring import Painted
+from gpuvis.page.options import MADE_BY
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -82,8 +82,8 @@ def _legend(figure: Figure, axes: Axes, painted: Painted) -> None:
         return
     title = _writable(column.name)
     if column.is_scale:
-        low, high = painting.ends(column)
-        scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(low, high), mpl.colors.ListedColormap(painting.ramp()))
+        low, high = coloring.ends(column)
+        scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(low, high), mpl.colors.ListedColormap(coloring.ramp()))
         figure.colorbar(scale, ax=axes, label=title, shrink=0.6)
         return
     counts = np.bincount(column.codes, minlength=len(column.values))

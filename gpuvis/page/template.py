@@ -1,4 +1,4 @@
-"""Files that lie beside the code, and their marked places."""
+"""Fill the templates of `web`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from importlib import resources
 @once
 def text(name: str) -> str:
     """Return what a file holds."""
-    return resources.files("gpuvis.page").joinpath(name).read_text(encoding="utf-8")
+    return resources.files("gpuvis.page").joinpath("web", name).read_text(encoding="utf-8")
 
 
 def filled(name: str, parts: Mapping[str, str]) -> str:

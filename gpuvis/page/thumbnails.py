@@ -1,4 +1,4 @@
-"""Small images packed into sheets, so that a page can hold them."""
+"""Pack small images into sheets that a page can hold."""
 
 from __future__ import annotations
 

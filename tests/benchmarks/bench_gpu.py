@@ -22,11 +22,13 @@ from typing import Any
 import data
 import numpy as np
 
-from gpuvis import cache, job, machine, stages
+from gpuvis import machine
 from gpuvis.backends import choose
 from gpuvis.errors import GpuvisError, NoGpuError
+from gpuvis.io import cache
+from gpuvis.jobs import job, stages
 from gpuvis.settings import Settings, Tsne, Umap
-from gpuvis.steps import Steps
+from gpuvis.timing import Steps
 
 SIZES = ("1400x1152", "70000x784", "300000x512", "1000000x512")
 TYPES = {"fp16": "float16", "fp32": "float32"}

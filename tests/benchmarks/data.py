@@ -17,7 +17,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gpuvis import cache, matrix, pca
+from gpuvis import arrays
+from gpuvis.backends import pca
+from gpuvis.io import cache
 
 BLOCK = 20_000  # rows that are made at a time
 SPREAD = 24  # directions along which a class spreads
@@ -48,7 +50,7 @@ def components(folder: Path, count: int) -> np.ndarray:
     X = cache.read(folder).embeddings
 
     def parts() -> Iterator[np.ndarray]:
-        return (block.float().numpy() for _, block in matrix.blocks(X))
+        return (block.float().numpy() for _, block in arrays.blocks(X))
 
     scores = np.empty((len(X), min(count, X.shape[1])), np.float32)
     pca.fit(parts(), scores.shape[1], np).fill(scores, parts())

@@ -1,4 +1,4 @@
-"""Compare the UMAP layout with variants of its optimiser: measure again what gpuvis/backends/umap_layout.py says of it.
+"""Compare the UMAP layout with variants of its optimiser: measure again what gpuvis/backends/cpu/umap.py says of it.
 
 python tests/benchmarks/layouts.py [--mnist CACHE_DIR] [--seeds 3] [--data NAME …] [--variants NAME …]
 
@@ -88,13 +88,15 @@ def prepare(X: np.ndarray, path: Path) -> int:
     from scipy.sparse.csgraph import connected_components
 
     from gpuvis import machine
-    from gpuvis.backends import cpu, cpu_neighbors, parallel, umap_layout, weights
+    from gpuvis.backends import parallel
+    from gpuvis.backends.cpu import affinities, neighbors, umap
+    from gpuvis.backends.cpu import backend as cpu
     from gpuvis.settings import Umap
 
     asked = Umap()
     with parallel.threads(machine.cpu_threads()):
-        graph = cpu_neighbors.search(X, asked.n_neighbors, asked.metric, 1)
-        found = weights.memberships(graph, asked.n_neighbors, umap_layout.least_weight(len(X)))
+        graph = neighbors.search(X, asked.n_neighbors, asked.metric, 1)
+        found = affinities.memberships(graph, asked.n_neighbors, umap.least_weight(len(X)))
         start = cpu.start(X, asked)
     parts = {name: getattr(found, name) for name in PARTS}
     np.savez(path, **parts, start=start, min_dist=asked.min_dist)
@@ -106,11 +108,12 @@ def work(variant: Variant, given: Path, out: Path, seeds: int) -> None:
     from scipy.sparse import csr_matrix
 
     from gpuvis import machine
-    from gpuvis.backends import parallel, umap_layout
+    from gpuvis.backends import parallel
+    from gpuvis.backends.cpu import umap
 
-    longer = {name: variant.epochs * getattr(umap_layout, name) for name in ("EPOCHS", "EPOCHS_OF_FEW")}
+    longer = {name: variant.epochs * getattr(umap, name) for name in ("EPOCHS", "EPOCHS_OF_FEW")}
     for name, value in (longer | variant.constants).items():
-        setattr(umap_layout, name, type(getattr(umap_layout, name))(value))  # it fails if there is no such constant
+        setattr(umap, name, type(getattr(umap, name))(value))  # it fails if there is no such constant
     with np.load(given) as left:
         graph = csr_matrix(tuple(left[name] for name in PARTS))
         start, min_dist = left["start"], float(left["min_dist"])
@@ -118,7 +121,7 @@ def work(variant: Variant, given: Path, out: Path, seeds: int) -> None:
     with parallel.threads(machine.cpu_threads()):
         for seed in range(seeds):
             before = time.perf_counter()
-            maps.append(umap_layout.layout(graph, start, min_dist, seed))
+            maps.append(umap.layout(graph, start, min_dist, seed))
             seconds.append(time.perf_counter() - before)
     np.savez(out, maps=maps, seconds=min(seconds))
 

@@ -92,7 +92,7 @@ def ours(X: np.ndarray, k: int) -> np.ndarray:
         return import_module(OURS).search(X, k, "euclidean", 1).indices
 
 
-OURS = "gpuvis.backends.cpu_neighbors"
+OURS = "gpuvis.backends.cpu.neighbors"
 
 
 @dataclass(frozen=True)

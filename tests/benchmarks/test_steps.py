@@ -19,10 +19,14 @@ import pytest
 from data import Shape, made
 from threadpoolctl import threadpool_limits
 
-from gpuvis import cache, matrix, pca, tensors
-from gpuvis.backends import cpu, cpu_neighbors, tsne_layout, umap_layout, weights
-from gpuvis.page import figure
-from gpuvis.pages import Page
+from gpuvis import arrays
+from gpuvis.backends import pca
+from gpuvis.backends.cpu import affinities, tsne, umap
+from gpuvis.backends.cpu import backend as cpu
+from gpuvis.backends.cpu import neighbors as cpu_neighbors
+from gpuvis.io import cache, pt
+from gpuvis.page import html
+from gpuvis.page.options import Page
 from gpuvis.settings import Settings
 
 ROWS, COLUMNS = 20_000, 512
@@ -49,23 +53,23 @@ def product() -> float:
 
 def principal_components(folder: Path) -> Step:
     X = cache.read(folder).embeddings.numpy()
-    return lambda: pca.fit((block for _, block in matrix.blocks(X)), 50, np)
+    return lambda: pca.fit((block for _, block in arrays.blocks(X)), 50, np)
 
 
 def scores(folder: Path) -> Step:
     X = cache.read(folder).embeddings.numpy()
     model, found = pca.fit([X], 50, np), np.empty((ROWS, 50), np.float32)
-    return lambda: model.fill(found, (block for _, block in matrix.blocks(X)))
+    return lambda: model.fill(found, (block for _, block in arrays.blocks(X)))
 
 
 def compiled_components(folder: Path) -> Step:
-    X = tensors.read(folder / "embeddings.pt")
+    X = pt.read(folder / "embeddings.pt")
     plan = cpu.plan(*X.shape, X.itemsize, Settings())
     return lambda: cpu.pca(X, 50, 1, 1.0, plan)
 
 
 def _few_columns(folder: Path) -> np.ndarray:
-    X = tensors.read(folder / "embeddings.pt")
+    X = pt.read(folder / "embeddings.pt")
     return cpu.pca(X, 50, 1, 1.0, cpu.plan(*X.shape, X.itemsize, Settings()))[0]
 
 
@@ -76,24 +80,24 @@ def neighbors(folder: Path) -> Step:
 
 def memberships(folder: Path) -> Step:
     graph = cpu_neighbors.search(_few_columns(folder), 30, "euclidean", 1)
-    return lambda: weights.memberships(graph, 30, 0.005)
+    return lambda: affinities.memberships(graph, 30, 0.005)
 
 
 def probabilities(folder: Path) -> Step:
     graph = cpu_neighbors.search(_few_columns(folder), 92, "euclidean", 1)
-    return lambda: weights.probabilities(graph, 92, 30)
+    return lambda: affinities.probabilities(graph, 92, 30)
 
 
 def layout_of_umap(folder: Path) -> Step:
     X = _few_columns(folder)
-    found = weights.memberships(cpu_neighbors.search(X, 30, "euclidean", 1), 30, 0.005)
-    return lambda: umap_layout.layout(found, X[:, :2], 0.1, 1)
+    found = affinities.memberships(cpu_neighbors.search(X, 30, "euclidean", 1), 30, 0.005)
+    return lambda: umap.layout(found, X[:, :2], 0.1, 1)
 
 
 def layout_of_tsne(folder: Path) -> Step:
     X = _few_columns(folder)
-    found = weights.probabilities(cpu_neighbors.search(X, 92, "euclidean", 1), 92, 30)
-    return lambda: tsne_layout.layout(found, cpu.scaled(X[:, :2]))
+    found = affinities.probabilities(cpu_neighbors.search(X, 92, "euclidean", 1), 92, 30)
+    return lambda: tsne.layout(found, cpu.scaled(X[:, :2]))
 
 
 def verification(folder: Path) -> Step:
@@ -102,13 +106,13 @@ def verification(folder: Path) -> Step:
 
 def finiteness(folder: Path) -> Step:
     X = cache.read(folder).embeddings.numpy()
-    return lambda: matrix.check_values(X)
+    return lambda: arrays.check_values(X)
 
 
 def page(folder: Path) -> Step:
     table = cache.read(folder).table
     coords = np.random.default_rng(0).standard_normal((ROWS, 2)).astype(np.float32)
-    return lambda: figure.draw(coords, table, Page(), "")
+    return lambda: html.draw(coords, table, Page(), "")
 
 
 STEPS: list[tuple[Callable[[Path], Step], float]] = [

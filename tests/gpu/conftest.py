@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 import rapids_double
 
-from gpuvis.backends import choose, footprint, probe
+from gpuvis.backends import choose
+from gpuvis.backends.gpu import memory_model, probe
 
 TESTS = Path(__file__).parents[1]
 MEASURED: list[str] = []
@@ -104,9 +105,9 @@ def room(monkeypatch, backend) -> Callable[[int], None]:
     """Pretend that the device has so many bytes free, and work in small chunks."""
 
     def shrink(nbytes: float) -> None:
-        monkeypatch.setattr(footprint, "CHUNK", 1 << 16)
-        monkeypatch.setattr(footprint, "TILES", 0)
-        monkeypatch.setattr("gpuvis.backends.gpu_memory.free", lambda: int(nbytes))
+        monkeypatch.setattr(memory_model, "CHUNK", 1 << 16)
+        monkeypatch.setattr(memory_model, "TILES", 0)
+        monkeypatch.setattr("gpuvis.backends.gpu.memory.free", lambda: int(nbytes))
 
     return shrink
 
@@ -114,7 +115,7 @@ def room(monkeypatch, backend) -> Callable[[int], None]:
 @pytest.fixture
 def approximate(monkeypatch) -> None:
     """Build graphs by NN-descent, however few the rows."""
-    monkeypatch.setattr("gpuvis.backends.plan.EXACT_WORK", 0)
+    monkeypatch.setattr("gpuvis.backends.gpu.plan.EXACT_WORK", 0)
 
 
 @pytest.fixture(scope="session")

@@ -27,8 +27,10 @@ sys.path.insert(0, str(TESTS))
 import rapids_double  # noqa: E402
 from gpu.conftest import device_name, what_the_core_lacks  # noqa: E402
 
-from gpuvis import matrix, pca, ranks  # noqa: E402
-from gpuvis.backends import footprint, graph, limits, tally  # noqa: E402
+from gpuvis import arrays  # noqa: E402
+from gpuvis.backends import neighbor_graph, pca, tally  # noqa: E402
+from gpuvis.backends.gpu import limits, memory_model
+from gpuvis.quality import ranks
 
 LONGEST = 480.0  # seconds
 FILLER = 0x7FFFFFFF  # CUDA's NaN, whose bits are those of the filler in raft's select_k
@@ -159,13 +161,13 @@ def streamed_pca(cp: Any, sizes: Sizes) -> Iterator[Row]:
     n = min(12, columns - 1)
 
     def fitted(of: torch.Tensor) -> pca.Pca:
-        return pca.fit((crossed(cp, block) for _, block in matrix.blocks(of, footprint.CHUNK // 2)), n, cp)
+        return pca.fit((crossed(cp, block) for _, block in arrays.blocks(of, memory_model.CHUNK // 2)), n, cp)
 
     pageable, model = seconds(cp, lambda: fitted(X))
     pinned, _ = seconds(cp, lambda: fitted(X.pin_memory()))
-    wide = [crossed(cp, block).astype(np.float64) for _, block in matrix.blocks(X[:4096], 1 << 24)]
+    wide = [crossed(cp, block).astype(np.float64) for _, block in arrays.blocks(X[:4096], 1 << 24)]
     total, gram = 0, 0
-    for _, block in matrix.blocks(X, 1 << 26):
+    for _, block in arrays.blocks(X, 1 << 26):
         of_block = crossed(cp, block).astype(np.float64)
         total, gram = total + of_block.sum(0), gram + of_block.T @ of_block
     mean = total / rows
@@ -223,19 +225,22 @@ def graphs(cp: Any, sizes: Sizes) -> Iterator[Row]:
     """Repair hostile graphs, and turn their distances into those for cuML's perplexity search."""
     rows, k = sizes.entries
     few = hostile(sizes.of_host, k)
-    there = graph.repaired(*(cp.asarray(one) for one in few), cp)
-    here = graph.repaired(*few, np)
+    there = neighbor_graph.repaired(*(cp.asarray(one) for one in few), cp)
+    here = neighbor_graph.repaired(*few, np)
     same = all((cp.asnumpy(getattr(there, name)) == getattr(here, name)).all() for name in ("indices", "distances"))
     yield Row(f"graph of {sizes.of_host:,} × {k} repaired as by NumPy", str(bool(same)), "True", bool(same))
-    ours, theirs = cp.asnumpy(graph.for_perplexity(there.distances, cp)), graph.for_perplexity(here.distances, np)
+    ours, theirs = (
+        cp.asnumpy(neighbor_graph.for_perplexity(there.distances, cp)),
+        neighbor_graph.for_perplexity(here.distances, np),
+    )
     off = float(np.abs(ours - theirs).max() / theirs.max())
     yield Row("distances for the perplexity, off NumPy's by", f"{off:.1e}", "1e-6", off <= 1e-6)
     indices, distances = (cp.asarray(one) for one in hostile(rows, k))
-    taken, whole = seconds(cp, lambda: graph.repaired(indices, distances, cp), warm=False)
+    taken, whole = seconds(cp, lambda: neighbor_graph.repaired(indices, distances, cp), warm=False)
     own = cp.arange(rows)[:, None]
     alone = int((whole.indices == own).all(1).sum()) + int((whole.indices[:, :1] != own).sum())
     yield Row(f"graph of {rows:,} × {k}: rows alone, or not first", str(alone), "0", alone == 0)
-    taken += seconds(cp, lambda: graph.for_perplexity(distances, cp))[0]
+    taken += seconds(cp, lambda: neighbor_graph.for_perplexity(distances, cp))[0]
     yield Row("both on that graph", f"{taken:.2f} s", "", None)
 
 

@@ -8,10 +8,11 @@ import torch
 from measures import clusters, digits
 from sklearn.decomposition import PCA
 
-from gpuvis import matrix, pca
-from gpuvis.backends import graph, sizing
-from gpuvis.backends.footprint import Bytes
-from gpuvis.backends.plan import Work
+from gpuvis import arrays
+from gpuvis.backends import neighbor_graph, pca
+from gpuvis.backends.gpu import plan
+from gpuvis.backends.gpu.memory_model import Bytes
+from gpuvis.backends.gpu.plan import Work
 from gpuvis.errors import OutOfMemoryError
 from gpuvis.settings import Settings, Tsne
 
@@ -50,7 +51,7 @@ def test_half_precision_crosses_as_half(cp, dtype) -> None:
 def test_chunks_cross_by_cupy_alone(cp) -> None:
     tensor = torch.from_numpy(digits()).half()
     X = cp.empty(tuple(tensor.shape), cp.float32)
-    for start, block in matrix.blocks(tensor, 1 << 14):
+    for start, block in arrays.blocks(tensor, 1 << 14):
         X[start : start + len(block)] = cp.asarray(block.numpy())
     np.testing.assert_array_equal(cp.asnumpy(X), digits())
 
@@ -58,7 +59,7 @@ def test_chunks_cross_by_cupy_alone(cp) -> None:
 @pytest.mark.parametrize(("n_components", "offset"), [(2, 0.0), (50, 0.0), (20, 60.0)])
 def test_streamed_pca_is_that_of_scikit_learn(cp, n_components, offset) -> None:
     X = digits() / 16 + np.float32(offset)
-    blocks = [cp.asarray(block) for _, block in matrix.blocks(X, 1 << 16)]
+    blocks = [cp.asarray(block) for _, block in arrays.blocks(X, 1 << 16)]
     assert len(blocks) > 5
     model = pca.fit(iter(blocks), n_components, cp)
     scores = np.concatenate([cp.asnumpy(model.transform(block)) for block in blocks])
@@ -79,10 +80,10 @@ def knn(rows: int, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_a_graph_is_repaired_as_on_the_host(cp, monkeypatch) -> None:
-    monkeypatch.setattr(graph, "BLOCK_ROWS", 64)
+    monkeypatch.setattr(neighbor_graph, "BLOCK_ROWS", 64)
     indices, distances = knn(300, 20)
-    on_gpu = graph.repaired(cp.asarray(indices), cp.asarray(distances), cp)
-    on_host = graph.repaired(indices, distances, np)
+    on_gpu = neighbor_graph.repaired(cp.asarray(indices), cp.asarray(distances), cp)
+    on_host = neighbor_graph.repaired(indices, distances, np)
     assert (on_host.indices[:, 0] == np.arange(300)).all()
     for k in (7, 20):
         for ours, theirs in zip(on_gpu.nearest(k), on_host.nearest(k), strict=True):
@@ -92,22 +93,22 @@ def test_a_graph_is_repaired_as_on_the_host(cp, monkeypatch) -> None:
 
 def test_distances_for_a_perplexity_are_those_of_the_host(cp) -> None:
     distances = np.sort(np.random.default_rng(0).random((300, 20)).astype(np.float32), axis=1)
-    ours = graph.for_perplexity(cp.asarray(distances), cp)
+    ours = neighbor_graph.for_perplexity(cp.asarray(distances), cp)
     assert (ours.dtype, ours.flags.c_contiguous) == (np.float32, True)
-    np.testing.assert_allclose(cp.asnumpy(ours), graph.for_perplexity(distances, np), rtol=1e-6)
+    np.testing.assert_allclose(cp.asnumpy(ours), neighbor_graph.for_perplexity(distances, np), rtol=1e-6)
 
 
 def test_a_plan_is_made_of_the_memory_that_is_free(cp) -> None:
     free, total = cp.cuda.runtime.memGetInfo()
     assert 0 < free <= total
     settings = Settings(tsne=Tsne(), pca_dim=50)
-    planned = sizing.plan(Work(10_000, 512, 2, settings, Bytes(free), host_known=False))
+    planned = plan.plan(Work(10_000, 512, 2, settings, Bytes(free), host_known=False))
     assert planned.pca == "in core"
     assert planned.peak.device < free
     wide = free // (2 * 4 * 512)  # rows of which the device can hold half, but not the copy of them
-    assert sizing.plan(Work(wide, 512, 2, Settings(pca_dim=8), Bytes(free), host_known=False)).pca == "streamed"
+    assert plan.plan(Work(wide, 512, 2, Settings(pca_dim=8), Bytes(free), host_known=False)).pca == "streamed"
     with pytest.raises(OutOfMemoryError, match="GiB on the device"):
-        sizing.plan(Work(2_000_000_000, 512, 2, Settings(), Bytes(free), host_known=False))
+        plan.plan(Work(2_000_000_000, 512, 2, Settings(), Bytes(free), host_known=False))
 
 
 @pytest.mark.real_gpu("the double allocates on the host")
@@ -134,7 +135,8 @@ def test_what_is_given_back_is_free_for_others(cp) -> None:
 def test_nothing_of_rapids_is_imported(child) -> None:
     code = """
 import sys, cupy
-from gpuvis import matrix, pca
+from gpuvis import arrays
+from gpuvis.backends import pca
 from gpuvis.backends import graph, sizing
 print(sorted({"cuml", "cuvs", "rmm", "cudf"} & set(sys.modules)))
 """

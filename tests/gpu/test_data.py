@@ -13,7 +13,7 @@ from measures import clusters, digits, trust
 from sklearn.datasets import make_moons
 
 import gpuvis
-from gpuvis import table
+from gpuvis.io import table
 from gpuvis.settings import Settings, Tsne, Umap
 
 pytestmark = pytest.mark.gpu
@@ -102,7 +102,7 @@ VALUES += ["007", "1", "10", "NaN", "-1", "1.0", "1e3", "null", "100000000000000
 
 @pytest.mark.parametrize("times", [1, 2, 2000, 100_000])
 def test_values_told_apart_on_the_device_are_those_of_the_cpu(backend, times, monkeypatch, measured) -> None:
-    monkeypatch.setattr(import_module("gpuvis.backends.gpu_table"), "LARGE", 0)
+    monkeypatch.setattr(import_module("gpuvis.backends.gpu.table"), "LARGE", 0)
     column = pd.Series(VALUES * times, name="ground_truth_word_label", dtype="str")
     ways = {"the CPU": table.factorize, "cuDF": backend.factorize}
     found = {}

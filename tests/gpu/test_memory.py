@@ -10,7 +10,7 @@ import torch
 from measures import clusters, digits, recall, true_neighbors, trust
 
 import gpuvis
-from gpuvis.backends.plan import GraphPlan
+from gpuvis.backends.gpu.plan import GraphPlan
 from gpuvis.errors import OutOfMemoryError
 from gpuvis.settings import Settings, Tsne, Umap
 
@@ -94,7 +94,7 @@ def test_memory_is_given_back_between_folders(backend, cp, rows) -> None:
         return int(cp.cuda.runtime.memGetInfo()[0])
 
     before = free_after(digits(300))  # the first map loads kernels, which stay
-    pool = import_module("gpuvis.backends.gpu_memory").KEPT
+    pool = import_module("gpuvis.backends.gpu.memory").KEPT
     assert free_after(clusters(rows(300_000), 256)) >= before - pool - SLACK
 
 
@@ -160,5 +160,5 @@ def test_a_limit_is_respected_and_out_of_memory_is_survived(child) -> None:
 
 
 def test_few_rows_have_an_exact_graph_where_little_memory_is_free(backend, monkeypatch) -> None:
-    monkeypatch.setattr("gpuvis.backends.gpu_memory.free", lambda: 256 * MIB)
+    monkeypatch.setattr("gpuvis.backends.gpu.memory.free", lambda: 256 * MIB)
     assert backend.plan(600, 64, 4, Settings()).graphs["umap"].kind == "exact"

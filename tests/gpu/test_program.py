@@ -10,7 +10,7 @@ from measures import digits as digits_of
 from measures import trust
 from process import gpuvis as run_gpuvis
 
-from gpuvis.folders import COLUMNS
+from gpuvis.io.schema import COLUMNS
 
 pytestmark = pytest.mark.gpu
 

@@ -12,8 +12,8 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
 import gpuvis
-from gpuvis.backends.cuml_keywords import tsne_keywords
-from gpuvis.backends.graph import for_perplexity
+from gpuvis.backends.gpu.cuml_parameters import tsne_keywords
+from gpuvis.backends.neighbor_graph import for_perplexity
 from gpuvis.errors import SettingsError
 from gpuvis.settings import METRICS, Settings, Tsne, Umap
 

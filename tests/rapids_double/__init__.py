@@ -86,7 +86,7 @@ def install(monkeypatch: pytest.MonkeyPatch, **options: Any) -> Rapids:
 def forget() -> None:
     """Forget the modules of the doubles, and those of gpuvis that stand on them; give the device back."""
     for name in list(sys.modules):
-        if name.split(".")[0] in PACKAGES or name.startswith("gpuvis.backends.gpu"):
+        if name.split(".")[0] in PACKAGES or name.startswith("gpuvis.backends.gpu.backend"):
             module = sys.modules.pop(name)
             parent, _, last = name.rpartition(".")
             if vars(sys.modules.get(parent, os)).get(last) is module:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gpuvis.backends.cuml_keywords import pca_keywords, tsne_keywords, umap_keywords
+from gpuvis.backends.gpu.cuml_parameters import pca_keywords, tsne_keywords, umap_keywords
 from gpuvis.settings import Tsne, Umap
 
 UMAP_DIFFERS = {

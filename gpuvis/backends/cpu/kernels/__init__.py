@@ -1,0 +1,54 @@
+"""Load the compiled loops for the best instruction set of this processor.
+
+They are built when gpuvis is installed, from the C++ beside this file, once for each set; all give the same bits. Each
+takes arrays as they are, in C order, and the rows to work on as (first, last); while one runs, other threads may too.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.machinery import EXTENSION_SUFFIXES
+from typing import Any
+
+from scipy.linalg import cython_blas
+
+from gpuvis.errors import NotBuiltError
+
+LOWEST = ("_v2", "_base")  # on x86-64; on other processors
+
+
+def _module(name: str) -> Any:
+    return import_module(f"{__name__}.{name}")
+
+
+def _lowest() -> Any:
+    """Return the module that runs on any processor of this kind.
+
+    Raises
+    ------
+    NotBuiltError
+        No loops were compiled for this Python.
+    """
+    for name in LOWEST:
+        try:
+            return _module(name)
+        except ModuleNotFoundError:
+            continue
+    raise NotBuiltError(
+        f"the compiled loops are missing: {__path__[0]} has no {' or '.join(LOWEST)}{EXTENSION_SUFFIXES[0]}; "
+        "install gpuvis for this Python: make install"
+    )
+
+
+def _with_blas(level: str) -> Any:
+    module = _module(f"_{level}")
+    module.use_blas(cython_blas.__pyx_capi__["sgemm"])
+    return module
+
+
+def available() -> dict[str, Any]:
+    """Return the modules that this processor can run, the best first, each with all that `loops` has."""
+    return {level: _with_blas(level) for level in _lowest().levels()}
+
+
+loops = _with_blas(_lowest().levels()[0])

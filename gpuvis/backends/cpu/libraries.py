@@ -1,0 +1,128 @@
+"""PCA, neighbours and layouts by scikit-learn, umap-learn and pynndescent."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import numpy as np
+
+from gpuvis.backends.base import Layout
+from gpuvis.backends.library_warnings import warnings_noted
+from gpuvis.backends.neighbor_graph import Graph, repaired
+from gpuvis.backends.parallel import openmp_limited
+from gpuvis.errors import SettingsError, is_out_of_memory
+from gpuvis.settings import Tsne, Umap
+
+EXACT_ROWS = 5000  # up to which scikit-learn compares all pairs of rows
+SAMPLE = 256  # rows on which recall is measured
+
+
+def pca(X: np.ndarray, n_components: int, seed: int) -> tuple[np.ndarray, float | None]:
+    """Principal components by scikit-learn, which chooses the solver by the shape."""
+    with warnings_noted():
+        from sklearn.decomposition import PCA
+
+        model = PCA(n_components, random_state=seed)
+        scores = model.fit_transform(X)
+    kept = float(model.explained_variance_ratio_.sum())
+    return np.ascontiguousarray(scores, np.float32), kept if np.isfinite(kept) else None
+
+
+def neighbors(X: np.ndarray, k: int, metric: str, seed: int) -> Graph:
+    """Return the neighbour graph in any metric: by scikit-learn, exact, for few rows, else by pynndescent.
+
+    pynndescent keeps to one thread, on whose number its result depends.
+    """
+    if len(X) <= EXACT_ROWS:
+        return nearest(X, k, metric)
+    with warnings_noted(), _variables_named():
+        from pynndescent import NNDescent
+
+        _keep_compiled("pynndescent.pynndescent_", "pynndescent.rp_trees", "pynndescent.utils", "pynndescent.distances")
+        indices, distances = NNDescent(X, metric, n_neighbors=k, random_state=seed, n_jobs=1).neighbor_graph
+    sample = np.random.default_rng(seed).choice(len(X), SAMPLE, replace=False)
+    true, _ = _exact(X, X[sample], k, metric)
+    recall = float(np.mean([np.isin(one, indices[row]).mean() for one, row in zip(true, sample, strict=True)]))
+    return _graph(indices, distances, "pynndescent", recall)
+
+
+def nearest(X: np.ndarray, k: int, metric: str) -> Graph:
+    """Return the exact neighbour graph in any metric, however many rows there are."""
+    return _graph(*_exact(X, X, k, metric), "scikit-learn, exact", 1.0)
+
+
+def _exact(X: np.ndarray, Q: np.ndarray, k: int, metric: str) -> tuple[np.ndarray, np.ndarray]:
+    from sklearn.neighbors import NearestNeighbors
+
+    model = NearestNeighbors(n_neighbors=k, algorithm="brute", metric=metric).fit(X)
+    with openmp_limited():
+        distances, indices = model.kneighbors(Q)
+    return indices, distances
+
+
+def _graph(indices: np.ndarray, distances: np.ndarray, engine: str, recall: float) -> Graph:
+    graph = repaired(indices.astype(np.int32), distances.astype(np.float32), np)
+    return Graph(graph.indices, graph.distances, np, {"engine": engine, "recall": recall})
+
+
+def umap(X: np.ndarray, graph: Graph, settings: Umap, seed: int) -> Layout:
+    """UMAP by umap-learn from a graph, on one thread: its seeded results depend on that."""
+    with warnings_noted() as notes, _variables_named():
+        from umap import UMAP
+
+        _keep_compiled("umap.umap_", "umap.layouts")
+        model = UMAP(
+            n_neighbors=settings.n_neighbors,
+            min_dist=settings.min_dist,
+            metric=settings.metric,
+            precomputed_knn=(*graph.nearest(settings.n_neighbors), None),
+            random_state=seed,
+            n_jobs=1,
+        )
+        coords = model.fit_transform(X)
+    return Layout(coords, notes)
+
+
+def tsne(X: np.ndarray, start: np.ndarray, settings: Tsne, seed: int) -> Layout:
+    """t-SNE by scikit-learn."""
+    with warnings_noted() as notes:
+        from sklearn.manifold import TSNE
+
+        model: Any = TSNE(
+            perplexity=settings.perplexity,
+            metric=settings.metric,
+            method=settings.method,
+            init=start,
+            random_state=seed,
+        )
+        with openmp_limited():
+            coords = model.fit_transform(X)
+    return Layout(coords, notes, {"iterations": int(model.n_iter_), "kl": float(model.kl_divergence_)})
+
+
+@contextmanager
+def _variables_named() -> Iterator[None]:
+    """Have an error of numba name the variables of the environment that it obeys, of which it names none itself."""
+    try:
+        yield
+    except Exception as error:
+        names = sorted(name for name in os.environ if name.startswith("NUMBA_"))
+        if not names or is_out_of_memory(error):
+            raise
+        message = " ".join(str(error).split())
+        raise SettingsError(f"numba stopped: {message}; look at {', '.join(names)} in the environment") from error
+
+
+def _keep_compiled(*modules: str) -> None:
+    """Let numba keep what it compiles of other packages' modules, where it finds a place; of itself it does not."""
+    from numba.core.registry import CPUDispatcher
+
+    for name in modules:
+        for function in vars(sys.modules[name]).values():
+            if isinstance(function, CPUDispatcher):
+                with suppress(RuntimeError):
+                    function.enable_caching()

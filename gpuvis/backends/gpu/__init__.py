@@ -1,0 +1,1 @@
+"""The GPU: RAPIDS on CuPy arrays."""

@@ -1,0 +1,89 @@
+"""The program: exit codes, signals and closed streams around the commands."""
+
+from __future__ import annotations
+
+import atexit
+import errno
+import gc
+import signal
+import sys
+from typing import Any
+
+import click
+
+from gpuvis import __version__
+from gpuvis.cli.commands import COMMANDS
+from gpuvis.cli.terminal import harmless, open_streams
+from gpuvis.errors import GpuvisError, OutOfMemoryError, is_out_of_memory
+from gpuvis.signals import STOPS, Stopped, ignore_stops, stop
+
+# Objects after which garbage is looked for: each time all that libraries have loaded is looked through, for 40 ms.
+SELDOM = 50_000
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+
+
+class Program(click.Group):
+    """Turn errors into one line on stderr and the exit code of their kind."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run a command, and end the process with its code."""
+        open_streams()
+        before = {number: signal.signal(number, lambda number, frame: sys.exit(128 + number)) for number in STOPS}
+        often = gc.get_threshold()
+        gc.set_threshold(SELDOM)
+        atexit.register(gc.freeze)  # or all of it would be looked through for garbage at the end, for 0.1 s
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as error:
+            if error.filename or error.errno not in FULL:  # then it is not stdout; files have errors of their own
+                raise
+            from gpuvis.cli.console import silence
+
+            silence()
+            click.echo(f"error: stdout: {error.strerror}; make room there, or send it elsewhere", err=True)
+            sys.exit(1)
+        finally:
+            gc.set_threshold(*often)
+            if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+                for number, handler in before.items():
+                    signal.signal(number, handler)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command."""
+        for number in STOPS:
+            signal.signal(number, stop)
+        try:
+            return super().invoke(ctx)
+        except GpuvisError as error:
+            click.echo(harmless(f"error: {error}"), err=True)
+            ctx.exit(error.exit_code)
+        except (MemoryError, ImportError) as error:
+            if not is_out_of_memory(error):
+                raise
+            click.echo(
+                harmless(f"error: memory ran out ({error or 'no more is given'}); use a machine with more"), err=True
+            )
+            ctx.exit(OutOfMemoryError.exit_code)
+        except Stopped as stopped:
+            ignore_stops()
+            ctx.exit(stopped.exit_code)
+
+
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__)
+def main() -> None:
+    """Turn cached image embeddings into 2-D maps, on a GPU where there is one, on the CPU where there is none.
+
+    \b
+    gpuvis demo demo_cache                      write a small real cache to try things on
+    gpuvis reduce demo_cache                    draw its UMAP map
+    gpuvis reduce feat_cache_vis --umap --tsne  draw two maps of every cache below a folder
+    gpuvis plot demo_cache --color_by file_name draw the page again, without reducing
+    gpuvis score demo_cache                     measure how far its maps can be trusted
+    gpuvis outliers demo_cache                  find labels that are probably wrong
+    gpuvis plan --rows 5e6 --dim 1152 --gpu-memory 80GiB   say whether a job fits a GPU, and how it would be done
+    """
+
+
+for command in COMMANDS:
+    main.add_command(command)

@@ -1,0 +1,1 @@
+"""Folders become files: what the program does."""

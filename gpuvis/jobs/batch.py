@@ -1,0 +1,251 @@
+"""Many folders: find them, check all of them first, run them, report."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from functools import partial
+from math import inf
+from pathlib import Path
+
+from gpuvis.backends import NO_GPU, choose, obstacle, too_few
+from gpuvis.backends.base import Backend
+from gpuvis.errors import SettingsError
+from gpuvis.io.folders import find
+from gpuvis.io.pt import stays_mapped
+from gpuvis.io.schema import EMBEDDINGS
+from gpuvis.jobs import draw, job
+from gpuvis.jobs.job import Decided, Job
+from gpuvis.jobs.outcome import Outcome, failure, judged
+from gpuvis.jobs.pipeline import Pipeline
+from gpuvis.jobs.progress import Watcher
+from gpuvis.jobs.worker import Here, Worker
+from gpuvis.page.options import Page
+from gpuvis.settings import Settings, require
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a batch.
+
+    Attributes
+    ----------
+    roots : tuple of Path
+        Cache folders, and folders with cache folders anywhere below them.
+    settings : Settings
+    page : Page or None
+        None: no pages are drawn.
+    prefix : str, default="vis"
+        Start of the outputs' names.
+    overwrite : bool, default=False
+        Compute again whatever is there.
+    out_dir : Path or None
+        Where the outputs go, under the same relative paths; None: beside each cache.
+    backend : {"auto", "gpu", "cpu"}, default="auto"
+    timeout : float or None
+        Longest that one step of a map may take, in seconds; None: there is no limit.
+    gpu_memory_limit : int or None
+        The most bytes of the GPU's memory to use; None: what is free.
+    only_draw : bool, default=False
+        Draw from saved coordinates, and compute nothing.
+    quality : {"auto", "full", "none"}, default="auto"
+        What is measured of each map. full: the recall of every point, however many there are.
+    maps : bool, default=True
+        Make maps.
+    outliers : bool, default=False
+        Score how well each sample sits with its label.
+    min_trust : float or None
+        Least trustworthiness; a map with less fails, and its files are kept.
+    """
+
+    roots: tuple[Path, ...]
+    settings: Settings
+    page: Page | None = field(default_factory=Page)
+    prefix: str = "vis"
+    overwrite: bool = False
+    out_dir: Path | None = None
+    backend: str = "auto"
+    timeout: float | None = None
+    gpu_memory_limit: int | None = None
+    only_draw: bool = False
+    quality: str = "auto"
+    maps: bool = True
+    outliers: bool = False
+    min_trust: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.timeout is not None and not 0 < self.timeout < inf:
+            raise SettingsError(f"timeout has to be a number of seconds above 0; found {self.timeout:g}")
+        least = self.min_trust
+        if least is not None:
+            require(0 <= least <= 1, "min_trust", "a number from 0 to 1", least)
+            require(self.quality != "none", "quality", "auto or full, if min_trust is to be judged", self.quality)
+        if not 0 < len(os.fsencode(self.prefix)) <= 200 or "/" in self.prefix or not self.prefix.isprintable():
+            raise SettingsError(f"out_prefix has to be the start of a file name; found {self.prefix!r}")
+
+    def jobs(self) -> list[Job]:
+        """Find the cache folders and say what is asked of each."""
+        common = os.path.commonpath([os.path.abspath(root) for root in self.roots])
+        of_folder = partial(
+            Job,
+            settings=self.settings,
+            page=self.page,
+            prefix=self.prefix,
+            overwrite=self.overwrite,
+            only_draw=self.only_draw,
+            root=self.root,
+            quality=self.quality,
+            maps=self.maps,
+            outliers=self.outliers,
+        )
+        out = self.out_dir
+        return [
+            of_folder(folder, out / os.path.relpath(os.path.abspath(folder), common) if out else folder)
+            for folder in find(self.roots)
+        ]
+
+    @property
+    def root(self) -> Path | None:
+        """Where the files lie that the pages share, and the front page; None: the folders have nothing in common."""
+        common = Path(os.path.commonpath([os.path.abspath(root) for root in self.roots]))
+        return self.out_dir or (None if common == Path(common.anchor) else common)
+
+
+@dataclass
+class Report:
+    """What became of a batch.
+
+    Attributes
+    ----------
+    outcomes : list of Outcome
+    backend : str
+        Where the work was done; what was asked for, if there was none to do.
+    stopped : KeyboardInterrupt or None
+        What interrupted the batch.
+    index : Path or None
+        The front page of several folders.
+    """
+
+    outcomes: list[Outcome]
+    backend: str
+    stopped: KeyboardInterrupt | None = None
+    index: Path | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """The largest of all outcomes."""
+        return max((outcome.exit_code for outcome in self.outcomes), default=0)
+
+
+def run(request: Request, watcher: Watcher) -> Report:
+    """Run a batch.
+
+    A folder that fails is reported, and the others go on. An interrupt ends the batch; what was saved stays.
+
+    Raises
+    ------
+    NoGpuError
+        "gpu" was asked for, and there is none.
+    """
+    report = Report([], request.backend)
+
+    def take(outcome: Outcome) -> None:
+        outcome = judged(outcome, request.min_trust)
+        report.outcomes.append(outcome)
+        watcher.outcome(outcome)
+
+    # A child starts while the folders are checked, unless it depends on them whether one is needed.
+    with closing(Pipeline(take)) as pipeline, ExitStack() as started:
+        try:
+            worker = None if _weighs(request) else started.enter_context(closing(_worker(request)))
+            works, found = [], request.jobs()
+            for asked in found:
+                decided, settled = _check(asked)
+                for outcome in settled:
+                    take(outcome)
+                if decided:
+                    works.append(decided)
+            worker = worker or started.enter_context(closing(_worker(request, sum(work.rows for work in works))))
+            wanted = works or request.backend == "gpu"  # which is an error without one, whatever there is to do
+            ready = _ready(worker, report, request) if wanted else worker
+            watcher.begin(works, report.backend)
+            jobs = [work.job for work in works]
+            with closing(_apart(jobs, ready)) as ready:
+                if isinstance(ready, Here) and len(jobs) > 1:
+                    pipeline.run(jobs, ready.chosen, watcher)
+                else:
+                    _one_by_one(jobs, ready, watcher, take)
+            report.index = draw.write(request.root, found) if request.maps else None
+        except KeyboardInterrupt as interrupt:
+            report.stopped = interrupt.with_traceback(None)
+    return report
+
+
+def _apart(jobs: list[Job], ready: Here | Worker) -> Here | Worker:
+    """Return who does the work: a child also where a file stays mapped, which would end this process if it were cut."""
+    if len(jobs) < 2 or isinstance(ready, Worker) or not any(stays_mapped(job.folder / EMBEDDINGS) for job in jobs):
+        return ready
+    return Worker("cpu", partial(_on_the_cpu, choose, ready.chosen[1]))
+
+
+def _one_by_one(jobs: list[Job], worker: Here | Worker, watcher: Watcher, take: Callable[[Outcome], None]) -> None:
+    for number, asked in enumerate(jobs, 1):
+        watcher.folder(number, asked.folder)
+        with closing(_run(asked, worker.run(asked, watcher.step))) as outcomes:
+            for outcome in outcomes:  # an interrupt here still has the folder unlocked
+                take(outcome)
+
+
+def _weighs(request: Request) -> bool:
+    """Tell whether it takes the number of rows to choose where to work."""
+    return request.backend == "auto" and not obstacle("auto")
+
+
+def _worker(request: Request, rows: int | None = None) -> Here | Worker:
+    """Work in a child if a GPU is likely, or a step may have to be cut short."""
+    few = too_few(request.backend, rows)
+    chosen = partial(_on_the_cpu, choose, few) if few else choose
+    here = Here(*chosen(request.backend)) if few or obstacle(request.backend) else None
+    if here and request.timeout is None:
+        return here
+    limited = partial(choose, memory_limit=request.gpu_memory_limit) if request.gpu_memory_limit and not few else chosen
+    return Worker("cpu" if few else request.backend, limited, request.timeout)
+
+
+def _on_the_cpu(choose: Callable[[str], tuple[Backend, str]], reason: str, name: str) -> tuple[Backend, str]:
+    return choose("cpu")[0], reason
+
+
+def _ready(worker: Here | Worker, report: Report, request: Request) -> Here | Worker:
+    """Wait for the choice. If a child can only use the CPU, this process can do that as well."""
+    choice = worker.choice()
+    report.backend = choice.name
+    if choice.reason.startswith(NO_GPU) and not obstacle("auto"):  # RAPIDS is installed: somebody counts on the GPU
+        logger.warning("%s", choice.reason)
+    else:
+        logger.info("backend: %s, because %s", choice.name, choice.reason)
+    if isinstance(worker, Worker) and choice.name == "cpu" and request.timeout is None:
+        worker.close()
+        return Here(choose("cpu")[0], choice.reason)
+    return worker
+
+
+def _check(asked: Job) -> tuple[Decided | None, tuple[Outcome, ...]]:
+    """Return what is to be done, if anything, and what is settled already."""
+    try:
+        decided = job.check(asked)
+    except Exception as error:  # noqa: BLE001  whatever is wrong with one folder, the others go on
+        return None, (failure(asked.folder, error),)
+    return (decided, ()) if decided.kinds else (None, decided.settled)
+
+
+def _run(asked: Job, outcomes: Generator[Outcome]) -> Generator[Outcome]:
+    try:
+        yield from outcomes
+    except Exception as error:  # noqa: BLE001
+        yield failure(asked.folder, error)

@@ -1,0 +1,74 @@
+"""What became of a map: written, up to date, failed."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from gpuvis.errors import GpuvisError, OutOfMemoryError, QualityError, is_out_of_memory
+from gpuvis.quality.report import kept
+from gpuvis.settings import Method
+
+Kind = Method | Literal["outliers"]
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one map, of the scores of samples, or of a folder that has none.
+
+    `paths`: what was written; `quality`: what was measured; `lines`: more text for people.
+    """
+
+    folder: Path
+    result: str
+    method: Kind | None = None
+    rows: int | None = None
+    columns: int | None = None
+    seconds: float | None = None
+    paths: tuple[Path, ...] = ()
+    error: GpuvisError | None = None
+    quality: dict[str, Any] | None = None
+    lines: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """0, or that of the error."""
+        return self.error.exit_code if self.error else 0
+
+
+def failure(folder: Path, error: Exception, method: Kind | None = None) -> Outcome:
+    """Return the outcome of whatever went wrong."""
+    message = " ".join(str(error).split())
+    if is_out_of_memory(error) and not isinstance(error, GpuvisError):
+        error = OutOfMemoryError(f"{folder}: memory ran out ({message or 'no more is given'}); use a machine with more")
+    elif isinstance(error, PermissionError) and error.filename and not isinstance(error, GpuvisError):
+        whose = "it may be another user's: have them allow it (chmod), or use another --out-dir or --out_prefix"
+        error = GpuvisError(f"{folder}: {os.fsdecode(error.filename)} cannot be used: {error.strerror}; {whose}")
+    elif not isinstance(error, GpuvisError):
+        logger.info("%s: unexpected error", folder, exc_info=error)
+        error = GpuvisError(f"{folder}: unexpected {type(error).__name__}: {message}")
+    # Frames would keep their arrays, which the next map needs the room of.
+    error.__cause__ = error.__context__ = error.__traceback__ = None
+    return Outcome(folder, "failed", method, error=error)
+
+
+def judged(outcome: Outcome, least: float | None) -> Outcome:
+    """Return the outcome of a map, failed if its trustworthiness is below the least that was asked, or not known."""
+    if least is None or outcome.error or outcome.method in {None, "outliers"}:
+        return outcome
+    if not outcome.quality:
+        verdict = "was not measured"
+    else:
+        _, here, pca = kept(outcome.quality)
+        if here["trustworthiness"] >= least:
+            return outcome
+        verdict = (
+            f"has a trustworthiness of {here['trustworthiness']:.4f} (a plain PCA map {pca['trustworthiness']:.4f}), "
+            f"below --min-trust {least:g}"
+        )
+    error = QualityError(f"{outcome.folder}: the {outcome.method} map {verdict}; its files are kept")
+    return replace(outcome, result=f"{outcome.result}, not trusted", error=error)

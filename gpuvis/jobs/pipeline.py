@@ -1,0 +1,125 @@
+"""Overlap folders: read the next and draw the last while one is computed.
+
+The main thread computes and saves coordinates. One other thread reads, at most one folder ahead; one draws, in the
+order of the maps, and is at most one page behind.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, wait
+from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import partial
+from typing import Any
+
+from gpuvis.io.files import locked
+from gpuvis.jobs import draw, stages
+from gpuvis.jobs.job import Job
+from gpuvis.jobs.outcome import Outcome, failure
+from gpuvis.jobs.progress import Watcher
+from gpuvis.jobs.stages import Chosen, Finish, Found, settled
+from gpuvis.signals import aside, done, held_back
+from gpuvis.timing import Steps
+
+PATIENCE = 5.0  # seconds that a page may take to be finished after a stop
+
+
+class _Stop(BaseException):
+    """The batch has ended, and with it what threads do for it."""
+
+
+class Pipeline:
+    """Folders on their way through the stages.
+
+    Parameters
+    ----------
+    take : callable
+        Is given each outcome, in the order of the maps, as soon as all of its files are written. Threads call it, one
+        at a time.
+    """
+
+    def __init__(self, take: Callable[[Outcome], None]) -> None:
+        self._take = take
+        self._locks: list[ExitStack] = []
+        self._reading: Future[Any] = done()
+        self._last: Future[Any] = done()
+        self._stop = threading.Event()
+        self._saving, self._closed = threading.Lock(), False
+
+    def run(self, jobs: list[Job], chosen: Chosen, watcher: Watcher) -> None:
+        """Do jobs, as `stages.run` does one."""
+        draw.prepare(jobs[0].page)
+        ahead = self._begin(jobs[0], chosen)
+        for number, asked in enumerate(jobs, 1):
+            watcher.folder(number, asked.folder)
+            watcher.step("read")
+            (lock, reading), steps = ahead, Steps(watcher.step, chosen[0].settle)
+            wait([reading])
+            if number < len(jobs):
+                ahead = self._begin(jobs[number], chosen)
+            with closing(_maps(asked, reading, chosen, steps)) as unfinished:
+                for finish in unfinished:
+                    self._last.result()  # no more pages are kept waiting
+                    self._then(partial(self._finish, finish))
+            self._then(partial(self._release, asked, lock))
+        self._last.result()
+
+    def close(self) -> None:
+        """Let a page that is being drawn be finished, unless that takes long, and release the folders."""
+        self._stop.set()
+        with suppress(KeyboardInterrupt):
+            wait([self._last, self._reading], PATIENCE)
+        with held_back(), self._saving:
+            self._closed = True
+            for lock in self._locks:
+                lock.close()
+
+    def _begin(self, asked: Job, chosen: Chosen) -> tuple[ExitStack, Future[Found]]:
+        lock = ExitStack()
+        self._locks.append(lock)
+
+        def read() -> Found:
+            lock.enter_context(locked(asked.out))
+            return stages.read(asked, chosen[0], Steps(settle=chosen[0].settle), self._go_on)
+
+        self._reading = reading = aside(read)
+        return lock, reading
+
+    def _go_on(self) -> None:
+        if self._stop.is_set():
+            raise _Stop
+
+    def _then(self, work: Callable[[], None]) -> None:
+        """Queue work behind all that was queued before; an error shows in the last result."""
+        before = self._last
+
+        def next_one() -> None:
+            before.result()
+            work()
+
+        self._last = aside(next_one)
+
+    def _finish(self, finish: Finish) -> None:
+        self._take(finish(self._unless_closed()))
+
+    def _release(self, asked: Job, lock: ExitStack) -> None:
+        try:
+            lock.close()
+        except Exception as error:  # noqa: BLE001
+            self._take(failure(asked.folder, error))
+
+    @contextmanager
+    def _unless_closed(self) -> Iterator[None]:
+        """Let files be written only while the folder is sure to be locked."""
+        with self._saving:
+            if self._closed:
+                raise _Stop
+            yield
+
+
+def _maps(asked: Job, reading: Future[Found], chosen: Chosen, steps: Steps) -> Generator[Finish]:
+    try:
+        yield from stages.maps(asked, reading.result(), chosen, steps)
+    except Exception as error:  # noqa: BLE001  whatever is wrong with one folder, the others go on
+        yield settled(failure(asked.folder, error))

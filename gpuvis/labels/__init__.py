@@ -1,0 +1,1 @@
+"""Which samples sit badly with their label. Arrays in, arrays out."""

@@ -10,7 +10,10 @@ from gpuvis.jobs.outcome import Outcome
 
 
 class Watcher(Protocol):
-    """Follow a batch. Outcomes come from whatever thread has them, one at a time; all else comes from the main thread."""
+    """Follow a batch.
+
+    Outcomes come from whatever thread has them, one at a time; all else comes from the main thread.
+    """
 
     def begin(self, works: list[Decided], backend: str) -> None:
         """Take note of what will be done; each map is one piece of work."""

@@ -29,8 +29,8 @@ from gpu.conftest import device_name, what_the_core_lacks  # noqa: E402
 
 from gpuvis import arrays  # noqa: E402
 from gpuvis.backends import neighbor_graph, pca, tally  # noqa: E402
-from gpuvis.backends.gpu import limits, memory_model
-from gpuvis.quality import ranks
+from gpuvis.backends.gpu import limits, memory_model  # noqa: E402
+from gpuvis.quality import ranks  # noqa: E402
 
 LONGEST = 480.0  # seconds
 FILLER = 0x7FFFFFFF  # CUDA's NaN, whose bits are those of the filler in raft's select_k

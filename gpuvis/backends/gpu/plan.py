@@ -85,8 +85,8 @@ class Plan:
     def advice(self) -> str:
         """What to do if it does not fit after all."""
         return (
-            f"{memory_model.in_units(self.peak.device)} on the device were planned; use a smaller pca_dim, fewer neighbours, "
-            "a GPU that nobody else uses, or --backend cpu"
+            f"{memory_model.in_units(self.peak.device)} on the device were planned; use a smaller pca_dim, "
+            "fewer neighbours, a GPU that nobody else uses, or --backend cpu"
         )
 
     def lines(self) -> list[str]:

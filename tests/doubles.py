@@ -24,7 +24,7 @@ class FirstColumns:
     check, load, settle, give_back = map(staticmethod, (cpu.check, cpu.load, cpu.settle, cpu.give_back))
     neighbors, start = map(staticmethod, (cpu.neighbors, cpu.start))
     to_numpy, in_parts, cdist, tally = map(staticmethod, (cpu.to_numpy, cpu.in_parts, cpu.cdist, cpu.tally))
-    read_table, read_tensor, factorize = map(staticmethod, (cpu.read_table, cpu.read_tensor, cpu.factorize))
+    read_tensor, factorize = map(staticmethod, (cpu.read_tensor, cpu.factorize))
 
     def __init__(self) -> None:
         self.calls: list[str] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from gpuvis import machine
 from gpuvis.backends.base import Backend
@@ -20,7 +20,21 @@ WORTH = 50_000
 NO_GPU = "no GPU can be used: "
 
 
-def choose(name: str = "auto", memory_limit: int | None = None, rows: int | None = None) -> tuple[Backend, str]:
+class Chosen(NamedTuple):
+    """A backend.
+
+    Attributes
+    ----------
+    backend : Backend
+    reason : str
+        Why this one, in one sentence.
+    """
+
+    backend: Backend
+    reason: str
+
+
+def choose(name: str = "auto", memory_limit: int | None = None, rows: int | None = None) -> Chosen:
     """Choose where to work.
 
     Parameters
@@ -34,9 +48,8 @@ def choose(name: str = "auto", memory_limit: int | None = None, rows: int | None
 
     Returns
     -------
-    backend : Backend
-    reason : str
-        Why this one, in one sentence.
+    Chosen
+        The backend, and why this one.
 
     Raises
     ------
@@ -50,15 +63,15 @@ def choose(name: str = "auto", memory_limit: int | None = None, rows: int | None
         lacking = probe.what_the_gpu_lacks(memory_limit)
         if lacking is None:
             gpu: Any = import_module("gpuvis.backends.gpu.backend")
-            return gpu, "a GPU is there, and did a small fit"
+            return Chosen(gpu, "a GPU is there, and did a small fit")
     if name == "gpu":
         raise NoGpuError(f"the GPU backend cannot be used: {lacking}; use --backend cpu or auto to work on the CPU")
     from gpuvis.backends.cpu import backend as cpu
 
     machine.check_room()
     if lacking is None:
-        return cpu, str(few)
-    return cpu, lacking if name == "cpu" else f"{NO_GPU}{lacking}"
+        return Chosen(cpu, str(few))
+    return Chosen(cpu, lacking if name == "cpu" else f"{NO_GPU}{lacking}")
 
 
 def too_few(name: str, rows: int | None) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from gpuvis.settings import Method, Settings, Tsne, Umap
 
@@ -31,6 +31,20 @@ class Plan(Protocol):
 
     def describe(self) -> dict[str, Any]:
         """Return all of it, ready for JSON."""
+
+
+class Planned(NamedTuple):
+    """How a matrix will be reduced.
+
+    Attributes
+    ----------
+    plan : Plan
+    largest : float
+        The largest absolute value of the matrix, which decides by how much it is scaled.
+    """
+
+    plan: Plan
+    largest: float
 
 
 Array = Any  # NumPy's on the CPU, CuPy's on the GPU
@@ -113,9 +127,6 @@ class Backend(Protocol):
 
     def promise(self, method: Method, plan: Any) -> str:
         """Return what is promised about repeating a map with the same input, settings and seed."""
-
-    def read_table(self, path: Path) -> pd.DataFrame:
-        """Read `metadata.csv` as `gpuvis.io.table.read` does."""
 
     def read_tensor(self, path: Path) -> Any:
         """Read a `.pt` file as `gpuvis.io.pt.load` does, or as an array of the same values."""

@@ -24,7 +24,7 @@ from rich.text import Text
 
 from gpuvis.cli.terminal import harmless
 from gpuvis.jobs.batch import Report
-from gpuvis.jobs.job import Decided
+from gpuvis.jobs.job import Decision
 from gpuvis.jobs.outcome import Kind, Outcome
 from gpuvis.quality import report as trust
 
@@ -92,10 +92,10 @@ class Display:
             self._said.add(text)
             self.say(text, style, prefix)
 
-    def begin(self, works: list[Decided], backend: str) -> None:
+    def begin(self, works: list[Decision], backend: str) -> None:
         """Take note of what will be done."""
         self._left = {work.job.folder: set(work.kinds) for work in works}
-        maps, audits = sum(len(work.actions) for work in works), sum(work.audit for work in works)
+        maps, audits = sum(len(work.to_do) for work in works), sum(work.scores for work in works)
         self._progress.update(self._task, total=maps + audits)
         if works and self._verbosity >= 0 and not self._live:
             counts = {"maps to make": maps, "folders to score": audits, "folders": len(works)}

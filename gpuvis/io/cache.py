@@ -12,6 +12,8 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from gpuvis import arrays
 from gpuvis.errors import CacheError, DataError, OutputError
 from gpuvis.io import folders, pt, table
@@ -19,9 +21,27 @@ from gpuvis.io.files import replacing
 from gpuvis.io.schema import COLUMNS, EMBEDDINGS, FILE_NAME, INFO, LABELS, NUMBER, TABLE
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
     import torch
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """A cache folder but for the values of its embeddings: read and checked.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (N, D), of the embeddings.
+    table, labels, info, notes
+        As of a `Cache`.
+    """
+
+    shape: tuple[int, ...]
+    table: pd.DataFrame
+    labels: torch.Tensor | np.ndarray | None
+    info: dict[str, Any]
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,14 +130,36 @@ def read_labels(path: Path, read_tensor: Callable[[Path], torch.Tensor | np.ndar
     return labels
 
 
+def look(folder: Path, rows: pd.DataFrame | None = None) -> Head:
+    """Read a cache folder but for the values of its embeddings, and check that its parts agree.
+
+    `rows`: `metadata.csv`, if it was read already.
+
+    Raises
+    ------
+    CacheError
+        As of `read`.
+    """
+    folders.check_files(folder)
+    head = _head(folder, pt.look_at(folder / EMBEDDINGS), pt.read, rows)
+    # An array goes to another process as plain bytes, a tensor as shared memory.
+    return head if head.labels is None else replace(head, labels=np.asarray(head.labels))
+
+
 def read(
     folder: str | os.PathLike[str],
-    read_table: Callable[[Path], pd.DataFrame] = table.read,
     read_tensor: Callable[[Path], torch.Tensor | np.ndarray] = pt.load,
+    head: Head | None = None,
 ) -> Cache:
     """Read a cache folder and check all but the values themselves (`Cache.verify` does that).
 
-    `read_table` reads `metadata.csv`, `read_tensor` the tensors; others than the usual have to give the same values.
+    Parameters
+    ----------
+    folder : path
+    read_tensor : callable, optional
+        Reads a `.pt` file, as `gpuvis.io.pt.load` does.
+    head : Head, optional
+        What `look` gave, if the files are still the same: only the embeddings are read then.
 
     Raises
     ------
@@ -127,30 +169,43 @@ def read(
     folder = Path(folder)
     folders.check_files(folder)
     embeddings = read_tensor(folder / EMBEDDINGS)
+    head = head or _head(folder, embeddings, read_tensor)
+    if head.shape != tuple(embeddings.shape):
+        raise CacheError(f"{folder}: the cache was written again while it was read; run again")
+    return Cache(folder, embeddings, head.table, head.labels, head.info, head.notes)
+
+
+def _head(
+    folder: Path,
+    embeddings: torch.Tensor | np.ndarray,
+    read_tensor: Callable[[Path], torch.Tensor | np.ndarray],
+    rows: pd.DataFrame | None = None,
+) -> Head:
+    """Read all but the embeddings, and check that all parts agree."""
     check_embeddings(folder / EMBEDDINGS, embeddings)
-    rows = read_table(folder / TABLE)
+    rows = table.read(folder / TABLE) if rows is None else rows
     labels = read_labels(folder / LABELS, read_tensor) if (folder / LABELS).exists() else None
-    return _agreed(folder, embeddings, rows, labels, _read_info(folder / INFO))
+    return _agreed(folder, tuple(embeddings.shape), rows, labels, _read_info(folder / INFO))
 
 
 def _agreed(
     folder: Path,
-    embeddings: torch.Tensor | np.ndarray,
+    shape: tuple[int, ...],
     rows: pd.DataFrame,
     labels: torch.Tensor | np.ndarray | None,
     info: dict[str, Any] | str,
-) -> Cache:
-    """Put the parts together if they fit. `info` may be a note that says why there is none."""
-    notes = check_rows(folder, embeddings, rows)
+) -> Head:
+    """Put the parts together if they agree. `info` may be a note that says why there is none."""
+    notes = check_rows(folder, shape[0], rows)
     if labels is None:
         notes.append("there is no labels.pt; the labels of metadata.csv are used")
     else:
         labels = flat_labels(folder / LABELS, labels, len(rows))
         notes += check_labels(folder, labels, rows)
     if isinstance(info, str):
-        return Cache(folder, embeddings, rows, labels, {}, (*notes, info))
-    notes += check_info(folder, info, tuple(embeddings.shape))
-    return Cache(folder, embeddings, rows, labels, info, tuple(notes))
+        return Head(shape, rows, labels, {}, (*notes, info))
+    notes += check_info(folder, info, shape)
+    return Head(shape, rows, labels, info, tuple(notes))
 
 
 def _read_info(path: Path) -> dict[str, Any] | str:
@@ -204,7 +259,8 @@ def write(
     count, dim = embeddings.shape
     now = time.strftime("%Y-%m-%d %H:%M:%S")
     meta = {"timestamp": now, "num_samples": count, "dim": dim, **(info or {})}
-    cache = _agreed(folder, embeddings, table.strings(rows), labels, meta)
+    head = _agreed(folder, (count, dim), table.strings(rows), labels, meta)
+    cache = Cache(folder, embeddings, head.table, head.labels, head.info, head.notes)
     _verify(cache, None, lambda: None)
     text = json.dumps(meta, indent=2)
     try:
@@ -246,16 +302,16 @@ def check_embeddings(path: Path, embeddings: torch.Tensor | np.ndarray) -> None:
         raise CacheError(f"{path} has type {kind}; expected floating point of 16 to 64 bits; save it as float32")
 
 
-def check_rows(folder: Path, embeddings: torch.Tensor | np.ndarray, rows: pd.DataFrame) -> list[str]:
+def check_rows(folder: Path, count: int, rows: pd.DataFrame) -> list[str]:
     """Check that each row of the tensor has its row in the table, and note what the table lacks.
 
     Raises
     ------
     CacheError
     """
-    if len(rows) != len(embeddings):
+    if len(rows) != count:
         raise CacheError(
-            f"{folder}: embeddings.pt has {len(embeddings)} rows but metadata.csv has {len(rows)}; "
+            f"{folder}: embeddings.pt has {count} rows but metadata.csv has {len(rows)}; "
             "they are paired row by row, so write the cache again"
         )
     notes = [f"metadata.csv has no column {name}" for name in COLUMNS if name not in rows]

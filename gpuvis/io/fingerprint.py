@@ -7,6 +7,8 @@ file stands beside it. Small files, and those in the older format that is no zip
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +70,16 @@ def _sampled(path: Path, size: int) -> str:
     return digest.hexdigest()
 
 
-def stamp(folder: Path) -> list[tuple[int, int, int]]:
-    """Return what changes when a file of a cache is replaced or written over while it is in use."""
-    there = [path for path in (folder / name for name in (EMBEDDINGS, TABLE, LABELS, INFO)) if path.exists()]
-    return [(s.st_ino, s.st_size, s.st_mtime_ns) for s in (path.stat() for path in there)]
+def stamp(paths: Iterable[Path]) -> list[tuple[str, int, int, int]]:
+    """Return what changes when one of some files comes, goes, is replaced or is written over."""
+    seen = []
+    for path in paths:
+        with suppress(OSError):
+            at = path.stat()
+            seen.append((str(path), at.st_ino, at.st_size, at.st_mtime_ns))
+    return seen
+
+
+def stamp_of_cache(folder: Path) -> list[tuple[str, int, int, int]]:
+    """Return the stamp of the files of a cache."""
+    return stamp(folder / name for name in (EMBEDDINGS, TABLE, LABELS, INFO))

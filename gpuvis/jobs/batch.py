@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Generator
+from collections import deque
+from collections.abc import Callable, Collection, Generator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf
 from pathlib import Path
 
-from gpuvis.backends import NO_GPU, choose, obstacle, too_few
-from gpuvis.backends.base import Backend
+from gpuvis.backends import NO_GPU, Chosen, choose, obstacle, too_few
 from gpuvis.errors import SettingsError
 from gpuvis.io.folders import find
 from gpuvis.io.pt import stays_mapped
 from gpuvis.io.schema import EMBEDDINGS
 from gpuvis.jobs import draw, job
-from gpuvis.jobs.job import Decided, Job
+from gpuvis.jobs.job import Decision, Job
 from gpuvis.jobs.outcome import Outcome, failure, judged
 from gpuvis.jobs.pipeline import Pipeline
 from gpuvis.jobs.progress import Watcher
@@ -27,6 +27,7 @@ from gpuvis.page.options import Page
 from gpuvis.settings import Settings, require
 
 logger = logging.getLogger(__name__)
+TABLES_BYTES = 256 << 20  # of `metadata.csv` files that are kept until the turn of their folders
 
 
 @dataclass(frozen=True)
@@ -163,40 +164,59 @@ def run(request: Request, watcher: Watcher) -> Report:
     with closing(Pipeline(take)) as pipeline, ExitStack() as started:
         try:
             worker = None if _weighs(request) else started.enter_context(closing(_worker(request)))
-            works, found = [], request.jobs()
-            for asked in found:
-                decided, settled = _check(asked)
-                for outcome in settled:
-                    take(outcome)
-                if decided:
-                    works.append(decided)
-            worker = worker or started.enter_context(closing(_worker(request, sum(work.rows for work in works))))
-            wanted = works or request.backend == "gpu"  # which is an error without one, whatever there is to do
+            jobs = request.jobs()
+            decisions = _check(jobs, take)
+            worker = worker or started.enter_context(closing(_worker(request, sum(one.rows for one in decisions))))
+            wanted = decisions or request.backend == "gpu"  # which is an error without one, whatever there is to do
             ready = _ready(worker, report, request) if wanted else worker
-            watcher.begin(works, report.backend)
-            jobs = [work.job for work in works]
-            with closing(_apart(jobs, ready)) as ready:
-                if isinstance(ready, Here) and len(jobs) > 1:
-                    pipeline.run(jobs, ready.chosen, watcher)
+            watcher.begin(list(decisions), report.backend)
+            with closing(_guarded(decisions, ready)) as ready:
+                if isinstance(ready, Here) and len(decisions) > 1:
+                    pipeline.run(decisions, ready.chosen, watcher)
                 else:
-                    _one_by_one(jobs, ready, watcher, take)
-            report.index = draw.write(request.root, found) if request.maps else None
+                    _one_by_one(decisions, ready, watcher, take)
+            report.index = draw.write(request.root, jobs) if request.maps else None
         except KeyboardInterrupt as interrupt:
             report.stopped = interrupt.with_traceback(None)
     return report
 
 
-def _apart(jobs: list[Job], ready: Here | Worker) -> Here | Worker:
+def _check(jobs: list[Job], take: Callable[[Outcome], None]) -> deque[Decision]:
+    """Look at all folders before anything is computed; return what is to be done, and take the outcomes of the rest.
+
+    The tables of the folders are kept until their turn, as far as there is room.
+    """
+    decisions, room = deque[Decision](), TABLES_BYTES
+    for asked in jobs:
+        try:
+            decision = job.check(asked, room)
+        except Exception as error:  # noqa: BLE001  whatever is wrong with one folder, the others go on
+            take(failure(asked.folder, error))
+            continue
+        if decision.kinds:
+            decisions.append(decision)
+            room -= decision.folder.table_bytes
+        else:
+            for outcome in decision.settled:
+                take(outcome)
+    return decisions
+
+
+def _guarded(decisions: Collection[Decision], ready: Here | Worker) -> Here | Worker:
     """Return who does the work: a child also where a file stays mapped, which would end this process if it were cut."""
-    if len(jobs) < 2 or isinstance(ready, Worker) or not any(stays_mapped(job.folder / EMBEDDINGS) for job in jobs):
+    mapped = any(stays_mapped(decision.job.folder / EMBEDDINGS) for decision in decisions)
+    if len(decisions) < 2 or isinstance(ready, Worker) or not mapped:
         return ready
-    return Worker("cpu", partial(_on_the_cpu, choose, ready.chosen[1]))
+    return Worker("cpu", partial(_on_the_cpu, choose, ready.chosen.reason))
 
 
-def _one_by_one(jobs: list[Job], worker: Here | Worker, watcher: Watcher, take: Callable[[Outcome], None]) -> None:
-    for number, asked in enumerate(jobs, 1):
-        watcher.folder(number, asked.folder)
-        with closing(_run(asked, worker.run(asked, watcher.step))) as outcomes:
+def _one_by_one(
+    decisions: deque[Decision], worker: Here | Worker, watcher: Watcher, take: Callable[[Outcome], None]
+) -> None:
+    for number in range(1, len(decisions) + 1):
+        decision = decisions.popleft()
+        watcher.folder(number, decision.job.folder)
+        with closing(_run(decision, worker, watcher)) as outcomes:
             for outcome in outcomes:  # an interrupt here still has the folder unlocked
                 take(outcome)
 
@@ -210,15 +230,15 @@ def _worker(request: Request, rows: int | None = None) -> Here | Worker:
     """Work in a child if a GPU is likely, or a step may have to be cut short."""
     few = too_few(request.backend, rows)
     chosen = partial(_on_the_cpu, choose, few) if few else choose
-    here = Here(*chosen(request.backend)) if few or obstacle(request.backend) else None
+    here = Here(Chosen(*chosen(request.backend))) if few or obstacle(request.backend) else None
     if here and request.timeout is None:
         return here
     limited = partial(choose, memory_limit=request.gpu_memory_limit) if request.gpu_memory_limit and not few else chosen
     return Worker("cpu" if few else request.backend, limited, request.timeout)
 
 
-def _on_the_cpu(choose: Callable[[str], tuple[Backend, str]], reason: str, name: str) -> tuple[Backend, str]:
-    return choose("cpu")[0], reason
+def _on_the_cpu(choose: Callable[[str], Chosen], reason: str, name: str) -> Chosen:
+    return Chosen(choose("cpu").backend, reason)
 
 
 def _ready(worker: Here | Worker, report: Report, request: Request) -> Here | Worker:
@@ -231,21 +251,12 @@ def _ready(worker: Here | Worker, report: Report, request: Request) -> Here | Wo
         logger.info("backend: %s, because %s", choice.name, choice.reason)
     if isinstance(worker, Worker) and choice.name == "cpu" and request.timeout is None:
         worker.close()
-        return Here(choose("cpu")[0], choice.reason)
+        return Here(Chosen(choose("cpu").backend, choice.reason))
     return worker
 
 
-def _check(asked: Job) -> tuple[Decided | None, tuple[Outcome, ...]]:
-    """Return what is to be done, if anything, and what is settled already."""
+def _run(decision: Decision, worker: Here | Worker, watcher: Watcher) -> Generator[Outcome]:
     try:
-        decided = job.check(asked)
-    except Exception as error:  # noqa: BLE001  whatever is wrong with one folder, the others go on
-        return None, (failure(asked.folder, error),)
-    return (decided, ()) if decided.kinds else (None, decided.settled)
-
-
-def _run(asked: Job, outcomes: Generator[Outcome]) -> Generator[Outcome]:
-    try:
-        yield from outcomes
+        yield from worker.run(decision, watcher.step)
     except Exception as error:  # noqa: BLE001
-        yield failure(asked.folder, error)
+        yield failure(decision.job.folder, error)

@@ -127,6 +127,9 @@ class RunRecord(_Record):
         What the page shows; None: there is none, or it is not up to date.
     needed_by_page : list of str
         Paths of files that the page loads, relative to it.
+    finished : bool
+        All files of the run are written. Of a run that died before, the coordinates may be its own or earlier ones;
+        `outputs` has the SHA-256 of its own.
     """
 
     effective: dict[str, Any] = field(default_factory=dict)
@@ -140,6 +143,7 @@ class RunRecord(_Record):
     quality: dict[str, Any] | None = None
     page: Any = None
     needed_by_page: list[str] = field(default_factory=list)
+    finished: bool = True
 
     @classmethod
     def of(cls, source: CacheRecord, asked: Settings, done: Reduction, backend: Backend, reason: str) -> Self:

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gpuvis.errors import CacheError
-from gpuvis.io import cache as caches
-from gpuvis.io.folders import check_readable
-from gpuvis.io.schema import LABELS, NUMBER, TABLE
-from gpuvis.reduction import reduce
+from gpuvis.io.schema import NUMBER, TABLE
 from gpuvis.results.outputs import load_array
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     import pandas as pd
 
-    from gpuvis.backends.base import Array, Backend, Plan
+    from gpuvis.backends.base import Array, Planned
     from gpuvis.io.cache import Cache
-    from gpuvis.results.record import RunRecord
-    from gpuvis.settings import Settings
+    from gpuvis.results.folder import Folder
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +30,7 @@ class Original:
     X : torch.Tensor or ndarray of shape (N, D)
     metric : str
         Of the map's fit.
-    known : tuple
-        The plan, and the largest value in size.
+    planned : Planned
     labels : torch.Tensor or ndarray of shape (N,), or None
         Those of `labels.pt`.
     principal : array of shape (N, 2), or None
@@ -46,55 +39,33 @@ class Original:
 
     X: Any
     metric: str
-    known: tuple[Plan, float]
+    planned: Planned
     labels: Any = None
     principal: Array | None = None
 
 
-def read(
-    folder: Path, settings: Settings, backend: Backend, go_on: Callable[[], None] = lambda: None
-) -> tuple[Cache, tuple[Plan, float]]:
-    """Read and verify a cache; return it with the plan for some settings, and the largest value in size.
-
-    `go_on` is called again and again meanwhile; what it raises ends the reading.
-
-    Raises
-    ------
-    GpuvisError
-        It is not whole, or too large.
-    """
-    cache = caches.read(folder, backend.read_table, backend.read_tensor)
-    reduce.plan(cache.embeddings, settings, backend)  # refuse what cannot be before reading it through
-    largest, cache = cache.verify(go_on)
-    return cache, (reduce.plan(cache.embeddings, settings, backend, largest), largest)
-
-
-def of_map(folder: Path, rows: int, settings: Settings, run: RunRecord | None, backend: Backend) -> Original:
-    """Read and verify the embeddings of a saved map.
+def original(cache: Cache, planned: Planned, rows: int, metric: str) -> Original:
+    """Return the embeddings of a saved map.
 
     Parameters
     ----------
-    folder : Path
-        The cache.
+    cache : Cache
+        Verified.
+    planned : Planned
     rows : int
         Of the map.
-    settings : Settings
-        Of this one map, where no record tells them.
-    run : RunRecord or None
-        Its run record.
-    backend : Backend
+    metric : str
+        Of the map's fit.
 
     Raises
     ------
-    GpuvisError
-        They are not there, not whole, of another number of rows, or too large.
+    CacheError
+        They are of another number of rows.
     """
-    cache, known = read(folder, settings, backend)
     if len(cache.embeddings) != rows:
-        problem = f"{folder}: the map has {rows} rows and the embeddings {len(cache.embeddings)}"
+        problem = f"{cache.folder}: the map has {rows} rows and the embeddings {len(cache.embeddings)}"
         raise CacheError(f"{problem}; they are paired row by row, so make the map again with gpuvis reduce")
-    metric = run.metric if run else None
-    return Original(cache.embeddings, metric or getattr(settings, settings.methods[0]).metric, known, cache.labels)
+    return Original(cache.embeddings, metric, planned, cache.labels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +107,7 @@ class Shown:
     is_current: bool = True
 
 
-def saved(path: Path, folder: Path) -> Shown:
+def saved(path: Path, folder: Folder) -> Shown:
     """Return the coordinates in a file, and the table of their cache, with labels if there are any.
 
     Raises
@@ -144,20 +115,14 @@ def saved(path: Path, folder: Path) -> Shown:
     CacheError
         They cannot be read, or do not fit together.
     """
-    from gpuvis.io import pt, table
+    from gpuvis.io import table
     from gpuvis.labels import classes
 
-    coords = _load(path)
-    with suppress(FileNotFoundError):  # which the reader reports
-        check_readable(folder / TABLE)
-    rows = table.read(folder / TABLE)
+    coords, rows = _load(path), folder.table
     if len(rows) != len(coords):
-        problem = f"{path} has {len(coords)} rows but {folder / TABLE} has {len(rows)}"
+        problem = f"{path} has {len(coords)} rows but {folder.path / TABLE} has {len(rows)}"
         raise CacheError(f"{problem}; they are paired row by row, so make the map again")
-    labels = folder / LABELS
-    if not table.has_values(rows, NUMBER) and labels.exists():
-        rows = classes.labelled(rows, caches.flat_labels(labels, caches.read_labels(labels, pt.read), len(rows)))
-    return Shown(coords, rows)
+    return Shown(coords, rows if table.has_values(rows, NUMBER) else classes.labelled(rows, folder.labels))
 
 
 def _load(path: Path) -> np.ndarray:

@@ -101,6 +101,7 @@ MAP = {
     "page": _any,
     "?quality": (type(None), _is_quality),
     "?needed_by_page": [str],
+    "?finished": bool,
 }
 SUSPECT = {
     **dict.fromkeys(("file_name", "ground_truth_num_label", "ground_truth_word_label"), str),

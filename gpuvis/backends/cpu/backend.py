@@ -27,7 +27,7 @@ from gpuvis.settings import Method, Settings, Tsne, Umap
 
 name, xp = "cpu", np
 SAFE = (1e-12, 1e12)  # 10^8 squares of such values, summed, neither overflow nor vanish
-read_table, read_tensor, factorize = table.read, pt.read, table.factorize
+read_tensor, factorize = pt.read, table.factorize
 ROUNDING = 1e-12  # of a small cosine distance, which is summed from differences of float32
 WIDEST = 8192  # columns up to which the covariance is formed
 PARTS = 8  # in which work is shared out, at least; of no number of threads, on which results would depend

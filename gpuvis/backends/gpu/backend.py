@@ -28,7 +28,7 @@ from gpuvis.backends.gpu.cuml_parameters import pca_keywords
 from gpuvis.backends.gpu.plan import GraphPlan, Plan
 from gpuvis.backends.neighbor_graph import Graph
 from gpuvis.backends.pca import fit as fit_pca
-from gpuvis.io import pt, table
+from gpuvis.io import pt
 from gpuvis.settings import Method, Settings, Tsne, Umap
 
 name, xp, SAFE, COMPARED = "gpu", cupy, limits.SAFE, limits.COMPARED
@@ -41,7 +41,7 @@ settle, give_back = memory.settle, memory.give_back
 umap, tsne = layout.umap, layout.tsne
 in_parts = plain.in_parts
 check, factorize = limits.check, gpu_table.factorize
-read_table, read_tensor = table.read, pt.load
+read_tensor = pt.load
 
 
 def set_up(memory_limit: int | None = None) -> None:

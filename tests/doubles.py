@@ -12,7 +12,7 @@ from gpuvis.backends.base import Device, Layout
 from gpuvis.backends.cpu import backend as cpu
 from gpuvis.backends.cpu.plan import CpuPlan
 from gpuvis.jobs.batch import Report
-from gpuvis.jobs.job import Decided
+from gpuvis.jobs.job import Decision
 from gpuvis.jobs.outcome import Outcome
 from gpuvis.settings import Method, Tsne, Umap
 
@@ -79,7 +79,7 @@ class Log:
         self.steps: list[str] = []
         self.outcomes: list[Outcome] = []
 
-    def begin(self, works: list[Decided], backend: str) -> None:
+    def begin(self, works: list[Decision], backend: str) -> None:
         self.works = works
 
     def folder(self, number: int, folder: Path) -> None:

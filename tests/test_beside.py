@@ -14,7 +14,8 @@ from examples import table_of
 from gpuvis.cli.main import main
 from gpuvis.io import table
 from gpuvis.page.options import Page
-from gpuvis.results import annotations as beside
+from gpuvis.results.annotations import read_annotations
+from gpuvis.results.folder import Folder
 
 RECALL = np.array([np.nan, 0.2, *[1.0] * 10], np.float32)
 
@@ -26,8 +27,12 @@ def here(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def joined(here: Path, recall: np.ndarray | None = None) -> tuple[pd.DataFrame, list[str]]:
-    return beside.joined(table_of(12), recall, here, here)
+def joined(
+    here: Path, recall: np.ndarray | None = None, rows: pd.DataFrame | None = None
+) -> tuple[pd.DataFrame, list[str]]:
+    rows = table_of(12) if rows is None else rows
+    read = read_annotations(rows, here, here)
+    return read.joined(rows, recall), read.notes
 
 
 def scores(here: Path, **changes: list) -> None:
@@ -125,8 +130,8 @@ def test_predictions_of_samples_that_are_not_there_are_told(here) -> None:
     assert notes[1].startswith("mis_B.csv: rows left out")
     assert found["predictions"].tolist() == ["missed by all", *[""] * 11]
     nameless = table_of(12).assign(file_name="")
-    assert beside.joined(nameless, None, here, here)[1][1].endswith("; it names no files")
-    _, notes = beside.joined(nameless.drop(columns="file_name"), None, here, here)
+    assert joined(here, rows=nameless)[1][1].endswith("; it names no files")
+    _, notes = joined(here, rows=nameless.drop(columns="file_name"))
     assert notes[0] == "not shown: mis_A.csv: metadata.csv has no column file_name"
 
 
@@ -152,7 +157,7 @@ def test_a_name_that_is_there_twice_tells_nothing(here) -> None:
     twice = table_of(12)
     twice.loc[2, "file_name"] = "003.png"
     assert joined(here)[0]["predictions"].tolist()[:4] == ["", "missed by all", "correct by all", "correct by all"]
-    found, _ = beside.joined(twice, None, here, here)
+    found, _ = joined(here, rows=twice)
     assert found["predictions"].tolist()[2:5] == ["", "", "correct by all"]
 
 
@@ -182,14 +187,14 @@ def test_what_cannot_be_read_does_not_fail_the_page(make_cache, backend) -> None
 
 def test_a_column_of_the_table_stays_as_it_is(here) -> None:
     own = table_of(12).assign(recall="mine")
-    assert beside.joined(own, RECALL, here, here)[0]["recall"].tolist() == ["mine"] * 12
+    assert joined(here, RECALL, own)[0]["recall"].tolist() == ["mine"] * 12
 
 
 def test_the_record_knows_what_the_page_was_made_of(here) -> None:
-    before = beside.described(Page(), here, here)
+    before = Folder(here, here).shown(Page())
     scores(here)
     predictions(here, "mis_A", [0])
-    assert list(beside.described(Page(), here, here)["beside"]) == ["scores_neighbors.csv", "mis_A.csv"]
+    assert list(Folder(here, here).shown(Page())["beside"]) == ["scores_neighbors.csv", "mis_A.csv"]
     assert before["beside"] == {}
 
 

@@ -18,10 +18,10 @@ from gpuvis import __version__
 from gpuvis.cli.console import Display, Paths
 from gpuvis.cli.main import main
 from gpuvis.jobs import batch
-from gpuvis.jobs.job import Decided
+from gpuvis.jobs.job import Decision
 from gpuvis.jobs.outcome import Outcome
 from gpuvis.page.options import Page
-from gpuvis.results.outputs import Action
+from gpuvis.results.outputs import Action, Status
 from gpuvis.settings import Settings, Tsne, Umap
 
 
@@ -227,7 +227,7 @@ def test_long_folder_names_on_a_narrow_terminal(capsys, monkeypatch) -> None:
     (asked,) = batch.Request((folder,), Settings()).jobs()
     display = Display(0, lambda paths: None)
     display.console = Console(width=70, file=io.StringIO())
-    display.begin([Decided(asked, {"umap": Action.COMPUTE}, ())], "cpu")
+    display.begin([Decision(asked, asked.look(), {"umap": Status(Action.COMPUTE)})], "cpu")
     display.folder(1, folder)
     shown = display._progress.tasks[0].fields["where"]
     assert len(shown) == 20

@@ -19,13 +19,14 @@ from sklearn.datasets import load_digits
 from sklearn.manifold import trustworthiness
 
 import gpuvis
-from gpuvis.backends import choose
+from gpuvis.backends import Chosen, choose
 from gpuvis.backends.gpu import limits, plan
 from gpuvis.backends.gpu.memory_model import Bytes
 from gpuvis.errors import NoGpuError, OutOfMemoryError, SettingsError
 from gpuvis.io import table
+from gpuvis.jobs import job, stages
+from gpuvis.jobs.task import Task
 from gpuvis.labels import classes
-from gpuvis.results import saved_map
 from gpuvis.timing import Steps
 
 __all__ = ["rapids"]
@@ -252,17 +253,17 @@ def test_labels_that_find_no_room_on_the_device_are_told_apart_without_it(rapids
 
 def test_the_table_is_parsed_once_and_by_the_reader_that_judges_it(rapids, make_cache, monkeypatch) -> None:
     folder, parsed, read = make_cache(rows=60), [], table.arrow_csv.read_csv
-    (backend, _), asked = choose("gpu"), gpuvis.Settings(umap=gpuvis.Umap())
+    chosen, settings = choose("gpu"), gpuvis.Settings(umap=gpuvis.Umap())
     monkeypatch.setattr("gpuvis.backends.gpu.table.LARGE", 0)
     monkeypatch.setattr(
         table.arrow_csv, "read_csv", lambda *args, **options: parsed.append(1) or read(*args, **options)
     )
-    cache, known = saved_map.read(folder, asked, backend)
-    found = classes.of(cache.table, cache.labels, backend.factorize)
+    asked = job.Job(folder, folder, settings, page=None)
+    source = Task(job.decide(asked), chosen, Steps()).source(settings)
+    found = classes.of(source.cache.table, source.cache.labels, chosen.backend.factorize)
     np.testing.assert_array_equal(found.codes, np.arange(60) % 3)
     assert found.words == list(WORDS)
     assert len(parsed) == 1
-    assert known
 
 
 @pytest.mark.parametrize(
@@ -308,12 +309,10 @@ def test_a_healthy_device_is_taken(rapids) -> None:
 
 
 def test_the_record_of_a_run_says_how_it_was_done(rapids, make_cache) -> None:
-    from gpuvis.jobs import job, stages
-
     folder = make_cache(rows=120, columns=20)
     backend, reason = choose("gpu")
     asked = job.Job(folder, folder, gpuvis.Settings(umap=gpuvis.Umap(n_neighbors=10), pca_dim=5), page=None)
-    (outcome,) = stages.run(asked, backend, reason, Steps(settle=backend.settle))
+    (outcome,) = stages.run(job.decide(asked), Chosen(backend, reason), Steps(settle=backend.settle))
     assert outcome.result == "written"
     told = json.loads((folder / "vis_umap_run.json").read_text())
     assert told["backend"]["name"] == "gpu"

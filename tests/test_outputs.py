@@ -21,6 +21,7 @@ from doubles import FirstColumns, Log, Scaled
 from examples import ENDS, content, table_of
 from process import as_nobody
 
+from gpuvis.backends import Chosen
 from gpuvis.backends.base import Layout
 from gpuvis.cli.main import main
 from gpuvis.errors import CacheError, OutputError, OutputExistsError
@@ -37,7 +38,10 @@ from gpuvis.timing import Steps
 
 
 def run(asked: Job, backend: FirstColumns | None = None) -> list[str]:
-    return [outcome.result for outcome in stages.run(asked, backend or FirstColumns(), "for the test", Steps())]
+    return [
+        outcome.result
+        for outcome in stages.run(job.decide(asked), Chosen(backend or FirstColumns(), "for the test"), Steps())
+    ]
 
 
 @pytest.fixture
@@ -355,7 +359,7 @@ def failing(error: BaseException) -> FirstColumns:
 
 
 def failures(asked: Job, backend: FirstColumns) -> list[tuple[str, int]]:
-    outcomes = stages.run(asked, backend, "for the test", Steps())
+    outcomes = stages.run(job.decide(asked), Chosen(backend, "for the test"), Steps())
     return [(str(outcome.error or outcome.result), outcome.exit_code) for outcome in outcomes]
 
 
@@ -481,7 +485,7 @@ def test_a_write_is_whole_or_not_at_all(tmp_path) -> None:
 
 def test_what_runs_that_died_had_begun_is_swept(asked, tmp_path) -> None:
     """By the next run, whatever it does; other files stay."""
-    list(stages.run(asked, FirstColumns(), "", Steps()))
+    list(stages.run(job.decide(asked), Chosen(FirstColumns(), ""), Steps()))
     victim, before = tmp_path / "victim", content(asked.out)
     victim.write_text("kept")
     files = asked.outputs("umap")
@@ -492,7 +496,7 @@ def test_what_runs_that_died_had_begun_is_swept(asked, tmp_path) -> None:
         (asked.out / name).touch()
         before[name] = b""
     (asked.out / ".vis_umap_quality.npy.part").mkdir()
-    list(stages.run(asked, FirstColumns(), "", Steps()))
+    list(stages.run(job.decide(asked), Chosen(FirstColumns(), ""), Steps()))
     (asked.out / ".vis_umap_quality.npy.part").rmdir()
     assert content(asked.out) == before
     assert victim.read_text() == "kept"
@@ -614,9 +618,9 @@ def test_a_full_disk_is_told_before_the_work(asked, monkeypatch, free) -> None:
     if free < 10**7:
         with pytest.raises(OutputError, match="has 976 KiB free, but the outputs need about 10[0-9]+ KiB; make room"):
             job.check(asked)
-        assert len(job.check(with_(asked, page=None)).actions) == 2
+        assert len(job.check(with_(asked, page=None)).to_do) == 2
     else:
-        assert len(job.check(asked).actions) == 2
+        assert len(job.check(asked).to_do) == 2
 
 
 class _Usage:

@@ -15,7 +15,7 @@ from doubles import FirstColumns, Log, results
 from examples import content
 
 from gpuvis.errors import CacheError, OutputExistsError
-from gpuvis.io import table
+from gpuvis.io import pt
 from gpuvis.io.files import locked
 from gpuvis.jobs import batch
 from gpuvis.jobs.batch import Request
@@ -35,9 +35,9 @@ class Watched(FirstColumns):
         self.read: list[str] = []
         self.threads: set[threading.Thread] = set()
 
-    def read_table(self, path: Path):
+    def read_tensor(self, path: Path):
         self.read.append(path.parent.name)
-        return table.read(path)
+        return pt.read(path)
 
     def umap(self, *args):
         self.threads.add(threading.current_thread())
@@ -125,9 +125,9 @@ def test_steps_are_timed_where_they_are_done(four, monkeypatch) -> None:
         return draw(*args)
 
     class Slow(Watched):
-        def read_table(self, path: Path):
+        def read_tensor(self, path: Path):
             time.sleep(0.1)
-            return super().read_table(path)
+            return super().read_tensor(path)
 
         def umap(self, *args):
             time.sleep(0.3)
@@ -146,16 +146,16 @@ def test_steps_are_timed_where_they_are_done(four, monkeypatch) -> None:
 
 def test_what_the_reader_meets_is_told_of_its_folder_in_its_turn(four) -> None:
     class Unreadable(Watched):
-        def read_table(self, path: Path):
+        def read_tensor(self, path: Path):
             if path.parent.name in "bd":
                 raise CacheError(f"{path} is gone") if path.parent.name == "b" else ZeroDivisionError("oh")
-            return super().read_table(path)
+            return super().read_tensor(path)
 
     report = run(four, Unreadable())
     assert [(outcome.folder.name, outcome.result) for outcome in report.outcomes] == [
         *(("a", "written"), ("b", "failed"), ("c", "written"), ("d", "failed"))
     ]
-    assert str(report.outcomes[1].error) == f"{four}/b/metadata.csv is gone"
+    assert str(report.outcomes[1].error) == f"{four}/b/embeddings.pt is gone"
     assert str(report.outcomes[3].error) == f"{four}/d: unexpected ZeroDivisionError: oh"
     assert_nothing_is_left(four)
 
@@ -263,14 +263,14 @@ HANGING = """
 import sys, time
 sys.path.insert(0, sys.argv.pop(1))
 from doubles import FirstColumns
-from gpuvis.io import table
+from gpuvis.io import pt
 from gpuvis.jobs import batch
 from gpuvis.cli.main import main
 class Hanging(FirstColumns):
-    def read_table(self, path):
+    def read_tensor(self, path):
         if path.parent.name == "b":
             time.sleep(60)
-        return table.read(path)
+        return pt.read(path)
     def umap(self, *args):
         print("computing", file=sys.stderr, flush=True)
         time.sleep(60)

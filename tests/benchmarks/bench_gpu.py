@@ -23,7 +23,7 @@ import data
 import numpy as np
 
 from gpuvis import machine
-from gpuvis.backends import choose
+from gpuvis.backends import Chosen, choose
 from gpuvis.errors import GpuvisError, NoGpuError
 from gpuvis.io import cache
 from gpuvis.jobs import job, stages
@@ -61,12 +61,12 @@ def settings_of(method: str, pca_dim: int) -> Settings:
     )
 
 
-def run_once(folder: Path, settings: Settings, chosen: tuple[Any, str]) -> Timed:
+def run_once(folder: Path, settings: Settings, chosen: Chosen) -> Timed:
     """Do a whole job, and read its record."""
     (method,) = settings.methods
     with tempfile.TemporaryDirectory() as out:
         asked = job.Job(folder, Path(out), settings, page=None, overwrite=True)
-        for outcome in stages.run(asked, *chosen, Steps(settle=chosen[0].settle)):
+        for outcome in stages.run(job.decide(asked), chosen, Steps(settle=chosen.backend.settle)):
             if outcome.error:
                 raise outcome.error
         told = asked.outputs(method).read_record() or {}
@@ -89,7 +89,7 @@ def median(runs: list[Timed]) -> Timed:
     )
 
 
-def measure(folder: Path, settings: Settings, chosen: tuple[Any, str], runs: int) -> Timed | str:
+def measure(folder: Path, settings: Settings, chosen: Chosen, runs: int) -> Timed | str:
     """Time a job, or say why that was not possible."""
     try:
         return median([run_once(folder, settings, chosen) for _ in range(runs)])

@@ -1,6 +1,6 @@
 """Mutated files: whatever they hold, they are read as a reference reads them, or refused in a sentence of ours.
 
-    python tests/fuzz.py [--inputs 100000] [--seed 0] [--kinds tensor,record]
+    python tests/process/fuzz.py [--inputs 100000] [--seed 0] [--kinds tensor,record]
 
 All is done in this process. What goes wrong is kept in the folder `fuzz-faults`.
 """

@@ -122,11 +122,11 @@ test: $(DEV)  ## run the test suite (ARGS=)
 	$(PYTEST) --cov --cov-report=term $(ARGS)
 
 kills: $(DEV)  ## kill runs at random moments, and check that no file is half and the next run succeeds (ARGS="200 1": how many, seed)
-	PYTHONPATH=tests $(PY) tests/kills.py $(ARGS)
+	PYTHONPATH=tests/fakes $(PY) tests/process/kills.py $(ARGS)
 
 # A failed check ends the process, and says why past what pytest captures. The leaks would be those of Python itself.
 fuzz: $(DEV)  ## read 100,000 mutated files, each of which has to be read rightly or refused; some 20 minutes (ARGS=)
-	$(PY) tests/fuzz.py $(ARGS)
+	$(PY) tests/process/fuzz.py $(ARGS)
 
 sanitize: compiler $(DEV)  ## run the tests of the loops while memory accesses and undefined behaviour are checked (ARGS=)
 	$(PY) -m venv --clear --without-pip build/sanitize
@@ -135,7 +135,7 @@ sanitize: compiler $(DEV)  ## run the tests of the loops while memory accesses a
 	  -C cmake.build-type=Debug -C cmake.define.GPUVIS_SANITIZE=ON .
 	libraries=$$(ldd build/sanitize/lib/python3.*/site-packages/gpuvis/backends/cpu/kernels/_*.so | awk '/lib(asan|stdc)/ {print $$3}' | sort -u) && \
 	  PYTHONSAFEPATH=1 LD_PRELOAD=$$(echo $$libraries) ASAN_OPTIONS=detect_leaks=0 \
-	  build/sanitize/bin/python -m pytest --capture=sys tests/test_kernels.py $(ARGS)
+	  build/sanitize/bin/python -m pytest --capture=sys tests/backends/cpu/test_kernels.py $(ARGS)
 
 lint: compiler $(DEV)  ## check style
 	$(PY) -m ruff check .

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 TESTS = Path(__file__).parents[1]
-sys.path.insert(0, str(TESTS))
+sys.path[:0] = [str(TESTS / "fakes"), str(TESTS)]
 
 import rapids_double  # noqa: E402
 from gpu.conftest import device_name, what_the_core_lacks  # noqa: E402

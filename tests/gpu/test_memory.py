@@ -130,7 +130,7 @@ LIMITED = """
 from gpuvis.backends import choose
 backend, _ = choose("gpu", memory_limit=256 << 20)
 import cupy, gpuvis, torch
-from gpuvis.backends import gpu_memory
+from gpuvis.backends.gpu import memory as gpu_memory
 from measures import digits
 settings = gpuvis.Settings(umap=None, tsne=gpuvis.Tsne(perplexity=10))
 print(gpu_memory.free() <= 256 << 20)

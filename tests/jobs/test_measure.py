@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from measures import true_neighbors
+from pages import read
 from sklearn.manifold import trustworthiness
-from test_page import read
 
 from gpuvis.backends.base import Layout
 from gpuvis.cli.main import main

@@ -1,6 +1,6 @@
 """Kill the program (SIGKILL) at random moments: each file is the old or the new one, whole, and the next run succeeds.
 
-`python tests/kills.py [COUNT [SEED]]` prints a line for each command, and fails where something was lost.
+`python tests/process/kills.py [COUNT [SEED]]` prints a line for each command, and fails where something was lost.
 """
 
 from __future__ import annotations

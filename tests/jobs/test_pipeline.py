@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from doubles import FirstColumns, Log, results
 from examples import content
+from process import FAKES
 
 from gpuvis.errors import CacheError, OutputExistsError
 from gpuvis.io import pt
@@ -281,7 +282,7 @@ main()
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_reader_that_hangs_keeps_no_one_waiting(four, number, code) -> None:
-    command = [sys.executable, "-c", HANGING, str(Path(__file__).parent), "reduce", str(four)]
+    command = [sys.executable, "-c", HANGING, FAKES, "reduce", str(four)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as started:
         assert any("computing" in line for line in started.stderr)
         started.send_signal(number)

@@ -19,6 +19,7 @@ import pytest
 from doubles import Log, results
 from doubles_in_child import make_trouble
 from examples import ENDS
+from process import FAKES
 
 from gpuvis.errors import (
     CacheError,
@@ -291,7 +292,7 @@ main()
 
 def started(root: Path, *args: str, until: str, **env: str) -> tuple[subprocess.Popen[str], str]:
     """Run the program with the double in its child, in a group of its own as a shell does, until it says something."""
-    command = [sys.executable, "-c", PROGRAM, str(Path(__file__).parent), "reduce", str(root), *args]
+    command = [sys.executable, "-c", PROGRAM, FAKES, "reduce", str(root), *args]
     pipe = subprocess.PIPE
     run = subprocess.Popen(
         command, stdout=pipe, stderr=pipe, text=True, start_new_session=True, env={**os.environ, **env}

@@ -1,6 +1,6 @@
 """Mutated files: whatever they hold, they are read as a reference reads them, or refused in a sentence of ours.
 
-    python tests/fuzz.py [--inputs 100000] [--seed 0] [--kinds tensor,record]
+    python tests/process/fuzz.py [--inputs 100000] [--seed 0] [--kinds tensor,record]
 
 All is done in this process. What goes wrong is kept in the folder `fuzz-faults`.
 """
@@ -28,7 +28,7 @@ import torch
 
 from gpuvis.errors import GpuvisError
 from gpuvis.io import cache, pt, table
-from gpuvis.jobs import audit, job
+from gpuvis.jobs import job
 from gpuvis.jobs.job import Job
 from gpuvis.jobs.outcome import judged as judged_by_trust
 from gpuvis.quality import report
@@ -165,16 +165,17 @@ def read_record(folder: Path) -> None:
             raise outcome.error
         judged_by_trust(outcome, 0.5)
         report.cells(outcome.quality)
-    told = outputs.Outputs(folder, "vis", "umap").read_record()
-    if not told:
+    run = outputs.Outputs(folder, "vis", "umap").read_record()
+    if not run:
         raise AssertionError("taken, and not whole")
-    record.caption(told)
-    if told.get("quality"):
-        report.line(told["quality"]), report.warnings(told["quality"]), report.report(told["quality"])
+    if not isinstance(run.caption, str):
+        raise AssertionError("no caption")
+    if run.quality:
+        report.line(run.quality), report.warnings(run.quality), report.report(run.quality)
     written = json.loads(FILES["vis_umap_run.json"])
-    if any(told["effective"].get(key) != value for key, value in written["effective"].items()):
+    if any(run.effective.get(key) != value for key, value in written["effective"].items()):
         raise AssertionError("up to date with other settings")
-    if told["input"]["rows"] != ROWS:
+    if run.input.rows != ROWS:
         raise AssertionError("up to date with other rows")
 
 
@@ -199,7 +200,7 @@ def read_scores_record(folder: Path) -> None:
     for outcome in decided.settled:
         if outcome.error:
             raise outcome.error
-    if audit.read_record(folder) is None:
+    if record.ScoresRecord.read(folder / "scores_run.json") is None:
         raise AssertionError("taken, and not whole")
 
 

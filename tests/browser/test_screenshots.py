@@ -1,6 +1,6 @@
 """Pictures of four pages, made as a reader would come to see them, for the README and to be looked at.
 
-SCREENSHOTS=.github python -m pytest tests/test_screenshots.py keeps them.
+SCREENSHOTS=.github python -m pytest tests/browser/test_screenshots.py keeps them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from PIL import Image
-from test_browser import Reader, chromium  # noqa: F401  # a fixture
+from reader import Reader
 
 from gpuvis.cli.main import main
 from gpuvis.io import cache
@@ -28,7 +28,7 @@ Look = Callable[..., Reader]
 
 
 @pytest.fixture
-def look(chromium: Any) -> Look:  # noqa: F811
+def look(chromium: Any) -> Look:
     def opened(page: Path, coords: np.ndarray) -> Reader:
         tab = chromium.new_page(viewport={"width": 1280, "height": 800})
         tab.goto(page.as_uri())

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 from examples import ENDS, content
-from process import gpuvis
+from process import FAKES, gpuvis
 
 from gpuvis import __version__
 from gpuvis.io.fingerprint import of_file
@@ -176,7 +176,7 @@ main()
 
 def killed(folder: Path, moment: int, *args: str) -> int:
     """Run with a quick backend, and die without warning before the given flush or rename."""
-    command = [sys.executable, "-c", KILLING, str(Path(__file__).parent), str(moment), "reduce", str(folder), *args]
+    command = [sys.executable, "-c", KILLING, FAKES, str(moment), "reduce", str(folder), *args]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).returncode
 
 

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+FAKES = str(Path(__file__).parent)
+
 
 @contextmanager
 def as_nobody(*folders: Path) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""The command line, within this process; test_process.py runs it from outside."""
+"""The command line, within this process; tests/process runs it from outside."""
 
 from __future__ import annotations
 
@@ -287,7 +287,7 @@ def test_info_names_the_backend_and_the_versions() -> None:
 
 
 def test_every_option_is_in_the_readme() -> None:
-    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
     for command in main.commands.values():
         for parameter in command.params:
             names = parameter.opts if isinstance(parameter, click.Option) else ["FOLDER", "DIR"]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.sparse
 from measures import clusters, digits, divergence, recall, true_neighbors, trust
+from process import FAKES
 from sklearn.manifold import TSNE
-from sklearn.manifold._utils import _binary_search_perplexity
+from tsne_graphs import joint, joint_of_none, pca_start, random_start
 
 from gpuvis.backends.cpu import tsne
 from gpuvis.backends.cpu.affinities import arrays
@@ -20,35 +20,6 @@ from gpuvis.backends.cpu.kernels import loops
 from gpuvis.backends.cpu.tsne import layout
 
 pytestmark = pytest.mark.usefixtures("two_threads")
-
-
-def joint(X: np.ndarray, perplexity: float = 30) -> scipy.sparse.csr_matrix:
-    """Return the joint probabilities of van der Maaten 2014, as rows of a sparse matrix."""
-    rows, k = len(X), min(int(3 * perplexity + 1), len(X) - 1)
-    at = true_neighbors(X, k + 1)[:, 1:]
-    squared = (
-        np.square(X[:, None] - X[at]).sum(2)
-        if rows < 2000
-        else np.stack([np.square(X[i] - X[at[i]]).sum(1) for i in range(rows)])
-    )
-    p = _binary_search_perplexity(squared.astype(np.float32), float(perplexity), 0)
-    P = scipy.sparse.csr_matrix((p.ravel(), at.ravel(), np.arange(0, rows * k + 1, k)), (rows, rows))
-    P = (P + P.T).tocsr()
-    return (P / P.sum()).astype(np.float32)
-
-
-def joint_of_none(rows: int) -> scipy.sparse.csr_matrix:
-    return scipy.sparse.csr_matrix((rows, rows), dtype=np.float32)
-
-
-def random_start(rows: int, seed: int = 0) -> np.ndarray:
-    return (1e-4 * np.random.default_rng(seed).standard_normal((rows, 2))).astype(np.float32)
-
-
-def pca_start(X: np.ndarray) -> np.ndarray:
-    Y = (X - X.mean(0)).astype(np.float64)
-    Y = Y @ np.linalg.eigh(Y.T @ Y)[1][:, :-3:-1]
-    return (1e-4 * Y / Y[:, 0].std()).astype(np.float32)
 
 
 def repulsion(Y: np.ndarray) -> tuple[np.ndarray, float]:
@@ -159,8 +130,9 @@ def test_maps_are_as_good_as_those_of_scikit_learn(of_digits, monkeypatch, all_p
 MANY_THREADS = """
 import hashlib, sys
 from gpuvis.backends.parallel import threads
-from test_tsne_layout import joint, layout, random_start
+from gpuvis.backends.cpu.tsne import layout
 from measures import clusters
+from tsne_graphs import joint, random_start
 
 X = clusters(int(sys.argv[1]), 8)
 with threads(2):
@@ -176,7 +148,7 @@ for count in (1, 2, 16):
 def test_the_bits_are_the_same_on_any_number_of_threads(rows) -> None:
     environment = {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
+        "PYTHONPATH": os.pathsep.join([FAKES, *sys.path]),
     }
     ran = subprocess.run(
         [sys.executable, "-c", MANY_THREADS, str(rows)], env=environment, capture_output=True, text=True, check=False

@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import test_browser
 from examples import WORDS, table_of
-from test_browser import HOSTILE, Reader, expect, nearest
+from reader import HOSTILE, Reader, expect, nearest
 
 if TYPE_CHECKING:
     import pandas as pd
 
-chromium, read = test_browser.chromium, test_browser.read  # fixtures
 pytestmark = pytest.mark.browser
 
 ROWS = 30

@@ -17,7 +17,7 @@ import rapids_double
 from rapids_double.fixtures import rapids
 
 __all__ = ["rapids"]
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 QUICK = {"passed": 65}
 CORE = "12 passed"
 REAL, LONG = 13, 23  # left out, because only a GPU can tell, or because it takes long

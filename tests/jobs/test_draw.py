@@ -17,7 +17,7 @@ import torch
 from click.testing import CliRunner, Result
 from doubles import FirstColumns
 from examples import content, table_of
-from test_page import read, shades
+from pages import read, shades
 
 from gpuvis.cli.main import main
 from gpuvis.errors import OutputError

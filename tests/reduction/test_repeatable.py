@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
+
+from process import FAKES
 
 from gpuvis.backends.cpu.kernels import available
 
@@ -13,13 +14,14 @@ from gpuvis.backends.cpu.kernels import available
 MAPS = """
 import hashlib, sys
 import numpy as np
-from gpuvis.backends import kernels
+from gpuvis.backends.cpu import kernels
 kernels.loops = kernels.available()[sys.argv[2]]  # before others take it from there
 import gpuvis
 from gpuvis import Settings, Tsne, Umap
-from gpuvis.backends import cpu, cpu_neighbors, parallel, umap_layout
-cpu_neighbors.EXACT_ROWS, umap_layout.FEW_ROWS = 2000, 5000
-with cpu.working(cpu.plan(5, 2, 4, Settings(threads=int(sys.argv[1])))):
+from gpuvis.backends import parallel
+from gpuvis.backends.cpu import backend, neighbors, umap
+neighbors.EXACT_ROWS, umap.FEW_ROWS = 2000, 5000
+with backend.working(backend.plan(5, 2, 4, Settings(threads=int(sys.argv[1])))):
     assert parallel.current_threads() == int(sys.argv[1])
 rng = np.random.default_rng(0)
 X = rng.standard_normal((40, 60))[rng.integers(0, 40, 9000)] + 0.6 * rng.standard_normal((9000, 60))
@@ -34,7 +36,7 @@ for rows, pca_dim in ((9000, None), (9000, 20), (700, 20)):
 
 def printed(script: str, *args: object) -> str:
     """Run a script in a process of its own."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([FAKES, *sys.path])}
     command = [sys.executable, "-c", script, *map(str, args)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

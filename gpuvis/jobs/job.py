@@ -138,14 +138,14 @@ class Decision:
         return self.folder.rows if self.scores or self.computed else 0
 
     def with_new_scores(self) -> Decision:
-        """Return what is to be done once samples were scored: a page that was up to date lacks the new scores."""
-        if not self.job.page:
-            return self
-        maps = {
-            method: state._replace(action=Action.FINISH) if state.action is Action.NOTHING else state
-            for method, state in self.maps.items()
-        }
+        """Return what is to be done once samples were scored: a page may lack the new scores."""
+        maps = {method: self._with_new_scores(state) for method, state in self.maps.items()}
         return replace(self, maps=maps)
+
+    def _with_new_scores(self, state: Status) -> Status:
+        page, record = self.job.page, state.record
+        is_current = page is None or record is None or record.page == self.folder.shown(page)
+        return state if state.action is not Action.NOTHING or is_current else state._replace(action=Action.FINISH)
 
 
 def _up_to_date(job: Job, method: Method, record: RunRecord) -> Outcome:

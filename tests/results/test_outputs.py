@@ -438,7 +438,7 @@ def test_an_interrupt_never_splits_coordinates_from_their_record(asked, monkeypa
         assert run(whole, Scaled())[0] in {"up to date", "drawn again"}, moment
         assert not list(asked.out.glob(".*"))
         before = now
-    assert moment == 8  # record, coordinates, record, measures, record, page, record
+    assert moment == 6  # record, coordinates, measures, page, record
 
 
 def test_a_page_of_an_earlier_map_does_not_stay(asked) -> None:
@@ -522,21 +522,21 @@ from gpuvis.errors import OutputError
 from gpuvis.results.outputs import Outputs
 from gpuvis.results.record import CacheRecord, RunRecord
 files = Outputs(Path(sys.argv[1]), "vis", "umap")
-files.save_coords(np.zeros((3, 2)))
-before = files.coords.read_bytes()
+files.save_quality(np.zeros(3))
+before = files.quality.read_bytes()
 resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600))
 try:
-    files.save_coords(np.ones((100, 2)))
+    files.save_quality(np.ones(200))
 except OutputError as error:
     print(error)
-assert files.coords.read_bytes() == before
-assert [path.name for path in files.folder.iterdir()] == [files.coords.name]
+assert files.quality.read_bytes() == before
+assert [path.name for path in files.folder.iterdir()] == [files.quality.name]
 """
 
 
 def test_a_file_that_lacks_its_last_bytes_does_not_replace_the_good_one(tmp_path) -> None:
     done = subprocess.run([sys.executable, "-c", LIMITED, tmp_path], capture_output=True, text=True, check=False)
-    assert done.stdout == f"{tmp_path}/vis_umap_coords.npy could not be written: File too large\n", done.stderr
+    assert done.stdout == f"{tmp_path}/vis_umap_quality.npy could not be written: File too large\n", done.stderr
     assert done.returncode == 0, done.stderr
 
 

@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import rapids_double
@@ -105,14 +106,31 @@ def test_a_check_that_fails_is_told_and_costs_no_other(rapids, monkeypatch) -> N
     assert " NO " in checks.table(list(rows.values()))
 
 
-@pytest.mark.parametrize("markers", ["gpu", "gpu_core"])
-def test_without_a_gpu_it_fails_and_says_why(markers) -> None:
-    done = suite(markers, HIDDEN)
+HIDES = "nothing was tested, because no GPU can be used: CUDA_VISIBLE_DEVICES is '-1', which hides every GPU"
+
+
+def test_without_a_gpu_it_fails_and_says_why() -> None:
+    done = suite("gpu", HIDDEN)
     assert done.returncode not in {0, 5}
-    told = "nothing was tested, because no GPU can be used: CUDA_VISIBLE_DEVICES is '-1', which hides every GPU"
-    assert done.stderr.strip() == f"ERROR: {told}"
+    assert done.stderr.strip() == f"ERROR: {HIDES}"
     assert "passed" not in done.stdout
     assert "skipped" not in done.stdout
+
+
+def begin(marker: str) -> None:
+    """Do what the suite does before its first test, in this process, where one test was collected."""
+    from gpu import conftest
+
+    marked = SimpleNamespace(get_closest_marker=lambda name: name == marker)
+    conftest.pytest_collection_finish(
+        SimpleNamespace(config=SimpleNamespace(option=SimpleNamespace(collectonly=False)), items=[marked])
+    )
+
+
+def test_without_a_gpu_its_core_says_why(monkeypatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    with pytest.raises(pytest.UsageError, match=f"^{re.escape(HIDES)}$"):
+        begin("gpu_core")
 
 
 @pytest.mark.parametrize(
@@ -123,11 +141,11 @@ def test_without_a_gpu_it_fails_and_says_why(markers) -> None:
         ({"fails": {"cuml.PCA": "cudaErrorIllegalAddress"}}, "a small fit on the GPU failed: "),
     ],
 )
-def test_a_gpu_that_cannot_be_used_is_a_failure(options, told) -> None:
-    done = suite("gpu", rapids_double.environment(**options))
-    assert done.returncode not in {0, 5}
-    assert done.stderr.startswith("ERROR: nothing was tested, because no GPU can be used: ")
-    assert told in done.stderr
+def test_a_gpu_that_cannot_be_used_is_a_failure(monkeypatch, options, told) -> None:
+    rapids_double.install(monkeypatch, **options)
+    with pytest.raises(pytest.UsageError, match="nothing was tested, because no GPU can be used: ") as refused:
+        begin("gpu")
+    assert told in str(refused.value)
 
 
 def test_an_empty_run_is_a_failure() -> None:

@@ -41,7 +41,9 @@ COPY gpuvis gpuvis
 RUN pip install --no-cache-dir -c constraints.txt -e ".[dev]"
 COPY Makefile environment.yml ./
 COPY tests tests
-CMD ["python", "-m", "pytest", "-p", "no:cacheprovider"]
+# Threads of OpenMP that wait leave the cores to others, as in `make test`.
+ENV OMP_WAIT_POLICY=passive
+CMD ["python", "-m", "pytest", "-p", "no:cacheprovider", "-n", "auto", "--dist", "worksteal"]
 
 FROM base AS cpu
 COPY --from=wheel /wheel /wheel

@@ -14,6 +14,7 @@ SIZE    ?= quick
 DATA    ?=
 MNIST   ?=
 RUNS    ?=
+WORKERS ?= auto
 
 # In a shell, "$$CACHE_DIR" keeps spaces and quotes as they are.
 export CACHE_DIR DATA MNIST
@@ -118,8 +119,9 @@ reduce-umap:  ## the same with METHOD=umap
 reduce-tsne:  ## the same with METHOD=tsne
 	@$(MAKE) --no-print-directory reduce METHOD=tsne
 
-test: $(DEV)  ## run the test suite (ARGS=)
-	$(PYTEST) --cov --cov-report=term $(ARGS)
+# A process for each core, of which each begins with a part of the files. Threads of OpenMP that wait leave the cores alone.
+test: $(DEV)  ## run the test suite (WORKERS=, ARGS=)
+	OMP_WAIT_POLICY=passive $(PYTEST) -n $(WORKERS) --dist worksteal --cov --cov-report=term $(ARGS)
 
 kills: $(DEV)  ## kill runs at random moments, and check that no file is half and the next run succeeds (ARGS="200 1": how many, seed)
 	PYTHONPATH=tests/fakes $(PY) tests/process/kills.py $(ARGS)
@@ -231,6 +233,6 @@ ready:
 	@$(CURRENT) || $(MAKE) --no-print-directory install
 
 ready-dev:
-	@$(CURRENT) && $(PY) -c 'import pytest, pytest_benchmark, pytest_cov, hypothesis, ruff, mypy, nanobind' 2>/dev/null || \
+	@$(CURRENT) && $(PY) -c 'import pytest, pytest_benchmark, pytest_cov, xdist, hypothesis, ruff, mypy, nanobind' 2>/dev/null || \
 	  $(MAKE) --no-print-directory install-dev
 endif

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from reader import Reader
 
+PATIENCE = 30_000  # ms, on a busy machine
 FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 WITHOUT_WEBGL = """
 const context = HTMLCanvasElement.prototype.getContext;
@@ -48,13 +49,14 @@ def chromium() -> Iterator[Any]:
 @pytest.fixture
 def read(chromium: Any, tmp_path: Path) -> Iterator[Read]:
     """Draw a page and open it, where there is no network. Nothing may go wrong but what a test says is missing."""
-    from reader import Reader
+    from reader import Reader, expect
 
     asked: set[str] = set()
     troubles: list[str] = []
     absent: set[str] = set()
     context = chromium.new_context(viewport={"width": 1280, "height": 800})
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(PATIENCE)
+    expect.set_options(timeout=PATIENCE)
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     context.route(re.compile("^https?:"), lambda route: route.abort())
     context.on("request", lambda request: asked.add(request.url.partition(":")[0]))

@@ -151,7 +151,7 @@ def test_what_a_crash_leaves_is_swept_up(three) -> None:
 
 
 def test_a_hang_costs_one_folder(three, caplog) -> None:
-    root, start = three("hang"), time.monotonic()
+    root = three("hang")
     make_trouble(root / "c", "deaf")
     report = batch.run(ask(root, timeout=1.5), Log())
     assert [outcome.result for outcome in report.outcomes] == ["written", "failed", "failed"]
@@ -163,7 +163,6 @@ def test_a_hang_costs_one_folder(three, caplog) -> None:
     hung = [int(message.split()[-1]) for message in caplog.messages if "hanging" in message]
     assert hung[0] == process_of(root / "a") != hung[1]
     assert_nothing_is_left(root)
-    assert time.monotonic() - start < 60
 
 
 def test_a_slow_step_that_speaks_is_no_hang(three, caplog) -> None:

@@ -5,20 +5,23 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import kills
 import numpy as np
 import pytest
 import torch
-from examples import ENDS, content
+from examples import ENDS, content, labels_of, table_of
 from process import FAKES, gpuvis
 
 from gpuvis import __version__
+from gpuvis.io import cache
 from gpuvis.io.fingerprint import of_file
 
 COMMAND = [sys.executable, "-m", "gpuvis", "reduce"]
@@ -95,9 +98,11 @@ def test_a_real_umap_run_says_nothing_of_its_own(make_cache) -> None:
     assert (got.returncode, got.stderr) == (0, "")
 
 
-def started(*args: str | Path, until: str) -> subprocess.Popen[str]:
-    """Start a run and wait until it has said something."""
+def started(*args: str | Path, until: str | None) -> subprocess.Popen[str]:
+    """Start a run and wait until it has said something; None: do not wait."""
     run = subprocess.Popen([*COMMAND, *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    if until is None:
+        return run
     assert run.stderr is not None
     for line in run.stderr:
         if until in line:
@@ -124,14 +129,21 @@ def test_a_stopped_batch_keeps_what_is_finished(make_cache, tmp_path, number, co
     assert again.stderr.splitlines()[-1] == "2 up to date, 4 written"
 
 
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache whose map takes far longer than any test."""
+    rows = 80_000
+    X = np.random.default_rng(0).standard_normal((rows, 8)).astype(np.float32)
+    return cache.write(tmp_path_factory.mktemp("large") / "cache", X, table_of(rows), labels_of(rows)).folder
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("seconds", [1, 2.5, 6])
-def test_a_stop_is_heard_at_any_moment(make_cache, number, seconds) -> None:
-    """Also while a compiled loop runs. The map takes far longer than that."""
-    folder = make_cache(rows=80_000)
-    run = subprocess.Popen([*COMMAND, folder, "--tsne"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    with run:
-        time.sleep(seconds)
+@pytest.mark.parametrize(("step", "seconds"), [(None, 1), (": neighbors", 0.2), (": tsne", 0.5)])
+def test_a_stop_is_heard_at_any_moment(large, tmp_path, number, step, seconds) -> None:
+    """Also while a compiled loop runs."""
+    folder = tmp_path / "out"
+    with started(large, "--tsne", "-v", "--out-dir", folder, until=step) as run:
+        time.sleep(seconds)  # while libraries are loaded, or into the step
         run.send_signal(number)
         out, err = run.communicate(timeout=60)
     assert (run.returncode, out) == (128 + number, ""), err
@@ -141,9 +153,11 @@ def test_a_stop_is_heard_at_any_moment(make_cache, number, seconds) -> None:
 
 
 def test_the_second_of_two_jobs_on_a_folder_is_told(make_cache) -> None:
-    folder = make_cache(rows=60_000)
+    folder = make_cache(rows=8_000)
     with started(folder, "--tsne", "-v", until=": tsne") as first:
+        first.send_signal(signal.SIGSTOP)
         second = gpuvis("reduce", folder, "--tsne")
+        first.send_signal(signal.SIGCONT)
         assert second.returncode == 1
         assert f"error: {folder}: another gpuvis is writing maps here; wait until it ends" in second.stderr
         out, _ = first.communicate(timeout=120)
@@ -151,51 +165,71 @@ def test_the_second_of_two_jobs_on_a_folder_is_told(make_cache) -> None:
     assert len(out.splitlines()) == 4
 
 
+# A process for each run, forked from one in which the libraries are loaded: they take longer than all the rest.
 KILLING = """
-import os, signal, sys
+import json, os, signal, sys
 from pathlib import Path
-sys.path.insert(0, sys.argv.pop(1))
-moment, seen = int(sys.argv.pop(1)), 0
-fsync, replace = os.fsync, Path.replace
-def at(act):
-    def counted(*args):
-        global seen
-        seen += 1
-        if seen == moment:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return act(*args)
-    return counted
-os.fsync, Path.replace = at(fsync), at(replace)
+import matplotlib, pandas, plotly, pyarrow, torch
 from doubles import Scaled
-from gpuvis.jobs import batch
+from gpuvis.cli import commands
 from gpuvis.cli.main import main
+from gpuvis.jobs import batch
 batch.choose, batch.obstacle = lambda name: (Scaled(), "for the test"), lambda name: "for the test"
-main()
+fsync, replace = os.fsync, Path.replace
+for line in sys.stdin:
+    moment, *args = json.loads(line)
+    if process := os.fork():
+        print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), file=sys.stderr, flush=True)
+        continue
+    seen = 0
+    def at(act):
+        def counted(*args):
+            global seen
+            seen += 1
+            if seen == moment:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return act(*args)
+        return counted
+    os.fsync, Path.replace = at(fsync), at(replace)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    main(args)
 """
 
 
-def killed(folder: Path, moment: int, *args: str) -> int:
-    """Run with a quick backend, and die without warning before the given flush or rename."""
-    command = [sys.executable, "-c", KILLING, FAKES, str(moment), "reduce", str(folder), *args]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).returncode
+@pytest.fixture
+def killed() -> Iterator[Callable[..., int]]:
+    """Run with a quick backend, and die without warning before the given flush or rename; return the exit code."""
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([FAKES, *sys.path])}
+    command, pipe = [sys.executable, "-c", KILLING], subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=subprocess.DEVNULL, stderr=pipe, text=True, env=env) as forking:
+
+        def run(folder: Path, moment: int, *args: str) -> int:
+            forking.stdin.write(json.dumps([moment, "reduce", str(folder), *args]) + "\n")
+            forking.stdin.flush()
+            return int(forking.stderr.readline())
+
+        yield run
+        forking.stdin.close()
 
 
-def test_a_run_killed_at_any_moment_leaves_whole_files(make_cache) -> None:
+def test_a_run_killed_at_any_moment_leaves_whole_files(make_cache, killed, tmp_path) -> None:
     folder = make_cache()
     coords, page, record = (folder / f"vis_umap{end}" for end in ("_coords.npy", ".html", "_run.json"))
-    whole = {}
-    for seed in ("1", "2"):
-        assert killed(folder, 0, "--overwrite", "--seed", seed) == 0
+    cdn, whole, before = ("--plotlyjs", "cdn"), {}, tmp_path / "before"
+    for seed in ("2", "1"):
+        assert killed(folder, 0, *cdn, "--overwrite", "--seed", seed) == 0
         whole[seed] = (of_file(coords), of_file(page))
+    shutil.copytree(folder, before)
     moment, code = 0, -signal.SIGKILL
     while code:
         moment += 1
-        assert killed(folder, 0, "--overwrite", "--seed", "1") == 0
-        code = killed(folder, moment, "--overwrite", "--seed", "2")
+        shutil.rmtree(folder)
+        shutil.copytree(before, folder)
+        code = killed(folder, moment, *cdn, "--overwrite", "--seed", "2")
         assert of_file(coords) in {whole["1"][0], whole["2"][0]}
         assert of_file(page) in {whole["1"][1], whole["2"][1]}
         seed = str(json.loads(record.read_text())["effective"]["seed"])
-        assert killed(folder, 0, "--seed", seed) == 0  # goes on
+        assert killed(folder, 0, *cdn, "--seed", seed) == 0  # goes on
         assert (of_file(coords), of_file(page)) == whole[seed]
     assert moment == 15  # a flush and a rename each for record, coordinates, record, measures, record, page, record
     assert not list(folder.glob(".*"))

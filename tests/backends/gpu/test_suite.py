@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import rapids_double
@@ -18,9 +19,6 @@ from rapids_double.fixtures import rapids
 
 __all__ = ["rapids"]
 ROOT = Path(__file__).parents[3]
-QUICK = {"passed": 65}
-CORE = "12 passed"
-REAL, LONG = 13, 23  # left out, because only a GPU can tell, or because it takes long
 HIDDEN = {"CUDA_VISIBLE_DEVICES": "-1"}
 BESIDE = {"PYTHONSAFEPATH": ""}  # a program imports the files beside it, though make test sets this
 RAPIDS = ("cuml", "cudf", "cuvs", "rmm")
@@ -36,17 +34,19 @@ def suite(markers: str, env: dict[str, str] | None = None, *more: str) -> subpro
     )
 
 
-def counted(done: subprocess.CompletedProcess[str]) -> dict[str, int]:
-    last = done.stdout.strip().splitlines()[-1]
-    told = re.findall(r"(\d+) ([a-z]+)", last.partition(" in ")[0])
-    return {word: int(number) for number, word in told if word != "deselected"}
+def results(last: str) -> set[str]:
+    """Return the kinds of results in pytest's last line."""
+    return set(re.findall(r"\d+ ([a-z]+)", last.partition(" in ")[0])) - {"deselected"}
 
 
 def test_the_suite_is_in_order_on_the_double() -> None:
-    done = suite("gpu and not real_gpu and not long", rapids_double.environment())
+    """No test is skipped, and each file has tests for the double."""
+    done = suite("gpu and not real_gpu and not long", rapids_double.environment(), "-rp")
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr
     assert f"device: {rapids_double.NAME}" in done.stdout
-    assert counted(done) == QUICK
+    assert results(done.stdout.strip().splitlines()[-1]) == {"passed"}
+    passed = set(re.findall(r"^PASSED tests/gpu/(\w+\.py)::", done.stdout, re.MULTILINE))
+    assert passed == {path.name for path in (ROOT / "tests" / "gpu").glob("test_*.py")} - {"test_core.py"}
 
 
 def core(env: dict[str, str], *args: str) -> subprocess.CompletedProcess[str]:
@@ -69,7 +69,7 @@ def test_its_core_is_in_order_where_there_is_no_rapids() -> None:
     told = {row[0]: row[3] for row in rows}
     assert [name for name, ok in told.items() if ok == "NO"] == ["bits of 0 / 0"], done.stdout + done.stderr[-3000:]
     assert done.returncode == 1
-    assert [row[1].partition(", ")[0] for row in rows if row[0] == "tests marked gpu_core"] == [CORE]
+    assert [results(row[1]) for row in rows if row[0] == "tests marked gpu_core"] == [{"passed"}]
     kinds = ("DLPack", "streamed PCA", "neighbours of", "ranks of", "graph of", "distances for", "exact neighbours")
     assert all(any(name.startswith(kind) and ok == "yes" for name, ok in told.items()) for kind in kinds)
     for line in (done.stdout.splitlines()[0], done.stdout.splitlines()[-1]):
@@ -106,19 +106,31 @@ def test_a_check_that_fails_is_told_and_costs_no_other(rapids, monkeypatch) -> N
     assert " NO " in checks.table(list(rows.values()))
 
 
-@pytest.mark.parametrize(("markers", "number"), [("real_gpu", REAL), ("long and not real_gpu", LONG)])
-def test_what_is_left_out_is_counted(markers, number) -> None:
-    assert re.search(rf"^{number}/\d+ tests collected", suite(markers, None, "--collect-only").stdout, re.MULTILINE)
+HIDES = "nothing was tested, because no GPU can be used: CUDA_VISIBLE_DEVICES is '-1', which hides every GPU"
 
 
-@pytest.mark.parametrize("markers", ["gpu", "gpu_core"])
-def test_without_a_gpu_it_fails_and_says_why(markers) -> None:
-    done = suite(markers, HIDDEN)
+def test_without_a_gpu_it_fails_and_says_why() -> None:
+    done = suite("gpu", HIDDEN)
     assert done.returncode not in {0, 5}
-    told = "nothing was tested, because no GPU can be used: CUDA_VISIBLE_DEVICES is '-1', which hides every GPU"
-    assert done.stderr.strip() == f"ERROR: {told}"
+    assert done.stderr.strip() == f"ERROR: {HIDES}"
     assert "passed" not in done.stdout
     assert "skipped" not in done.stdout
+
+
+def begin(marker: str) -> None:
+    """Do what the suite does before its first test, in this process, where one test was collected."""
+    from gpu import conftest
+
+    marked = SimpleNamespace(get_closest_marker=lambda name: name == marker)
+    conftest.pytest_collection_finish(
+        SimpleNamespace(config=SimpleNamespace(option=SimpleNamespace(collectonly=False)), items=[marked])
+    )
+
+
+def test_without_a_gpu_its_core_says_why(monkeypatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    with pytest.raises(pytest.UsageError, match=f"^{re.escape(HIDES)}$"):
+        begin("gpu_core")
 
 
 @pytest.mark.parametrize(
@@ -129,11 +141,11 @@ def test_without_a_gpu_it_fails_and_says_why(markers) -> None:
         ({"fails": {"cuml.PCA": "cudaErrorIllegalAddress"}}, "a small fit on the GPU failed: "),
     ],
 )
-def test_a_gpu_that_cannot_be_used_is_a_failure(options, told) -> None:
-    done = suite("gpu", rapids_double.environment(**options))
-    assert done.returncode not in {0, 5}
-    assert done.stderr.startswith("ERROR: nothing was tested, because no GPU can be used: ")
-    assert told in done.stderr
+def test_a_gpu_that_cannot_be_used_is_a_failure(monkeypatch, options, told) -> None:
+    rapids_double.install(monkeypatch, **options)
+    with pytest.raises(pytest.UsageError, match="nothing was tested, because no GPU can be used: ") as refused:
+        begin("gpu")
+    assert told in str(refused.value)
 
 
 def test_an_empty_run_is_a_failure() -> None:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from gpuvis.errors import OutputError
 from gpuvis.io.files import replacing
@@ -17,9 +17,9 @@ from gpuvis.page.options import MOST_ROWS_SHOWN, STATIC, URLS, Page
 from gpuvis.quality import report
 from gpuvis.results import annotations as beside
 from gpuvis.results.outputs import Outputs
-from gpuvis.results.record import TITLES, RunRecord
+from gpuvis.results.record import RunRecord
 from gpuvis.results.saved_map import Shown
-from gpuvis.settings import Method
+from gpuvis.settings import METHODS, MethodName
 from gpuvis.timing import Steps
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def prepare(page: Page | None) -> None:
 
 def draw(
     job: Job,
-    method: Method,
+    method: MethodName,
     shown: Shown,
     run: RunRecord | None,
     steps: Steps,
@@ -64,7 +64,7 @@ def draw(
     """
     files, page = job.outputs(method), job.page or Page()
     asked = beside.described(page, job.folder, job.out, shown.table)  # before what it tells of is read
-    caption = run.caption if run else f"{TITLES[method]} · {len(shown.coords):,} rows"
+    caption = run.caption if run else f"{METHODS[method].title} · {len(shown.coords):,} rows"
     if run:
         caption = "\n".join([caption, *_trust_lines(run)]).rstrip("\n")
     with ExitStack() as until_saved:
@@ -201,7 +201,7 @@ def write(root: Path | None, jobs: Sequence[Job]) -> Path | None:
         if not index.is_ours(path):
             logger.warning("%s is not one of gpuvis, so it was left as it is, and no front page was written", path)
             return None
-        found = [job.outputs(method) for job in jobs for method in get_args(Method)]
+        found = [job.outputs(method) for job in jobs for method in METHODS]
         entries = list(_entries(root, [*found, *_named(root, index.links(path))]))
         if not entries:
             return None
@@ -220,9 +220,8 @@ def _named(root: Path, links: Iterable[str]) -> Iterator[Outputs]:
     for link in links:
         page = root / link
         prefix, _, method = page.stem.rpartition("_")
-        for known in get_args(Method):
-            if method == known:
-                yield Outputs(page.parent, prefix, known)
+        if method in METHODS:
+            yield Outputs(page.parent, prefix, method)
 
 
 def _entries(root: Path, maps: Iterable[Outputs]) -> Iterator[Entry]:

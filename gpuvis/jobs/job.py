@@ -15,7 +15,7 @@ from gpuvis.jobs import audit as auditing
 from gpuvis.jobs.outcome import Kind, Outcome
 from gpuvis.page.options import Page
 from gpuvis.results.outputs import Action, Outputs, Status, check_free, check_ours, status
-from gpuvis.settings import Method, Settings
+from gpuvis.settings import MethodName, Settings
 
 COORDS_BYTES = 8  # of a row
 PAGE_BYTES, PAGE_ROW_BYTES = 5 << 20, 100  # plotly.js, and what the page holds of a row
@@ -63,11 +63,11 @@ class Job:
     outliers: bool = False
 
     @property
-    def methods(self) -> tuple[Method, ...]:
+    def methods(self) -> tuple[MethodName, ...]:
         """The maps that are asked for."""
         return self.settings.methods if self.maps else ()
 
-    def outputs(self, method: Method) -> Outputs:
+    def outputs(self, method: MethodName) -> Outputs:
         """Return the files of one map."""
         return Outputs(self.out, self.prefix, method)
 
@@ -88,7 +88,7 @@ class Decided:
     """
 
     job: Job
-    actions: dict[Method, Action]
+    actions: dict[MethodName, Action]
     settled: tuple[Outcome, ...]
     audit: bool = False
     rows: int = 0
@@ -103,7 +103,7 @@ def decide(job: Job) -> Decided:
     """Look at what is there: maps that are up to date and maps that are refused are settled, others have an action."""
     if job.only_draw:
         return _drawn(job)
-    actions: dict[Method, Action] = {}
+    actions: dict[MethodName, Action] = {}
     settled = []
     content = once(lambda: fingerprint.of_cache(job.folder))
     for method in job.methods:
@@ -135,7 +135,7 @@ def _audit(job: Job, content: Callable[[], dict[str, Any]]) -> tuple[bool, tuple
 
 def _drawn(job: Job) -> Decided:
     """Have every map drawn whose coordinates are there, unless something else lies in the place of its page."""
-    actions: dict[Method, Action] = {}
+    actions: dict[MethodName, Action] = {}
     settled = []
     for method in job.settings.methods:
         files = job.outputs(method)

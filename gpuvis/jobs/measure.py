@@ -22,7 +22,7 @@ from gpuvis.reduction import reduce
 from gpuvis.results import outputs, saved_map
 from gpuvis.results.record import RunRecord
 from gpuvis.results.saved_map import Measured, Original, Shown, saved
-from gpuvis.settings import Method, Settings, Tsne
+from gpuvis.settings import MethodName, Settings
 from gpuvis.timing import Steps
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 
 def again(
-    job: Job, method: Method, shown: Shown, run: RunRecord | None, wanted: str, backend: Backend, steps: Steps
+    job: Job, method: MethodName, shown: Shown, run: RunRecord | None, wanted: str, backend: Backend, steps: Steps
 ) -> Measured:
     """Find what is wanted of a saved map, by its run record, if its embeddings are still there; see `of_map`."""
     if wanted == "none" and not _shows_neighbors(job, len(shown.coords)):
@@ -137,7 +137,7 @@ def _score(path: Path, folder: Path | None, backend: Backend) -> Score:
         folder = folder or above(path)
         shown, files = saved(path, folder), outputs.of_coords(path)
         run, changed = outputs.of_saved(files, folder) if files else (None, "")
-        settings = Settings(tsne=Tsne()).only(files.method if files else "umap")
+        settings = Settings.of(files.method) if files else Settings()
         found = saved_map.of_map(folder, len(shown.coords), settings, run, backend)
         with backend.working(found.known[0]):
             return Score(path, measured(found, shown, backend)[0], changed)

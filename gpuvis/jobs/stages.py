@@ -25,7 +25,7 @@ from gpuvis.results import outputs, saved_map
 from gpuvis.results.outputs import Action, Outputs, is_ours
 from gpuvis.results.record import CacheRecord, RunRecord
 from gpuvis.results.saved_map import Measured, Original, Shown, saved
-from gpuvis.settings import Method, Settings
+from gpuvis.settings import MethodName, Settings
 from gpuvis.signals import held_back
 from gpuvis.timing import Steps
 
@@ -164,7 +164,7 @@ def _compute(job: Job, source: Source, chosen: Chosen, steps: Steps) -> Iterator
         logger.warning("%s: %s", job.folder, note)
     prepared = reduce.prepare(embeddings, settings, chosen[0], steps, source.known)
 
-    def make(method: Method) -> Finish:
+    def make(method: MethodName) -> Finish:
         done = reduce.embed(prepared, method, chosen[0], steps)
         if fingerprint.stamp(job.folder) != source.stamp:
             raise CacheError(f"{job.folder}: the cache was written again while it was read; run again")
@@ -189,7 +189,7 @@ def settled(outcome: Outcome) -> Finish:
 
 
 def save(
-    job: Job, method: Method, run: RunRecord, shown: Shown, found: Original, backend: Backend, clock: Clock
+    job: Job, method: MethodName, run: RunRecord, shown: Shown, found: Original, backend: Backend, clock: Clock
 ) -> Finish:
     """Save the coordinates first: they are safe whatever becomes of the measures and the page."""
     files, steps = job.outputs(method), clock[1]
@@ -202,7 +202,7 @@ def save(
     return _drawn(job, method, outcome, replace(shown, measured=measured), run, clock)
 
 
-def again(job: Job, method: Method, backend: Backend, steps: Steps) -> Finish:
+def again(job: Job, method: MethodName, backend: Backend, steps: Steps) -> Finish:
     """Measure a map if that is still to be done, and draw it again, from its saved coordinates."""
     start, files = time.perf_counter(), job.outputs(method)
     try:
@@ -263,7 +263,7 @@ def _written(files: Outputs, measured: Measured) -> tuple[Path, ...]:
     return (files.quality,) if measured.quality else ()
 
 
-def _drawn(job: Job, method: Method, made: Outcome, shown: Shown, run: RunRecord | None, clock: Clock) -> Finish:
+def _drawn(job: Job, method: MethodName, made: Outcome, shown: Shown, run: RunRecord | None, clock: Clock) -> Finish:
     """Return the last stage of a map: drawing, if a page is wanted. `made`: its outcome but for that."""
     (start, steps), record = clock, (job.outputs(method).record,) if run else ()
     draw = partial(drawing.draw, job, method, shown, run, steps.apart("draw")) if job.page else lambda saving: ()

@@ -94,7 +94,7 @@ def of_map(folder: Path, rows: int, settings: Settings, run: RunRecord | None, b
         problem = f"{folder}: the map has {rows} rows and the embeddings {len(cache.embeddings)}"
         raise CacheError(f"{problem}; they are paired row by row, so make the map again with gpuvis reduce")
     metric = run.metric if run else None
-    return Original(cache.embeddings, metric or getattr(settings, settings.methods[0]).metric, known, cache.labels)
+    return Original(cache.embeddings, metric or next(iter(settings.maps.values())).metric, known, cache.labels)
 
 
 @dataclass(frozen=True, eq=False)

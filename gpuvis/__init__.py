@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from gpuvis.io.cache import write as write_cache
     from gpuvis.page.options import Page
     from gpuvis.reduction.reduce import Reduction, reduce
-    from gpuvis.settings import Settings, Tsne, Umap
+    from gpuvis.settings import Settings, Tsne, TsneSettings, Umap, UmapSettings
 
 __version__ = "0.1.0"
 
@@ -49,7 +49,9 @@ _HOMES = {
     "Settings": "settings:Settings",
     "SettingsError": "errors:SettingsError",
     "Tsne": "settings:Tsne",
+    "TsneSettings": "settings:TsneSettings",
     "Umap": "settings:Umap",
+    "UmapSettings": "settings:UmapSettings",
     "read_cache": "io.cache:read",
     "reduce": "reduction.reduce:reduce",
     "write_cache": "io.cache:write",
@@ -70,7 +72,9 @@ __all__ = [
     "Settings",
     "SettingsError",
     "Tsne",
+    "TsneSettings",
     "Umap",
+    "UmapSettings",
     "__version__",
     "read_cache",
     "reduce",

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from gpuvis.settings import Tsne, Umap
-
 Array = Any
 BLOCK_ROWS = 1 << 16  # of the graph, taken at a time
 FARTHEST = 100  # times the largest squared distance: so far away that the probability is 0 in float32
@@ -37,13 +35,6 @@ class Graph:
         """Return the first k columns of indices and distances, in C order: copies only if there are more."""
         whole = self.xp.ascontiguousarray
         return whole(self.indices[:, :k]), whole(self.distances[:, :k])
-
-
-def neighbors_of(asked: Umap | Tsne, rows: int) -> int:
-    """Return how many columns the graph of a map needs, the point itself counted."""
-    if isinstance(asked, Umap):
-        return asked.n_neighbors
-    return min(rows, int(3 * asked.perplexity + 1) + 1)  # others as in scikit-learn
 
 
 def repaired(indices: Array, distances: Array, xp: Any) -> Graph:

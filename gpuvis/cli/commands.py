@@ -10,10 +10,10 @@ from typing import Any
 
 import click
 
-from gpuvis.cli.options import COUNT, PATH, SIZE, of_page, of_settings, option, page_of, settings_of
+from gpuvis.cli.options import COUNT, PATH, SIZE, maps_of, of_page, of_settings, option, page_of, settings_of
 from gpuvis.cli.terminal import harmless
 from gpuvis.errors import DataError
-from gpuvis.settings import MIN_ROWS, QUALITIES, Settings, Tsne, Umap
+from gpuvis.settings import MIN_ROWS, QUALITIES, Settings
 from gpuvis.signals import ignore_stops
 
 ITEMSIZES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
@@ -108,10 +108,9 @@ def plot(folders: tuple[Path, ...], cache_dirs: tuple[Path, ...], quiet: bool, v
         raise click.UsageError("name a cache folder with coordinates, or a folder with such folders below it")
     from gpuvis.jobs import batch
 
-    both = flags["umap"] == flags["tsne"]
     request = batch.Request(
         roots=(*folders, *cache_dirs),
-        settings=Settings(umap=Umap() if both or flags["umap"] else None, tsne=Tsne() if both or flags["tsne"] else None),
+        settings=maps_of(flags),
         page=page_of(flags),
         prefix=flags["out_prefix"],
         overwrite=flags["overwrite"],
@@ -201,7 +200,7 @@ def demo(folder: Path) -> None:
     "--backend", type=click.Choice(["auto", "gpu", "cpu"]), default="auto", show_default=True, help="Where to work."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def score(paths: tuple[Path, ...], umap: bool, tsne: bool, backend: str, as_json: bool, **flags: Any) -> None:
+def score(paths: tuple[Path, ...], backend: str, as_json: bool, **flags: Any) -> None:
     """Measure how far maps that are there can be trusted, whoever made them.
 
     FOLDER is a cache folder with coordinates, or a folder with such folders anywhere below it. FILE is a map by any
@@ -212,11 +211,9 @@ def score(paths: tuple[Path, ...], umap: bool, tsne: bool, backend: str, as_json
     from gpuvis.jobs import batch, measure
     from gpuvis.quality import report
 
-    both = umap == tsne
-    settings = Settings(umap=Umap() if both or umap else None, tsne=Tsne() if both or tsne else None)
     files = [path for path in paths if _is_file(path)]
     folders = tuple(path for path in paths if path not in files)
-    request = batch.Request(folders, settings, prefix=flags["out_prefix"], out_dir=flags["out_dir"])
+    request = batch.Request(folders, maps_of(flags), prefix=flags["out_prefix"], out_dir=flags["out_dir"])
     jobs = request.jobs() if folders else []
     code, measured = 0, {}
     for one in measure.scores(jobs, files, choose(backend, rows=measure.rows(jobs, files))[0]):

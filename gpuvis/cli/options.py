@@ -14,11 +14,11 @@ from typing import Any
 import click
 
 from gpuvis.page.options import PLOTLYJS, STATIC, THEMES, Page
-from gpuvis.settings import INITS, OPTIMIZERS, TSNE_METHODS, Settings, Tsne, Umap
+from gpuvis.settings import INITS, METHODS, OPTIMIZERS, TSNE_METHODS, Settings, TsneSettings, UmapSettings
 
 UNITS = {f"{letter}{kind}": base ** (2 + power) for power, letter in enumerate("mgt")
          for kind, base in (("", 1024), ("b", 1000), ("ib", 1024))}  # fmt: skip
-_umap, _tsne, _page = Umap(), Tsne(), Page()
+_umap, _tsne, _page = UmapSettings(), TsneSettings(), Page()
 
 
 def option(name: str, **kwargs: Any) -> Callable[..., Any]:
@@ -147,6 +147,12 @@ def page_of(flags: dict[str, Any]) -> Page:
     return Page(**{name: flags[name] for name in names}, static=static)
 
 
+def maps_of(flags: dict[str, Any]) -> Settings:
+    """Return default settings of the maps that --umap and --tsne pick; of all maps, where neither is given."""
+    picked = [method for method in METHODS if flags.get(method)]
+    return Settings.of(*(picked or METHODS))
+
+
 def settings_of(flags: dict[str, Any]) -> Settings:
     """Return what those options say.
 
@@ -158,8 +164,8 @@ def settings_of(flags: dict[str, Any]) -> Settings:
     def of(method: str, *names: str) -> dict[str, Any]:
         return {name: flags[f"{method}_{name}"] for name in names}
 
-    umap = Umap(n_neighbors=flags["umap_neighbors"], **of("umap", "min_dist", "metric", "optimizer"))
-    tsne = Tsne(**of("tsne", "perplexity", "metric", "init", "method"))
+    umap = UmapSettings(n_neighbors=flags["umap_neighbors"], **of("umap", "min_dist", "metric", "optimizer"))
+    tsne = TsneSettings(**of("tsne", "perplexity", "metric", "init", "method"))
     return Settings(
         umap=umap if flags["umap"] or not flags["tsne"] else None,
         tsne=tsne if flags["tsne"] else None,

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from gpuvis.errors import OutputError
 from gpuvis.io.files import replacing
@@ -17,9 +17,9 @@ from gpuvis.page.options import MOST_ROWS_SHOWN, URLS, Page
 from gpuvis.quality import report
 from gpuvis.results.folder import Folder
 from gpuvis.results.outputs import Outputs
-from gpuvis.results.record import TITLES, RunRecord
+from gpuvis.results.record import RunRecord
 from gpuvis.results.saved_map import Shown
-from gpuvis.settings import Method
+from gpuvis.settings import METHODS
 from gpuvis.timing import Steps
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def draw(job: Job, files: Outputs, folder: Folder, shown: Shown, run: RunRecord 
         The record of the map; None: it has none.
     """
     page = job.page or Page()
-    caption = run.caption if run else f"{TITLES[files.method]} · {len(shown.coords):,} rows"
+    caption = run.caption if run else f"{METHODS[files.method].title} · {len(shown.coords):,} rows"
     if run:
         caption = "\n".join([caption, *_trust_lines(run)]).rstrip("\n")
     with steps("draw"):
@@ -184,7 +184,7 @@ def write(root: Path | None, jobs: Sequence[Job]) -> Path | None:
         if not index.is_ours(path):
             logger.warning("%s is not one of gpuvis, so it was left as it is, and no front page was written", path)
             return None
-        found = [job.outputs(method) for job in jobs for method in get_args(Method)]
+        found = [job.outputs(method) for job in jobs for method in METHODS]
         entries = list(_entries(root, [*found, *_named(root, index.links(path))]))
         if not entries:
             return None
@@ -203,9 +203,8 @@ def _named(root: Path, links: Iterable[str]) -> Iterator[Outputs]:
     for link in links:
         page = root / link
         prefix, _, method = page.stem.rpartition("_")
-        for known in get_args(Method):
-            if method == known:
-                yield Outputs(page.parent, prefix, known)
+        if method in METHODS:
+            yield Outputs(page.parent, prefix, method)
 
 
 def _entries(root: Path, maps: Iterable[Outputs]) -> Iterator[Entry]:

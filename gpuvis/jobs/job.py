@@ -14,7 +14,7 @@ from gpuvis.page.options import Page
 from gpuvis.results.folder import Folder
 from gpuvis.results.outputs import Action, Outputs, Status, check_free, check_ours, of_saved, status
 from gpuvis.results.record import RunRecord
-from gpuvis.settings import Method, Settings
+from gpuvis.settings import MethodName, Settings
 
 COORDS_BYTES = 8  # of a row
 PAGE_BYTES, PAGE_ROW_BYTES = 5 << 20, 100  # plotly.js, and what the page holds of a row
@@ -62,11 +62,11 @@ class Job:
     outliers: bool = False
 
     @property
-    def methods(self) -> tuple[Method, ...]:
+    def methods(self) -> tuple[MethodName, ...]:
         """The maps that are asked for."""
         return self.settings.methods if self.maps else ()
 
-    def outputs(self, method: Method) -> Outputs:
+    def outputs(self, method: MethodName) -> Outputs:
         """Return the files of one map."""
         return Outputs(self.out, self.prefix, method)
 
@@ -103,17 +103,17 @@ class Decision:
 
     job: Job
     folder: Folder
-    maps: dict[Method, Status]
+    maps: dict[MethodName, Status]
     scores: bool = False
     outcomes: tuple[Outcome, ...] = ()
 
     @property
-    def to_do(self) -> dict[Method, Status]:
+    def to_do(self) -> dict[MethodName, Status]:
         """The maps for which something is to be done."""
         return {method: state for method, state in self.maps.items() if state.action is not Action.NOTHING}
 
     @property
-    def computed(self) -> list[Method]:
+    def computed(self) -> list[MethodName]:
         """The maps that are to be computed."""
         return [method for method, state in self.maps.items() if state.action is Action.COMPUTE]
 
@@ -148,7 +148,7 @@ class Decision:
         return state if state.action is not Action.NOTHING or is_current else state._replace(action=Action.FINISH)
 
 
-def _up_to_date(job: Job, method: Method, record: RunRecord) -> Outcome:
+def _up_to_date(job: Job, method: MethodName, record: RunRecord) -> Outcome:
     rows, columns = record.input.rows, record.input.columns
     return Outcome(job.folder, "up to date", method, rows, columns, quality=record.quality)
 
@@ -158,7 +158,7 @@ def decide(job: Job) -> Decision:
     folder = job.look()
     if job.only_draw:
         return _drawn(job, folder)
-    maps: dict[Method, Status] = {}
+    maps: dict[MethodName, Status] = {}
     outcomes = []
     for method in job.methods:
         try:
@@ -183,7 +183,7 @@ def _scored(job: Job, folder: Folder) -> Outcome | None:
 
 def _drawn(job: Job, folder: Folder) -> Decision:
     """Have every map drawn whose coordinates are there, unless something else lies in the place of its page."""
-    maps: dict[Method, Status] = {}
+    maps: dict[MethodName, Status] = {}
     outcomes = []
     for method in job.settings.methods:
         files = job.outputs(method)

@@ -24,7 +24,7 @@ from gpuvis.reduction import reduce
 from gpuvis.results import outputs, saved_map
 from gpuvis.results.record import RunRecord
 from gpuvis.results.saved_map import Measured, Original, Shown, saved
-from gpuvis.settings import Method, Settings, Tsne
+from gpuvis.settings import MethodName, Settings
 from gpuvis.timing import Steps
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ SHOWN = 10  # neighbours of a point, by its page
 T = TypeVar("T")
 
 
-def again(task: Task, method: Method, shown: Shown, run: RunRecord | None, wanted: str) -> Measured:
+def again(task: Task, method: MethodName, shown: Shown, run: RunRecord | None, wanted: str) -> Measured:
     """Find what is wanted of a saved map, by its run record, if its embeddings are still there; see `of_map`."""
     job, rows = task.job, len(shown.coords)
     if wanted == "none" and not _shows_neighbors(job, rows):
@@ -40,7 +40,7 @@ def again(task: Task, method: Method, shown: Shown, run: RunRecord | None, wante
     try:
         settings = job.settings.only(method)
         source = task.source(settings)
-        metric = (run.metric if run else None) or getattr(settings, method).metric
+        metric = (run.metric if run else None) or settings.maps[method].metric
         original = saved_map.original(source.cache, source.planned, rows, metric)
     except GpuvisError as error:
         lacks = "no neighbours" if wanted == "none" else "the map was not measured"
@@ -132,7 +132,7 @@ def scores(jobs: Iterable[Job], files: Iterable[Path], backend: Backend) -> Iter
             yield Score(job.out, error=_no_map(job))
     for path in files:
         try:
-            task = _task(Job(above(path), path.parent, Settings(tsne=Tsne()), page=None), backend, task)
+            task = _task(Job(above(path), path.parent, Settings(), page=None), backend, task)
         except GpuvisError as error:
             yield Score(path, error=error)
         else:
@@ -156,8 +156,8 @@ def _score(path: Path, task: Task) -> Score:
     try:
         shown, files = saved(path, task.folder), outputs.of_coords(path)
         state = outputs.of_saved(files, task.folder) if files else outputs.Status(outputs.Action.FINISH)
-        settings = Settings(tsne=Tsne()).only(files.method if files else "umap")
-        metric = (state.record.metric if state.record else None) or getattr(settings, settings.methods[0]).metric
+        settings = Settings.of(files.method) if files else Settings()
+        metric = (state.record.metric if state.record else None) or next(iter(settings.maps.values())).metric
         source = task.source(settings)
         original = saved_map.original(source.cache, source.planned, len(shown.coords), metric)
         with task.backend.working(source.planned.plan):

@@ -6,13 +6,12 @@ import logging
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from gpuvis.errors import GpuvisError, OutOfMemoryError, QualityError, is_out_of_memory
 from gpuvis.quality.report import kept
-from gpuvis.settings import Method
 
-Kind = Method | Literal["outliers"]
+Kind = str  # a method's name, or "outliers"
 logger = logging.getLogger(__name__)
 
 

@@ -21,7 +21,7 @@ from gpuvis.page.options import STATIC, Page
 from gpuvis.results.outputs import Action, Outputs, Status, is_ours, is_unmeasured
 from gpuvis.results.record import RunRecord
 from gpuvis.results.saved_map import Measured, Original, Shown, saved
-from gpuvis.settings import Method, Settings
+from gpuvis.settings import MethodName, Settings
 from gpuvis.signals import held_back
 from gpuvis.timing import Steps
 
@@ -135,7 +135,7 @@ def _compute(task: Task, source: Source) -> Iterator[Finish]:
         logger.warning("%s: %s", folder, note)
     prepared = reduce.prepare(embeddings, settings, task.backend, task.steps, source.planned)
 
-    def make(method: Method) -> Finish:
+    def make(method: MethodName) -> Finish:
         reduction = reduce.embed(prepared, method, task.backend, task.steps)
         task.check_unchanged()
         record = RunRecord.of(source.record, settings, reduction, *task.chosen)
@@ -154,7 +154,7 @@ def _compute(task: Task, source: Source) -> Iterator[Finish]:
         start = time.perf_counter()
 
 
-def save(task: Task, method: Method, record: RunRecord, shown: Shown, original: Original, start: float) -> Finish:
+def save(task: Task, method: MethodName, record: RunRecord, shown: Shown, original: Original, start: float) -> Finish:
     """Save the coordinates first: they are safe whatever becomes of the measures and the page."""
     job, files = task.job, task.job.outputs(method)
     _save_coords(task, files, record, shown)
@@ -165,7 +165,7 @@ def save(task: Task, method: Method, record: RunRecord, shown: Shown, original: 
     return _finish(task, files, outcome, replace(shown, measured=measured), record, start)
 
 
-def again(task: Task, method: Method, state: Status) -> Finish:
+def again(task: Task, method: MethodName, state: Status) -> Finish:
     """Measure a map if that is still to be done, and draw it again, from its saved coordinates."""
     start, job, files = time.perf_counter(), task.job, task.job.outputs(method)
     record, paths = state.record, tuple[Path, ...]()

@@ -16,7 +16,7 @@ from gpuvis.errors import DataError
 from gpuvis.labels import centroids, duplicates, votes
 from gpuvis.labels.centroids import Similarities
 from gpuvis.labels.votes import Votes
-from gpuvis.settings import Settings, Umap
+from gpuvis.settings import Settings, UmapSettings
 
 MOST_CLASSES = 20_000  # each row is compared with the centroids of all
 NEAR = 0.1  # of the median distance to the nearest row that is no copy: two rows as near as that are near-duplicates
@@ -67,7 +67,7 @@ class Outliers:
 
 def search(threads: int | None = None) -> Settings:
     """Return the settings by which the neighbours are searched, as for a map."""
-    return Settings(umap=Umap(n_neighbors=votes.NEIGHBORS + 1, metric="cosine"), threads=threads)
+    return Settings(umap=UmapSettings(n_neighbors=votes.NEIGHBORS + 1, metric="cosine"), threads=threads)
 
 
 def measure(X: Any, codes: np.ndarray, backend: Backend, known: tuple[Plan, float]) -> Outliers:
@@ -94,7 +94,8 @@ def measure(X: Any, codes: np.ndarray, backend: Backend, known: tuple[Plan, floa
     scale = arrays.scale(largest, backend.SAFE)
     similarities = centroids.measure(X, codes, scale, backend)
     directed = similarities.directed
-    graph = backend.neighbors(backend.load(X, scale, plan), plan.graphs["umap"])
+    (how,) = plan.graphs.values()  # `search` asks for one map
+    graph = backend.neighbors(backend.load(X, scale, plan), how)
     count = min(votes.NEIGHBORS + 1, graph.indices.shape[1])  # there may be more, or fewer rows
     near, far = (backend.to_numpy(part)[:, 1:] for part in graph.nearest(count))
     equal, pointed = duplicates.groups(X), np.where(directed, codes, -1)  # rows of zeros have no cosines to judge by

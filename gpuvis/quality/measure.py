@@ -15,6 +15,7 @@ from gpuvis import arrays
 from gpuvis.backends.base import Backend
 from gpuvis.quality import ranks, triplets
 from gpuvis.quality.ranks import Seen, Space
+from gpuvis.settings import METRICS
 
 K = 15  # neighbours
 EXACT_ROWS, ANCHORS = 5_000, 1_000
@@ -25,7 +26,7 @@ FAR, MOST = 10.0, 0.9  # times as far as most points: there, a point has been fl
 def sample(rows: int, columns: int, metric: str) -> np.ndarray:
     """Return which rows of a matrix are compared with all, rising: all of them, if that takes no more than a moment."""
     most = rows if rows <= EXACT_ROWS else ANCHORS
-    if metric not in ranks.BY_PRODUCTS:
+    if not METRICS[metric].by_products:
         most = min(most, max(FEWEST, int(WORK / (rows * columns))))
     if most >= rows:
         return np.arange(rows)

@@ -11,8 +11,8 @@ import numpy as np
 
 from gpuvis.backends.base import Array, Backend
 from gpuvis.io import pt
+from gpuvis.settings import METRICS
 
-BY_PRODUCTS = ("euclidean", "cosine", "correlation")  # metrics of which matrix products tell the distances
 NARROW = 4  # columns up to which differences are as quick as products, and lose no digit
 SAMPLE = 256  # rows whose middle is found
 BLOCK = 1 << 24  # values of rows that are compared at a time, at most
@@ -80,7 +80,7 @@ class Space:
     @property
     def dtype(self) -> Any:
         """Return the type of distances."""
-        return np.float64 if self.precise or self.metrics[0] not in BY_PRODUCTS else np.float32
+        return np.float64 if self.precise or not METRICS[self.metrics[0]].by_products else np.float32
 
     def rows(self, which: Any) -> Rows:
         """Return some rows; which: a slice or numbers."""
@@ -118,7 +118,7 @@ class Space:
     @property
     def _by_differences(self) -> bool:
         narrow = self.metrics == ("euclidean",) and self.X.shape[1] <= NARROW
-        return narrow or self.metrics[0] not in BY_PRODUCTS
+        return narrow or not METRICS[self.metrics[0]].by_products
 
     def _of_products(self, metric: str, products: Array, A: Rows, B: Rows) -> Array:
         if metric == "euclidean":

@@ -1,4 +1,4 @@
-"""Reduce a matrix: PCA, neighbours, then UMAP or t-SNE."""
+"""Reduce a matrix: PCA, neighbours, then a layout by each method."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gpuvis import arrays
 from gpuvis.backends import choose
 from gpuvis.backends.base import Array, Backend, Plan
 from gpuvis.errors import DataError, OutOfMemoryError, is_out_of_memory
-from gpuvis.settings import Method, Settings
+from gpuvis.settings import MethodName, Settings
 from gpuvis.timing import Steps
 
 
@@ -23,7 +23,8 @@ class Reduction:
 
     Attributes
     ----------
-    method : {"umap", "tsne"}
+    method : str
+        A key of `gpuvis.settings.METHODS`, as "umap".
     coords : ndarray of shape (N, 2), float32, C order
         Row i belongs to row i of the input.
     effective : dict
@@ -45,7 +46,7 @@ class Reduction:
         The first two principal components, if the map began at them.
     """
 
-    method: Method
+    method: MethodName
     coords: np.ndarray
     effective: dict[str, Any]
     notes: tuple[str, ...]
@@ -77,11 +78,11 @@ class Prepared:
     fitted: Settings
     plan: Plan
     variance_kept: float | None
-    waiting: list[Method]
+    waiting: list[MethodName]
     graphs: dict[Any, Any] = field(default_factory=dict)
 
 
-def reduce(X: Any, settings: Settings | None = None, backend: str = "auto") -> dict[Method, Reduction]:
+def reduce(X: Any, settings: Settings | None = None, backend: str = "auto") -> dict[MethodName, Reduction]:
     """Reduce a matrix to the maps asked for.
 
     Parameters
@@ -165,15 +166,13 @@ def prepare(X: Any, settings: Settings, backend: Backend, steps: Steps, known: t
     return Prepared(X, shape, settings, fitted, planned, kept, list(settings.methods))
 
 
-def embed(prepared: Prepared, method: Method, backend: Backend, steps: Steps) -> Reduction:
+def embed(prepared: Prepared, method: MethodName, backend: Backend, steps: Steps) -> Reduction:
     """Draw one map of a prepared matrix."""
     fitted = prepared.fitted
-    asked = getattr(fitted, method)
-    draw = backend.umap if method == "umap" else backend.tsne
     with _memory_reported(method, prepared.shape, prepared.plan), backend.working(prepared.plan):
         X, graph = _take(prepared, method, backend, steps)
         with steps(method):
-            drawn = draw(X, graph, asked, fitted.random_state)
+            drawn = backend.layout(method, X, graph, fitted.maps[method], fitted.random_state)
             coords = backend.to_host(drawn.coords)
     _check_coords(coords, prepared.shape[0], method)
     _, notes = prepared.asked.only(method).fitted_to(*prepared.shape)
@@ -207,7 +206,7 @@ def nearest(X: Any, metric: str, count: int, backend: Backend, known: tuple[Plan
         return backend.nearest(whole, metric, count + 1)[:, 1:]
 
 
-def _take(prepared: Prepared, method: Method, backend: Backend, steps: Steps) -> tuple[Array, Any]:
+def _take(prepared: Prepared, method: MethodName, backend: Backend, steps: Steps) -> tuple[Array, Any]:
     """Return what the layout of one map starts from; graphs and the matrix go with the last map that needs them."""
     planned = prepared.plan.graphs
     prepared.waiting.remove(method)  # whatever becomes of it
@@ -223,7 +222,7 @@ def _take(prepared: Prepared, method: Method, backend: Backend, steps: Steps) ->
         if how in map(planned.get, prepared.waiting):
             prepared.graphs[how] = graph
         with steps("start"):  # as it ends, so does the matrix, unless another map needs it
-            X = backend.start(X, getattr(prepared.fitted, method))
+            X = backend.start(X, prepared.fitted.maps[method])
     return X, graph
 
 
@@ -240,7 +239,7 @@ def _memory_reported(step: str, shape: tuple[int, int], planned: Plan) -> Iterat
         ) from error
 
 
-def _check_coords(coords: np.ndarray, rows: int, method: Method) -> None:
+def _check_coords(coords: np.ndarray, rows: int, method: MethodName) -> None:
     """Refuse a map that is not whole."""
     if coords.shape != (rows, 2):
         raise DataError(f"{method} gave coordinates of shape {coords.shape}; expected {(rows, 2)}")

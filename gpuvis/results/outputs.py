@@ -21,7 +21,7 @@ from gpuvis.io.files import check_ordinary, replacing
 from gpuvis.page.options import MARKS, STATIC, Page
 from gpuvis.results.folder import Folder
 from gpuvis.results.record import RunRecord, ScoresRecord
-from gpuvis.settings import Method, Settings
+from gpuvis.settings import METHODS, MethodName, Settings
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,12 @@ class Outputs:
     folder : Path
         Where they lie.
     prefix : str
-    method : {"umap", "tsne"}
+    method : str
     """
 
     folder: Path
     prefix: str
-    method: Method
+    method: MethodName
 
     def _path(self, ending: str) -> Path:
         return self.folder / f"{self.prefix}_{self.method}{ending}"
@@ -138,8 +138,8 @@ class Outputs:
 
 def of_coords(path: Path) -> Outputs | None:
     """Return the files of a map by the path of its coordinates; None if that is not how they are named here."""
-    found = re.fullmatch(r"(.+)_(umap|tsne)_coords\.npy", path.name, re.DOTALL)
-    return Outputs(path.parent, found[1], "umap" if found[2] == "umap" else "tsne") if found else None
+    found = re.fullmatch(rf"(.+)_({'|'.join(METHODS)})_coords\.npy", path.name, re.DOTALL)
+    return Outputs(path.parent, found[1], found[2]) if found else None
 
 
 def check_free(*paths: Path) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from gpuvis import arrays, machine
 from gpuvis.results import schema
+from gpuvis.settings import METHODS
 
 if TYPE_CHECKING:
     from gpuvis.backends.base import Backend
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from gpuvis.settings import Settings
 
 FORMAT = 1
-TITLES = {"umap": "UMAP", "tsne": "t-SNE"}
 
 
 @dataclass
@@ -191,7 +191,7 @@ class RunRecord(_Record):
         ]
         cached = self.input.info.get("timestamp")
         dated = [f"cache of {' '.join(str(cached).split())}"] if cached else []
-        return " · ".join((TITLES[self.method], size, *parts, self.backend["name"].upper(), *dated))
+        return " · ".join((METHODS[self.method].title, size, *parts, self.backend["name"].upper(), *dated))
 
 
 @dataclass

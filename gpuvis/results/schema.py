@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from gpuvis.io.files import check_ordinary
-from gpuvis.settings import METRICS, MIN_ROWS, Method
+from gpuvis.settings import METHODS, METRICS, MIN_ROWS
 
 MOST_BYTES = 16 << 20  # of a record; ours have some thousand
 LARGEST = 2**63
@@ -61,6 +61,10 @@ def _are_rows(value: Any) -> bool:
     return fits(value, int) and value >= MIN_ROWS
 
 
+def _is_method(value: Any) -> bool:
+    return isinstance(value, str) and value in METHODS
+
+
 def _is_quality(value: Any) -> bool:
     about = {"k": int, "anchors": int, "sampled": bool, "flung": int, "metric": set(METRICS), "?points": int}
     if not fits(value, about) or not isinstance(value.get(value["metric"]), dict):
@@ -95,7 +99,7 @@ MAP = {
     "?format": _is_format,
     "input": OF_INPUT,
     "backend": {"name": str},
-    "effective": {"method": set(get_args(Method)), "?metric": set(METRICS), "*": (type(None), bool, float, str)},
+    "effective": {"method": _is_method, "?metric": set(METRICS), "*": (type(None), bool, float, str)},
     "outputs": {"*": (str, type(None))},
     "steps": {},
     "page": _any,

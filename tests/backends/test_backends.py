@@ -92,9 +92,9 @@ def layout(backend, X: np.ndarray, asked: Umap | Tsne, seed: int = 1):
     plan = backend.plan(*X.shape, 4, Settings(**{"umap": None, method: asked}), False)
     X = backend.load(X, 1.0, plan)
     if method not in plan.graphs:
-        return getattr(backend, method)(X, None, asked, seed)
+        return backend.layout(method, X, None, asked, seed)
     graph = backend.neighbors(X, plan.graphs[method])
-    return getattr(backend, method)(backend.start(X, asked), graph, asked, seed)
+    return backend.layout(method, backend.start(X, asked), graph, asked, seed)
 
 
 @pytest.mark.parametrize("metric", METRICS)

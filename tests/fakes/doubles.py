@@ -14,7 +14,7 @@ from gpuvis.backends.cpu.plan import CpuPlan
 from gpuvis.jobs.batch import Report
 from gpuvis.jobs.job import Decision
 from gpuvis.jobs.outcome import Outcome
-from gpuvis.settings import Method, Tsne, Umap
+from gpuvis.settings import MethodName, Tsne, Umap
 
 
 class FirstColumns:
@@ -38,7 +38,7 @@ class FirstColumns:
     def working(self, plan: CpuPlan) -> AbstractContextManager[None]:
         return nullcontext()
 
-    def promise(self, method: Method, plan: CpuPlan) -> str:
+    def promise(self, method: MethodName, plan: CpuPlan) -> str:
         return f"the same {method} map"
 
     def as_array(self, X: Any, scale: float = 1.0) -> np.ndarray:
@@ -54,6 +54,10 @@ class FirstColumns:
 
     def nearest(self, X: np.ndarray, metric: str, k: int) -> np.ndarray:
         return np.argsort(((X[:, None] - X) ** 2).sum(-1), axis=1, kind="stable")[:, :k]
+
+    def layout(self, method: MethodName, *args: Any) -> Layout:
+        made: Layout = getattr(self, method)(*args)
+        return made
 
     def umap(self, X: np.ndarray, graph: None, settings: Umap, seed: int) -> Layout:
         self.calls.append("umap")

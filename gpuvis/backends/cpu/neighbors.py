@@ -19,13 +19,13 @@ from gpuvis.backends.cpu.kernels import loops
 from gpuvis.backends.neighbor_graph import Graph
 from gpuvis.backends.parallel import in_ranges
 from gpuvis.io import pt
+from gpuvis.settings import METRICS
 
 EXACT_ROWS = 12_000  # up to which every pair is compared: quicker there
 LIST_ROWS = 256  # the least in a list, on average
 SAMPLE = 256  # rows whose neighbours are found exactly
 AIM = 0.99  # recall on the sample, in choosing how many lists are searched
 MOST_COMPARED = 65_536  # rows that one row is compared with, on average
-SCALED = {"cosine", "correlation"}  # of rows brought to length 1
 ROUNDING = 32 * float(np.finfo(np.float32).eps)  # of a row's square: what two distances by products may be apart
 ROUNDED = 1e-3  # of a squared distance: where rounding may be more, products are taken in float64
 QUERIES, FEWEST = 512, 64  # rows of the one side of a matrix product
@@ -91,7 +91,7 @@ class Rows:
     def of(cls, X: np.ndarray, metric: str) -> Rows:
         """Find the lengths and the middle."""
         rows = cls(X, metric)
-        if metric in SCALED:
+        if METRICS[metric].angular:
             parts = (rows._shifted(slice(*ends)) for ends in _pieces(len(X)))
             rows = replace(rows, lengths=np.sqrt(np.concatenate([squares_of(part) for part in parts])))
         return replace(rows, middle=np.median(rows.take(slice(None, None, -(-len(X) // SAMPLE))), 0))

@@ -7,7 +7,7 @@ by DLPack. With a torch that has no CUDA the rows cross in chunks, through CuPy.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any
@@ -18,8 +18,9 @@ import torch
 
 from gpuvis import arrays, machine
 from gpuvis.backends import tally as plain
-from gpuvis.backends.base import Device
-from gpuvis.backends.gpu import layout, limits, memory, memory_model
+from gpuvis.backends.base import Device, Layout
+from gpuvis.backends.gpu import layout as layouts
+from gpuvis.backends.gpu import limits, memory, memory_model
 from gpuvis.backends.gpu import neighbors as gpu_graph
 from gpuvis.backends.gpu import plan as planning
 from gpuvis.backends.gpu import plan as sizing
@@ -29,7 +30,7 @@ from gpuvis.backends.gpu.plan import GraphPlan, Plan
 from gpuvis.backends.neighbor_graph import Graph
 from gpuvis.backends.pca import fit as fit_pca
 from gpuvis.io import pt
-from gpuvis.settings import Method, Settings, Tsne, Umap
+from gpuvis.settings import MethodName, MethodSettings, Settings, Tsne
 
 name, xp, SAFE, COMPARED = "gpu", cupy, limits.SAFE, limits.COMPARED
 ROUNDING = 1e-6  # of a small cosine distance, which is one minus a product in float32
@@ -38,7 +39,7 @@ BY_CUPY = "host → CuPy, in chunks, because this torch has no CUDA"
 
 
 settle, give_back = memory.settle, memory.give_back
-umap, tsne = layout.umap, layout.tsne
+LAYOUTS: dict[MethodName, Callable[..., Layout]] = {"umap": layouts.umap, "tsne": layouts.tsne}
 in_parts = plain.in_parts
 check, factorize = limits.check, gpu_table.factorize
 read_tensor = pt.load
@@ -82,7 +83,7 @@ def working(plan: Plan) -> AbstractContextManager[None]:
     return nullcontext()
 
 
-def promise(method: Method, plan: Plan) -> str:
+def promise(method: MethodName, plan: Plan) -> str:
     """Return what is promised about repeating a map with the same input, settings and seed."""
     return plan.repeatable[method]
 
@@ -205,7 +206,7 @@ def to_numpy(X: cupy.ndarray) -> np.ndarray:
     return found
 
 
-def start(X: Any, asked: Umap | Tsne) -> cupy.ndarray:
+def start(X: Any, asked: MethodSettings) -> cupy.ndarray:
     """Return what a layout needs of a matrix besides its graph, so that the matrix can go.
 
     With a graph, cuML's UMAP reads no value of X, and its t-SNE only the first two principal components, if it starts
@@ -216,3 +217,8 @@ def start(X: Any, asked: Umap | Tsne) -> cupy.ndarray:
     if asked.init == "pca" if isinstance(asked, Tsne) else not limits.spectral(len(X)):
         fit_pca(_chunks(X), columns, cupy).fill(scores[:, :columns], _chunks(X))
     return scores
+
+
+def layout(method: MethodName, X: cupy.ndarray, graph: Graph, settings: MethodSettings, seed: int) -> Layout:
+    """Return the map that a method makes; X is what `start` gave."""
+    return LAYOUTS[method](X, graph, settings, seed)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from gpuvis.backends.neighbor_graph import neighbors_of
 from gpuvis.settings import Tsne, Umap
 
 TSNE_METRICS = ("euclidean", "cosine", "correlation", "manhattan", "chebyshev")
@@ -58,7 +57,7 @@ def tsne_keywords(settings: Tsne, rows: int, seed: int) -> dict[str, Any]:
         "init": settings.init,
         "random_state": seed,
         "method": "fft",
-        "n_neighbors": neighbors_of(settings, rows),
+        "n_neighbors": settings.n_graph_neighbors(rows),
         "square_distances": False,
         "output_type": "cupy",
     }

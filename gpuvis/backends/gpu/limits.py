@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from gpuvis.backends.gpu import memory_model
 from gpuvis.errors import SettingsError
-from gpuvis.settings import Settings
+from gpuvis.settings import METRICS, Settings
 
 MOST_ROWS = 2**31 - 1  # cuML counts rows, and t-SNE the entries of its graph, in C's int
 MOST_NEIGHBORS = 1023  # of cuML's t-SNE
@@ -46,12 +47,13 @@ def check(settings: Settings) -> None:
     ------
     SettingsError
     """
-    for method in settings.methods:
-        asked = getattr(settings, method)
+    for method, asked in settings.maps.items():
+        if method not in memory_model.LAYOUTS:
+            raise SettingsError(f"{method} is not known on the GPU; use --backend cpu")
         if asked.library:
             raise SettingsError(f"{method} by {asked.library} is for the CPU; leave that out, or use --backend cpu")
-        if asked.metric == "braycurtis":
-            raise SettingsError(f"{method}_metric braycurtis is not known on the GPU; use --backend cpu")
+        if not METRICS[asked.metric].on_gpu:
+            raise SettingsError(f"{method}_metric {asked.metric} is not known on the GPU; use --backend cpu")
     if settings.tsne and 3 * settings.tsne.perplexity + 2 > MOST_NEIGHBORS:
         raise SettingsError(
             f"tsne_perplexity {settings.tsne.perplexity:g} is too large for the GPU, which takes {MOST_NEIGHBORS} "

@@ -130,3 +130,6 @@ def tsne_layout(rows: int, n_neighbors: int) -> Bytes:
     sorting = entries * (FLOAT + FLOAT + coo + 2 * 24)
     stepping = entries * (FLOAT + coo + 2 * FLOAT) + rows * (292 + 2 * INDEX + 3 * 2 * FLOAT)
     return Bytes(max(sorting, stepping))
+
+
+LAYOUTS = {"umap": umap_layout, "tsne": tsne_layout}  # of the methods that the GPU knows

@@ -13,8 +13,9 @@ from gpuvis import arrays
 from gpuvis.backends.gpu import limits, memory_model
 from gpuvis.backends.gpu.plan import GraphPlan
 from gpuvis.backends.neighbor_graph import Graph, repaired
+from gpuvis.settings import METRICS
 
-METRICS = {"manhattan": "l1"}  # what cuVS calls differently
+NAMES = {"manhattan": "l1"}  # what cuVS calls differently
 ALGORITHMS = {"exact": "brute_force", "nn_descent": "nn_descent", "batched": "nn_descent"}
 
 
@@ -52,7 +53,7 @@ def _directed(X: Any, metric: str) -> Any:
     The others, of zeros by cosine and constant ones by correlation, are 1 away from every row, as on the CPU. cuVS has
     them at 0 / 0, which is nobody's neighbour and has row 0 for all of its own; or, by NN-descent, nearest to all.
     """
-    if metric not in ("cosine", "correlation"):
+    if not METRICS[metric].angular:
         return None
     xp: Any = np if isinstance(X, np.ndarray) else cupy
     blocks = (block for _, block in arrays.blocks(X, memory_model.CHUNK))
@@ -108,7 +109,7 @@ def _centred(X: Any, plan: GraphPlan) -> tuple[Any, float]:
 
 
 def _params(plan: GraphPlan) -> Any:
-    metric = METRICS.get(plan.metric, plan.metric)
+    metric = NAMES.get(plan.metric, plan.metric)
     search = None
     if plan.kind != "exact":
         final, intermediate = memory_model.degrees(plan.k)

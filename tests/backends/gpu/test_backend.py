@@ -136,7 +136,7 @@ def test_tsne_leaves_the_graph_as_it_was(rapids) -> None:
     there = backend.load(torch.from_numpy(X), 1.0, planned)
     graph = backend.neighbors(there, planned.graphs["tsne"])
     before = graph.distances.copy()
-    backend.tsne(backend.start(there, asked), graph, asked, 1)
+    backend.layout("tsne", backend.start(there, asked), graph, asked, 1)
     assert bool((graph.distances == before).all())
 
 
@@ -201,7 +201,11 @@ def test_memory_that_runs_out_in_the_work_is_told_with_the_plan(rapids, monkeypa
     from gpuvis.backends.gpu import backend as gpu
 
     choose("gpu")
-    monkeypatch.setattr(gpu, "umap", lambda *args: (_ for _ in ()).throw(MemoryError("std::bad_alloc: out_of_memory")))
+
+    def full(*args):
+        raise MemoryError("std::bad_alloc: out_of_memory")
+
+    monkeypatch.setitem(gpu.LAYOUTS, "umap", full)
     told = r"umap of 600 × 64 does not fit in memory \(std::bad_alloc: out_of_memory\); .* on the device were planned"
     with pytest.raises(OutOfMemoryError, match=told):
         gpuvis.reduce(X, QUICK, backend="gpu")

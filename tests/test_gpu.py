@@ -26,7 +26,7 @@ from gpuvis.errors import NoGpuError, OutOfMemoryError, SettingsError
 from gpuvis.io import table
 from gpuvis.labels import classes
 from gpuvis.results import saved_map
-from gpuvis.timing import Steps
+from gpuvis.timing import StepTimer
 
 __all__ = ["rapids"]
 X = load_digits().data.astype(np.float32)[:600]
@@ -313,7 +313,7 @@ def test_the_record_of_a_run_says_how_it_was_done(rapids, make_cache) -> None:
     folder = make_cache(rows=120, columns=20)
     backend, reason = choose("gpu")
     asked = job.Job(folder, folder, gpuvis.Settings(umap=gpuvis.Umap(n_neighbors=10), pca_dim=5), page=None)
-    (outcome,) = stages.run(asked, backend, reason, Steps(settle=backend.settle))
+    (outcome,) = stages.run(asked, backend, reason, StepTimer(settle=backend.settle))
     assert outcome.result == "written"
     told = json.loads((folder / "vis_umap_run.json").read_text())
     assert told["backend"]["name"] == "gpu"
@@ -344,12 +344,12 @@ def test_a_graph_that_fails_lets_the_matrix_go(rapids, monkeypatch) -> None:
 
     backend, _ = choose("gpu")
     tensor = torch.from_numpy(X)
-    prepared = prepare(tensor, BOTH, backend, Steps(), (plan(tensor, BOTH, backend, 16.0), 16.0))
+    prepared = prepare(tensor, BOTH, backend, StepTimer(), (plan(tensor, BOTH, backend, 16.0), 16.0))
     with monkeypatch.context() as patch:
         patch.setattr(gpu, "neighbors", lambda *args: (_ for _ in ()).throw(ValueError("no")))
         with pytest.raises(ValueError, match="no"):
-            embed(prepared, "umap", backend, Steps())
-    embed(prepared, "tsne", backend, Steps())
+            embed(prepared, "umap", backend, StepTimer())
+    embed(prepared, "tsne", backend, StepTimer())
     assert prepared.X is None
     assert prepared.graphs == {}
 

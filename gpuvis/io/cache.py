@@ -73,10 +73,10 @@ class Cache:
 
 def _verify(cache: Cache, expected: int | None, go_on: Callable[[], None]) -> tuple[float, list[str]]:
     path, embeddings = cache.folder / EMBEDDINGS, cache.embeddings
-    storage, crc, done, seen = pt.storage(embeddings), 0, 0, arrays.Values()
+    storage, crc, done, seen = pt.storage(embeddings), 0, 0, arrays.ValueScan()
     for start, block in arrays.blocks(embeddings):
         go_on()
-        seen.look_at(block)
+        seen.add(block)
         end = len(storage) * (start + len(block)) // len(embeddings)  # the same bytes, if the tensor fills its storage
         if expected is not None:
             crc = zlib.crc32(storage[done:end].data, crc)
@@ -241,7 +241,7 @@ def check_embeddings(path: Path, embeddings: torch.Tensor | np.ndarray) -> None:
         arrays.check_shape(embeddings)
     except DataError as error:
         raise CacheError(f"{path} {error}") from None
-    kind = arrays.kind(embeddings)
+    kind = arrays.dtype_name(embeddings)
     if kind not in {"float16", "bfloat16", "float32", "float64"}:
         raise CacheError(f"{path} has type {kind}; expected floating point of 16 to 64 bits; save it as float32")
 
@@ -272,7 +272,7 @@ def flat_labels(path: Path, labels: torch.Tensor | np.ndarray, rows: int) -> tor
     CacheError
         They are no whole numbers, too large, or not one for each row.
     """
-    kind, count = arrays.kind(labels), prod(labels.shape)
+    kind, count = arrays.dtype_name(labels), prod(labels.shape)
     if not kind.startswith(("int", "uint")):
         raise CacheError(f"{path} has type {kind}; expected whole numbers, so save the labels as int64")
     if tuple(labels.shape) not in {(count,), (count, 1)}:

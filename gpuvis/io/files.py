@@ -18,7 +18,7 @@ from secrets import token_hex
 from filelock import FileLock, Timeout
 
 from gpuvis.errors import OutputError, OutputExistsError
-from gpuvis.signals import held_back
+from gpuvis.signals import stops_deferred
 
 TEMPORARY = re.compile(r"\.(.+?)(\.[0-9a-f]{8})?\.part", re.DOTALL)
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
@@ -109,7 +109,7 @@ def locked(folder: Path) -> Iterator[None]:
     # Whoever writes last releases it. Where there are no locks, we say so ourselves.
     lock = FileLock(path, timeout=0, thread_local=False, fallback_to_soft=False)
     try:
-        with held_back():
+        with stops_deferred():
             _make(folder)
             _acquire(lock, path)
         yield
@@ -150,7 +150,7 @@ def _acquire(lock: FileLock, path: Path) -> None:
 
 
 def _release(lock: FileLock, path: Path) -> None:
-    with held_back():
+    with stops_deferred():
         if lock.is_locked:
             path.unlink(missing_ok=True)  # whoever has it open already notices, and takes a new one
             lock.release()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from gpuvis.backends.base import Backend
     from gpuvis.jobs.job import Job
-    from gpuvis.timing import Steps
+    from gpuvis.timing import StepTimer
 
 LISTED = 20
 NAMES = ("near_duplicate", "duplicate")
@@ -76,7 +76,7 @@ def known(job: Job, run: ScoresRecord) -> Outcome:
     return Outcome(job.folder, "up to date", "outliers", rows, columns, lines=_lines(job.folder, run))
 
 
-def audit(job: Job, backend: Backend, reason: str, steps: Steps) -> Outcome:
+def audit(job: Job, backend: Backend, reason: str, steps: StepTimer) -> Outcome:
     """Score the samples of a folder, and write what was found.
 
     Raises

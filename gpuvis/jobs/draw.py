@@ -20,7 +20,7 @@ from gpuvis.results.outputs import Outputs
 from gpuvis.results.record import TITLES, RunRecord
 from gpuvis.results.saved_map import Shown
 from gpuvis.settings import Method
-from gpuvis.timing import Steps
+from gpuvis.timing import StepTimer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +46,7 @@ def draw(
     method: Method,
     shown: Shown,
     run: RunRecord | None,
-    steps: Steps,
+    steps: StepTimer,
     saving: AbstractContextManager[None],
 ) -> tuple[Path, ...]:
     """Draw the page of a map and its pictures, within `saving` write them, and have its record vouch for them.

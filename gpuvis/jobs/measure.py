@@ -23,7 +23,7 @@ from gpuvis.results import outputs, saved_map
 from gpuvis.results.record import RunRecord
 from gpuvis.results.saved_map import Measured, Original, Shown, saved
 from gpuvis.settings import Method, Settings, Tsne
-from gpuvis.timing import Steps
+from gpuvis.timing import StepTimer
 
 if TYPE_CHECKING:
     from gpuvis.backends.base import Backend
@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 
 def again(
-    job: Job, method: Method, shown: Shown, run: RunRecord | None, wanted: str, backend: Backend, steps: Steps
+    job: Job, method: Method, shown: Shown, run: RunRecord | None, wanted: str, backend: Backend, steps: StepTimer
 ) -> Measured:
     """Find what is wanted of a saved map, by its run record, if its embeddings are still there; see `of_map`."""
     if wanted == "none" and not _shows_neighbors(job, len(shown.coords)):
@@ -50,7 +50,7 @@ def again(
     return of_map(job, found, shown, wanted, backend, steps)
 
 
-def of_map(job: Job, found: Original, shown: Shown, wanted: str, backend: Backend, steps: Steps) -> Measured:
+def of_map(job: Job, found: Original, shown: Shown, wanted: str, backend: Backend, steps: StepTimer) -> Measured:
     """Measure a map; what cannot be measured is logged, and the map is whole without it.
 
     Parameters

@@ -19,8 +19,8 @@ from gpuvis.jobs.job import Job
 from gpuvis.jobs.outcome import Outcome, failure
 from gpuvis.jobs.progress import Watcher
 from gpuvis.jobs.stages import Chosen, Finish, Found, settled
-from gpuvis.signals import aside, done, held_back
-from gpuvis.timing import Steps
+from gpuvis.signals import completed, run_in_thread, stops_deferred
+from gpuvis.timing import StepTimer
 
 PATIENCE = 5.0  # seconds that a page may take to be finished after a stop
 
@@ -42,8 +42,8 @@ class Pipeline:
     def __init__(self, take: Callable[[Outcome], None]) -> None:
         self._take = take
         self._locks: list[ExitStack] = []
-        self._reading: Future[Any] = done()
-        self._last: Future[Any] = done()
+        self._reading: Future[Any] = completed()
+        self._last: Future[Any] = completed()
         self._stop = threading.Event()
         self._saving, self._closed = threading.Lock(), False
 
@@ -54,7 +54,7 @@ class Pipeline:
         for number, asked in enumerate(jobs, 1):
             watcher.folder(number, asked.folder)
             watcher.step("read")
-            (lock, reading), steps = ahead, Steps(watcher.step, chosen[0].settle)
+            (lock, reading), steps = ahead, StepTimer(watcher.step, chosen[0].settle)
             wait([reading])
             if number < len(jobs):
                 ahead = self._begin(jobs[number], chosen)
@@ -70,7 +70,7 @@ class Pipeline:
         self._stop.set()
         with suppress(KeyboardInterrupt):
             wait([self._last, self._reading], PATIENCE)
-        with held_back(), self._saving:
+        with stops_deferred(), self._saving:
             self._closed = True
             for lock in self._locks:
                 lock.close()
@@ -81,9 +81,9 @@ class Pipeline:
 
         def read() -> Found:
             lock.enter_context(locked(asked.out))
-            return stages.read(asked, chosen[0], Steps(settle=chosen[0].settle), self._go_on)
+            return stages.read(asked, chosen[0], StepTimer(settle=chosen[0].settle), self._go_on)
 
-        self._reading = reading = aside(read)
+        self._reading = reading = run_in_thread(read)
         return lock, reading
 
     def _go_on(self) -> None:
@@ -98,7 +98,7 @@ class Pipeline:
             before.result()
             work()
 
-        self._last = aside(next_one)
+        self._last = run_in_thread(next_one)
 
     def _finish(self, finish: Finish) -> None:
         self._take(finish(self._unless_closed()))
@@ -118,7 +118,7 @@ class Pipeline:
             yield
 
 
-def _maps(asked: Job, reading: Future[Found], chosen: Chosen, steps: Steps) -> Generator[Finish]:
+def _maps(asked: Job, reading: Future[Found], chosen: Chosen, steps: StepTimer) -> Generator[Finish]:
     try:
         yield from stages.maps(asked, reading.result(), chosen, steps)
     except Exception as error:  # noqa: BLE001  whatever is wrong with one folder, the others go on

@@ -26,8 +26,8 @@ from gpuvis.results.outputs import Action, Outputs, is_ours
 from gpuvis.results.record import CacheRecord, RunRecord
 from gpuvis.results.saved_map import Measured, Original, Shown, saved
 from gpuvis.settings import Method, Settings
-from gpuvis.signals import held_back
-from gpuvis.timing import Steps
+from gpuvis.signals import stops_deferred
+from gpuvis.timing import StepTimer
 
 if TYPE_CHECKING:
     from gpuvis.backends.base import Plan
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 Chosen = tuple[Backend, str]  # and the reason for it
 Saving = AbstractContextManager[None]  # within which a page is written
 Finish = Callable[[Saving], Outcome]  # the last stage of a map: draws its page, and tells what became of the map
-Clock = tuple[float, Steps]  # when a map was begun, and what times its steps
+Clock = tuple[float, StepTimer]  # when a map was begun, and what times its steps
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +80,7 @@ class Found:
     source: Source | Exception | None
 
 
-def run(job: Job, backend: Backend, reason: str, steps: Steps) -> Generator[Outcome]:
+def run(job: Job, backend: Backend, reason: str, steps: StepTimer) -> Generator[Outcome]:
     """Do what is to be done for one folder, and give the outcome of each map as soon as it is saved.
 
     Raises
@@ -97,7 +97,7 @@ def run(job: Job, backend: Backend, reason: str, steps: Steps) -> Generator[Outc
             yield finish(nullcontext())
 
 
-def read(job: Job, backend: Backend, steps: Steps, go_on: Callable[[], None] = lambda: None) -> Found:
+def read(job: Job, backend: Backend, steps: StepTimer, go_on: Callable[[], None] = lambda: None) -> Found:
     """Look at a folder that is locked, and read and verify its cache; `go_on` is called again and again meanwhile."""
     job.sweep()
     decided = decide(job)  # again: another run may have finished here since
@@ -108,7 +108,7 @@ def read(job: Job, backend: Backend, steps: Steps, go_on: Callable[[], None] = l
         return Found(decided, error)
 
 
-def _source(job: Job, settings: Settings, backend: Backend, steps: Steps, go_on: Callable[[], None]) -> Source:
+def _source(job: Job, settings: Settings, backend: Backend, steps: StepTimer, go_on: Callable[[], None]) -> Source:
     start = time.perf_counter()
     with steps("read"):
         folders.check_files(job.folder)
@@ -119,7 +119,7 @@ def _source(job: Job, settings: Settings, backend: Backend, steps: Steps, go_on:
     return Source(cache, settings, known, described, stamp, seconds, steps.of("read"))
 
 
-def maps(job: Job, found: Found, chosen: Chosen, steps: Steps) -> Generator[Finish]:
+def maps(job: Job, found: Found, chosen: Chosen, steps: StepTimer) -> Generator[Finish]:
     """Make the maps of a folder; of each give what is left to do, once its coordinates are saved.
 
     Raises
@@ -145,7 +145,7 @@ def maps(job: Job, found: Found, chosen: Chosen, steps: Steps) -> Generator[Fini
                 chosen[0].give_back()
 
 
-def _audited(job: Job, chosen: Chosen, steps: Steps) -> Outcome:
+def _audited(job: Job, chosen: Chosen, steps: StepTimer) -> Outcome:
     try:
         return audit.audit(job, *chosen, steps)
     except Exception as error:  # noqa: BLE001  maps are made all the same
@@ -155,7 +155,7 @@ def _audited(job: Job, chosen: Chosen, steps: Steps) -> Outcome:
             chosen[0].give_back()
 
 
-def _compute(job: Job, source: Source, chosen: Chosen, steps: Steps) -> Iterator[Finish]:
+def _compute(job: Job, source: Source, chosen: Chosen, steps: StepTimer) -> Iterator[Finish]:
     from gpuvis.reduction import reduce
 
     start = time.perf_counter() - source.seconds
@@ -202,7 +202,7 @@ def save(
     return _drawn(job, method, outcome, replace(shown, measured=measured), run, clock)
 
 
-def again(job: Job, method: Method, backend: Backend, steps: Steps) -> Finish:
+def again(job: Job, method: Method, backend: Backend, steps: StepTimer) -> Finish:
     """Measure a map if that is still to be done, and draw it again, from its saved coordinates."""
     start, files = time.perf_counter(), job.outputs(method)
     try:
@@ -228,11 +228,11 @@ def again(job: Job, method: Method, backend: Backend, steps: Steps) -> Finish:
     return _drawn(job, method, outcome, shown, run, (start, steps))
 
 
-def _save_coords(job: Job, files: Outputs, run: RunRecord, shown: Shown, steps: Steps) -> None:
+def _save_coords(job: Job, files: Outputs, run: RunRecord, shown: Shown, steps: StepTimer) -> None:
     before = files.read_record()
     drawn_before = before.outputs if before else {}
     to_come = [*files.drawn(job.page), *([files.quality] if job.quality != "none" else [])]
-    with steps("save"), held_back():
+    with steps("save"), stops_deferred():
         # Whatever dies from here on, the next run knows that these files are its own to write.
         run.outputs = dict.fromkeys(path.name for path in (files.coords, *to_come))
         files.save_record(run)
@@ -247,10 +247,10 @@ def _save_coords(job: Job, files: Outputs, run: RunRecord, shown: Shown, steps: 
     run.steps |= steps.of("save")
 
 
-def _save_measured(files: Outputs, run: RunRecord, measured: Measured, steps: Steps) -> None:
+def _save_measured(files: Outputs, run: RunRecord, measured: Measured, steps: StepTimer) -> None:
     run.steps |= steps.of("nearest", "quality")
     if measured.quality and measured.recall is not None:
-        with held_back():
+        with stops_deferred():
             if run.outputs.get(files.quality.name):  # of fewer points, and about to be replaced
                 run.outputs[files.quality.name] = None
                 files.save_record(run)
@@ -266,7 +266,7 @@ def _written(files: Outputs, measured: Measured) -> tuple[Path, ...]:
 def _drawn(job: Job, method: Method, made: Outcome, shown: Shown, run: RunRecord | None, clock: Clock) -> Finish:
     """Return the last stage of a map: drawing, if a page is wanted. `made`: its outcome but for that."""
     (start, steps), record = clock, (job.outputs(method).record,) if run else ()
-    draw = partial(drawing.draw, job, method, shown, run, steps.apart("draw")) if job.page else lambda saving: ()
+    draw = partial(drawing.draw, job, method, shown, run, steps.detached("draw")) if job.page else lambda saving: ()
     ready = time.perf_counter() - start
 
     def finish(saving: Saving) -> Outcome:

@@ -32,7 +32,7 @@ from gpuvis.jobs import stages
 from gpuvis.jobs.job import Job
 from gpuvis.jobs.outcome import Outcome, failure
 from gpuvis.signals import STOPS, Stopped, stop
-from gpuvis.timing import Steps
+from gpuvis.timing import StepTimer
 
 START = 600.0  # seconds that the libraries may take to load, and the GPU to answer
 logger = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class Here:
 
     def run(self, asked: Job, watch: Callable[[str], None]) -> Generator[Outcome]:
         """Do a job, and give the outcome of each map as soon as it is saved."""
-        return stages.run(asked, *self.chosen, Steps(watch, self.chosen[0].settle))
+        return stages.run(asked, *self.chosen, StepTimer(watch, self.chosen[0].settle))
 
     def close(self) -> None:
         """Nothing is to be ended."""
@@ -314,7 +314,7 @@ def _work(asked: Job, reason: str, backend: Backend, tell: Tell) -> bool:
     """Do a job, and return whether this process can do another."""
     failed = False
     try:
-        with closing(stages.run(asked, backend, reason, Steps(partial(tell, "step"), backend.settle))) as outcomes:
+        with closing(stages.run(asked, backend, reason, StepTimer(partial(tell, "step"), backend.settle))) as outcomes:
             for outcome in outcomes:
                 failed = failed or outcome.error is not None
                 tell("outcome", outcome)

@@ -19,7 +19,7 @@ from gpuvis.page.columns import Column
 from gpuvis.page.image_links import Images
 from gpuvis.page.options import GENERATOR, Page
 from gpuvis.page.pack import Pack, compressed
-from gpuvis.signals import aside
+from gpuvis.signals import run_in_thread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -176,7 +176,7 @@ def _held(name: str, content: str) -> str:
 
 @once
 def _plotly_packed() -> Future[str]:
-    return aside(lambda: compressed(get_plotlyjs().encode()))
+    return run_in_thread(lambda: compressed(get_plotlyjs().encode()))
 
 
 def script() -> str:

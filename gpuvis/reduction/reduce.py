@@ -14,7 +14,7 @@ from gpuvis.backends import choose
 from gpuvis.backends.base import Array, Backend, Plan
 from gpuvis.errors import DataError, OutOfMemoryError, is_out_of_memory
 from gpuvis.settings import Method, Settings
-from gpuvis.timing import Steps
+from gpuvis.timing import StepTimer
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +111,7 @@ def reduce(X: Any, settings: Settings | None = None, backend: str = "auto") -> d
     """
     there = hasattr(X, "__cuda_array_interface__") or getattr(X, "ndim", 2) == 0
     chosen, _ = choose(backend, rows=None if there else len(X))
-    steps, settings = Steps(settle=chosen.settle), settings or Settings()
+    steps, settings = StepTimer(settle=chosen.settle), settings or Settings()
     try:
         X = _adopted(X, chosen)
         arrays.check_shape(X)
@@ -151,7 +151,7 @@ def plan(X: Any, settings: Settings, backend: Backend, largest: float | None = N
     return backend.plan(rows, columns, X.itemsize, fitted, scaled)
 
 
-def prepare(X: Any, settings: Settings, backend: Backend, steps: Steps, known: tuple[Plan, float]) -> Prepared:
+def prepare(X: Any, settings: Settings, backend: Backend, steps: StepTimer, known: tuple[Plan, float]) -> Prepared:
     """Bring a matrix to its device and do the PCA. `known`: what `plan` gave, and its largest value in size."""
     shape, (planned, largest) = tuple(X.shape), known
     fitted, _ = settings.fitted_to(*shape)
@@ -165,7 +165,7 @@ def prepare(X: Any, settings: Settings, backend: Backend, steps: Steps, known: t
     return Prepared(X, shape, settings, fitted, planned, kept, list(settings.methods))
 
 
-def embed(prepared: Prepared, method: Method, backend: Backend, steps: Steps) -> Reduction:
+def embed(prepared: Prepared, method: Method, backend: Backend, steps: StepTimer) -> Reduction:
     """Draw one map of a prepared matrix."""
     fitted = prepared.fitted
     asked = getattr(fitted, method)
@@ -207,7 +207,7 @@ def nearest(X: Any, metric: str, count: int, backend: Backend, known: tuple[Plan
         return backend.nearest(whole, metric, count + 1)[:, 1:]
 
 
-def _take(prepared: Prepared, method: Method, backend: Backend, steps: Steps) -> tuple[Array, Any]:
+def _take(prepared: Prepared, method: Method, backend: Backend, steps: StepTimer) -> tuple[Array, Any]:
     """Return what the layout of one map starts from; graphs and the matrix go with the last map that needs them."""
     planned = prepared.plan.graphs
     prepared.waiting.remove(method)  # whatever becomes of it

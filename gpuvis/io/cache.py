@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gpuvis import arrays
 from gpuvis.errors import CacheError, DataError, OutputError
@@ -24,6 +24,21 @@ if TYPE_CHECKING:
     import torch
 
 
+class VerifiedCache(NamedTuple):
+    """The result of `Cache.verify`.
+
+    Attributes
+    ----------
+    largest : float
+        The largest absolute value of the embeddings.
+    cache : Cache
+        The cache, with notes on its values.
+    """
+
+    largest: float
+    cache: Cache
+
+
 @dataclass(frozen=True, eq=False)
 class Cache:
     """One cache folder, read and checked.
@@ -31,17 +46,17 @@ class Cache:
     Attributes
     ----------
     folder : Path
-        Where it lies.
+        The folder it was read from.
     embeddings : torch.Tensor or ndarray of shape (N, D)
-        In the file's own floating-point type, a large file memory-mapped where the format allows it.
+        The values in the floating-point type of the file. A large file is memory-mapped if its format allows that.
     table : pandas.DataFrame with N rows
         `metadata.csv`, every column as strings.
     labels : torch.Tensor or ndarray of shape (N,), int64, or None
-        `labels.pt`, where there is one.
+        `labels.pt`; None if there is no such file.
     info : dict
-        `meta.json`; empty where there is none.
+        `meta.json`; empty if there is no such file.
     notes : tuple of str
-        What is unusual, but no error.
+        Anything unusual that is not an error.
     """
 
     folder: Path
@@ -51,40 +66,45 @@ class Cache:
     info: dict[str, Any]
     notes: tuple[str, ...]
 
-    def verify(self, go_on: Callable[[], None] = lambda: None) -> tuple[float, Cache]:
-        """Read every value once: it has to be finite, and the bytes those that were written.
+    def verify(self, go_on: Callable[[], None] = lambda: None) -> VerifiedCache:
+        """Read every value once; check that all are finite, and that the file is undamaged.
 
-        `go_on` is called before each block of rows; what it raises ends the reading.
+        Parameters
+        ----------
+        go_on : callable, optional
+            Called before each block of rows. To end the reading, it raises an error.
 
         Returns
         -------
-        tuple
-            The largest value in size, and the cache with notes on its values.
+        VerifiedCache
+            The largest absolute value, and the cache with notes on its values.
 
         Raises
         ------
         CacheError
-            A row holds NaN or Inf, rows differ by less than float32 can tell, or the file's CRC-32 does not match its
-            content.
+            A row holds NaN or Inf, rows differ by less than float32 can represent, or the file's CRC-32 does not match
+            its content.
         """
         largest, notes = _verify(self, pt.storage_crc(self.folder / EMBEDDINGS), go_on)
-        return largest, replace(self, notes=(*self.notes, *(f"{EMBEDDINGS}: {note}" for note in notes)))
+        cache = replace(self, notes=(*self.notes, *(f"{EMBEDDINGS}: {note}" for note in notes)))
+        return VerifiedCache(largest, cache)
 
 
-def _verify(cache: Cache, expected: int | None, go_on: Callable[[], None]) -> tuple[float, list[str]]:
+def _verify(cache: Cache, expected_crc: int | None, go_on: Callable[[], None]) -> tuple[float, list[str]]:
     path, embeddings = cache.folder / EMBEDDINGS, cache.embeddings
-    storage, crc, done, seen = pt.storage(embeddings), 0, 0, arrays.ValueScan()
+    storage, crc, start_byte, scan = pt.storage(embeddings), 0, 0, arrays.ValueScan()
     for start, block in arrays.blocks(embeddings):
         go_on()
-        seen.add(block)
-        end = len(storage) * (start + len(block)) // len(embeddings)  # the same bytes, if the tensor fills its storage
-        if expected is not None:
-            crc = zlib.crc32(storage[done:end].data, crc)
-        done = end
+        scan.add(block)
+        # The bytes of the same rows, if the tensor fills its storage.
+        end_byte = len(storage) * (start + len(block)) // len(embeddings)
+        if expected_crc is not None:
+            crc = zlib.crc32(storage[start_byte:end_byte].data, crc)
+        start_byte = end_byte
         pt.let_go(embeddings)
-    _check_crc(path, crc, expected)
+    _check_crc(path, crc, expected_crc)
     try:
-        return seen.check(cache.table.get(FILE_NAME))
+        return scan.check(cache.table.get(FILE_NAME))
     except DataError as error:
         raise CacheError(f"{path} {error}") from None
 
@@ -100,9 +120,16 @@ def _check_crc(path: Path, crc: int, expected: int | None) -> None:
 def read_labels(path: Path, read_tensor: Callable[[Path], torch.Tensor | np.ndarray]) -> torch.Tensor | np.ndarray:
     """Read `labels.pt`, and check its CRC-32.
 
+    Parameters
+    ----------
+    path : Path
+    read_tensor : callable
+        Reads a `.pt` file.
+
     Raises
     ------
     CacheError
+        The file cannot be read or is damaged.
     """
     folders.check_readable(path)
     labels = read_tensor(path)
@@ -115,9 +142,20 @@ def read(
     read_table: Callable[[Path], pd.DataFrame] = table.read,
     read_tensor: Callable[[Path], torch.Tensor | np.ndarray] = pt.load,
 ) -> Cache:
-    """Read a cache folder and check all but the values themselves (`Cache.verify` does that).
+    """Read a cache folder, and check everything but the values of the embeddings, which `Cache.verify` checks.
 
-    `read_table` reads `metadata.csv`, `read_tensor` the tensors; others than the usual have to give the same values.
+    Parameters
+    ----------
+    folder : path
+        Holds `embeddings.pt` and `metadata.csv`, perhaps also `labels.pt` and `meta.json`.
+    read_table : callable, optional
+        Reads `metadata.csv`; has to return the same as `gpuvis.io.table.read`.
+    read_tensor : callable, optional
+        Reads a `.pt` file; has to return the same values as `gpuvis.io.pt.load`.
+
+    Returns
+    -------
+    Cache
 
     Raises
     ------
@@ -130,17 +168,17 @@ def read(
     check_embeddings(folder / EMBEDDINGS, embeddings)
     rows = read_table(folder / TABLE)
     labels = read_labels(folder / LABELS, read_tensor) if (folder / LABELS).exists() else None
-    return _agreed(folder, embeddings, rows, labels, _read_info(folder / INFO))
+    return _checked(folder, embeddings, rows, labels, _read_info(folder / INFO))
 
 
-def _agreed(
+def _checked(
     folder: Path,
     embeddings: torch.Tensor | np.ndarray,
     rows: pd.DataFrame,
     labels: torch.Tensor | np.ndarray | None,
     info: dict[str, Any] | str,
 ) -> Cache:
-    """Put the parts together if they fit. `info` may be a note that says why there is none."""
+    """Return the parts as a cache, after checking that they agree. `info` may be a note that says why it is missing."""
     notes = check_rows(folder, embeddings, rows)
     if labels is None:
         notes.append("there is no labels.pt; the labels of metadata.csv are used")
@@ -172,15 +210,15 @@ def write(
     Parameters
     ----------
     folder : path
-        Made if it is not there; files of the same names are replaced.
+        Created if it does not exist; files of the same names are replaced.
     embeddings : torch.Tensor or ndarray of shape (N, D)
         Floating point, finite.
-    rows : pandas.DataFrame with N rows, or its columns by name
-        Becomes `metadata.csv`; values are written as strings.
+    rows : pandas.DataFrame with N rows, or mapping of str to sequences of length N
+        The columns of `metadata.csv`; values are written as strings.
     labels : torch.Tensor or ndarray of shape (N,), integer, optional
-        Becomes `labels.pt`.
+        Written to `labels.pt`.
     info : mapping, optional
-        More keys for `meta.json`, besides `timestamp`, `num_samples` and `dim`.
+        Keys of `meta.json`, in addition to `timestamp`, `num_samples` and `dim`.
 
     Returns
     -------
@@ -190,7 +228,7 @@ def write(
     Raises
     ------
     CacheError
-        The parts do not make a valid cache; nothing was written.
+        The parts do not make a valid cache. Nothing was written.
     OutputError
         The folder cannot be written.
     """
@@ -204,7 +242,7 @@ def write(
     count, dim = embeddings.shape
     now = time.strftime("%Y-%m-%d %H:%M:%S")
     meta = {"timestamp": now, "num_samples": count, "dim": dim, **(info or {})}
-    cache = _agreed(folder, embeddings, table.strings(rows), labels, meta)
+    cache = _checked(folder, embeddings, table.strings(rows), labels, meta)
     _verify(cache, None, lambda: None)
     text = json.dumps(meta, indent=2)
     try:
@@ -220,7 +258,7 @@ def _write_files(cache: Cache, info: str) -> None:
     with replacing(folder / EMBEDDINGS) as path:
         pt.save(embeddings, path)
     if cache.labels is None:
-        (folder / LABELS).unlink(missing_ok=True)  # of the cache that was here before
+        (folder / LABELS).unlink(missing_ok=True)  # it belongs to the cache that is being replaced
     else:
         with replacing(folder / LABELS) as path:
             pt.save(cache.labels, path)
@@ -231,11 +269,12 @@ def _write_files(cache: Cache, info: str) -> None:
 
 
 def check_embeddings(path: Path, embeddings: torch.Tensor | np.ndarray) -> None:
-    """Check the shape and the type of the tensor read from `path`.
+    """Check the shape and the data type of the embeddings read from `path`.
 
     Raises
     ------
     CacheError
+        They are not a matrix of at least 5 rows and 1 column, or not of a floating-point type.
     """
     try:
         arrays.check_shape(embeddings)
@@ -247,11 +286,17 @@ def check_embeddings(path: Path, embeddings: torch.Tensor | np.ndarray) -> None:
 
 
 def check_rows(folder: Path, embeddings: torch.Tensor | np.ndarray, rows: pd.DataFrame) -> list[str]:
-    """Check that each row of the tensor has its row in the table, and note what the table lacks.
+    """Check that the table has one row for each row of the embeddings.
+
+    Returns
+    -------
+    list of str
+        Notes on columns and file names that the table lacks.
 
     Raises
     ------
     CacheError
+        The numbers of rows differ.
     """
     if len(rows) != len(embeddings):
         raise CacheError(
@@ -267,10 +312,17 @@ def check_rows(folder: Path, embeddings: torch.Tensor | np.ndarray, rows: pd.Dat
 def flat_labels(path: Path, labels: torch.Tensor | np.ndarray, rows: int) -> torch.Tensor | np.ndarray:
     """Return the labels read from `path` as int64 of shape (N,).
 
+    Parameters
+    ----------
+    path : Path
+    labels : torch.Tensor or ndarray of shape (N,) or (N, 1)
+    rows : int
+        The expected N.
+
     Raises
     ------
     CacheError
-        They are no whole numbers, too large, or not one for each row.
+        They are not whole numbers, too large, or not one for each row.
     """
     kind, count = arrays.dtype_name(labels), prod(labels.shape)
     if not kind.startswith(("int", "uint")):
@@ -292,7 +344,12 @@ def flat_labels(path: Path, labels: torch.Tensor | np.ndarray, rows: int) -> tor
 
 
 def check_labels(folder: Path, labels: torch.Tensor | np.ndarray, rows: pd.DataFrame) -> list[str]:
-    """Check the labels against the table's, where it has them.
+    """Check that the labels agree with the class numbers of the table, if it has any.
+
+    Returns
+    -------
+    list of str
+        A note if they could not be compared.
 
     Raises
     ------
@@ -304,31 +361,36 @@ def check_labels(folder: Path, labels: torch.Tensor | np.ndarray, rows: pd.DataF
     numbers = table.class_numbers(rows[NUMBER])
     if numbers is None:
         return [f"{NUMBER} is not a whole number in every row, or too large, so labels.pt was not compared with it"]
-    found: Any = labels
-    differs = ((found.numpy() if hasattr(found, "numpy") else found) != numbers).nonzero()[0]
-    if len(differs):
-        k = int(differs[0])
+    array: Any = labels.numpy() if hasattr(labels, "numpy") else labels
+    (differing,) = (array != numbers).nonzero()
+    if len(differing):
+        row = int(differing[0])
         raise CacheError(
-            f"{folder}: labels.pt disagrees with {NUMBER} of metadata.csv, first in row {k} (counted from 0): "
-            f"{int(labels[k])} and {int(numbers[k])}; rows that differ: {len(differs)}; write the cache again"
+            f"{folder}: labels.pt disagrees with {NUMBER} of metadata.csv, first in row {row} (counted from 0): "
+            f"{int(labels[row])} and {int(numbers[row])}; rows that differ: {len(differing)}; write the cache again"
         )
     return []
 
 
 def check_info(folder: Path, info: dict[str, Any], shape: tuple[int, ...]) -> list[str]:
-    """Check what `meta.json` says of the tensor's shape.
+    """Check that `meta.json` agrees with the shape (N, D) of the embeddings.
+
+    Returns
+    -------
+    list of str
+        A note for each number that `meta.json` lacks.
 
     Raises
     ------
     CacheError
-        It says otherwise.
+        They disagree.
     """
     notes = []
-    for key, found in zip(("num_samples", "dim"), shape, strict=True):
+    for key, size in zip(("num_samples", "dim"), shape, strict=True):
         if info.get(key) is None:
-            notes.append(f"meta.json does not tell {key}")
-        elif info[key] != found:
+            notes.append(f"meta.json has no {key}")
+        elif info[key] != size:
             raise CacheError(
-                f"{folder}: meta.json says {key} is {info[key]!r}, but embeddings.pt has {found}; write the cache again"
+                f"{folder}: meta.json says {key} is {info[key]!r}, but embeddings.pt has {size}; write the cache again"
             )
     return notes

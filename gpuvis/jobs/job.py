@@ -164,7 +164,7 @@ def check(job: Job) -> Decided:
     """
     decided, rows = decide(job), 0
     if Action.COMPUTE in decided.actions.values() or decided.audit:
-        rows = len(cache.read(job.folder, read_tensor=pt.look_at).embeddings)
+        rows = len(cache.read(job.folder, read_tensor=pt.read_mapped).embeddings)
     for method in decided.actions:
         job.outputs(method).check_free(job.page)
     if decided.audit:

@@ -12,7 +12,7 @@ import numpy as np
 
 from gpuvis.backends.base import Backend
 from gpuvis.errors import CacheError, GpuvisError
-from gpuvis.io.folders import above, check_files
+from gpuvis.io.folders import check_files, enclosing_cache
 from gpuvis.jobs.job import COORDS_BYTES, Job
 from gpuvis.jobs.outcome import failure
 from gpuvis.labels import classes
@@ -134,7 +134,7 @@ def rows(jobs: Iterable[Job], files: Iterable[Path]) -> int:
 
 def _score(path: Path, folder: Path | None, backend: Backend) -> Score:
     try:
-        folder = folder or above(path)
+        folder = folder or enclosing_cache(path)
         shown, files = saved(path, folder), outputs.of_coords(path)
         run, changed = outputs.of_saved(files, folder) if files else (None, "")
         settings = Settings(tsne=Tsne()).only(files.method if files else "umap")

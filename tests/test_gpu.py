@@ -344,7 +344,7 @@ def test_a_graph_that_fails_lets_the_matrix_go(rapids, monkeypatch) -> None:
 
     backend, _ = choose("gpu")
     tensor = torch.from_numpy(X)
-    prepared = prepare(tensor, BOTH, backend, StepTimer(), (plan(tensor, BOTH, backend, 16.0), 16.0))
+    prepared = prepare(tensor, BOTH, backend, StepTimer(), plan(tensor, BOTH, backend, 16.0), 16.0)
     with monkeypatch.context() as patch:
         patch.setattr(gpu, "neighbors", lambda *args: (_ for _ in ()).throw(ValueError("no")))
         with pytest.raises(ValueError, match="no"):

@@ -147,4 +147,4 @@ def test_too_little_memory_is_told() -> None:
 
     told = r"umap of 1,797 × 64 does not fit in memory \(Unable to allocate 9 GiB\); use a smaller pca_dim"
     with pytest.raises(OutOfMemoryError, match=told):
-        embed(prepare(X, gpuvis.Settings(), Small(), StepTimer(), (Small().plan(), 16.0)), "umap", Small(), StepTimer())
+        embed(prepare(X, gpuvis.Settings(), Small(), StepTimer(), Small().plan(), 16.0), "umap", Small(), StepTimer())

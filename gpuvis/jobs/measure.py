@@ -65,7 +65,7 @@ def of_map(job: Job, found: Original, shown: Shown, wanted: str, backend: Backen
 
         def search() -> np.ndarray:
             with steps("nearest"):
-                return reduce.nearest(found.X, found.metric, min(quality.K, rows - 1), backend, found.known)
+                return reduce.nearest(found.X, found.metric, min(quality.K, rows - 1), backend, *found.known)
 
         near = _unless_it_fails(job, "no neighbours", search)
     neighbors = near[:, :SHOWN] if near is not None and _shows_neighbors(job, rows) else None

@@ -162,7 +162,7 @@ def _compute(job: Job, source: Source, chosen: Chosen, steps: StepTimer) -> Iter
     embeddings, settings = source.cache.embeddings, source.settings
     for note in (*source.cache.notes, *settings.fitted_to(*embeddings.shape)[1]):
         logger.warning("%s: %s", job.folder, note)
-    prepared = reduce.prepare(embeddings, settings, chosen[0], steps, source.known)
+    prepared = reduce.prepare(embeddings, settings, chosen[0], steps, *source.known)
 
     def make(method: Method) -> Finish:
         done = reduce.embed(prepared, method, chosen[0], steps)

@@ -205,7 +205,7 @@ def write(
     labels: torch.Tensor | np.ndarray | None = None,
     info: Mapping[str, Any] | None = None,
 ) -> Cache:
-    """Write a cache folder that `read` gives back, each file whole or not at all.
+    """Write a cache folder that `read` can read. Each file is written completely or not at all.
 
     Parameters
     ----------
@@ -280,9 +280,9 @@ def check_embeddings(path: Path, embeddings: torch.Tensor | np.ndarray) -> None:
         arrays.check_shape(embeddings)
     except DataError as error:
         raise CacheError(f"{path} {error}") from None
-    kind = arrays.dtype_name(embeddings)
-    if kind not in {"float16", "bfloat16", "float32", "float64"}:
-        raise CacheError(f"{path} has type {kind}; expected floating point of 16 to 64 bits; save it as float32")
+    dtype = arrays.dtype_name(embeddings)
+    if dtype not in {"float16", "bfloat16", "float32", "float64"}:
+        raise CacheError(f"{path} has type {dtype}; expected floating point of 16 to 64 bits; save it as float32")
 
 
 def check_rows(folder: Path, embeddings: torch.Tensor | np.ndarray, rows: pd.DataFrame) -> list[str]:
@@ -324,9 +324,9 @@ def flat_labels(path: Path, labels: torch.Tensor | np.ndarray, rows: int) -> tor
     CacheError
         They are not whole numbers, too large, or not one for each row.
     """
-    kind, count = arrays.dtype_name(labels), prod(labels.shape)
-    if not kind.startswith(("int", "uint")):
-        raise CacheError(f"{path} has type {kind}; expected whole numbers, so save the labels as int64")
+    dtype, count = arrays.dtype_name(labels), prod(labels.shape)
+    if not dtype.startswith(("int", "uint")):
+        raise CacheError(f"{path} has type {dtype}; expected whole numbers, so save the labels as int64")
     if tuple(labels.shape) not in {(count,), (count, 1)}:
         raise CacheError(
             f"{path} has shape {tuple(labels.shape)}; expected (N,) or (N, 1); save one label for each row"
@@ -337,10 +337,10 @@ def flat_labels(path: Path, labels: torch.Tensor | np.ndarray, rows: int) -> tor
             "write the cache again"
         )
     flat: Any = labels.reshape(-1)
-    whole: torch.Tensor | np.ndarray = flat.long() if hasattr(flat, "long") else flat.astype("int64")
-    if kind == "uint64" and (whole < 0).any():
+    numbers: torch.Tensor | np.ndarray = flat.long() if hasattr(flat, "long") else flat.astype("int64")
+    if dtype == "uint64" and (numbers < 0).any():
         raise CacheError(f"{path} has labels above {2**63 - 1}; save them as int64")
-    return whole
+    return numbers
 
 
 def check_labels(folder: Path, labels: torch.Tensor | np.ndarray, rows: pd.DataFrame) -> list[str]:
@@ -357,7 +357,7 @@ def check_labels(folder: Path, labels: torch.Tensor | np.ndarray, rows: pd.DataF
         They disagree in a row.
     """
     if not table.has_values(rows, NUMBER):
-        return [f"the labels are those of {LABELS}, since {TABLE} has no {NUMBER}"]
+        return [f"the labels of {LABELS} are used, since {TABLE} has no {NUMBER}"]
     numbers = table.class_numbers(rows[NUMBER])
     if numbers is None:
         return [f"{NUMBER} is not a whole number in every row, or too large, so labels.pt was not compared with it"]

@@ -119,19 +119,19 @@ def reduce(X: Any, settings: Settings | None = None, backend: str = "auto") -> d
     """
     # An array on the GPU stays there, however few its rows; a scalar has none, and is refused below.
     rows = None if hasattr(X, "__cuda_array_interface__") or getattr(X, "ndim", 2) == 0 else len(X)
-    chosen, _ = choose(backend, rows=rows)
-    timer, settings = StepTimer(settle=chosen.settle), settings or Settings()
+    selected, _ = choose(backend, rows=rows)
+    timer, settings = StepTimer(settle=selected.settle), settings or Settings()
     try:
-        X = _as_supported(X, chosen)
+        X = _as_supported(X, selected)
         arrays.check_shape(X)
         arrays.check_type(X)
-        plan(X, settings, chosen)  # refuse what does not fit before all values are read
+        plan(X, settings, selected)  # refuse what does not fit before all values are read
         largest, notes = arrays.check_values(X)
-        prepared = prepare(X, settings, chosen, timer, plan(X, settings, chosen, largest), largest)
+        prepared = prepare(X, settings, selected, timer, plan(X, settings, selected, largest), largest)
     except DataError as error:
         raise DataError(f"X {error}") from None
     input_notes = [f"X: {note}" for note in notes]
-    maps = (embed(prepared, method, chosen, timer) for method in settings.methods)
+    maps = (embed(prepared, method, selected, timer) for method in settings.methods)
     return {result.method: replace(result, notes=(*input_notes, *result.notes)) for result in maps}
 
 
@@ -298,7 +298,7 @@ def _memory_reported(step: str, shape: tuple[int, int], planned: Plan) -> Iterat
             raise
         raise OutOfMemoryError(
             f"{step} of {rows:,} × {columns:,} does not fit in memory "
-            f"({str(error) or 'no more is given'}); {planned.advice}"
+            f"({str(error) or 'no details were given'}); {planned.advice}"
         ) from error
 
 

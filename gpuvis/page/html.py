@@ -96,7 +96,6 @@ def draw(
         indices = neighbors.astype(np.min_scalar_type(len(coords) - 1))
         header["neighbors"] = {"k": indices.shape[1], "ids": pack.numbers(indices.T.ravel())}
     sheets = images.sheets if images else None
-    sheet_files = sheets.files if sheets else []
     if sheets:
         header["thumbnails"] = {"across": sheets.across, "places": pack.numbers(sheets.places[selection])}
     parts = {
@@ -106,7 +105,7 @@ def draw(
         "icon": icon.data_url(coords[colored.order], colored.rgb[colored.order]),
         "style": template.text("page.css"),
         "data": pack.encoded(header),
-        "thumbnails": "".join(_data_tag(f"thumbnails-{k}", file) for k, file in enumerate(sheet_files)),
+        "thumbnails": _thumbnail_tags(sheets.files if sheets else []),
         "plotly.js": _plotly(plotly_js),
         "script": script(),
     }
@@ -173,6 +172,10 @@ def _plotly(address: str | None) -> str:
         digest = base64.b64encode(hashlib.sha256(get_plotlyjs().encode()).digest()).decode()
         check = f' integrity="sha256-{digest}" crossorigin="anonymous"'
     return f'<script src="{html.escape(address)}"{check}></script>'
+
+
+def _thumbnail_tags(sheet_files: list[str]) -> str:
+    return "".join(_data_tag(f"thumbnails-{k}", file) for k, file in enumerate(sheet_files))
 
 
 def _data_tag(name: str, content: str) -> str:

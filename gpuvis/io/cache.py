@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -25,16 +25,31 @@ if TYPE_CHECKING:
     import torch
 
 
+class VerifiedCache(NamedTuple):
+    """The result of `Cache.verify`.
+
+    Attributes
+    ----------
+    largest : float
+        The largest absolute value of the embeddings.
+    cache : Cache
+        The cache, with notes on its values.
+    """
+
+    largest: float
+    cache: Cache
+
+
 @dataclass(frozen=True, eq=False)
 class Head:
-    """A cache folder but for the values of its embeddings: read and checked.
+    """Everything in a cache folder but the values of its embeddings, checked.
 
     Attributes
     ----------
     shape : tuple of int
         (N, D), of the embeddings.
     table, labels, info, notes
-        As of a `Cache`.
+        As in `Cache`.
     """
 
     shape: tuple[int, ...]
@@ -51,17 +66,17 @@ class Cache:
     Attributes
     ----------
     folder : Path
-        Where it lies.
+        The folder it was read from.
     embeddings : torch.Tensor or ndarray of shape (N, D)
-        In the file's own floating-point type, a large file memory-mapped where the format allows it.
+        The values in the floating-point type of the file. A large file is memory-mapped if its format allows that.
     table : pandas.DataFrame with N rows
         `metadata.csv`, every column as strings.
     labels : torch.Tensor or ndarray of shape (N,), int64, or None
-        `labels.pt`, where there is one.
+        `labels.pt`; None if there is no such file.
     info : dict
-        `meta.json`; empty where there is none.
+        `meta.json`; empty if there is no such file.
     notes : tuple of str
-        What is unusual, but no error.
+        Anything unusual that is not an error.
     """
 
     folder: Path
@@ -71,40 +86,45 @@ class Cache:
     info: dict[str, Any]
     notes: tuple[str, ...]
 
-    def verify(self, go_on: Callable[[], None] = lambda: None) -> tuple[float, Cache]:
-        """Read every value once: it has to be finite, and the bytes those that were written.
+    def verify(self, go_on: Callable[[], None] = lambda: None) -> VerifiedCache:
+        """Read every value once; check that all are finite, and that the file is undamaged.
 
-        `go_on` is called before each block of rows; what it raises ends the reading.
+        Parameters
+        ----------
+        go_on : callable, optional
+            Called before each block of rows. To end the reading, it raises an error.
 
         Returns
         -------
-        tuple
-            The largest value in size, and the cache with notes on its values.
+        VerifiedCache
+            The largest absolute value, and the cache with notes on its values.
 
         Raises
         ------
         CacheError
-            A row holds NaN or Inf, rows differ by less than float32 can tell, or the file's CRC-32 does not match its
-            content.
+            A row holds NaN or Inf, rows differ by less than float32 can represent, or the file's CRC-32 does not match
+            its content.
         """
         largest, notes = _verify(self, pt.storage_crc(self.folder / EMBEDDINGS), go_on)
-        return largest, replace(self, notes=(*self.notes, *(f"{EMBEDDINGS}: {note}" for note in notes)))
+        cache = replace(self, notes=(*self.notes, *(f"{EMBEDDINGS}: {note}" for note in notes)))
+        return VerifiedCache(largest, cache)
 
 
-def _verify(cache: Cache, expected: int | None, go_on: Callable[[], None]) -> tuple[float, list[str]]:
+def _verify(cache: Cache, expected_crc: int | None, go_on: Callable[[], None]) -> tuple[float, list[str]]:
     path, embeddings = cache.folder / EMBEDDINGS, cache.embeddings
-    storage, crc, done, seen = pt.storage(embeddings), 0, 0, arrays.Values()
+    storage, crc, start_byte, scan = pt.storage(embeddings), 0, 0, arrays.ValueScan()
     for start, block in arrays.blocks(embeddings):
         go_on()
-        seen.look_at(block)
-        end = len(storage) * (start + len(block)) // len(embeddings)  # the same bytes, if the tensor fills its storage
-        if expected is not None:
-            crc = zlib.crc32(storage[done:end].data, crc)
-        done = end
+        scan.add(block)
+        # The bytes of the same rows, if the tensor fills its storage.
+        end_byte = len(storage) * (start + len(block)) // len(embeddings)
+        if expected_crc is not None:
+            crc = zlib.crc32(storage[start_byte:end_byte].data, crc)
+        start_byte = end_byte
         pt.let_go(embeddings)
-    _check_crc(path, crc, expected)
+    _check_crc(path, crc, expected_crc)
     try:
-        return seen.check(cache.table.get(FILE_NAME))
+        return scan.check(cache.table.get(FILE_NAME))
     except DataError as error:
         raise CacheError(f"{path} {error}") from None
 
@@ -120,9 +140,16 @@ def _check_crc(path: Path, crc: int, expected: int | None) -> None:
 def read_labels(path: Path, read_tensor: Callable[[Path], torch.Tensor | np.ndarray]) -> torch.Tensor | np.ndarray:
     """Read `labels.pt`, and check its CRC-32.
 
+    Parameters
+    ----------
+    path : Path
+    read_tensor : callable
+        Reads a `.pt` file.
+
     Raises
     ------
     CacheError
+        The file cannot be read or is damaged.
     """
     folders.check_readable(path)
     labels = read_tensor(path)
@@ -131,17 +158,21 @@ def read_labels(path: Path, read_tensor: Callable[[Path], torch.Tensor | np.ndar
 
 
 def look(folder: Path, rows: pd.DataFrame | None = None) -> Head:
-    """Read a cache folder but for the values of its embeddings, and check that its parts agree.
+    """Read everything in a cache folder but the values of its embeddings, and check that the parts agree.
 
-    `rows`: `metadata.csv`, if it was read already.
+    Parameters
+    ----------
+    folder : Path
+    rows : DataFrame, optional
+        `metadata.csv`, if it was read before.
 
     Raises
     ------
     CacheError
-        As of `read`.
+        See `read`.
     """
     folders.check_files(folder)
-    head = _head(folder, pt.look_at(folder / EMBEDDINGS), pt.read, rows)
+    head = _head(folder, pt.read_mapped(folder / EMBEDDINGS), pt.read, rows)
     # An array goes to another process as plain bytes, a tensor as shared memory.
     return head if head.labels is None else replace(head, labels=np.asarray(head.labels))
 
@@ -151,15 +182,20 @@ def read(
     read_tensor: Callable[[Path], torch.Tensor | np.ndarray] = pt.load,
     head: Head | None = None,
 ) -> Cache:
-    """Read a cache folder and check all but the values themselves (`Cache.verify` does that).
+    """Read a cache folder, and check everything but the values of the embeddings, which `Cache.verify` checks.
 
     Parameters
     ----------
     folder : path
+        Holds `embeddings.pt` and `metadata.csv`, perhaps also `labels.pt` and `meta.json`.
     read_tensor : callable, optional
-        Reads a `.pt` file, as `gpuvis.io.pt.load` does.
+        Reads a `.pt` file; has to return the same values as `gpuvis.io.pt.load`.
     head : Head, optional
-        What `look` gave, if the files are still the same: only the embeddings are read then.
+        The result of `look`, if the files are still the same: then only the embeddings are read.
+
+    Returns
+    -------
+    Cache
 
     Raises
     ------
@@ -185,17 +221,17 @@ def _head(
     check_embeddings(folder / EMBEDDINGS, embeddings)
     rows = table.read(folder / TABLE) if rows is None else rows
     labels = read_labels(folder / LABELS, read_tensor) if (folder / LABELS).exists() else None
-    return _agreed(folder, tuple(embeddings.shape), rows, labels, _read_info(folder / INFO))
+    return _checked(folder, tuple(embeddings.shape), rows, labels, _read_info(folder / INFO))
 
 
-def _agreed(
+def _checked(
     folder: Path,
     shape: tuple[int, ...],
     rows: pd.DataFrame,
     labels: torch.Tensor | np.ndarray | None,
     info: dict[str, Any] | str,
 ) -> Head:
-    """Put the parts together if they agree. `info` may be a note that says why there is none."""
+    """Return the parts of a cache, after checking that they agree. `info` may be a note that says why it is missing."""
     notes = check_rows(folder, shape[0], rows)
     if labels is None:
         notes.append("there is no labels.pt; the labels of metadata.csv are used")
@@ -222,20 +258,20 @@ def write(
     labels: torch.Tensor | np.ndarray | None = None,
     info: Mapping[str, Any] | None = None,
 ) -> Cache:
-    """Write a cache folder that `read` gives back, each file whole or not at all.
+    """Write a cache folder that `read` can read. Each file is written completely or not at all.
 
     Parameters
     ----------
     folder : path
-        Made if it is not there; files of the same names are replaced.
+        Created if it does not exist; files of the same names are replaced.
     embeddings : torch.Tensor or ndarray of shape (N, D)
         Floating point, finite.
-    rows : pandas.DataFrame with N rows, or its columns by name
-        Becomes `metadata.csv`; values are written as strings.
+    rows : pandas.DataFrame with N rows, or mapping of str to sequences of length N
+        The columns of `metadata.csv`; values are written as strings.
     labels : torch.Tensor or ndarray of shape (N,), integer, optional
-        Becomes `labels.pt`.
+        Written to `labels.pt`.
     info : mapping, optional
-        More keys for `meta.json`, besides `timestamp`, `num_samples` and `dim`.
+        Keys of `meta.json`, in addition to `timestamp`, `num_samples` and `dim`.
 
     Returns
     -------
@@ -245,7 +281,7 @@ def write(
     Raises
     ------
     CacheError
-        The parts do not make a valid cache; nothing was written.
+        The parts do not make a valid cache. Nothing was written.
     OutputError
         The folder cannot be written.
     """
@@ -259,7 +295,7 @@ def write(
     count, dim = embeddings.shape
     now = time.strftime("%Y-%m-%d %H:%M:%S")
     meta = {"timestamp": now, "num_samples": count, "dim": dim, **(info or {})}
-    head = _agreed(folder, (count, dim), table.strings(rows), labels, meta)
+    head = _checked(folder, (count, dim), table.strings(rows), labels, meta)
     cache = Cache(folder, embeddings, head.table, head.labels, head.info, head.notes)
     _verify(cache, None, lambda: None)
     text = json.dumps(meta, indent=2)
@@ -276,7 +312,7 @@ def _write_files(cache: Cache, info: str) -> None:
     with replacing(folder / EMBEDDINGS) as path:
         pt.save(embeddings, path)
     if cache.labels is None:
-        (folder / LABELS).unlink(missing_ok=True)  # of the cache that was here before
+        (folder / LABELS).unlink(missing_ok=True)  # it belongs to the cache that is being replaced
     else:
         with replacing(folder / LABELS) as path:
             pt.save(cache.labels, path)
@@ -287,27 +323,34 @@ def _write_files(cache: Cache, info: str) -> None:
 
 
 def check_embeddings(path: Path, embeddings: torch.Tensor | np.ndarray) -> None:
-    """Check the shape and the type of the tensor read from `path`.
+    """Check the shape and the data type of the embeddings read from `path`.
 
     Raises
     ------
     CacheError
+        They are not a matrix of at least 5 rows and 1 column, or not of a floating-point type.
     """
     try:
         arrays.check_shape(embeddings)
     except DataError as error:
         raise CacheError(f"{path} {error}") from None
-    kind = arrays.kind(embeddings)
-    if kind not in {"float16", "bfloat16", "float32", "float64"}:
-        raise CacheError(f"{path} has type {kind}; expected floating point of 16 to 64 bits; save it as float32")
+    dtype = arrays.dtype_name(embeddings)
+    if dtype not in {"float16", "bfloat16", "float32", "float64"}:
+        raise CacheError(f"{path} has type {dtype}; expected floating point of 16 to 64 bits; save it as float32")
 
 
 def check_rows(folder: Path, count: int, rows: pd.DataFrame) -> list[str]:
-    """Check that each row of the tensor has its row in the table, and note what the table lacks.
+    """Check that the table has one row for each row of the embeddings, which has `count` of them.
+
+    Returns
+    -------
+    list of str
+        Notes on columns and file names that the table lacks.
 
     Raises
     ------
     CacheError
+        The numbers of rows differ.
     """
     if len(rows) != count:
         raise CacheError(
@@ -323,14 +366,21 @@ def check_rows(folder: Path, count: int, rows: pd.DataFrame) -> list[str]:
 def flat_labels(path: Path, labels: torch.Tensor | np.ndarray, rows: int) -> torch.Tensor | np.ndarray:
     """Return the labels read from `path` as int64 of shape (N,).
 
+    Parameters
+    ----------
+    path : Path
+    labels : torch.Tensor or ndarray of shape (N,) or (N, 1)
+    rows : int
+        The expected N.
+
     Raises
     ------
     CacheError
-        They are no whole numbers, too large, or not one for each row.
+        They are not whole numbers, too large, or not one for each row.
     """
-    kind, count = arrays.kind(labels), prod(labels.shape)
-    if not kind.startswith(("int", "uint")):
-        raise CacheError(f"{path} has type {kind}; expected whole numbers, so save the labels as int64")
+    dtype, count = arrays.dtype_name(labels), prod(labels.shape)
+    if not dtype.startswith(("int", "uint")):
+        raise CacheError(f"{path} has type {dtype}; expected whole numbers, so save the labels as int64")
     if tuple(labels.shape) not in {(count,), (count, 1)}:
         raise CacheError(
             f"{path} has shape {tuple(labels.shape)}; expected (N,) or (N, 1); save one label for each row"
@@ -341,14 +391,19 @@ def flat_labels(path: Path, labels: torch.Tensor | np.ndarray, rows: int) -> tor
             "write the cache again"
         )
     flat: Any = labels.reshape(-1)
-    whole: torch.Tensor | np.ndarray = flat.long() if hasattr(flat, "long") else flat.astype("int64")
-    if kind == "uint64" and (whole < 0).any():
+    numbers: torch.Tensor | np.ndarray = flat.long() if hasattr(flat, "long") else flat.astype("int64")
+    if dtype == "uint64" and (numbers < 0).any():
         raise CacheError(f"{path} has labels above {2**63 - 1}; save them as int64")
-    return whole
+    return numbers
 
 
 def check_labels(folder: Path, labels: torch.Tensor | np.ndarray, rows: pd.DataFrame) -> list[str]:
-    """Check the labels against the table's, where it has them.
+    """Check that the labels agree with the class numbers of the table, if it has any.
+
+    Returns
+    -------
+    list of str
+        A note if they could not be compared.
 
     Raises
     ------
@@ -356,35 +411,40 @@ def check_labels(folder: Path, labels: torch.Tensor | np.ndarray, rows: pd.DataF
         They disagree in a row.
     """
     if not table.has_values(rows, NUMBER):
-        return [f"the labels are those of {LABELS}, since {TABLE} has no {NUMBER}"]
+        return [f"the labels of {LABELS} are used, since {TABLE} has no {NUMBER}"]
     numbers = table.class_numbers(rows[NUMBER])
     if numbers is None:
         return [f"{NUMBER} is not a whole number in every row, or too large, so labels.pt was not compared with it"]
-    found: Any = labels
-    differs = ((found.numpy() if hasattr(found, "numpy") else found) != numbers).nonzero()[0]
-    if len(differs):
-        k = int(differs[0])
+    array: Any = labels.numpy() if hasattr(labels, "numpy") else labels
+    (differing,) = (array != numbers).nonzero()
+    if len(differing):
+        row = int(differing[0])
         raise CacheError(
-            f"{folder}: labels.pt disagrees with {NUMBER} of metadata.csv, first in row {k} (counted from 0): "
-            f"{int(labels[k])} and {int(numbers[k])}; rows that differ: {len(differs)}; write the cache again"
+            f"{folder}: labels.pt disagrees with {NUMBER} of metadata.csv, first in row {row} (counted from 0): "
+            f"{int(labels[row])} and {int(numbers[row])}; rows that differ: {len(differing)}; write the cache again"
         )
     return []
 
 
 def check_info(folder: Path, info: dict[str, Any], shape: tuple[int, ...]) -> list[str]:
-    """Check what `meta.json` says of the tensor's shape.
+    """Check that `meta.json` agrees with the shape (N, D) of the embeddings.
+
+    Returns
+    -------
+    list of str
+        A note for each number that `meta.json` lacks.
 
     Raises
     ------
     CacheError
-        It says otherwise.
+        They disagree.
     """
     notes = []
-    for key, found in zip(("num_samples", "dim"), shape, strict=True):
+    for key, size in zip(("num_samples", "dim"), shape, strict=True):
         if info.get(key) is None:
-            notes.append(f"meta.json does not tell {key}")
-        elif info[key] != found:
+            notes.append(f"meta.json has no {key}")
+        elif info[key] != size:
             raise CacheError(
-                f"{folder}: meta.json says {key} is {info[key]!r}, but embeddings.pt has {found}; write the cache again"
+                f"{folder}: meta.json says {key} is {info[key]!r}, but embeddings.pt has {size}; write the cache again"
             )
     return notes

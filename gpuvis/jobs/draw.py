@@ -20,7 +20,7 @@ from gpuvis.results.outputs import Outputs
 from gpuvis.results.record import RunRecord
 from gpuvis.results.saved_map import Shown
 from gpuvis.settings import METHODS
-from gpuvis.timing import Steps
+from gpuvis.timing import StepTimer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,7 +63,7 @@ class Drawn:
     needs: list[str] = field(default_factory=list)
 
 
-def draw(job: Job, files: Outputs, folder: Folder, shown: Shown, run: RunRecord | None, steps: Steps) -> Drawn:
+def draw(job: Job, files: Outputs, folder: Folder, shown: Shown, run: RunRecord | None, steps: StepTimer) -> Drawn:
     """Draw the page of a map, and its pictures.
 
     Parameters

@@ -13,7 +13,7 @@ import numpy as np
 from gpuvis.backends import Chosen
 from gpuvis.backends.base import Backend
 from gpuvis.errors import CacheError, GpuvisError
-from gpuvis.io.folders import above, check_files
+from gpuvis.io.folders import check_files, enclosing_cache
 from gpuvis.jobs.job import COORDS_BYTES, Decision, Job
 from gpuvis.jobs.outcome import failure
 from gpuvis.jobs.task import Task
@@ -25,7 +25,7 @@ from gpuvis.results import outputs, saved_map
 from gpuvis.results.record import RunRecord
 from gpuvis.results.saved_map import Measured, Original, Shown, saved
 from gpuvis.settings import MethodName, Settings
-from gpuvis.timing import Steps
+from gpuvis.timing import StepTimer
 
 logger = logging.getLogger(__name__)
 SHOWN = 10  # neighbours of a point, by its page
@@ -70,7 +70,7 @@ def of_map(task: Task, original: Original, shown: Shown, wanted: str) -> Measure
         def search() -> np.ndarray:
             with steps("nearest"):
                 count = min(quality.K, rows - 1)
-                return reduce.nearest(original.X, original.metric, count, backend, original.planned)
+                return reduce.nearest(original.X, original.metric, count, backend, *original.planned)
 
         nearest = _unless_it_fails(job, "no neighbours", search)
     neighbors = nearest[:, :SHOWN] if nearest is not None and _shows_neighbors(job, rows) else None
@@ -132,7 +132,7 @@ def scores(jobs: Iterable[Job], files: Iterable[Path], backend: Backend) -> Iter
             yield Score(job.out, error=_no_map(job))
     for path in files:
         try:
-            task = _task(Job(above(path), path.parent, Settings(), page=None), backend, task)
+            task = _task(Job(enclosing_cache(path), path.parent, Settings(), page=None), backend, task)
         except GpuvisError as error:
             yield Score(path, error=error)
         else:
@@ -143,7 +143,7 @@ def _task(job: Job, backend: Backend, before: Task | None) -> Task:
     """Return the task of a folder: the one before, which has read it, if it is of the same folder."""
     if before and before.job.folder == job.folder:
         return before
-    return Task(Decision(job, job.look(), {}), Chosen(backend, ""), Steps())
+    return Task(Decision(job, job.look(), {}), Chosen(backend, ""), StepTimer())
 
 
 def rows(jobs: Iterable[Job], files: Iterable[Path]) -> int:

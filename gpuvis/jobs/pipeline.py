@@ -21,8 +21,8 @@ from gpuvis.jobs.job import Decision, Job
 from gpuvis.jobs.outcome import Outcome, failure
 from gpuvis.jobs.progress import Watcher
 from gpuvis.jobs.stages import Finish, Read, settled
-from gpuvis.signals import aside, done, held_back
-from gpuvis.timing import Steps
+from gpuvis.signals import completed, run_in_thread, stops_deferred
+from gpuvis.timing import StepTimer
 
 PATIENCE = 5.0  # seconds that a page may take to be finished after a stop
 
@@ -44,8 +44,8 @@ class Pipeline:
     def __init__(self, take: Callable[[Outcome], None]) -> None:
         self._take = take
         self._locks: list[ExitStack] = []
-        self._reading: Future[Any] = done()
-        self._last: Future[Any] = done()
+        self._reading: Future[Any] = completed()
+        self._last: Future[Any] = completed()
         self._stop = threading.Event()
         self._saving, self._closed = threading.Lock(), False
 
@@ -54,7 +54,7 @@ class Pipeline:
         draw.prepare(decisions[0].job.page)
         ahead = self._begin(decisions.popleft(), chosen)
         for number in range(1, len(decisions) + 2):
-            (job, lock, reading), steps = ahead, Steps(watcher.step, chosen.backend.settle)
+            (job, lock, reading), steps = ahead, StepTimer(watcher.step, chosen.backend.settle)
             watcher.folder(number, job.folder)
             watcher.step("read")
             wait([reading])
@@ -72,7 +72,7 @@ class Pipeline:
         self._stop.set()
         with suppress(KeyboardInterrupt):
             wait([self._last, self._reading], PATIENCE)
-        with held_back(), self._saving:
+        with stops_deferred(), self._saving:
             self._closed = True
             for lock in self._locks:
                 lock.close()
@@ -83,9 +83,9 @@ class Pipeline:
 
         def read() -> Read:
             lock.enter_context(locked(decision.job.out))
-            return stages.read(decision, chosen, Steps(settle=chosen.backend.settle), self._go_on)
+            return stages.read(decision, chosen, StepTimer(settle=chosen.backend.settle), self._go_on)
 
-        self._reading = reading = aside(read)
+        self._reading = reading = run_in_thread(read)
         return decision.job, lock, reading
 
     def _go_on(self) -> None:
@@ -100,7 +100,7 @@ class Pipeline:
             before.result()
             work()
 
-        self._last = aside(next_one)
+        self._last = run_in_thread(next_one)
 
     def _finish(self, finish: Finish) -> None:
         self._take(finish(self._unless_closed()))
@@ -120,7 +120,7 @@ class Pipeline:
             yield
 
 
-def _maps(job: Job, reading: Future[Read], steps: Steps) -> Generator[Finish]:
+def _maps(job: Job, reading: Future[Read], steps: StepTimer) -> Generator[Finish]:
     try:
         read = reading.result()
         read.task.steps = steps  # from here on it is the main thread that works

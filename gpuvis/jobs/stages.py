@@ -22,8 +22,8 @@ from gpuvis.results.outputs import Action, Outputs, Status, is_ours, is_unmeasur
 from gpuvis.results.record import RunRecord
 from gpuvis.results.saved_map import Measured, Original, Shown, saved
 from gpuvis.settings import MethodName, Settings
-from gpuvis.signals import held_back
-from gpuvis.timing import Steps
+from gpuvis.signals import stops_deferred
+from gpuvis.timing import StepTimer
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class Read:
     maps: Source | Exception | None
 
 
-def run(decision: Decision, chosen: Chosen, steps: Steps) -> Generator[Outcome]:
+def run(decision: Decision, chosen: Chosen, steps: StepTimer) -> Generator[Outcome]:
     """Do what is to be done for one folder, and give the outcome of each map as soon as it is saved.
 
     Raises
@@ -62,7 +62,7 @@ def run(decision: Decision, chosen: Chosen, steps: Steps) -> Generator[Outcome]:
             yield finish(nullcontext())
 
 
-def read(decision: Decision, chosen: Chosen, steps: Steps, go_on: Callable[[], None] = lambda: None) -> Read:
+def read(decision: Decision, chosen: Chosen, steps: StepTimer, go_on: Callable[[], None] = lambda: None) -> Read:
     """Read and verify the cache of a folder that is locked; `go_on` is called again and again meanwhile."""
     job = decision.job
     job.sweep()
@@ -133,7 +133,7 @@ def _compute(task: Task, source: Source) -> Iterator[Finish]:
     embeddings, settings = source.cache.embeddings, source.settings
     for note in (*source.cache.notes, *settings.fitted_to(*embeddings.shape)[1]):
         logger.warning("%s: %s", folder, note)
-    prepared = reduce.prepare(embeddings, settings, task.backend, task.steps, source.planned)
+    prepared = reduce.prepare(embeddings, settings, task.backend, task.steps, *source.planned)
 
     def make(method: MethodName) -> Finish:
         reduction = reduce.embed(prepared, method, task.backend, task.steps)
@@ -192,7 +192,7 @@ def _save_coords(task: Task, files: Outputs, record: RunRecord, shown: Shown) ->
     job, before = task.job, files.read_record()
     drawn_before = before.outputs if before else {}
     to_come = [*files.drawn(job.page), *([files.quality] if job.quality != "none" else [])]
-    with task.steps("save"), held_back():
+    with task.steps("save"), stops_deferred():
         files.save_coords(shown.coords, record, to_come)
         for path in [files.quality, files.page, *map(files.static, STATIC)] if job.overwrite else []:
             is_old = path.is_file() and (path.name in drawn_before or is_ours(path))
@@ -221,7 +221,7 @@ def _save_quality(task: Task, files: Outputs, record: RunRecord, measured: Measu
     record.steps |= task.steps.of("nearest", "quality")
     if not measured.quality or measured.recall is None:
         return ()
-    with held_back():
+    with stops_deferred():
         record.outputs[files.quality.name] = files.save_quality(measured.recall)
     record.quality = measured.quality
     return (files.quality,)
@@ -232,7 +232,7 @@ def _finish(
 ) -> Finish:
     """Return the last stage of a map: drawing, if a page is wanted, and the record. `outcome`: that before it."""
     job = task.job
-    clock = task.steps.apart("draw") if job.page else task.steps
+    clock = task.steps.detached("draw") if job.page else task.steps
     ready = time.perf_counter() - start
 
     def finish(saving: Saving) -> Outcome:
@@ -265,7 +265,7 @@ def _judged(outcome: Outcome, error: Exception | None) -> Outcome:
     return replace(outcome, result="not drawn", error=failed.error) if outcome.result == "written" else failed
 
 
-def _save_drawn(files: Outputs, drawn: Drawn, record: RunRecord | None, clock: Steps) -> tuple[Path, ...]:
+def _save_drawn(files: Outputs, drawn: Drawn, record: RunRecord | None, clock: StepTimer) -> tuple[Path, ...]:
     """Save what was drawn and, whatever becomes of that, the record."""
     try:
         sums = {path.name: files.save_drawn(path, content) for path, content in drawn.files.items()}

@@ -17,7 +17,7 @@ from gpuvis.jobs.job import Decision, Job
 from gpuvis.results.folder import Folder
 from gpuvis.results.record import CacheRecord
 from gpuvis.settings import Settings
-from gpuvis.timing import Steps
+from gpuvis.timing import StepTimer
 
 if TYPE_CHECKING:
     from gpuvis.io.cache import Cache
@@ -59,7 +59,7 @@ class Task:
     decision : Decision
     chosen : Chosen
         The backend.
-    steps : Steps
+    steps : StepTimer
         The clock.
     go_on : callable
         Called again and again while the cache is read; what it raises ends the reading.
@@ -67,7 +67,7 @@ class Task:
 
     decision: Decision
     chosen: Chosen
-    steps: Steps
+    steps: StepTimer
     go_on: Callable[[], None] = lambda: None
 
     @property
@@ -104,7 +104,7 @@ class Task:
         from gpuvis.reduction import reduce
 
         start = time.perf_counter()
-        with nullcontext() if "read" in self.steps.taken else self.steps("read"):
+        with nullcontext() if "read" in self.steps.measured else self.steps("read"):
             embeddings = self._cache.embeddings
             reduce.plan(embeddings, settings, self.backend)  # refuse what cannot be before reading it through
             largest, verified = self._verified

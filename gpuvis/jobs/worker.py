@@ -33,7 +33,7 @@ from gpuvis.jobs import stages
 from gpuvis.jobs.job import Decision, Job
 from gpuvis.jobs.outcome import Outcome, failure
 from gpuvis.signals import STOPS, Stopped, stop
-from gpuvis.timing import Steps
+from gpuvis.timing import StepTimer
 
 START = 600.0  # seconds that the libraries may take to load, and the GPU to answer
 logger = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ class Here:
 
     def run(self, decision: Decision, watch: Callable[[str], None]) -> Generator[Outcome]:
         """Do a job, and give the outcome of each map as soon as it is saved."""
-        return stages.run(decision, self.chosen, Steps(watch, self.chosen.backend.settle))
+        return stages.run(decision, self.chosen, StepTimer(watch, self.chosen.backend.settle))
 
     def close(self) -> None:
         """Nothing is to be ended."""
@@ -317,7 +317,7 @@ def _work(decision: Decision, reason: str, backend: Backend, tell: Tell) -> bool
     failed = False
     try:
         with closing(
-            stages.run(decision, Chosen(backend, reason), Steps(partial(tell, "step"), backend.settle))
+            stages.run(decision, Chosen(backend, reason), StepTimer(partial(tell, "step"), backend.settle))
         ) as outcomes:
             for outcome in outcomes:
                 failed = failed or outcome.error is not None

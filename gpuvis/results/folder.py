@@ -91,7 +91,7 @@ class Folder:
             self.table_bytes = size
             self.rows = self.head.shape[0]
         else:
-            embeddings = pt.look_at(path)
+            embeddings = pt.read_mapped(path)
             cache.check_embeddings(path, embeddings)
             self.rows = len(embeddings)
 

@@ -62,7 +62,7 @@ class CacheRecord:
             columns,
             fingerprint,
             os.path.abspath(cache.folder),
-            arrays.kind(cache.embeddings),
+            arrays.dtype_name(cache.embeddings),
             cache.info,
             list(cache.notes),
         )

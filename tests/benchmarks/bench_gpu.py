@@ -28,7 +28,7 @@ from gpuvis.errors import GpuvisError, NoGpuError
 from gpuvis.io import cache
 from gpuvis.jobs import job, stages
 from gpuvis.settings import Settings, Tsne, Umap
-from gpuvis.timing import Steps
+from gpuvis.timing import StepTimer
 
 SIZES = ("1400x1152", "70000x784", "300000x512", "1000000x512")
 TYPES = {"fp16": "float16", "fp32": "float32"}
@@ -66,7 +66,7 @@ def run_once(folder: Path, settings: Settings, chosen: Chosen) -> Timed:
     (method,) = settings.methods
     with tempfile.TemporaryDirectory() as out:
         asked = job.Job(folder, Path(out), settings, page=None, overwrite=True)
-        for outcome in stages.run(job.decide(asked), chosen, Steps(settle=chosen.backend.settle)):
+        for outcome in stages.run(job.decide(asked), chosen, StepTimer(settle=chosen.backend.settle)):
             if outcome.error:
                 raise outcome.error
         told = asked.outputs(method).read_record() or {}

@@ -73,7 +73,7 @@ def test_every_floating_type_and_both_formats_are_read(make_cache, read, dtype, 
     torch.save(X, folder / "embeddings.pt", _use_new_zipfile_serialization=not legacy)
     got = read(folder)
     got.verify()
-    assert arrays.kind(got.embeddings) == arrays.kind(X)
+    assert arrays.dtype_name(got.embeddings) == arrays.dtype_name(X)
     assert same(got.embeddings, X)
 
 
@@ -204,7 +204,7 @@ def test_rows_that_float32_can_tell_apart_are_taken(make_cache, fine) -> None:
 
 def _notes(folder: Path, X: torch.Tensor) -> list[str]:
     torch.save(X, folder / "embeddings.pt")
-    return [note for note in cache.read(folder).verify()[1].notes if note.startswith("embeddings.pt: ")]
+    return [note for note in cache.read(folder).verify().cache.notes if note.startswith("embeddings.pt: ")]
 
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.float32, torch.bfloat16])
@@ -280,7 +280,7 @@ def _train_split(folder: Path) -> None:
         (lambda f: (f / "meta.json").write_text("{"), "meta.json cannot be read"),
         (lambda f: (f / "meta.json").write_text("[1]"), "meta.json cannot be read"),
         (lambda f: (f / "meta.json").write_bytes(b"\xff"), "meta.json cannot be read"),
-        (meta(dim=8), "meta.json does not tell num_samples"),
+        (meta(dim=8), "meta.json has no num_samples"),
         (_train_split, "file_name is blank in 40 of 40 rows"),
         (
             lambda f: table_of(40)[["file_name", "ground_truth_num_label"]].to_csv(f / "metadata.csv", index=False),
@@ -437,7 +437,7 @@ def test_a_compressed_tensor_is_not_mapped(make_cache, tmp_path) -> None:
     ):
         for info in whole.infolist():
             compressed.writestr(info.filename, whole.read(info))
-    assert pt._plain(tmp_path / "X.pt", mapped=True) is None
+    assert pt._without_torch(tmp_path / "X.pt", mapped=True) is None
 
 
 WITHOUT_TORCH = """

@@ -250,7 +250,7 @@ def test_labels_of_their_file_colour_a_map_whose_table_has_none(make_cache, back
     folder = make_cache()
     rows.to_csv(folder / "metadata.csv", index=False)
     torch.save(labels, folder / "labels.pt")
-    for command, told in (("reduce", "the labels are those of labels.pt, since metadata.csv has no"), ("plot", "")):
+    for command, told in (("reduce", "the labels of labels.pt are used, since metadata.csv has no"), ("plot", "")):
         result = run(command, folder)
         assert told in " ".join(result.stderr.split())
         assert "one colour" not in result.stderr

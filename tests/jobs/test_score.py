@@ -138,7 +138,7 @@ def _with_header(path: Path, header: str) -> None:
         (
             "a.npy",
             lambda path: np.save(path, np.zeros((300, 2))),
-            "a.npy lies in no cache: expected embeddings.pt beside",
+            "a.npy lies in no cache: expected embeddings.pt in its folder",
         ),
         ("nothing", lambda path: None, "nothing is not a folder; expected one with embeddings.pt and metadata.csv"),
     ],

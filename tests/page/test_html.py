@@ -255,7 +255,7 @@ def test_of_too_many_points_rare_classes_and_lonely_points_are_kept(monkeypatch)
 
 
 def test_coordinates_of_very_many_points_are_close(monkeypatch) -> None:
-    monkeypatch.setattr(figure, "WHOLE_ROWS", 100)
+    monkeypatch.setattr(figure, "EXACT_ROWS", 100)
     coords = coords_of(300)
     told = read(figure.draw(coords, table_of(300), Page(), "")[0])
     assert told.header["coords"][0]["type"] == "u2"
@@ -331,7 +331,7 @@ def test_plotly_js_can_lie_elsewhere() -> None:
 
 def test_the_icon_is_the_map() -> None:
     coords = np.array([[0, 0], [10, 10], [0, 10]], np.float32)
-    address = icon.small(coords, np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255]], np.uint8))
+    address = icon.data_url(coords, np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255]], np.uint8))
     file = base64.b64decode(address.removeprefix("data:image/png;base64,"))
     with Image.open(io.BytesIO(file)) as image:
         pixels = np.array(image.convert("RGBA"))

@@ -14,7 +14,7 @@ from sklearn.neighbors import KNeighborsClassifier
 import gpuvis
 from gpuvis.errors import DataError, OutOfMemoryError
 from gpuvis.reduction.reduce import embed, prepare
-from gpuvis.timing import Steps
+from gpuvis.timing import StepTimer
 
 K = 15
 DIGITS = load_digits()
@@ -147,4 +147,4 @@ def test_too_little_memory_is_told() -> None:
 
     told = r"umap of 1,797 × 64 does not fit in memory \(Unable to allocate 9 GiB\); use a smaller pca_dim"
     with pytest.raises(OutOfMemoryError, match=told):
-        embed(prepare(X, gpuvis.Settings(), Small(), Steps(), (Small().plan(), 16.0)), "umap", Small(), Steps())
+        embed(prepare(X, gpuvis.Settings(), Small(), StepTimer(), Small().plan(), 16.0), "umap", Small(), StepTimer())

@@ -34,13 +34,13 @@ from gpuvis.page.options import Page
 from gpuvis.quality import report
 from gpuvis.results import schema
 from gpuvis.settings import Settings, Tsne, Umap
-from gpuvis.timing import Steps
+from gpuvis.timing import StepTimer
 
 
 def run(asked: Job, backend: FirstColumns | None = None) -> list[str]:
     return [
         outcome.result
-        for outcome in stages.run(job.decide(asked), Chosen(backend or FirstColumns(), "for the test"), Steps())
+        for outcome in stages.run(job.decide(asked), Chosen(backend or FirstColumns(), "for the test"), StepTimer())
     ]
 
 
@@ -359,7 +359,7 @@ def failing(error: BaseException) -> FirstColumns:
 
 
 def failures(asked: Job, backend: FirstColumns) -> list[tuple[str, int]]:
-    outcomes = stages.run(job.decide(asked), Chosen(backend, "for the test"), Steps())
+    outcomes = stages.run(job.decide(asked), Chosen(backend, "for the test"), StepTimer())
     return [(str(outcome.error or outcome.result), outcome.exit_code) for outcome in outcomes]
 
 
@@ -485,7 +485,7 @@ def test_a_write_is_whole_or_not_at_all(tmp_path) -> None:
 
 def test_what_runs_that_died_had_begun_is_swept(asked, tmp_path) -> None:
     """By the next run, whatever it does; other files stay."""
-    list(stages.run(job.decide(asked), Chosen(FirstColumns(), ""), Steps()))
+    list(stages.run(job.decide(asked), Chosen(FirstColumns(), ""), StepTimer()))
     victim, before = tmp_path / "victim", content(asked.out)
     victim.write_text("kept")
     files = asked.outputs("umap")
@@ -496,7 +496,7 @@ def test_what_runs_that_died_had_begun_is_swept(asked, tmp_path) -> None:
         (asked.out / name).touch()
         before[name] = b""
     (asked.out / ".vis_umap_quality.npy.part").mkdir()
-    list(stages.run(job.decide(asked), Chosen(FirstColumns(), ""), Steps()))
+    list(stages.run(job.decide(asked), Chosen(FirstColumns(), ""), StepTimer()))
     (asked.out / ".vis_umap_quality.npy.part").rmdir()
     assert content(asked.out) == before
     assert victim.read_text() == "kept"

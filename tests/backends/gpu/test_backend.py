@@ -27,7 +27,7 @@ from gpuvis.io import table
 from gpuvis.jobs import job, stages
 from gpuvis.jobs.task import Task
 from gpuvis.labels import classes
-from gpuvis.timing import Steps
+from gpuvis.timing import StepTimer
 
 __all__ = ["rapids"]
 X = load_digits().data.astype(np.float32)[:600]
@@ -263,7 +263,7 @@ def test_the_table_is_parsed_once_and_by_the_reader_that_judges_it(rapids, make_
         table.arrow_csv, "read_csv", lambda *args, **options: parsed.append(1) or read(*args, **options)
     )
     asked = job.Job(folder, folder, settings, page=None)
-    source = Task(job.decide(asked), chosen, Steps()).source(settings)
+    source = Task(job.decide(asked), chosen, StepTimer()).source(settings)
     found = classes.of(source.cache.table, source.cache.labels, chosen.backend.factorize)
     np.testing.assert_array_equal(found.codes, np.arange(60) % 3)
     assert found.words == list(WORDS)
@@ -316,7 +316,7 @@ def test_the_record_of_a_run_says_how_it_was_done(rapids, make_cache) -> None:
     folder = make_cache(rows=120, columns=20)
     backend, reason = choose("gpu")
     asked = job.Job(folder, folder, gpuvis.Settings(umap=gpuvis.Umap(n_neighbors=10), pca_dim=5), page=None)
-    (outcome,) = stages.run(job.decide(asked), Chosen(backend, reason), Steps(settle=backend.settle))
+    (outcome,) = stages.run(job.decide(asked), Chosen(backend, reason), StepTimer(settle=backend.settle))
     assert outcome.result == "written"
     told = json.loads((folder / "vis_umap_run.json").read_text())
     assert told["backend"]["name"] == "gpu"
@@ -347,12 +347,12 @@ def test_a_graph_that_fails_lets_the_matrix_go(rapids, monkeypatch) -> None:
 
     backend, _ = choose("gpu")
     tensor = torch.from_numpy(X)
-    prepared = prepare(tensor, BOTH, backend, Steps(), (plan(tensor, BOTH, backend, 16.0), 16.0))
+    prepared = prepare(tensor, BOTH, backend, StepTimer(), plan(tensor, BOTH, backend, 16.0), 16.0)
     with monkeypatch.context() as patch:
         patch.setattr(gpu, "neighbors", lambda *args: (_ for _ in ()).throw(ValueError("no")))
         with pytest.raises(ValueError, match="no"):
-            embed(prepared, "umap", backend, Steps())
-    embed(prepared, "tsne", backend, Steps())
+            embed(prepared, "umap", backend, StepTimer())
+    embed(prepared, "tsne", backend, StepTimer())
     assert prepared.X is None
     assert prepared.graphs == {}
 

@@ -6,16 +6,20 @@ import re
 import subprocess
 import tomllib
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import option_tables
 import pytest
 from markdown_it import MarkdownIt
-from markdown_it.token import Token
 
 from gpuvis.cli import manual
 from gpuvis.cli.main import main
+
+if TYPE_CHECKING:
+    from markdown_it.token import Token
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "gpuvis" / "docs"
@@ -35,8 +39,7 @@ def tokens(path: Path) -> list[Token]:
 def anchors(path: Path) -> set[str]:
     """Return the anchors of the headings, as GitHub and the site make them; on others they would differ."""
     found: set[str] = set()
-    page = tokens(path)
-    for opening, inline in zip(page, page[1:], strict=False):
+    for opening, inline in pairwise(tokens(path)):
         if opening.type == "heading_open":
             text = "".join(one.content for one in inline.children)
             anchor = re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-")

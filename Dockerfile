@@ -39,7 +39,8 @@ RUN (command -v make && command -v c++) || \
 COPY README.md LICENSE ./
 COPY gpuvis gpuvis
 RUN pip install --no-cache-dir -c constraints.txt -e ".[dev]"
-COPY Makefile environment.yml ./
+COPY Makefile environment.yml CHANGELOG.md ./
+COPY .github .github
 COPY tests tests
 CMD ["python", "-m", "pytest", "-p", "no:cacheprovider"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import tomllib
@@ -14,6 +15,7 @@ import click
 import option_tables
 import pytest
 from markdown_it import MarkdownIt
+from packaging.specifiers import SpecifierSet
 
 from gpuvis.cli import manual
 from gpuvis.cli.main import main
@@ -142,3 +144,20 @@ def test_the_map_says_of_every_file_what_it_is_for() -> None:
     for path, about in lines.items():
         assert re.match(r"(gpuvis|`|[A-Z])", about), path
         assert not re.search(r'"""|\*/|^(#|//)', about), path
+
+
+def test_the_workflow_tests_every_python_that_is_promised() -> None:
+    text = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
+    promised = SpecifierSet(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"])
+    minors = [f"3.{minor}" for minor in range(5, 30) if f"3.{minor}" in promised]
+    assert f"python: {json.dumps(minors)}" in text
+    builds = " ".join(f"cp{minor.replace('.', '')}-*" for minor in minors)
+    assert f"CIBW_BUILD: {builds}\n" in text
+
+
+def test_the_workflow_may_only_read_and_takes_known_actions() -> None:
+    text = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
+    assert re.findall(r"^ *permissions:\n((?: +.*\n)+)", text, re.MULTILINE) == ["  contents: read\n"]
+    for action in re.findall(r"uses: (.*)", text):
+        assert re.fullmatch(r"(actions|pypa)/[a-z-]+@v\d+(\.\d+\.\d+)?", action)
+    assert text.count("uses: actions/checkout") == text.count("persist-credentials: false")

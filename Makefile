@@ -44,6 +44,9 @@ OF_PAGE = $(wildcard gpuvis/page/web/*.js gpuvis/page/web/*.css)
 TORCH  := $(shell grep '^torch==' constraints.txt)
 comma  := ,
 EXTRA  := $(if $(strip $(EXTRAS)),[$(EXTRAS)])
+# In the order in which make map lists them.
+ROOMS  := gpuvis $(addprefix gpuvis/,io backends backends/cpu backends/cpu/kernels backends/gpu reduction quality labels \
+  page page/web results jobs cli docs)
 # What is compiled when gpuvis is installed: where it has changed, gpuvis is installed anew.
 LOOPS  := $(wildcard gpuvis/backends/cpu/kernels/*.cpp gpuvis/backends/cpu/kernels/*.hpp)
 BUILT  := pyproject.toml gpuvis/backends/cpu/kernels/CMakeLists.txt $(LOOPS)
@@ -61,7 +64,7 @@ DOCKER := docker build $(if $(filter file,$(origin TORCH_INDEX)),,--build-arg TO
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev torch compiler compiler-or-wheel ready ready-dev wheel demo reduce reduce-umap reduce-tsne \
-  test kills fuzz sanitize lint format types bench \
+  test kills fuzz sanitize lint format types map docs options bench \
   bench-cold bench-steps bench-neighbors bench-others bench-page bench-labels test-gpu test-gpu-core bench-gpu test-rapids rapids-signatures in-rapids docker docker-test docker-gpu clean
 
 help:  ## list the targets
@@ -159,6 +162,24 @@ format: $(DEV)  ## mend style
 
 types: $(DEV)  ## check types
 	$(PY) -m mypy
+
+map:  ## say what each file of the package is for
+	@awk 'FNR == 1 {gsub(/^("""|\/\/ |\/\* |# )|("""| \*\/)$$/, ""); print FILENAME ": " $$0}' \
+	  $(foreach folder,$(ROOMS),$(sort $(wildcard $(folder)/*.py $(folder)/*.js $(folder)/*.css $(folder)/*.[ch]pp $(folder)/*.md)))
+
+docs: $(DEV)  ## build the site of the manual, build/docs/index.html; a dead link fails
+	$(PYTEST) -q tests/test_docs.py
+	$(PIP) $(PINS) "gpuvis[docs]"
+	rm -rf build/pages build/docs
+	mkdir -p build/pages/pictures
+	cp gpuvis/docs/*.md CHANGELOG.md LICENSE build/pages
+	sed 's:](gpuvis/docs/:](:g; s:](\.github/:](pictures/:g' README.md >build/pages/index.md
+	cp .github/*.png build/pages/pictures
+	cp gpuvis/docs/zensical.toml build
+	$(PY) -m zensical build --clean --strict --config-file build/zensical.toml
+
+options: $(DEV)  ## write the tables of options in the manual anew, from the commands
+	$(PY) tests/option_tables.py
 
 bench: $(READY)  ## time gpuvis against the plain pipeline, and judge its maps (SIZE=quick|standard|full, DATA=, MNIST=, RUNS=, ARGS=)
 	$(PY) tests/benchmarks/bench.py --size $(SIZE) $(if $(DATA),--data "$$DATA") $(if $(MNIST),--mnist "$$MNIST") \

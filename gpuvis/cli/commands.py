@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from gpuvis.cli.manual import TOPICS, list_topics, show_topic
 from gpuvis.cli.options import COUNT, PATH, SIZE, maps_of, of_page, of_settings, option, page_of, settings_of
 from gpuvis.cli.terminal import harmless
 from gpuvis.errors import DataError
@@ -292,4 +293,15 @@ def plan(
     sizing.plan(work)  # says so if it does not fit
 
 
-COMMANDS = (reduce, plot, outliers, score, plan, info, demo)
+@click.command("help")  # this too
+@click.argument("topic", metavar="[TOPIC]", required=False, type=click.Choice(TOPICS))
+@click.pass_context
+def manual(ctx: click.Context, topic: str | None) -> None:
+    """Show the manual: the list of its topics, or the page of one."""
+    if topic:
+        show_topic(topic)
+    else:
+        list_topics(ctx)
+
+
+COMMANDS = (reduce, plot, outliers, score, plan, info, demo, manual)

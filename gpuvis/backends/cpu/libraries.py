@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from gpuvis.backends.base import Layout
-from gpuvis.backends.library_warnings import warnings_noted
+from gpuvis.backends.library_warnings import collect_warnings
 from gpuvis.backends.neighbor_graph import Graph, repaired
 from gpuvis.backends.parallel import openmp_limited
 from gpuvis.errors import SettingsError, is_out_of_memory
@@ -23,7 +23,7 @@ SAMPLE = 256  # rows on which recall is measured
 
 def pca(X: np.ndarray, n_components: int, seed: int) -> tuple[np.ndarray, float | None]:
     """Principal components by scikit-learn, which chooses the solver by the shape."""
-    with warnings_noted():
+    with collect_warnings():
         from sklearn.decomposition import PCA
 
         model = PCA(n_components, random_state=seed)
@@ -39,7 +39,7 @@ def neighbors(X: np.ndarray, k: int, metric: str, seed: int) -> Graph:
     """
     if len(X) <= EXACT_ROWS:
         return nearest(X, k, metric)
-    with warnings_noted(), _variables_named():
+    with collect_warnings(), _variables_named():
         from pynndescent import NNDescent
 
         _keep_compiled("pynndescent.pynndescent_", "pynndescent.rp_trees", "pynndescent.utils", "pynndescent.distances")
@@ -71,7 +71,7 @@ def _graph(indices: np.ndarray, distances: np.ndarray, engine: str, recall: floa
 
 def umap(X: np.ndarray, graph: Graph, settings: Umap, seed: int) -> Layout:
     """UMAP by umap-learn from a graph, on one thread: its seeded results depend on that."""
-    with warnings_noted() as notes, _variables_named():
+    with collect_warnings() as notes, _variables_named():
         from umap import UMAP
 
         _keep_compiled("umap.umap_", "umap.layouts")
@@ -89,7 +89,7 @@ def umap(X: np.ndarray, graph: Graph, settings: Umap, seed: int) -> Layout:
 
 def tsne(X: np.ndarray, start: np.ndarray, settings: Tsne, seed: int) -> Layout:
     """t-SNE by scikit-learn."""
-    with warnings_noted() as notes:
+    with collect_warnings() as notes:
         from sklearn.manifold import TSNE
 
         model: Any = TSNE(

@@ -8,7 +8,7 @@ import numpy as np
 from gpuvis.backends.base import ALL_THE_SAME, Layout
 from gpuvis.backends.gpu import limits
 from gpuvis.backends.gpu.cuml_parameters import tsne_keywords, umap_keywords
-from gpuvis.backends.library_warnings import all_noted
+from gpuvis.backends.library_warnings import collect_all
 from gpuvis.backends.neighbor_graph import Graph, for_perplexity
 from gpuvis.settings import Tsne, Umap
 
@@ -22,7 +22,7 @@ BOXES, WIDEST = 50, 100
 def umap(X: cupy.ndarray, graph: Graph, settings: Umap, seed: int) -> Layout:
     """UMAP by cuML; X is what `start` gave."""
     spectral, most = limits.spectral(len(X)), limits.SPECTRAL
-    with all_noted() as notes:
+    with collect_all() as notes:
         from cuml.manifold import UMAP
 
         model = UMAP(**umap_keywords(settings, seed) | ({} if spectral else {"init": _spread(X, seed)}))
@@ -48,7 +48,7 @@ def tsne(X: cupy.ndarray, graph: Graph, settings: Tsne, seed: int) -> Layout:
     """
     keywords = tsne_keywords(settings, len(X), seed)
     lost = settings.init == "pca" and not bool(cupy.any(X[:, 0]))
-    with all_noted() as notes:
+    with collect_all() as notes:
         from cuml.manifold import TSNE
 
         model = TSNE(**keywords | ({"init": "random"} if lost else {}))

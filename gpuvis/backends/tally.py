@@ -18,9 +18,7 @@ import numpy as np
 
 from gpuvis.backends.base import Array
 
-MOST = (
-    1e-30  # least share of |a - b| that divides it, so a Bray-Curtis distance is at most 1e30: of a row to its negative
-)
+MOST = 1e-30  # least divisor of a Bray-Curtis distance, as a share of the dividend, so that the distance is finite
 VALUES = 1 << 26  # most differences that are held at a time, 256 MiB; those of one row, if they are more
 
 

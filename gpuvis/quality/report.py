@@ -72,7 +72,7 @@ def cells(measured: dict[str, Any] | None) -> tuple[str, str, str, str]:
 
 
 def line(measured: dict[str, Any]) -> str:
-    """Summarize the measures of a map in one line."""
+    """Summarise the measures of a map in one line."""
     recall, trust, triplets, labels = cells(measured)
     k = measured["k"]
     parts = [f"recall@{k} {recall.replace('(', '(PCA map ')}", f"trustworthiness@{k} {trust}", f"triplets {triplets}"]

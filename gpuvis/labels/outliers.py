@@ -100,9 +100,8 @@ def measure(X: Any, codes: np.ndarray, backend: Backend, known: tuple[Plan, floa
     similarities = centroids.measure(X, codes, scale, backend)
     nonzero = similarities.nonzero
     graph = backend.neighbors(backend.load(X, scale, plan), plan.graphs["umap"])
-    count = min(
-        votes.NEIGHBORS + 1, graph.indices.shape[1]
-    )  # the graph may have more columns; or fewer, if there are few rows
+    # The graph may have more columns than are needed; or fewer, if there are few rows.
+    count = min(votes.NEIGHBORS + 1, graph.indices.shape[1])
     indices, distances = (backend.to_numpy(part)[:, 1:] for part in graph.nearest(count))
     equal, labels = duplicates.groups(X), np.where(nonzero, codes, -1)  # rows of zeros have no cosines to judge by
     limit = _near_duplicate_distance(distances[nonzero], backend.ROUNDING)

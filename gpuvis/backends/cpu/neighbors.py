@@ -103,9 +103,7 @@ class Rows:
             return rows - self.center
         lengths = self.lengths[indices, None]
         rows = rows / np.where(lengths > 0, lengths, 1)
-        if (
-            not self.lengths.all()
-        ):  # an extra dimension for rows of zeros, so that they are equally far from all other rows
+        if not self.lengths.all():  # an extra dimension, in which rows of zeros are equally far from all other rows
             rows = np.hstack([rows, lengths == 0])
         rows -= self.center
         return rows
@@ -263,20 +261,16 @@ def nearest(X: np.ndarray, squares: np.ndarray, k: int, rows: np.ndarray | None 
 
 def nearest_precisely(X: np.ndarray, k: int, rows: np.ndarray) -> np.ndarray:
     """Return the same as `nearest` for some of the rows, by products in float64."""
-    ids, distances, none = (
-        np.full((len(rows), k), -1, np.int32),
-        np.full((len(rows), k), np.inf),
-        np.empty((len(rows), 0)),
-    )
+    ids, distances = np.full((len(rows), k), -1, np.int32), np.full((len(rows), k), np.inf)
+    no_limits, no_counts = np.empty((len(rows), 0)), np.empty((len(rows), 0), np.int64)
 
     def compare(first: int, block: np.ndarray, ends: tuple[int, int]) -> None:
         part = slice(*ends)
         values = np.square(block).sum(1) - 2 * (X[rows[part]].astype(np.float64) @ block.T)
         own = np.flatnonzero((rows[part] >= first) & (rows[part] < first + len(block)))
         values[own, rows[part][own] - first] = np.inf
-        loops.tally(
-            values, first, none[part], none[part].astype(np.int64), distances[part], ids[part], (0, len(values))
-        )
+        kept = no_limits[part], no_counts[part], distances[part], ids[part]
+        loops.tally(values, first, *kept, (0, len(values)))
 
     for first in range(0, len(X), BLOCK):
         block = X[first : first + BLOCK].astype(np.float64)

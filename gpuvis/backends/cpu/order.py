@@ -28,9 +28,8 @@ def along(points: np.ndarray) -> np.ndarray:
     for shift, mask in ((8, 0x00FF00FF), (4, 0x0F0F0F0F), (2, 0x33333333), (1, 0x55555555)):
         bits = (bits | bits << np.uint32(shift)) & np.uint32(mask)
     code = (bits[0] << np.uint32(1) | bits[1]).astype(np.uint64)
-    keys = code << np.uint64(32) | np.arange(
-        len(points), dtype=np.uint64
-    )  # sorting these is ten times as quick as argsort
+    # Sorting positions and indices together, as one number, is ten times as quick as argsort.
+    keys = code << np.uint64(32) | np.arange(len(points), dtype=np.uint64)
     keys.sort()
     order: np.ndarray = (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
     return order

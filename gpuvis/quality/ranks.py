@@ -237,8 +237,8 @@ def compare(space: Space, anchors: np.ndarray, ids: np.ndarray, drawn: np.ndarra
 
 def _inside(offsets: Array, block: Rows, xp: Any) -> tuple[Array, ...]:
     """Return where offsets from the first row of a block point to a row of that block."""
-    found: tuple[Array, ...] = xp.where((offsets >= 0) & (offsets < len(block.values)))
-    return found
+    places: tuple[Array, ...] = xp.where((offsets >= 0) & (offsets < len(block.values)))
+    return places
 
 
 def _needs_float64(space: Space, A: Rows, distances: list[Array]) -> bool:

@@ -102,7 +102,7 @@ def _standard_error(deviations: np.ndarray, anchors: np.ndarray, unseen: float) 
     deviations : ndarray of shape (n,)
         Differences from the mean.
     anchors : ndarray of shape (n,)
-        The anchor of each value. Values of one anchor are correlated: they are one cluster.
+        The anchor of each value. Values of the same anchor are correlated: they are a cluster.
     unseen : float
         The share of rows that are no anchors. The correlation within clusters counts only so far.
     """
@@ -118,7 +118,7 @@ class _Ranked(NamedTuple):
     ranks : ndarray of shape (n,)
         Less their mean; equal values share the mean of their ranks.
     group : ndarray of shape (n,), int64
-        Which of the distinct values each one is, by size.
+        The index of each value among the sorted distinct values.
     """
 
     ranks: np.ndarray
@@ -136,15 +136,15 @@ def _ranked(values: np.ndarray) -> _Ranked:
     return _Ranked((np.cumsum(counts) - counts / 2)[group] - len(values) / 2, group)
 
 
-def _correlation(one: _Ranked, other: _Ranked) -> tuple[float, np.ndarray]:
+def _correlation(before: _Ranked, after: _Ranked) -> tuple[float, np.ndarray]:
     """Return the correlation of ranks, and the influence of each pair on it; both 0 where all ranks are equal.
 
     The influence of a pair has two parts: the product of its own ranks, and how it shifts the ranks of the other pairs
     (Hoeffding 1948, Annals of Mathematical Statistics 19:293).
     """
-    a, b, count = one.ranks, other.ranks, len(one.ranks)
+    a, b, count = before.ranks, after.ranks, len(before.ranks)
     size = float(np.sqrt((a @ a) * (b @ b)))
     if size == 0:
         return 0.0, np.zeros(count)
-    parts = a * b + one.sum_above(b) + other.sum_above(a)
+    parts = a * b + before.sum_above(b) + after.sum_above(a)
     return float(a @ b) / size, (parts - parts.mean()) * (count / size)

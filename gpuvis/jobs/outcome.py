@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gpuvis.errors import GpuvisError, OutOfMemoryError, QualityError, is_out_of_memory
-from gpuvis.quality.report import kept
+from gpuvis.quality.report import scores_of_fit
 
 Kind = str  # a method's name, or "outliers"
 logger = logging.getLogger(__name__)
@@ -62,11 +62,11 @@ def judged(outcome: Outcome, least: float | None) -> Outcome:
     if not outcome.quality:
         verdict = "was not measured"
     else:
-        _, here, pca = kept(outcome.quality)
-        if here["trustworthiness"] >= least:
+        _, on_map, pca = scores_of_fit(outcome.quality)
+        if on_map["trustworthiness"] >= least:
             return outcome
         verdict = (
-            f"has a trustworthiness of {here['trustworthiness']:.4f} (a plain PCA map {pca['trustworthiness']:.4f}), "
+            f"has a trustworthiness of {on_map['trustworthiness']:.4f} (a plain PCA map {pca['trustworthiness']:.4f}), "
             f"below --min-trust {least:g}"
         )
     error = QualityError(f"{outcome.folder}: the {outcome.method} map {verdict}; its files are kept")

@@ -64,14 +64,14 @@ def check(X: np.ndarray, anchors: np.ndarray, metric: str, backend: Any, rtol: f
     for name in {"euclidean", metric}:
         D = distances(X, anchors, name)
         one, least = found[name], np.sort(D, 1)[:, :K]
-        assert (one.near != anchors[:, None]).all()
-        assert all(len(set(row)) == K for row in one.near.tolist())
-        np.testing.assert_allclose(np.take_along_axis(D, one.near, 1), least, rtol=rtol, atol=rtol * least.mean())
+        assert (one.nearest != anchors[:, None]).all()
+        assert all(len(set(row)) == K for row in one.nearest.tolist())
+        np.testing.assert_allclose(np.take_along_axis(D, one.nearest, 1), least, rtol=rtol, atol=rtol * least.mean())
         closer = rankdata(D, "min", axis=1) - 1
         off = one.closer - np.take_along_axis(closer, found["ids"], 1)
-        assert np.abs(off).max() <= (0 if one.drawn.dtype == np.float64 else most)
+        assert np.abs(off).max() <= (0 if one.distances.dtype == np.float64 else most)
         far, others = np.take_along_axis(D, found["drawn"], 1), found["drawn"] != anchors[:, None]
-        np.testing.assert_allclose(one.drawn[others], far[others], rtol=rtol, atol=rtol * far[others].mean())
+        np.testing.assert_allclose(one.distances[others], far[others], rtol=rtol, atol=rtol * far[others].mean())
 
 
 @both
@@ -104,7 +104,7 @@ def test_a_row_that_is_far_from_all_others_costs_them_no_digit(backend, away, ro
         found, D = seen(X, anchors, "euclidean", backend), distances(X, anchors, "euclidean")
         one, some = found["euclidean"], anchors != row
         least = np.sort(D[some], 1)[:, :K]
-        np.testing.assert_allclose(np.take_along_axis(D, one.near, 1)[some], least, rtol=1e-3)
+        np.testing.assert_allclose(np.take_along_axis(D, one.nearest, 1)[some], least, rtol=1e-3)
         closer = np.take_along_axis(rankdata(D, "min", axis=1) - 1, found["ids"], 1)
         assert np.abs(one.closer - closer)[some].max() <= 4
 
@@ -117,7 +117,7 @@ def test_tight_groups_that_are_far_apart_are_seen_in_double_precision(backend, a
     draw = np.random.default_rng(0)
     X = apart * draw.standard_normal((10, 40))[draw.integers(0, 10, 1_200)] + draw.standard_normal((1_200, 40))
     X, anchors = X.astype(np.float32), np.arange(3, 1_200, 7)
-    assert (seen(X, anchors, metric, backend)[metric].drawn.dtype == np.float64) == (apart == 1_000)
+    assert (seen(X, anchors, metric, backend)[metric].distances.dtype == np.float64) == (apart == 1_000)
     check(X, anchors, metric, backend)
 
 
@@ -145,7 +145,7 @@ def test_equal_rows_are_equally_near_and_share_the_lowest_rank(backend, precise,
     closer = 40 * (rankdata(far, "min", axis=1) - 1) - 1  # itself is not counted
     expected = np.maximum(closer[anchors[:, None] % 60, found["ids"] % 60], 0)
     np.testing.assert_array_equal(found[metric].closer, expected)
-    assert (found[metric].near % 60 == anchors[:, None] % 60).all()
+    assert (found[metric].nearest % 60 == anchors[:, None] % 60).all()
 
 
 @both
@@ -156,11 +156,11 @@ def test_rows_that_are_as_far_from_all_have_neighbours(backend, rare, metric) ->
     X[:: 1 if rare is None else 9] = 1 if rare is None else rare
     for anchors in (np.arange(600), np.arange(0, 600, 3)):
         found = seen(X, anchors, metric, backend)[metric]
-        assert ((found.near >= 0) & (found.near != anchors[:, None])).all()
+        assert ((found.nearest >= 0) & (found.nearest != anchors[:, None])).all()
         if rare is None:
             assert (found.closer == 0).all()
         elif rare == 0 and metric != "euclidean":
-            np.testing.assert_allclose(found.drawn[X[anchors].any(1) == 0], 1)
+            np.testing.assert_allclose(found.distances[X[anchors].any(1) == 0], 1)
 
 
 def test_short_rows_beside_long_ones_have_neighbours() -> None:
@@ -170,7 +170,7 @@ def test_short_rows_beside_long_ones_have_neighbours() -> None:
     turned /= np.linalg.norm(turned, axis=1)[:, None]
     X[::2] = 0.08 * (turned[draw.integers(0, 75, 3_000)] + 1e-4 * draw.standard_normal((3_000, 256)))
     X, anchors = X.astype(np.float32), np.arange(0, 6_000, 13)
-    near, D = seen(X, anchors, "cosine", cpu)["cosine"].near, distances(X, anchors, "cosine")
+    near, D = seen(X, anchors, "cosine", cpu)["cosine"].nearest, distances(X, anchors, "cosine")
     np.testing.assert_allclose(np.take_along_axis(D, near, 1), np.sort(D, 1)[:, :K], atol=1e-6)
 
 
@@ -179,8 +179,8 @@ def test_fewer_rows_than_a_block_and_no_neighbours_asked_for(backend) -> None:
     X, none = clusters(5, 3), np.empty((5, 0), np.int64)
     space = ranks.Space(X, ("euclidean",), backend, 1.0, precise=True)
     (found,) = ranks.compare(space, np.arange(5), none, none, 4)
-    np.testing.assert_array_equal(found.near, distances(X, np.arange(5), "euclidean").argsort(1)[:, :4])
-    (found,) = ranks.compare(space, np.arange(5), found.near, none, 0)
+    np.testing.assert_array_equal(found.nearest, distances(X, np.arange(5), "euclidean").argsort(1)[:, :4])
+    (found,) = ranks.compare(space, np.arange(5), found.nearest, none, 0)
     np.testing.assert_array_equal(found.closer, np.tile(np.arange(4), (5, 1)))
 
 

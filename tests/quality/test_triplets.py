@@ -21,7 +21,7 @@ def drawn(monkeypatch, seed: int, anchors: int) -> dict[str, float]:
     some = np.sort(draw.choice(len(X), anchors, replace=False))
     others = triplets.draw(anchors, len(X))
     far, on_map = (np.take_along_axis(pairwise_distances(values[some], values), others, 1) for values in (X, Y))
-    return triplets.kept(far, on_map, others, some, len(X))
+    return triplets.scores(far, on_map, others, some, len(X))
 
 
 def far_ones_kept(draw: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -35,7 +35,7 @@ def test_the_error_of_a_correlation_counts_what_a_pair_does_to_the_ranks_of_othe
     for _ in range(150):
         before, after = far_ones_kept(draw, 25)
         others = draw.integers(25, 10**6, before.shape)
-        found.append(triplets.kept(before, after, others, anchors, 10**6))
+        found.append(triplets.scores(before, after, others, anchors, 10**6))
     spread = np.std([one["spearman"] for one in found], ddof=1)
     assert 0.85 < np.mean([one["spearman_se"] for one in found]) / spread < 1.15
 

@@ -11,10 +11,11 @@ How good a map is follows from comparing two spaces: the original columns and th
 All rows are read once, in blocks. `Backend.tally` updates the counts and the nearest rows from the distances of the
 anchors to each block, so the distances of the anchors to all rows are never held at once.
 
-Distances of some metrics (`by_products` in `gpuvis.settings.METRICS`) come from matrix products. They are quick, but rounding may be as large as
-small distances. Three measures keep that from mattering: rows far from zero are centred first (`spaces`); a row counts
-as closer only if its distance is smaller by more than rounding (`_limits`); and where rounding is still too large for
-the nearest neighbours of most anchors, all is done again in float64 (`_needs_float64`).
+Distances of some metrics come from matrix products (`by_products` in `gpuvis.settings.METRICS`). They are quick, but
+rounding may be as large as small distances. Three measures keep that from mattering: rows far from zero are centred
+first (`spaces`); a row counts as closer only if its distance is smaller by more than rounding (`_limits`); and where
+rounding is still too large for the nearest neighbours of most anchors, all is done again in float64
+(`_needs_float64`).
 """
 
 from __future__ import annotations

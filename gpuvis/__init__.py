@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     )
     from gpuvis.io.cache import Cache
     from gpuvis.io.cache import read as read_cache
-    from gpuvis.io.cache import write as write_cache
+    from gpuvis.io.writer import write_cache
     from gpuvis.page.options import Page
     from gpuvis.reduction.reduce import Reduction, reduce
     from gpuvis.settings import Settings, Tsne, TsneSettings, Umap, UmapSettings
@@ -54,7 +54,7 @@ _HOMES = {
     "UmapSettings": "settings:UmapSettings",
     "read_cache": "io.cache:read",
     "reduce": "reduction.reduce:reduce",
-    "write_cache": "io.cache:write",
+    "write_cache": "io.writer:write_cache",
 }
 
 __all__ = [

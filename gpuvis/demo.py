@@ -14,6 +14,7 @@ import numpy as np
 
 from gpuvis.errors import OutputError, OutputExistsError
 from gpuvis.io.files import TEMPORARY, check_ordinary
+from gpuvis.io.writer import write_cache
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 ZOOM = 8  # the digits have only 8 × 8 pixels
@@ -62,8 +63,6 @@ def write(folder: Path) -> Path:
 def _write(folder: Path) -> None:
     from sklearn.datasets import load_digits
 
-    from gpuvis.io import cache
-
     digits = load_digits()
     names = [f"{WORDS[label]}/{row:04d}.png" for row, label in enumerate(digits.target)]
     columns = {
@@ -74,7 +73,7 @@ def _write(folder: Path) -> None:
     }
     _write_images(folder / "images", names, digits.images)
     info = {"split": "test", "normalized": False, "checkpoint_path": None, "demo": "digits"}
-    cache.write(folder, digits.data.astype(np.float32), columns, digits.target, info)
+    write_cache(folder, digits.data.astype(np.float32), columns, digits.target, info)
 
 
 def _remove_leftovers(folder: Path) -> None:

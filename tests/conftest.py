@@ -15,7 +15,7 @@ from rapids_double.fixtures import rapids  # noqa: F401  # a fixture for all tes
 
 from gpuvis import demo
 from gpuvis.backends import parallel
-from gpuvis.io import cache
+from gpuvis.io.writer import write_cache
 
 hypothesis.settings.register_profile("steady", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("steady")
@@ -50,7 +50,7 @@ def make_cache(tmp_path: Path) -> Callable[..., Path]:
             "labels": torch.from_numpy(labels_of(rows)),
             **changes,
         }
-        return cache.write(tmp_path / name, **parts).folder
+        return write_cache(tmp_path / name, **parts).folder
 
     return make
 

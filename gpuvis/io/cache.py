@@ -1,12 +1,10 @@
-"""A cache folder: read it, check that its parts agree, verify its values, write it."""
+"""A cache folder: read it, check that its parts agree, verify its values."""
 
 from __future__ import annotations
 
-import json
 import os
-import time
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
@@ -15,9 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from gpuvis import arrays
-from gpuvis.errors import CacheError, DataError, OutputError
+from gpuvis.errors import CacheError, DataError
 from gpuvis.io import folders, pt, table
-from gpuvis.io.files import replacing
 from gpuvis.io.schema import COLUMNS, EMBEDDINGS, FILE_NAME, INFO, LABELS, NUMBER, TABLE
 
 if TYPE_CHECKING:
@@ -105,12 +102,34 @@ class Cache:
             A row holds NaN or Inf, rows differ by less than float32 can represent, or the file's CRC-32 does not match
             its content.
         """
-        largest, notes = _verify(self, pt.storage_crc(self.folder / EMBEDDINGS), go_on)
+        largest, notes = verify_values(self, pt.storage_crc(self.folder / EMBEDDINGS), go_on)
         cache = replace(self, notes=(*self.notes, *(f"{EMBEDDINGS}: {note}" for note in notes)))
         return VerifiedCache(largest, cache)
 
 
-def _verify(cache: Cache, expected_crc: int | None, go_on: Callable[[], None]) -> tuple[float, list[str]]:
+def verify_values(cache: Cache, expected_crc: int | None, go_on: Callable[[], None]) -> tuple[float, list[str]]:
+    """Read every value of the embeddings once, and check them.
+
+    Parameters
+    ----------
+    cache : Cache
+    expected_crc : int or None
+        CRC-32 of the bytes; None: it is not checked.
+    go_on : callable
+        Called before each block of rows; what it raises ends the reading.
+
+    Returns
+    -------
+    largest : float
+        The largest absolute value.
+    notes : list of str
+        Unusual values.
+
+    Raises
+    ------
+    CacheError
+        A value is not finite, or the CRC-32 is another.
+    """
     path, embeddings = cache.folder / EMBEDDINGS, cache.embeddings
     storage, crc, start_byte, scan = pt.storage(embeddings), 0, 0, arrays.ValueScan()
     for start, block in arrays.blocks(embeddings):
@@ -221,10 +240,10 @@ def _head(
     check_embeddings(folder / EMBEDDINGS, embeddings)
     rows = table.read(folder / TABLE) if rows is None else rows
     labels = read_labels(folder / LABELS, read_tensor) if (folder / LABELS).exists() else None
-    return _checked(folder, tuple(embeddings.shape), rows, labels, _read_info(folder / INFO))
+    return checked(folder, tuple(embeddings.shape), rows, labels, _read_info(folder / INFO))
 
 
-def _checked(
+def checked(
     folder: Path,
     shape: tuple[int, ...],
     rows: pd.DataFrame,
@@ -249,77 +268,6 @@ def _read_info(path: Path) -> dict[str, Any] | str:
         return "there is no meta.json"
     info = folders.read_info(path)
     return "meta.json cannot be read, so nothing was checked against it" if info is None else info
-
-
-def write(
-    folder: str | os.PathLike[str],
-    embeddings: torch.Tensor | np.ndarray,
-    rows: pd.DataFrame | Mapping[str, Sequence[Any]],
-    labels: torch.Tensor | np.ndarray | None = None,
-    info: Mapping[str, Any] | None = None,
-) -> Cache:
-    """Write a cache folder that `read` can read. Each file is written completely or not at all.
-
-    Parameters
-    ----------
-    folder : path
-        Created if it does not exist; files of the same names are replaced.
-    embeddings : torch.Tensor or ndarray of shape (N, D)
-        Floating point, finite.
-    rows : pandas.DataFrame with N rows, or mapping of str to sequences of length N
-        The columns of `metadata.csv`; values are written as strings.
-    labels : torch.Tensor or ndarray of shape (N,), integer, optional
-        Written to `labels.pt`.
-    info : mapping, optional
-        Keys of `meta.json`, in addition to `timestamp`, `num_samples` and `dim`.
-
-    Returns
-    -------
-    Cache
-        The folder, read back.
-
-    Raises
-    ------
-    CacheError
-        The parts do not make a valid cache. Nothing was written.
-    OutputError
-        The folder cannot be written.
-    """
-    folder = Path(folder)
-    try:
-        embeddings = pt.as_tensor(embeddings)
-        labels = None if labels is None else pt.as_tensor(labels)
-    except (TypeError, ValueError) as error:
-        raise CacheError(f"{folder}: embeddings and labels have to be tensors or arrays of numbers: {error}") from None
-    check_embeddings(folder / EMBEDDINGS, embeddings)
-    count, dim = embeddings.shape
-    now = time.strftime("%Y-%m-%d %H:%M:%S")
-    meta = {"timestamp": now, "num_samples": count, "dim": dim, **(info or {})}
-    head = _checked(folder, (count, dim), table.strings(rows), labels, meta)
-    cache = Cache(folder, embeddings, head.table, head.labels, head.info, head.notes)
-    _verify(cache, None, lambda: None)
-    text = json.dumps(meta, indent=2)
-    try:
-        _write_files(cache, text)
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be written: {error.strerror or error}") from error
-    return read(folder)
-
-
-def _write_files(cache: Cache, info: str) -> None:
-    folder, embeddings = cache.folder, cache.embeddings
-    folder.mkdir(parents=True, exist_ok=True)
-    with replacing(folder / EMBEDDINGS) as path:
-        pt.save(embeddings, path)
-    if cache.labels is None:
-        (folder / LABELS).unlink(missing_ok=True)  # it belongs to the cache that is being replaced
-    else:
-        with replacing(folder / LABELS) as path:
-            pt.save(cache.labels, path)
-    with replacing(folder / TABLE) as path:
-        table.write(path, cache.table)
-    with replacing(folder / INFO) as path:
-        path.write_text(info, encoding="utf-8")
 
 
 def check_embeddings(path: Path, embeddings: torch.Tensor | np.ndarray) -> None:

@@ -7,7 +7,6 @@ import json
 import re
 from pathlib import Path
 
-import click
 import pytest
 from broken import BROKEN
 from click.testing import CliRunner, Result
@@ -284,14 +283,6 @@ def test_info_names_the_backend_and_the_versions() -> None:
     readable = call("info").stdout
     assert re.search(r"^backend +cpu$", readable, re.MULTILINE)
     assert re.search(r"^memory +[0-9.]+ GiB$", readable, re.MULTILINE)
-
-
-def test_every_option_is_in_the_readme() -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    for command in main.commands.values():
-        for parameter in command.params:
-            names = parameter.opts if isinstance(parameter, click.Option) else ["FOLDER", "DIR"]
-            assert any(re.search(rf"[` ]{name}\b", readme) for name in names), names
 
 
 def test_plan_says_what_fits_and_what_would() -> None:

@@ -24,6 +24,7 @@ from torch.serialization import set_crc32_options
 from gpuvis import arrays
 from gpuvis.errors import CacheError, OutputError
 from gpuvis.io import cache, folders, pt
+from gpuvis.io.writer import write_cache
 
 X = torch.randn(40, 8)
 
@@ -340,7 +341,7 @@ def test_an_invalid_cache_is_not_written(make_cache, tmp_path, parts, message) -
     before = content(folder)
     for place in (folder, tmp_path / "new"):
         with pytest.raises(CacheError, match=message):
-            cache.write(place, *parts)
+            write_cache(place, *parts)
     assert content(folder) == before
     assert not (tmp_path / "new").exists()
 
@@ -348,12 +349,12 @@ def test_an_invalid_cache_is_not_written(make_cache, tmp_path, parts, message) -
 def test_a_place_that_cannot_be_written_is_told(tmp_path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="file/new cannot be written: Not a directory"):
-        cache.write(tmp_path / "file" / "new", X, table_of(40))
+        write_cache(tmp_path / "file" / "new", X, table_of(40))
 
 
 def test_arrays_and_columns_are_taken_as_well(tmp_path) -> None:
     columns = {"file_name": ["007", None, "a", "b", "c"], "n": np.arange(5)}
-    got = cache.write(tmp_path / "new", X[:5].numpy(), columns, np.arange(5))
+    got = write_cache(tmp_path / "new", X[:5].numpy(), columns, np.arange(5))
     assert torch.equal(got.embeddings, X[:5])
     assert got.labels.tolist() == got.table["n"].astype(int).tolist() == list(range(5))
     assert got.table["file_name"].tolist() == ["007", "", "a", "b", "c"]
@@ -363,13 +364,13 @@ def test_what_is_no_json_is_not_written(make_cache) -> None:
     folder = make_cache()
     before = content(folder)
     with pytest.raises(TypeError, match="not JSON serializable"):
-        cache.write(folder, X, table_of(40), info={"checkpoint_path": Path("x")})
+        write_cache(folder, X, table_of(40), info={"checkpoint_path": Path("x")})
     assert content(folder) == before
 
 
 def test_labels_of_an_earlier_cache_do_not_stay(make_cache) -> None:
     folder = make_cache()
-    assert cache.write(folder, X, table_of(40)).labels is None
+    assert write_cache(folder, X, table_of(40)).labels is None
 
 
 def test_memory_that_runs_out_is_no_fault_of_the_file(make_cache, monkeypatch) -> None:
@@ -383,7 +384,7 @@ def test_memory_that_runs_out_is_no_fault_of_the_file(make_cache, monkeypatch) -
 
 
 def test_a_slice_is_written_without_the_rest(tmp_path) -> None:
-    cache.write(tmp_path / "new", torch.randn(100_000, 8)[:5], table_of(5))
+    write_cache(tmp_path / "new", torch.randn(100_000, 8)[:5], table_of(5))
     assert (tmp_path / "new" / "embeddings.pt").stat().st_size < 10_000
 
 
@@ -404,7 +405,7 @@ text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 def test_round_trip(tmp_path, X, names, data) -> None:
     column = st.lists(text, min_size=len(X), max_size=len(X))
     rows = pd.DataFrame({n: data.draw(column) if data else ['"\r\n, '] * len(X) for n in names}, dtype="str")
-    got = cache.write(tmp_path / "round", torch.from_numpy(X), rows)
+    got = write_cache(tmp_path / "round", torch.from_numpy(X), rows)
     got.verify()
     np.testing.assert_array_equal(got.embeddings.numpy(), X)
     assert got.embeddings.numpy().dtype == X.dtype

@@ -19,6 +19,7 @@ from gpuvis.errors import OutputError
 from gpuvis.io import cache
 from gpuvis.io.schema import SCORES
 from gpuvis.io.table import read as read_table
+from gpuvis.io.writer import write_cache
 from gpuvis.jobs import audit
 from gpuvis.labels import classes, outliers, tables
 from gpuvis.reduction import reduce
@@ -47,7 +48,7 @@ def flipped(make_cache, tmp_path) -> Path:
             table.loc[row, name] = table.loc[row + 1, name]
     X = cache.read(make_cache("plain", rows=120)).embeddings.clone()
     X[3] = X[4]
-    return cache.write(tmp_path / "flipped", X, table).folder
+    return write_cache(tmp_path / "flipped", X, table).folder
 
 
 def test_the_files_are_those_of_the_contract(flipped, backend) -> None:
@@ -122,7 +123,7 @@ def test_nothing_is_computed_again_or_written_over(flipped, backend) -> None:
         (lambda folder: (folder / "scores_run.json").write_text("[]"), "scores_run.json is damaged"),
         (lambda folder: (folder / SCORES[1]).unlink(), f"{SCORES[1]} is missing"),
         (
-            lambda folder: cache.write(folder, cache.read(folder).embeddings + 1, table_of(120)),
+            lambda folder: write_cache(folder, cache.read(folder).embeddings + 1, table_of(120)),
             "the cache has changed since",
         ),
     ],
@@ -201,7 +202,7 @@ def test_scores_that_come_later_are_drawn_by_the_next_run(flipped, backend) -> N
 
 def test_a_train_split_without_names_is_scored(make_cache, tmp_path, backend) -> None:
     table = table_of(60).assign(file_name="", ground_truth_word_label="", ground_truth_L2_num_label="-1")
-    folder = cache.write(tmp_path / "train", cache.read(make_cache(rows=60)).embeddings, table).folder
+    folder = write_cache(tmp_path / "train", cache.read(make_cache(rows=60)).embeddings, table).folder
     assert run("outliers", folder).exit_code == 0
     centroid, neighbors = (pd.read_csv(folder / name) for name in SCORES)
     assert centroid["sim_to_centroid"].notna().all()
@@ -212,7 +213,7 @@ def test_a_train_split_without_names_is_scored(make_cache, tmp_path, backend) ->
 def test_scores_of_earlier_embeddings_are_not_shown(flipped, backend) -> None:
     run("outliers", flipped)
     whole = cache.read(flipped)
-    cache.write(flipped, whole.embeddings.clone() + 1, whole.table)
+    write_cache(flipped, whole.embeddings.clone() + 1, whole.table)
     assert f"{SCORES[1]} is of earlier embeddings; gpuvis outliers --overwrite" in run("reduce", flipped).stderr
     assert run("outliers", flipped, "--overwrite").exit_code == 0
     assert "earlier embeddings" not in run("reduce", flipped).stderr
@@ -220,7 +221,7 @@ def test_scores_of_earlier_embeddings_are_not_shown(flipped, backend) -> None:
 
 def test_classes_by_words_alone_have_no_numbers_and_are_shown(make_cache, tmp_path, backend) -> None:
     table = table_of(60).assign(ground_truth_num_label="")
-    folder = cache.write(tmp_path / "words", cache.read(make_cache(rows=60)).embeddings, table).folder
+    folder = write_cache(tmp_path / "words", cache.read(make_cache(rows=60)).embeddings, table).folder
     assert run("outliers", folder).exit_code == 0
     neighbors = pd.read_csv(folder / SCORES[1])
     assert neighbors["ground_truth_num_label"].isna().all()
@@ -231,7 +232,7 @@ def test_classes_by_words_alone_have_no_numbers_and_are_shown(make_cache, tmp_pa
 
 def test_labels_of_the_file_stand_in_for_a_blank_column(make_cache, tmp_path, backend) -> None:
     table, X = table_of(60)[["file_name"]], cache.read(make_cache(rows=60)).embeddings
-    folder = cache.write(tmp_path / "files", X, table, torch.arange(60) % 3).folder
+    folder = write_cache(tmp_path / "files", X, table, torch.arange(60) % 3).folder
     assert run("outliers", folder).exit_code == 0
     assert sorted(set(pd.read_csv(folder / SCORES[0])["ground_truth_num_label"])) == [0, 1, 2]
     result = run("reduce", folder)
@@ -248,7 +249,7 @@ def test_a_folder_in_the_place_of_a_file_is_told_before_anything(flipped, backen
 def test_what_would_control_a_terminal_is_shown(flipped, backend) -> None:
     whole = cache.read(flipped)
     table = whole.table.assign(file_name="\x1b[31ma\x9b\x07.png", ground_truth_word_label="\x1b]0;b\x7f")
-    folder = cache.write(flipped.parent / "\x1b[2J\x07out", whole.embeddings, table).folder
+    folder = write_cache(flipped.parent / "\x1b[2J\x07out", whole.embeddings, table).folder
     for command in ("outliers", "reduce", "score"):
         result = run(command, folder)
         told = result.stderr + (result.stdout if command == "score" else "")  # elsewhere it is paths, for programs

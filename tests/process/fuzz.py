@@ -28,6 +28,7 @@ import torch
 
 from gpuvis.errors import GpuvisError
 from gpuvis.io import cache, pt, table
+from gpuvis.io.writer import write_cache
 from gpuvis.jobs import job
 from gpuvis.jobs.job import Job
 from gpuvis.jobs.outcome import judged as judged_by_trust
@@ -235,7 +236,7 @@ def prepare(folder: Path) -> None:
         "ground_truth_num_label": labels,
         "ground_truth_word_label": [f"class {k}" for k in labels],
     }
-    cache.write(folder, draw.standard_normal((ROWS, 8)).astype(np.float32), rows, labels)
+    write_cache(folder, draw.standard_normal((ROWS, 8)).astype(np.float32), rows, labels)
     missed = {"file_name": names[:9], "predicted_label": ["1"] * 9, "top3_prob_1": ["0.9"] * 9}
     table.write(folder / "mis_model.csv", table.strings(missed))
     result = CliRunner().invoke(main, ["reduce", str(folder), "--outliers", "--backend", "cpu"])

@@ -17,7 +17,8 @@ from random import Random
 import numpy as np
 from examples import content, labels_of, table_of
 
-from gpuvis.io import cache, fingerprint
+from gpuvis.io import fingerprint
+from gpuvis.io.writer import write_cache
 
 PROGRAM = [sys.executable, "-m", "gpuvis"]
 COMMANDS = {
@@ -48,7 +49,7 @@ def prepare(folder: Path) -> tuple[dict[str, set[bytes]], dict[str, float]]:
     """Write a cache, and return what whole files may hold, and how long each command takes."""
     rows = 300
     X = np.random.default_rng(0).standard_normal((rows, 8)).astype(np.float32)
-    cache.write(folder, X, table_of(rows), labels_of(rows))
+    write_cache(folder, X, table_of(rows), labels_of(rows))
     whole: dict[str, set[bytes]] = {}
     seconds = {}
     for name in ("outliers", *KINDS):  # pages show the scores, so these are there first

@@ -21,8 +21,8 @@ from examples import ENDS, content, labels_of, table_of
 from process import FAKES, gpuvis
 
 from gpuvis import __version__
-from gpuvis.io import cache
 from gpuvis.io.fingerprint import of_file
+from gpuvis.io.writer import write_cache
 
 COMMAND = [sys.executable, "-m", "gpuvis", "reduce"]
 AT_THE_END = """
@@ -134,7 +134,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache whose map takes far longer than any test."""
     rows = 80_000
     X = np.random.default_rng(0).standard_normal((rows, 8)).astype(np.float32)
-    return cache.write(tmp_path_factory.mktemp("large") / "cache", X, table_of(rows), labels_of(rows)).folder
+    return write_cache(tmp_path_factory.mktemp("large") / "cache", X, table_of(rows), labels_of(rows)).folder
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -545,7 +545,7 @@ import resource, sys
 from pathlib import Path
 import numpy as np
 from gpuvis.errors import OutputError
-from gpuvis.io import cache, table
+from gpuvis.io import table, writer
 from gpuvis.results import outputs
 from gpuvis.results.record import CacheRecord, RunRecord
 folder = Path(sys.argv[1])
@@ -557,9 +557,9 @@ def save_table(text):
         table.write(temporary, table.strings({"a": [text] * 9}))
 
 
-def write_cache(text):
+def write_whole_cache(text):
     X = np.arange(40 * len(text), dtype=np.float32).reshape(40, -1)
-    cache.write(folder / "cache", X, {"file_name": [text] * 40}, np.arange(40))
+    writer.write_cache(folder / "cache", X, {"file_name": [text] * 40}, np.arange(40))
 
 
 writers = [
@@ -568,7 +568,7 @@ writers = [
     lambda text: files.save_drawn(files.static("png"), text.encode() * 9),
     lambda text: files.save_record(RunRecord(CacheRecord(5, 3, {}, text * 9), {}, {})),
     save_table,
-    write_cache,
+    write_whole_cache,
 ]
 for write in writers:
     write("abcdefghi")

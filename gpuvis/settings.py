@@ -87,7 +87,14 @@ def _set(settings: object, **values: object) -> None:
         object.__setattr__(settings, name, value)
 
 
-def _metric(name: str, value: str) -> str:
+def canonical_metric(name: str, value: str) -> str:
+    """Return the name of a metric in METRICS, of which `value` may be an alias.
+
+    Raises
+    ------
+    SettingsError
+        It is none.
+    """
     value = ALIASES.get(value, value)
     require(value in METRICS, name, "one of " + ", ".join((*METRICS, *ALIASES)), value)
     return value
@@ -137,7 +144,7 @@ class UmapSettings:
     def __post_init__(self) -> None:
         _set(self, n_neighbors=_whole("umap_neighbors", self.n_neighbors, 2))
         _set(self, min_dist=_number("umap_min_dist", self.min_dist, 0, 1))
-        _set(self, metric=_metric("umap_metric", self.metric))
+        _set(self, metric=canonical_metric("umap_metric", self.metric))
         require(self.optimizer in OPTIMIZERS, "umap_optimizer", "one of " + ", ".join(OPTIMIZERS), self.optimizer)
 
     @property
@@ -181,7 +188,7 @@ class TsneSettings:
 
     def __post_init__(self) -> None:
         _set(self, perplexity=_number("tsne_perplexity", self.perplexity, 1, inf))
-        _set(self, metric=_metric("tsne_metric", self.metric))
+        _set(self, metric=canonical_metric("tsne_metric", self.metric))
         require(self.init in INITS, "tsne_init", "one of " + ", ".join(INITS), self.init)
         require(self.method in TSNE_METHODS, "tsne_method", "one of " + ", ".join(TSNE_METHODS), self.method)
 

@@ -20,6 +20,7 @@ from gpuvis.jobs.task import Task
 from gpuvis.labels import classes
 from gpuvis.page.options import MOST_ROWS_SEARCHED
 from gpuvis.quality import measure as quality
+from gpuvis.quality.measure import Quality
 from gpuvis.reduction import reduce
 from gpuvis.results import outputs, saved_map
 from gpuvis.results.record import RunRecord
@@ -88,11 +89,11 @@ def of_map(task: Task, original: Original, shown: Shown, wanted: str) -> Measure
     return Measured(values, recall, neighbors)
 
 
-def measured(original: Original, shown: Shown, backend: Backend) -> tuple[dict[str, Any], np.ndarray]:
-    """Return what `quality.measure` gives of a map."""
+def measured(original: Original, shown: Shown, backend: Backend) -> Quality:
+    """Return what `quality.measure_map` gives of a map."""
     labels = classes.of(shown.table, original.labels, backend.factorize).codes
     planned, principal = original.planned, original.principal
-    return quality.measure(original.X, shown.coords, labels, original.metric, backend, planned, principal)
+    return quality.measure_map(original.X, shown.coords, labels, original.metric, backend, planned, principal)
 
 
 def _shows_neighbors(job: Job, rows: int) -> bool:

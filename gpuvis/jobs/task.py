@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from gpuvis.backends import Chosen
 from gpuvis.backends.base import Backend, Planned
+from gpuvis.backends.matrix import plan
 from gpuvis.errors import CacheError
 from gpuvis.io import cache, fingerprint
 from gpuvis.jobs.job import Decision, Job
@@ -101,14 +102,12 @@ class Task:
         GpuvisError
             The cache is not whole, or too large.
         """
-        from gpuvis.reduction import reduce
-
         start = time.perf_counter()
         with nullcontext() if "read" in self.steps.measured else self.steps("read"):
             embeddings = self._cache.embeddings
-            reduce.plan(embeddings, settings, self.backend)  # refuse what cannot be before reading it through
+            plan(embeddings, settings, self.backend)  # refuse what cannot be before reading it through
             largest, verified = self._verified
-            planned = Planned(reduce.plan(embeddings, settings, self.backend, largest), largest)
+            planned = Planned(plan(embeddings, settings, self.backend, largest), largest)
             record = CacheRecord.of(verified, self.folder.fingerprint)
         seconds = time.perf_counter() - start
         return Source(verified, settings, planned, record, seconds, self.steps.of("read"))

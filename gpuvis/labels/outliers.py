@@ -5,13 +5,15 @@ Isolation is the mean distance to the nearest rows (Angiulli, Pizzuti 2002, PKDD
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from gpuvis import arrays
-from gpuvis.backends.base import Backend, Plan
+from gpuvis.backends.base import Backend, Planned
+from gpuvis.backends.matrix import check_matrix, choose_for, label_codes
 from gpuvis.errors import DataError
 from gpuvis.labels import centroids, duplicates, votes
 from gpuvis.labels.centroids import Similarities
@@ -71,7 +73,51 @@ def search(threads: int | None = None) -> Settings:
     return Settings(umap=UmapSettings(n_neighbors=votes.NEIGHBORS + 1, metric="cosine"), threads=threads)
 
 
-def measure(X: Any, codes: np.ndarray, backend: Backend, known: tuple[Plan, float]) -> Outliers:
+def find_outliers(X: Any, labels: Sequence[Any] | np.ndarray, backend: str = "auto") -> Outliers:
+    """Score how well each sample sits with its label.
+
+    Parameters
+    ----------
+    X : torch.Tensor or array of shape (N, D)
+        The embeddings.
+    labels : sequence of length N
+        The class of each row: a number or a string. A negative number or an empty string is no class.
+    backend : {"auto", "gpu", "cpu"}, default="auto"
+
+    Returns
+    -------
+    Outliers
+        Arrays of shape (N,). `votes.suspicion` is the score by which `gpuvis outliers` sorts, `votes.suspect` says
+        which labels are probably wrong.
+
+    Raises
+    ------
+    DataError
+        X is not a matrix of finite numbers, the labels do not fit it, or there are too many different ones.
+    NoGpuError
+        "gpu" was requested, and there is none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).normal(size=(60, 8)) + 9 * np.eye(3, 8).repeat(20, 0)
+    >>> labels = ["cat"] * 20 + ["dog"] * 20 + ["fox"] * 20
+    >>> labels[5] = "fox"
+    >>> found = gpuvis.find_outliers(X, labels, backend="cpu")
+    >>> int(found.votes.suspicion.argmax()), bool(found.votes.suspect[5])
+    (5, True)
+    """
+    selected = choose_for(X, backend)
+    matrix, planned, _ = check_matrix(X, search(), selected)
+    codes = label_codes(labels, len(matrix))
+    try:
+        with selected.working(planned.plan):
+            return measure(matrix, codes, selected, planned)
+    except DataError as error:
+        raise DataError(f"X {error}") from None
+
+
+def measure(X: Any, codes: np.ndarray, backend: Backend, planned: Planned) -> Outliers:
     """Score the label of every row.
 
     Parameters
@@ -80,8 +126,8 @@ def measure(X: Any, codes: np.ndarray, backend: Backend, known: tuple[Plan, floa
     codes : ndarray of shape (N,), int64
         The class of each row; -1 for a row without one.
     backend : Backend
-    known : tuple
-        The plan by the settings of `search`, and the largest absolute value of X.
+    planned : Planned
+        By the settings of `search`.
 
     Returns
     -------
@@ -95,7 +141,7 @@ def measure(X: Any, codes: np.ndarray, backend: Backend, known: tuple[Plan, floa
     if codes.max(initial=-1) >= MOST_CLASSES:
         counted = f"{int(codes.max()) + 1:,} different labels in {len(codes):,} rows"
         raise DataError(f"has {counted}; expected classes, {MOST_CLASSES:,} at most")
-    plan, largest = known
+    plan, largest = planned
     scale = arrays.scale(largest, backend.SAFE)
     similarities = centroids.measure(X, codes, scale, backend)
     nonzero = similarities.nonzero

@@ -7,16 +7,19 @@ more rows, a random sample.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from gpuvis import arrays
-from gpuvis.backends.base import Backend
+from gpuvis.backends.base import Backend, Planned
+from gpuvis.backends.matrix import check_matrix, choose_for, label_codes
+from gpuvis.errors import DataError
 from gpuvis.quality import ranks, triplets
 from gpuvis.quality.ranks import Comparison, Space
-from gpuvis.settings import METRICS
+from gpuvis.settings import METRICS, Settings, canonical_metric
 
 K = 15  # neighbours
 EXACT_ROWS, ANCHORS = 5_000, 1_000
@@ -40,16 +43,88 @@ def sample(rows: int, columns: int, metric: str) -> np.ndarray:
     return np.sort(np.random.default_rng(0).choice(rows, most, replace=False))
 
 
+class Quality(NamedTuple):
+    """The quality of a map.
+
+    Attributes
+    ----------
+    measures : dict
+        See `measure_map`.
+    recall : ndarray of shape (N,), float32
+        The share of each point's k nearest neighbours that is among its k nearest on the map; NaN for points that are
+        not anchors.
+    """
+
+    measures: dict[str, Any]
+    recall: np.ndarray
+
+
 def measure(
+    X: Any,
+    coords: np.ndarray,
+    labels: Sequence[Any] | np.ndarray | None = None,
+    metric: str = "euclidean",
+    backend: str = "auto",
+) -> Quality:
+    """Measure how far to trust a map.
+
+    Parameters
+    ----------
+    X : torch.Tensor or array of shape (N, D)
+        The embeddings.
+    coords : array of shape (N, 2)
+        The map: row i is the place of row i of X.
+    labels : sequence of length N, optional
+        The class of each row: a number or a string. A negative number or an empty string is no class.
+    metric : str, default="euclidean"
+        Measures by this metric are returned in addition to those by euclidean distances.
+    backend : {"auto", "gpu", "cpu"}, default="auto"
+
+    Returns
+    -------
+    Quality
+        `measures`, described in `gpuvis.quality.measure.measure_map`, and the `recall` of each point.
+
+    Raises
+    ------
+    DataError
+        X is not a matrix of finite numbers, or coords or labels do not fit it.
+    SettingsError
+        The metric is not known.
+    NoGpuError
+        "gpu" was requested, and there is none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).normal(size=(60, 8))
+    >>> quality = gpuvis.measure(X, X[:, :2], backend="cpu")
+    >>> sorted(quality.measures["euclidean"]["map"])[:3]
+    ['continuity', 'continuity_se', 'recall']
+    >>> quality.recall.shape
+    (60,)
+    """
+    metric = canonical_metric("metric", metric)
+    selected, settings = choose_for(X, backend), Settings()
+    matrix, planned, _ = check_matrix(X, settings, selected)
+    places = np.asarray(coords, np.float32)
+    if places.shape != (len(matrix), 2) or not np.isfinite(places).all():
+        raise DataError(f"coords has shape {places.shape}; expected finite numbers of shape {(len(matrix), 2)}")
+    codes = None if labels is None else label_codes(labels, len(matrix))
+    with selected.working(planned.plan):
+        return measure_map(matrix, places, codes, metric, selected, planned)
+
+
+def measure_map(
     X: Any,
     coords: np.ndarray,
     labels: np.ndarray | None,
     metric: str,
     backend: Backend,
-    known: tuple[Any, float],
+    planned: Planned,
     principal: Any = None,
-) -> tuple[dict[str, Any], np.ndarray]:
-    """Measure the quality of a map.
+) -> Quality:
+    """Measure the quality of a map; X is known to be finite, and a backend is chosen.
 
     Parameters
     ----------
@@ -62,8 +137,7 @@ def measure(
     metric : str
         The metric of the fit. Measures by this metric are returned in addition to those by euclidean distances.
     backend : Backend
-    known : tuple
-        The plan, and the largest absolute value of X.
+    planned : Planned
     principal : array of shape (N, 2), optional
         The first two principal components, if they have been computed already.
 
@@ -82,10 +156,11 @@ def measure(
     recall : ndarray of shape (N,), float32
         Recall of the neighbours of each point by `metric`; NaN for rows that are no anchors.
     """
-    (rows, columns), scale = X.shape, arrays.scale(known[1], backend.SAFE)
+    plan, largest = planned
+    (rows, columns), scale = X.shape, arrays.scale(largest, backend.SAFE)
     anchors, k = sample(rows, columns, metric), min(K, (rows - 1) // 2)
     unseen, none = 1 - len(anchors) / rows, np.empty((len(anchors), 0), np.int64)
-    principal = pca_map(X, backend, scale, known[0]) if principal is None else backend.to_host(principal)
+    principal = pca_map(X, backend, scale, plan) if principal is None else backend.to_host(principal)
     planes = {name: _plane(Y, backend, unseen == 0) for name, Y in (("map", coords), ("pca", principal))}
     on_planes = {name: ranks.compare(plane, anchors, none, none, k)[0].nearest for name, plane in planes.items()}
     drawn, neighbors = triplets.draw(len(anchors), rows), np.concatenate([*on_planes.values()], 1)
@@ -108,7 +183,7 @@ def measure(
                 **_means(vote(on_planes[place]), unseen),
             }
     about = {"k": k, "anchors": len(anchors), "sampled": unseen > 0, "flung": flung(coords), "metric": metric}
-    return {**about, **measures}, recall
+    return Quality({**about, **measures}, recall)
 
 
 def recall_of_points(coords: np.ndarray, nearest: np.ndarray, backend: Backend) -> np.ndarray:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from gpuvis import arrays
-from gpuvis.backends import choose
 from gpuvis.backends.base import Array, Backend, Plan
+from gpuvis.backends.matrix import check_matrix, choose_for
 from gpuvis.errors import DataError, OutOfMemoryError, is_out_of_memory
 from gpuvis.settings import MethodName, Settings
 from gpuvis.timing import StepTimer
@@ -117,57 +117,21 @@ def reduce(X: Any, settings: Settings | None = None, backend: str = "auto") -> d
         "gpu" was requested, and there is none.
     OutOfMemoryError
         The work does not fit in memory.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).normal(size=(60, 8))
+    >>> maps = gpuvis.reduce(X, gpuvis.Settings(umap=gpuvis.UmapSettings(n_neighbors=10)), backend="cpu")
+    >>> maps["umap"].coords.shape
+    (60, 2)
     """
-    # An array on the GPU stays there, however few its rows; a scalar has none, and is refused below.
-    rows = None if hasattr(X, "__cuda_array_interface__") or getattr(X, "ndim", 2) == 0 else len(X)
-    selected, _ = choose(backend, rows=rows)
-    timer, settings = StepTimer(settle=selected.settle), settings or Settings()
-    try:
-        X = _as_supported(X, selected)
-        arrays.check_shape(X)
-        arrays.check_type(X)
-        plan(X, settings, selected)  # refuse what does not fit before all values are read
-        largest, notes = arrays.check_values(X)
-        prepared = prepare(X, settings, selected, timer, plan(X, settings, selected, largest), largest)
-    except DataError as error:
-        raise DataError(f"X {error}") from None
-    input_notes = [f"X: {note}" for note in notes]
+    selected, settings = choose_for(X, backend), settings or Settings()
+    timer = StepTimer(settle=selected.settle)
+    matrix, planned, notes = check_matrix(X, settings, selected)
+    prepared = prepare(matrix, settings, selected, timer, *planned)
     maps = (embed(prepared, method, selected, timer) for method in settings.methods)
-    return {result.method: replace(result, notes=(*input_notes, *result.notes)) for result in maps}
-
-
-def _as_supported(X: Any, backend: Backend) -> Any:
-    """Return tensors and arrays of the device unchanged, anything else as a NumPy array in native byte order."""
-    if hasattr(X, "detach") or (backend.xp is not np and isinstance(X, backend.xp.ndarray)):
-        return X
-    foreign = hasattr(X, "__dlpack__") and not isinstance(X, np.ndarray)
-    array = np.from_dlpack(X) if foreign else np.asarray(X)
-    return array.astype(array.dtype.newbyteorder("="), copy=False)
-
-
-def plan(X: Any, settings: Settings, backend: Backend, largest: float | None = None) -> Plan:
-    """Plan how to reduce a matrix, before anything is computed.
-
-    Parameters
-    ----------
-    X : torch.Tensor or array of shape (N, D)
-    settings : Settings
-    backend : Backend
-    largest : float, optional
-        The largest absolute value of X. With it, the plan takes into account whether X has to be scaled.
-
-    Raises
-    ------
-    SettingsError
-        The backend does not support a setting, or would take too long with it.
-    OutOfMemoryError
-        The work does not fit in memory.
-    """
-    rows, columns = X.shape
-    fitted, _ = settings.fitted_to(rows, columns)
-    backend.check(fitted)
-    scaled = largest is not None and arrays.scale(largest, backend.SAFE) != 1
-    return backend.plan(rows, columns, X.itemsize, fitted, scaled)
+    return {result.method: replace(result, notes=(*notes, *result.notes)) for result in maps}
 
 
 def prepare(X: Any, settings: Settings, backend: Backend, timer: StepTimer, planned: Plan, largest: float) -> Prepared:
@@ -180,7 +144,7 @@ def prepare(X: Any, settings: Settings, backend: Backend, timer: StepTimer, plan
     backend : Backend
     timer : StepTimer
     planned : Plan
-        The result of `plan`.
+        How the work is done: see `gpuvis.backends.matrix.plan`.
     largest : float
         The largest absolute value of X.
 
@@ -245,7 +209,7 @@ def nearest(X: Any, metric: str, count: int, backend: Backend, planned: Plan, la
         Number of neighbours of each row; less than N.
     backend : Backend
     planned : Plan
-        The result of `plan`.
+        How the work is done: see `gpuvis.backends.matrix.plan`.
     largest : float
         The largest absolute value of X.
 

@@ -13,6 +13,7 @@ import torch
 from click.testing import CliRunner, Result
 from examples import content, table_of
 
+from gpuvis.backends import matrix
 from gpuvis.backends.cpu import backend as cpu
 from gpuvis.cli.main import main
 from gpuvis.errors import OutputError
@@ -22,7 +23,6 @@ from gpuvis.io.table import read as read_table
 from gpuvis.io.writer import write_cache
 from gpuvis.jobs import audit
 from gpuvis.labels import classes, outliers, tables
-from gpuvis.reduction import reduce
 
 FILES = (*SCORES, "scores_run.json")
 
@@ -58,7 +58,7 @@ def test_the_files_are_those_of_the_contract(flipped, backend) -> None:
     centroid, neighbors = (pd.read_csv(flipped / name) for name in SCORES)
     whole = cache.read(flipped)
     found = classes.of(whole.table, whole.labels)
-    plan = reduce.plan(whole.embeddings, outliers.search(), cpu, 9.0)
+    plan = matrix.plan(whole.embeddings, outliers.search(), cpu, 9.0)
     expected = outliers.measure(whole.embeddings, found.codes, cpu, (plan, 9.0))
     rows = pd.Index(whole.table["file_name"]).get_indexer(centroid["file_name"])
     np.testing.assert_allclose(centroid["sim_to_centroid"], expected.similarities.own[rows], atol=1e-12)

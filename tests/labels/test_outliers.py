@@ -13,12 +13,11 @@ from rapids_double.fixtures import rapids
 from sklearn.datasets import load_digits
 from sklearn.metrics.pairwise import cosine_distances
 
-from gpuvis.backends import choose
+from gpuvis.backends import choose, matrix
 from gpuvis.backends.cpu import backend as cpu
 from gpuvis.errors import DataError
 from gpuvis.labels import centroids, classes, duplicates, outliers, votes
 from gpuvis.labels import tables as score_tables
-from gpuvis.reduction import reduce
 
 ROUNDING = cpu.ROUNDING
 
@@ -27,7 +26,7 @@ __all__ = ["rapids"]
 
 def measured(X: Any, codes: np.ndarray, backend: Any = cpu) -> outliers.Outliers:
     largest = float(np.abs(np.asarray(X)).max())
-    plan = reduce.plan(X, outliers.search(), backend, largest)
+    plan = matrix.plan(X, outliers.search(), backend, largest)
     with backend.working(plan):
         return outliers.measure(X, codes, backend, (plan, largest))
 

@@ -17,7 +17,7 @@ from sklearn.manifold import trustworthiness
 from sklearn.metrics import pairwise_distances
 from sklearn.neighbors import NearestNeighbors
 
-from gpuvis.backends import choose
+from gpuvis.backends import choose, matrix
 from gpuvis.backends.cpu import backend as cpu
 from gpuvis.io import pt
 from gpuvis.quality import measure
@@ -32,9 +32,9 @@ def measured(
     X: Any, coords: np.ndarray, labels: Any = None, metric: str = "euclidean", backend: Any = cpu, principal: Any = None
 ):
     largest = float(np.abs(np.asarray(X)).max())
-    planned = reduce.plan(X, Settings(umap=Umap()), cpu, largest)
+    planned = matrix.plan(X, Settings(umap=Umap()), cpu, largest)
     with cpu.working(planned):
-        return measure.measure(X, coords, labels, metric, backend, (planned, largest), principal)[0]
+        return measure.measure_map(X, coords, labels, metric, backend, (planned, largest), principal)[0]
 
 
 def noisy(X: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -141,7 +141,7 @@ def test_a_sample_is_within_three_standard_errors(monkeypatch, metric, columns) 
 @pytest.mark.parametrize("pca_dim", [None, 4])
 def test_components_that_a_fit_found_are_those_of_the_baseline(pca_dim) -> None:
     X = clusters(400, 24) + 0.2
-    plan = reduce.plan(X, Settings(umap=Umap()), cpu, 1.0)
+    plan = matrix.plan(X, Settings(umap=Umap()), cpu, 1.0)
     with cpu.working(plan):
         expected = measure.pca_map(X, cpu, 1.0, plan)
     done = reduce.reduce(X, Settings(umap=Umap(), tsne=Tsne(), pca_dim=pca_dim), "cpu")
@@ -230,8 +230,8 @@ def test_the_gpu_backend_gives_the_same(rapids, monkeypatch, metric) -> None:
     for exact_rows in (5_000, 1_000):
         monkeypatch.setattr(measure, "EXACT_ROWS", exact_rows)
         monkeypatch.setattr(measure, "ANCHORS", 300)
-        planned = reduce.plan(torch.from_numpy(X), Settings(umap=Umap()), gpu, 1.0)
-        told = measure.measure(torch.from_numpy(X), Y, labels, metric, gpu, (planned, 1.0))[0][metric]
+        planned = matrix.plan(torch.from_numpy(X), Settings(umap=Umap()), gpu, 1.0)
+        told = measure.measure_map(torch.from_numpy(X), Y, labels, metric, gpu, (planned, 1.0))[0][metric]
         same = measured(X, Y, labels, metric)[metric]
         for place in told:
             for name, value in told[place].items():
@@ -320,7 +320,7 @@ def test_a_large_file_is_given_back_while_it_is_measured_and_a_small_one_is_not_
     monkeypatch.setattr(cpu, "tally", lambda *args: held.append(bytes_held()) or tally(*args))
     monkeypatch.setattr(cpu, "COMPARED", (1_000, 2_000))  # rows of a tenth of the file
     monkeypatch.setattr(cpu, "PARTS", 1)
-    Y, known = noisy(X), (reduce.plan(X, Settings(umap=Umap()), cpu, 1.0), 1.0)
+    Y, known = noisy(X), (matrix.plan(X, Settings(umap=Umap()), cpu, 1.0), 1.0)
     pt.let_go(X)
-    measure.measure(X, Y, None, "euclidean", cpu, known, Y)
+    measure.measure_map(X, Y, None, "euclidean", cpu, known, Y)
     assert 0 < max(held) < 0.3 * X.nbytes

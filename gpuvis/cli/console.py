@@ -23,6 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gpuvis.cli.terminal import harmless
+from gpuvis.jobs import progress
 from gpuvis.jobs.batch import Report
 from gpuvis.jobs.job import Decision
 from gpuvis.jobs.outcome import Kind, Outcome
@@ -33,7 +34,7 @@ BESIDE_FOLDER = 50  # columns of the live line that are not the folder
 WIDE, HIGH = 10_000, 25  # of a width alone, where TERM is dumb, rich makes 80 columns
 
 
-class Display:
+class Display(progress.Progress):
     """Show the progress of a batch: live on a terminal, in plain lines elsewhere.
 
     Parameters

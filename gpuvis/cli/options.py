@@ -13,12 +13,12 @@ from typing import Any
 
 import click
 
-from gpuvis.page.options import PLOTLYJS, STATIC, THEMES, Page
+from gpuvis.page.options import PLOTLYJS, STATIC, THEMES, PageOptions
 from gpuvis.settings import INITS, METHODS, OPTIMIZERS, TSNE_METHODS, Settings, TsneSettings, UmapSettings
 
 UNITS = {f"{letter}{kind}": base ** (2 + power) for power, letter in enumerate("mgt")
          for kind, base in (("", 1024), ("b", 1000), ("ib", 1024))}  # fmt: skip
-_umap, _tsne, _page = UmapSettings(), TsneSettings(), Page()
+_umap, _tsne, _page = UmapSettings(), TsneSettings(), PageOptions()
 
 
 def option(name: str, **kwargs: Any) -> Callable[..., Any]:
@@ -135,7 +135,7 @@ def of_page(command: Callable[..., Any]) -> Callable[..., Any]:
     return reduce(lambda made, add: add(made), reversed(_OF_PAGE), command)
 
 
-def page_of(flags: dict[str, Any]) -> Page:
+def page_of(flags: dict[str, Any]) -> PageOptions:
     """Return what those options say.
 
     Raises
@@ -144,7 +144,7 @@ def page_of(flags: dict[str, Any]) -> Page:
     """
     names = ("color_by", "hover", "image_root", "thumbnails", "neighbors", "theme", "plotlyjs")
     static = tuple(kind for kind in STATIC if kind in flags["static"])
-    return Page(**{name: flags[name] for name in names}, static=static)
+    return PageOptions(**{name: flags[name] for name in names}, static=static)
 
 
 def maps_of(flags: dict[str, Any]) -> Settings:

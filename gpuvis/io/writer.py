@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from gpuvis.errors import CacheError, OutputError
 from gpuvis.io import pt, table
-from gpuvis.io.cache import Cache, check_embeddings, checked, read, verify_values
+from gpuvis.io.agreement import check_embeddings
+from gpuvis.io.cache import Cache, checked, read, verify_values
 from gpuvis.io.files import replacing
 from gpuvis.io.schema import EMBEDDINGS, INFO, LABELS, TABLE
 
@@ -54,6 +55,14 @@ def write_cache(
         The parts do not make a valid cache. Nothing was written.
     OutputError
         The folder cannot be written.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).normal(size=(60, 8)).astype("float32")
+    >>> cache = gpuvis.write_cache("cache", X, {"file_name": [f"{row}.png" for row in range(60)]})
+    >>> cache.embeddings.shape, list(cache.table)
+    (torch.Size([60, 8]), ['file_name'])
     """
     folder = Path(folder)
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Collection, Generator
+from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,9 +21,9 @@ from gpuvis.jobs import draw, job
 from gpuvis.jobs.job import Decision, Job
 from gpuvis.jobs.outcome import Outcome, failure, judged
 from gpuvis.jobs.pipeline import Pipeline
-from gpuvis.jobs.progress import Watcher
+from gpuvis.jobs.progress import Progress
 from gpuvis.jobs.worker import Here, Worker
-from gpuvis.page.options import Page
+from gpuvis.page.options import PageOptions
 from gpuvis.settings import Settings, require
 
 logger = logging.getLogger(__name__)
@@ -36,16 +36,16 @@ class Request:
 
     Attributes
     ----------
-    roots : tuple of Path
+    roots : path, or sequence of paths
         Cache folders, and folders with cache folders anywhere below them.
     settings : Settings
-    page : Page or None
+    page : PageOptions or None
         None: no pages are drawn.
     prefix : str, default="vis"
         Start of the outputs' names.
     overwrite : bool, default=False
         Compute again whatever is there.
-    out_dir : Path or None
+    out_dir : path, optional
         Where the outputs go, under the same relative paths; None: beside each cache.
     backend : {"auto", "gpu", "cpu"}, default="auto"
     timeout : float or None
@@ -64,12 +64,12 @@ class Request:
         Least trustworthiness; a map with less fails, and its files are kept.
     """
 
-    roots: tuple[Path, ...]
-    settings: Settings
-    page: Page | None = field(default_factory=Page)
+    roots: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+    settings: Settings = field(default_factory=Settings)
+    page: PageOptions | None = field(default_factory=PageOptions)
     prefix: str = "vis"
     overwrite: bool = False
-    out_dir: Path | None = None
+    out_dir: str | os.PathLike[str] | None = None
     backend: str = "auto"
     timeout: float | None = None
     gpu_memory_limit: int | None = None
@@ -89,9 +89,16 @@ class Request:
         if not 0 < len(os.fsencode(self.prefix)) <= 200 or "/" in self.prefix or not self.prefix.isprintable():
             raise SettingsError(f"out_prefix has to be the start of a file name; found {self.prefix!r}")
 
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The roots as paths."""
+        if isinstance(self.roots, (str, os.PathLike)):
+            return (Path(self.roots),)
+        return tuple(map(Path, self.roots))
+
     def jobs(self) -> list[Job]:
         """Find the cache folders and say what is asked of each."""
-        common = os.path.commonpath([os.path.abspath(root) for root in self.roots])
+        common = os.path.commonpath([os.path.abspath(root) for root in self.paths])
         of_folder = partial(
             Job,
             settings=self.settings,
@@ -104,17 +111,19 @@ class Request:
             maps=self.maps,
             outliers=self.outliers,
         )
-        out = self.out_dir
+        out = None if self.out_dir is None else Path(self.out_dir)
         return [
             of_folder(folder, out / os.path.relpath(os.path.abspath(folder), common) if out else folder)
-            for folder in find(self.roots)
+            for folder in find(self.paths)
         ]
 
     @property
     def root(self) -> Path | None:
         """Where the files lie that the pages share, and the front page; None: the folders have nothing in common."""
-        common = Path(os.path.commonpath([os.path.abspath(root) for root in self.roots]))
-        return self.out_dir or (None if common == Path(common.anchor) else common)
+        common = Path(os.path.commonpath([os.path.abspath(root) for root in self.paths]))
+        if self.out_dir is not None:
+            return Path(self.out_dir)
+        return None if common == Path(common.anchor) else common
 
 
 @dataclass
@@ -143,22 +152,45 @@ class Report:
         return max((outcome.exit_code for outcome in self.outcomes), default=0)
 
 
-def run(request: Request, watcher: Watcher) -> Report:
-    """Run a batch.
+def run(request: Request, progress: Progress | None = None) -> Report:
+    """Make the maps of folders: what `gpuvis reduce` does, and `gpuvis plot` and `gpuvis outliers`.
 
-    A folder that fails is reported, and the others go on. An interrupt ends the batch; what was saved stays.
+    A folder that fails is reported, and the others go on. Ctrl-C ends the run; what was saved stays. Work on a GPU is
+    done in a process of its own, so a script has to call this below ``if __name__ == "__main__":``.
+
+    Parameters
+    ----------
+    request : Request
+        Which folders, which maps, and how.
+    progress : Progress, optional
+        Is called as the work goes on. Default: nothing is shown.
+
+    Returns
+    -------
+    Report
+        The outcome of each map, and the exit code that the command would have.
 
     Raises
     ------
     NoGpuError
-        "gpu" was asked for, and there is none.
+        "gpu" was requested, and there is none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).normal(size=(60, 8))
+    >>> cache = gpuvis.write_cache("runs/a", X, {"file_name": [f"{row}.png" for row in range(60)]})
+    >>> request = gpuvis.Request("runs", gpuvis.Settings(pca_dim=5), backend="cpu")
+    >>> report = gpuvis.run(request)
+    >>> [(str(outcome.folder), outcome.method, outcome.result) for outcome in report.outcomes]
+    [('runs/a', 'umap', 'written')]
     """
-    report = Report([], request.backend)
+    progress, report = progress or Progress(), Report([], request.backend)
 
     def take(outcome: Outcome) -> None:
         outcome = judged(outcome, request.min_trust)
         report.outcomes.append(outcome)
-        watcher.outcome(outcome)
+        progress.outcome(outcome)
 
     # A child starts while the folders are checked, unless it depends on them whether one is needed.
     with closing(Pipeline(take)) as pipeline, ExitStack() as started:
@@ -169,12 +201,12 @@ def run(request: Request, watcher: Watcher) -> Report:
             worker = worker or started.enter_context(closing(_worker(request, sum(one.rows for one in decisions))))
             wanted = decisions or request.backend == "gpu"  # which is an error without one, whatever there is to do
             ready = _ready(worker, report, request) if wanted else worker
-            watcher.begin(list(decisions), report.backend)
+            progress.begin(list(decisions), report.backend)
             with closing(_guarded(decisions, ready)) as ready:
                 if isinstance(ready, Here) and len(decisions) > 1:
-                    pipeline.run(decisions, ready.chosen, watcher)
+                    pipeline.run(decisions, ready.chosen, progress)
                 else:
-                    _one_by_one(decisions, ready, watcher, take)
+                    _one_by_one(decisions, ready, progress, take)
             report.index = draw.write(request.root, jobs) if request.maps else None
         except KeyboardInterrupt as interrupt:
             report.stopped = interrupt.with_traceback(None)
@@ -211,12 +243,12 @@ def _guarded(decisions: Collection[Decision], ready: Here | Worker) -> Here | Wo
 
 
 def _one_by_one(
-    decisions: deque[Decision], worker: Here | Worker, watcher: Watcher, take: Callable[[Outcome], None]
+    decisions: deque[Decision], worker: Here | Worker, progress: Progress, take: Callable[[Outcome], None]
 ) -> None:
     for number in range(1, len(decisions) + 1):
         decision = decisions.popleft()
-        watcher.folder(number, decision.job.folder)
-        with closing(_run(decision, worker, watcher)) as outcomes:
+        progress.folder(number, decision.job.folder)
+        with closing(_run(decision, worker, progress)) as outcomes:
             for outcome in outcomes:  # an interrupt here still has the folder unlocked
                 take(outcome)
 
@@ -255,8 +287,8 @@ def _ready(worker: Here | Worker, report: Report, request: Request) -> Here | Wo
     return worker
 
 
-def _run(decision: Decision, worker: Here | Worker, watcher: Watcher) -> Generator[Outcome]:
+def _run(decision: Decision, worker: Here | Worker, progress: Progress) -> Generator[Outcome]:
     try:
-        yield from worker.run(decision, watcher.step)
+        yield from worker.run(decision, progress.step)
     except Exception as error:  # noqa: BLE001
         yield failure(decision.job.folder, error)

@@ -13,7 +13,7 @@ from gpuvis.errors import OutputError
 from gpuvis.io.files import replacing
 from gpuvis.io.schema import EMBEDDINGS
 from gpuvis.jobs.job import Job
-from gpuvis.page.options import MOST_ROWS_SHOWN, URLS, Page
+from gpuvis.page.options import MOST_ROWS_SHOWN, URLS, PageOptions
 from gpuvis.quality import report
 from gpuvis.results.folder import Folder
 from gpuvis.results.outputs import Outputs
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 NAME = "index.html"
 
 
-def prepare(page: Page | None) -> None:
+def prepare(page: PageOptions | None) -> None:
     """Begin with a page, if one is to be drawn: before other threads do, since two that import see half a module."""
     if page:
         from gpuvis.page import html as page_html
@@ -71,7 +71,7 @@ def draw(job: Job, files: Outputs, folder: Folder, shown: Shown, run: RunRecord 
     run : RunRecord or None
         The record of the map; None: it has none.
     """
-    page = job.page or Page()
+    page = job.page or PageOptions()
     caption = run.caption if run else f"{METHODS[files.method].title} · {len(shown.coords):,} rows"
     if run:
         caption = "\n".join([caption, *_trust_lines(run)]).rstrip("\n")
@@ -97,7 +97,7 @@ def _drawn(
     from gpuvis.page import coloring
     from gpuvis.page import html as page_html
 
-    page, rows = job.page or Page(), len(shown.coords)
+    page, rows = job.page or PageOptions(), len(shown.coords)
     images, notes = _images(job, page, shown.table, path)
     table = folder.annotations.joined(shown.table, shown.measured.recall)
     html, more = page_html.draw(shown.coords, table, page, caption, shown.measured.neighbors, images, plotly_js)
@@ -126,7 +126,7 @@ def _picture(coords: np.ndarray, painted: Any, caption: str, kind: str) -> bytes
     return static.draw(coords, painted, caption, kind)
 
 
-def _images(job: Job, page: Page, table: pd.DataFrame, path: Path) -> tuple[Images | None, list[str]]:
+def _images(job: Job, page: PageOptions, table: pd.DataFrame, path: Path) -> tuple[Images | None, list[str]]:
     from gpuvis.page import image_links, thumbnails
 
     names = table["file_name"].tolist() if "file_name" in table else []
@@ -141,7 +141,7 @@ def _images(job: Job, page: Page, table: pd.DataFrame, path: Path) -> tuple[Imag
     return image_links.Images(link, sheets), [*notes, *sheets.notes]
 
 
-def _plotly(job: Job, page: Page) -> str | None:
+def _plotly(job: Job, page: PageOptions) -> str | None:
     """Return the address of plotly.js; None: the page is to hold it."""
     from gpuvis.page import html as page_html
 

@@ -10,7 +10,7 @@ from gpuvis.errors import CacheError, GpuvisError
 from gpuvis.io.files import check_writable, sweep
 from gpuvis.jobs import audit
 from gpuvis.jobs.outcome import Kind, Outcome
-from gpuvis.page.options import Page
+from gpuvis.page.options import PageOptions
 from gpuvis.results.folder import Folder
 from gpuvis.results.outputs import Action, Outputs, Status, check_free, check_ours, of_saved, status
 from gpuvis.results.record import RunRecord
@@ -31,7 +31,7 @@ class Job:
     out : Path
         Where the outputs go.
     settings : Settings
-    page : Page or None
+    page : PageOptions or None
         None: no page is drawn.
     prefix : str
         Start of the outputs' names.
@@ -52,7 +52,7 @@ class Job:
     folder: Path
     out: Path
     settings: Settings
-    page: Page | None = field(default_factory=Page)
+    page: PageOptions | None = field(default_factory=PageOptions)
     prefix: str = "vis"
     overwrite: bool = False
     only_draw: bool = False

@@ -19,7 +19,7 @@ from gpuvis.io.files import locked
 from gpuvis.jobs import draw, stages
 from gpuvis.jobs.job import Decision, Job
 from gpuvis.jobs.outcome import Outcome, failure
-from gpuvis.jobs.progress import Watcher
+from gpuvis.jobs.progress import Progress
 from gpuvis.jobs.stages import Finish, Read, settled
 from gpuvis.signals import completed, run_in_thread, stops_deferred
 from gpuvis.timing import StepTimer
@@ -49,14 +49,14 @@ class Pipeline:
         self._stop = threading.Event()
         self._saving, self._closed = threading.Lock(), False
 
-    def run(self, decisions: deque[Decision], chosen: Chosen, watcher: Watcher) -> None:
+    def run(self, decisions: deque[Decision], chosen: Chosen, progress: Progress) -> None:
         """Do what was decided, folder by folder, as `stages.run` does one; what is done is taken from `decisions`."""
         draw.prepare(decisions[0].job.page)
         ahead = self._begin(decisions.popleft(), chosen)
         for number in range(1, len(decisions) + 2):
-            (job, lock, reading), steps = ahead, StepTimer(watcher.step, chosen.backend.settle)
-            watcher.folder(number, job.folder)
-            watcher.step("read")
+            (job, lock, reading), steps = ahead, StepTimer(progress.step, chosen.backend.settle)
+            progress.folder(number, job.folder)
+            progress.step("read")
             wait([reading])
             if decisions:
                 ahead = self._begin(decisions.popleft(), chosen)

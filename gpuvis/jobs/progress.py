@@ -1,16 +1,15 @@
-"""The Watcher protocol, by which a terminal follows a batch."""
+"""Follow a batch: a terminal or a notebook overrides the methods of `Progress`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
 
 from gpuvis.jobs.job import Decision
 from gpuvis.jobs.outcome import Outcome
 
 
-class Watcher(Protocol):
-    """Follow a batch.
+class Progress:
+    """Follow a batch, in silence.
 
     Outcomes come from whatever thread has them, one at a time; all else comes from the main thread.
     """

@@ -17,7 +17,7 @@ from gpuvis.jobs.job import Decision, decide
 from gpuvis.jobs.outcome import Outcome, failure
 from gpuvis.jobs.task import Source, Task
 from gpuvis.labels import classes, outliers
-from gpuvis.page.options import STATIC, Page
+from gpuvis.page.options import STATIC, PageOptions
 from gpuvis.results.outputs import Action, Outputs, Status, is_ours, is_unmeasured
 from gpuvis.results.record import RunRecord
 from gpuvis.results.saved_map import Measured, Original, Shown, saved
@@ -203,7 +203,7 @@ def _save_coords(task: Task, files: Outputs, record: RunRecord, shown: Shown) ->
     record.steps |= task.steps.of("save")
 
 
-def _begin(files: Outputs, record: RunRecord, page: Page | None, measured: Measured) -> None:
+def _begin(files: Outputs, record: RunRecord, page: PageOptions | None, measured: Measured) -> None:
     """Have the record of a map say which of its files are about to be replaced."""
     drawn = files.drawn(page)
     if page:

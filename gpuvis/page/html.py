@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+import logging
 from concurrent.futures import Future
 from functools import cache as once
 from typing import TYPE_CHECKING, Any
@@ -12,34 +13,88 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from plotly.offline import get_plotlyjs, get_plotlyjs_version
 
+from gpuvis.errors import DataError
 from gpuvis.io.schema import SUSPECT
 from gpuvis.page import coloring, columns, icon, palette, subsample, template
 from gpuvis.page.coloring import Coloring
 from gpuvis.page.columns import Column
 from gpuvis.page.image_links import Images
-from gpuvis.page.options import GENERATOR, Page
+from gpuvis.page.options import GENERATOR, PageOptions
 from gpuvis.page.pack import Pack, compressed
 from gpuvis.signals import run_in_thread
 
 if TYPE_CHECKING:
     import pandas as pd
 
+logger = logging.getLogger(__name__)
 EXACT_ROWS = 250_000  # up to so many rows, coordinates are sent unchanged; above, rounded to 65,536 values on each axis
 STEPS = (1 << 16) - 1
 SCRIPTS = ("data", "map", "overlay", "panel", "review", "filter", "legend", "find", "select", "controls", "main")
 CDN_HOST = "https://cdn.plot.ly"
 
 
-def prepare(page: Page) -> None:
+def prepare(page: PageOptions) -> None:
     """Start to compress plotly.js in another thread, if pages are to include it."""
     if page.plotlyjs == "inline":
         _plotly_packed()
 
 
+def draw_page(
+    coords: Any, table: Any = None, page: PageOptions | None = None, caption: str = "", neighbors: Any = None
+) -> str:
+    """Draw a map as one interactive HTML file, which works offline.
+
+    Parameters
+    ----------
+    coords : array of shape (N, 2)
+        The map.
+    table : pandas.DataFrame with N rows, or its columns by name, optional
+        Describes the points. Values are shown as strings.
+    page : PageOptions, optional
+    caption : str, optional
+        Describes the map, in one line.
+    neighbors : array of shape (N, k), optional
+        Row numbers of the nearest neighbours of each point in the original space, nearest first.
+
+    Returns
+    -------
+    str
+        The page. Where it differs from its options, a warning is logged.
+
+    Raises
+    ------
+    DataError
+        coords is no finite (N, 2) array, or the table or the neighbours have another number of rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> coords = np.random.default_rng(0).normal(size=(60, 2))
+    >>> page = gpuvis.draw(coords, {"file_name": [f"{row}.png" for row in range(60)]}, caption="Noise")
+    >>> page.startswith("<!doctype html>")
+    True
+    """
+    from gpuvis.io.table import strings
+
+    places = np.asarray(coords, np.float32)
+    if places.ndim != 2 or places.shape[1] != 2 or not np.isfinite(places).all():
+        raise DataError(f"coords has shape {places.shape}; expected finite numbers of shape (N, 2)")
+    rows = strings({} if table is None else table)
+    rows = rows if len(rows.columns) else rows.reindex(range(len(places)))
+    for name, given in (("table", rows), ("neighbors", neighbors)):
+        if given is not None and len(given) != len(places):
+            raise DataError(f"{name} has {len(given)} rows; expected {len(places)}, one for each point")
+    near = None if neighbors is None else np.asarray(neighbors)
+    text, notes = draw(places, rows, page or PageOptions(), caption, near)
+    for note in notes:
+        logger.warning("%s", note)
+    return text
+
+
 def draw(
     coords: np.ndarray,
     table: pd.DataFrame,
-    page: Page,
+    page: PageOptions,
     caption: str,
     neighbors: np.ndarray | None = None,
     images: Images | None = None,
@@ -52,7 +107,7 @@ def draw(
     coords : ndarray of shape (N, 2), float32
     table : pandas.DataFrame with N rows
         All strings; row i describes point i.
-    page : Page
+    page : PageOptions
         Options of the page.
     caption : str
         The first line describes the map. Further lines say how far to trust it, and give warnings.

@@ -27,7 +27,7 @@ MOST_ROWS_SHOWN = 500_000  # up to so many rows, a page includes the neighbours:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Page:
+class PageOptions:
     """Options of the HTML page. None of them changes the map.
 
     Attributes
@@ -87,3 +87,6 @@ class Page:
         elif not root.startswith(URLS):
             root = os.path.abspath(root)
         return {**asdict(self), "hover": list(self.hover), "static": list(self.static), "image_root": root}
+
+
+Page = PageOptions

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpuvis.errors import CacheError
 from gpuvis.io import cache, fingerprint, pt
+from gpuvis.io.agreement import check_embeddings, flat_labels
 from gpuvis.io.folders import check_files, check_readable
 from gpuvis.io.schema import EMBEDDINGS, FILE_NAME, LABELS, SCORES, TABLE
 from gpuvis.page import image_links
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import torch
 
-    from gpuvis.page.options import Page
+    from gpuvis.page.options import PageOptions
 
 
 class Folder:
@@ -92,7 +93,7 @@ class Folder:
             self.rows = self.head.shape[0]
         else:
             embeddings = pt.read_mapped(path)
-            cache.check_embeddings(path, embeddings)
+            check_embeddings(path, embeddings)
             self.rows = len(embeddings)
 
     @cached_property
@@ -122,7 +123,7 @@ class Folder:
         path = self.path / LABELS
         if self.has_head or not path.exists():
             return self.head.labels if self.has_head else None
-        return cache.flat_labels(path, cache.read_labels(path, pt.read), len(self.table))
+        return flat_labels(path, cache.read_labels(path, pt.read), len(self.table))
 
     @cached_property
     def annotations(self) -> Annotations:
@@ -139,12 +140,12 @@ class Folder:
         vars(self).pop("annotations", None)
         vars(self).pop("_sums", None)
 
-    def shown(self, page: Page) -> dict[str, Any]:
+    def shown(self, page: PageOptions) -> dict[str, Any]:
         """Return what a page shows, ready for JSON: its options, and what tells the files it reads from others."""
         shown = {**page.describe(self.path), "beside": self._sums}
         return shown | ({"images": self._images(page)} if page.thumbnails else {})
 
-    def _images(self, page: Page) -> str | None:
+    def _images(self, page: PageOptions) -> str | None:
         """Return what tells the images of thumbnails from others."""
         root = image_links.folder_of(page.image_root, self.path)
         try:

@@ -18,7 +18,7 @@ import numpy as np
 from gpuvis.errors import CacheError, OutputError, OutputExistsError
 from gpuvis.io import fingerprint
 from gpuvis.io.files import check_ordinary, replacing
-from gpuvis.page.options import MARKS, STATIC, Page
+from gpuvis.page.options import MARKS, STATIC, PageOptions
 from gpuvis.results.folder import Folder
 from gpuvis.results.record import RunRecord, ScoresRecord
 from gpuvis.settings import METHODS, MethodName, Settings
@@ -67,11 +67,11 @@ class Outputs:
         """Return the path of a picture that is drawn besides the page."""
         return self._path(f".{kind}")
 
-    def drawn(self, page: Page | None) -> list[Path]:
+    def drawn(self, page: PageOptions | None) -> list[Path]:
         """Return what is drawn for a page: itself, and pictures."""
         return [self.page, *map(self.static, page.static)] if page else []
 
-    def check_free(self, page: Page | None) -> None:
+    def check_free(self, page: PageOptions | None) -> None:
         """Check that no folder stands in the place of a file.
 
         Raises
@@ -248,7 +248,7 @@ class Status(NamedTuple):
     changed: str = ""
 
 
-def status(files: Outputs, folder: Folder, settings: Settings, page: Page | None, quality: str) -> Status:
+def status(files: Outputs, folder: Folder, settings: Settings, page: PageOptions | None, quality: str) -> Status:
     """Decide whether a map must be computed, measured or drawn again, or is up to date.
 
     Parameters
@@ -258,7 +258,7 @@ def status(files: Outputs, folder: Folder, settings: Settings, page: Page | None
         The cache.
     settings : Settings
         What is asked now.
-    page : Page or None
+    page : PageOptions or None
         What the page is to show; None: no page.
     quality : {"auto", "full", "none"}
         What is to be measured.
@@ -295,7 +295,7 @@ def _died(files: Outputs, record: RunRecord) -> bool:
     return not files.coords.is_file() or fingerprint.of_file(files.coords) != sha256
 
 
-def _is_drawn(files: Outputs, record: RunRecord, folder: Folder, page: Page) -> bool:
+def _is_drawn(files: Outputs, record: RunRecord, folder: Folder, page: PageOptions) -> bool:
     """Tell whether the page is there, whole, and shows what it would show now."""
     whole = all(path.exists() and record.outputs.get(path.name) for path in files.drawn(page))
     whole = whole and all(map(os.path.exists, (files.folder / name for name in record.needed_by_page)))
@@ -308,7 +308,7 @@ def no_record(path: Path) -> str:
     return f"{path.name} is damaged, or not one of gpuvis" if there else "no run record vouches for it"
 
 
-def check_ours(files: Outputs, page: Page | None) -> None:
+def check_ours(files: Outputs, page: PageOptions | None) -> None:
     """Check that what is to be drawn replaces nothing that something else has made or changed.
 
     Raises

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from gpuvis.errors import CacheError
 from gpuvis.io.schema import NUMBER, TABLE
-from gpuvis.results.outputs import load_array
+from gpuvis.results.folder import Folder
+from gpuvis.results.outputs import Outputs, load_array
+from gpuvis.settings import METHODS
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import pandas as pd
 
     from gpuvis.backends.base import Array, Planned
     from gpuvis.io.cache import Cache
-    from gpuvis.results.folder import Folder
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,3 +137,65 @@ def _load(path: Path) -> np.ndarray:
     if not np.isfinite(coords).all():
         raise CacheError(f"{path} holds NaN, Inf or too large numbers; make the map again")
     return coords
+
+
+class SavedMap(NamedTuple):
+    """A map that was saved.
+
+    Attributes
+    ----------
+    coords : ndarray of shape (N, 2), float32
+    table : pandas.DataFrame with N rows
+        `metadata.csv`, and columns of scores, predictions and `recall`, where there are any; all strings.
+    record : dict or None
+        The run record; None if there is none of this map.
+    recall : ndarray of shape (N,), float32, or None
+        The share of each point's nearest neighbours that the map keeps; NaN where it was not measured.
+    """
+
+    coords: np.ndarray
+    table: pd.DataFrame
+    record: dict[str, Any] | None
+    recall: np.ndarray | None
+
+
+def load_map(
+    folder: str | os.PathLike[str],
+    method: str = next(iter(METHODS)),
+    prefix: str = "vis",
+    out: str | os.PathLike[str] | None = None,
+) -> SavedMap:
+    """Load a map that `gpuvis reduce` or `gpuvis.run` has saved.
+
+    Parameters
+    ----------
+    folder : path
+        The cache.
+    method : {"umap", "tsne"}, default="umap"
+    prefix : str, default="vis"
+        Start of the names of the map's files.
+    out : path, optional
+        Where these files lie. Default: in the folder of the cache.
+
+    Raises
+    ------
+    CacheError
+        There is no such map, or it does not fit the cache.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).normal(size=(60, 8))
+    >>> cache = gpuvis.write_cache("cache", X, {"file_name": [f"{row}.png" for row in range(60)]})
+    >>> gpuvis.run(gpuvis.Request("cache", backend="cpu")).exit_code
+    0
+    >>> saved = gpuvis.load_map("cache")
+    >>> saved.coords.shape, saved.record["effective"]["method"], len(saved.table)
+    ((60, 2), 'umap', 60)
+    """
+    files = Outputs(Path(folder if out is None else out), prefix, method)
+    of_cache = Folder(Path(folder), files.folder)
+    shown, record = saved(files.coords, of_cache), files.read_own_record()
+    recall = files.load_quality(record) if record else None
+    table = of_cache.annotations.joined(shown.table, recall)
+    return SavedMap(shown.coords, table, json.loads(record.to_json()) if record else None, recall)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import pytest
 
 HERE = Path(__file__).parent
+ON_RAPIDS = [f"gpuvis.backends.gpu.{name}" for name in ("backend", "layout", "memory", "neighbors", "table")]
 SITE = HERE / "site"
 __all__ = ["NAME", "Rapids", "device", "environment", "install", "ledger"]
 
@@ -86,7 +87,7 @@ def install(monkeypatch: pytest.MonkeyPatch, **options: Any) -> Rapids:
 def forget() -> None:
     """Forget the modules of the doubles, and those of gpuvis that stand on them; give the device back."""
     for name in list(sys.modules):
-        if name.split(".")[0] in PACKAGES or name.startswith("gpuvis.backends.gpu.backend"):
+        if name.split(".")[0] in PACKAGES or name in ON_RAPIDS:
             module = sys.modules.pop(name)
             parent, _, last = name.rpartition(".")
             if vars(sys.modules.get(parent, os)).get(last) is module:

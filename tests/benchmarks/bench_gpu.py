@@ -24,7 +24,7 @@ import numpy as np
 
 from gpuvis import machine
 from gpuvis.backends import Chosen, choose
-from gpuvis.errors import GpuvisError, NoGpuError
+from gpuvis.errors import GpuvisError, NoGpuError, OutputError
 from gpuvis.io import cache
 from gpuvis.jobs import job, stages
 from gpuvis.settings import Settings, Tsne, Umap
@@ -69,9 +69,11 @@ def run_once(folder: Path, settings: Settings, chosen: Chosen) -> Timed:
         for outcome in stages.run(job.decide(asked), chosen, StepTimer(settle=chosen.backend.settle)):
             if outcome.error:
                 raise outcome.error
-        told = asked.outputs(method).read_record() or {}
-    taken = {"layout" if name == method else name: step for name, step in told["steps"].items()}
-    planned = {name: step["device"] for name, step in ((told["plan"] or {}).get("steps") or {}).items()}
+        run = asked.outputs(method).read_record()
+    if run is None:
+        raise OutputError(f"{folder}: no record of the run was written")
+    taken = {"layout" if name == method else name: step for name, step in run.steps.items()}
+    planned = {name: step["device"] for name, step in ((run.plan or {}).get("steps") or {}).items()}
     planned["layout"] = planned.get(method, 0)
     return Timed(
         {name: step["seconds"] for name, step in taken.items()},

@@ -20,6 +20,7 @@ from doubles import FirstColumns
 from gpuvis.backends.base import Backend, Device, Layout
 from gpuvis.errors import NoGpuError
 from gpuvis.results.outputs import Outputs
+from gpuvis.results.record import RunRecord
 from gpuvis.settings import Tsne, Umap
 
 if TYPE_CHECKING:
@@ -148,8 +149,8 @@ def choose(name: str) -> tuple[Backend, str]:
 def _save_slowly() -> None:
     save_record = Outputs.save_record
 
-    def slow(self: Outputs, record: dict[str, Any]) -> None:
-        written = {name.rpartition("_")[2] for name, known in record["outputs"].items() if known}
+    def slow(self: Outputs, record: RunRecord) -> None:
+        written = {name.rpartition("_")[2] for name, known in record.outputs.items() if known}
         if written == {"coords.npy"}:
             logging.getLogger("gpuvis.gpu").warning("the coordinates lie there, the record does not know")
             time.sleep(1.5)

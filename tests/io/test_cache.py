@@ -155,7 +155,9 @@ def test_a_flipped_byte_anywhere_is_found_or_does_no_harm(make_cache, read, bits
     folder = make_cache(rows=6, columns=3)
     path, X = folder / "embeddings.pt", cache.read(folder).embeddings.clone()
     whole, found = path.read_bytes(), 0
-    for at in range(len(whole)):
+    by_torch = read.keywords["read_tensor"] is pt.load  # much slower: each byte once, by one of the four
+    places = range(bits - 1, len(whole), 4) if by_torch else range(len(whole))
+    for at in places:
         path.write_bytes(whole[:at] + bytes([whole[at] ^ bits]) + whole[at + 1 :])
         try:
             got = read(folder)
@@ -164,7 +166,7 @@ def test_a_flipped_byte_anywhere_is_found_or_does_no_harm(make_cache, read, bits
             found += 1
         else:
             assert same(got.embeddings, X), at
-    assert found > 500
+    assert found > 500 * len(places) / len(whole)
 
 
 def test_a_file_without_crc_is_taken_as_it_is(make_cache) -> None:

@@ -231,7 +231,7 @@ def test_a_run_killed_at_any_moment_leaves_whole_files(make_cache, killed, tmp_p
         seed = str(json.loads(record.read_text())["effective"]["seed"])
         assert killed(folder, 0, *cdn, "--seed", seed) == 0  # goes on
         assert (of_file(coords), of_file(page)) == whole[seed]
-    assert moment == 15  # a flush and a rename each for record, coordinates, record, measures, record, page, record
+    assert moment == 11  # after a flush and a rename each for record, coordinates, measures, page, record
     assert not list(folder.glob(".*"))
 
 

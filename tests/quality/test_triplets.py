@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 from measures import clusters
@@ -14,13 +16,19 @@ X = clusters(3_000, 12)
 Y = X[:, :2] + 0.2 * np.random.default_rng(0).standard_normal((3_000, 2))
 
 
+@cache
+def distances() -> tuple[np.ndarray, np.ndarray]:
+    """Return all distances, and those on the map."""
+    return pairwise_distances(X), pairwise_distances(Y)
+
+
 def drawn(monkeypatch, seed: int, anchors: int) -> dict[str, float]:
     """Compare distances from some rows to others, all drawn anew."""
     draw = np.random.default_rng(seed)
     monkeypatch.setattr(triplets.np.random, "default_rng", lambda _: draw)
     some = np.sort(draw.choice(len(X), anchors, replace=False))
     others = triplets.draw(anchors, len(X))
-    far, on_map = (np.take_along_axis(pairwise_distances(values[some], values), others, 1) for values in (X, Y))
+    far, on_map = (np.take_along_axis(every[some], others, 1) for every in distances())
     return triplets.scores(far, on_map, others, some, len(X))
 
 
@@ -54,7 +62,7 @@ def test_standard_errors_are_those_of_drawing_again(monkeypatch, anchors) -> Non
 def test_of_all_rows_only_the_draw_of_distances_is_unsure(monkeypatch) -> None:
     with monkeypatch.context() as patched:
         found = [drawn(patched, seed, len(X)) for seed in range(12)]
-    D, DY = (pairwise_distances(values)[np.triu_indices(len(X), 1)] for values in (X, Y))
+    D, DY = (every[np.triu_indices(len(X), 1)] for every in distances())
     true = spearmanr(D, DY).statistic
     errors = np.array([one["spearman_se"] for one in found])
     assert np.abs([one["spearman"] - true for one in found] / errors).max() < 3

@@ -58,7 +58,7 @@ def test_the_matrix_crosses_once_in_its_own_type_and_each_map_comes_back_once(ra
 
 @pytest.mark.parametrize("settings", [BOTH, gpuvis.Settings(tsne=gpuvis.Tsne())])
 def test_our_own_copies_of_the_matrix_are_two_at_most(rapids, settings) -> None:
-    tall = np.tile(X, (5, 1)) + np.random.default_rng(0).random((3000, 64), np.float32)
+    tall = np.tile(X, (2, 1)) + np.random.default_rng(0).random((1200, 64), np.float32)
     reduced(rapids, tall, settings)
     graph = len(tall) * plan.SHARED_K * 12
     assert tall.nbytes <= rapids.ledger.peaks["own"] <= 2 * tall.nbytes + 2.5 * graph

@@ -128,7 +128,7 @@ def test_what_cuml_only_prints_is_noted(monkeypatch, capfd) -> None:
 def test_what_cuml_prints_by_the_way_is_no_note(rapids, monkeypatch) -> None:
     from rapids_double import cuml_input, cuml_umap
 
-    monkeypatch.setattr(cuml_umap, "_spectral", lambda rows: cuml_input.log("input COO rows", "info") or "random")
+    monkeypatch.setattr(cuml_umap, "spectral", lambda rows: cuml_input.log("input COO rows", "info") or "random")
     assert drawn(clusters(60, 8), UMAP).notes == ()
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import pytest
 
 HERE = Path(__file__).parent
+ON_RAPIDS = [f"gpuvis.backends.gpu.{name}" for name in ("backend", "layout", "memory", "neighbors", "table")]
 SITE = HERE / "site"
 USERS = {f"gpuvis.backends.gpu.{name}" for name in ("backend", "layout", "memory", "neighbors", "table")}
 __all__ = ["NAME", "Rapids", "device", "environment", "install", "ledger"]

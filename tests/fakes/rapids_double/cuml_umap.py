@@ -138,7 +138,7 @@ class UMAP(Base):
         )
         epochs = self.n_epochs or (500 if rows <= 10_000 else 200)
         _check_edges(graph, epochs)
-        start = _spectral(rows) if isinstance(start, str) and start == "spectral" else start
+        start = spectral(rows) if isinstance(start, str) and start == "spectral" else start
         before = np.random.get_state()  # umap-learn uses NumPy's global one where the graph falls apart
         np.random.seed(random_state.randint(2**31))
         with warnings.catch_warnings(action="ignore"):
@@ -184,7 +184,7 @@ def _check_edges(graph: Any, epochs: int) -> None:
     assert not alone, f"{alone} rows have no edge: the rounding factor of gradients is read from unwritten memory"
 
 
-def _spectral(rows: int) -> str:
+def spectral(rows: int) -> str:
     """Return how the layout starts: a spectral start that fails is made random, and printed of."""
     assert rows > 7, "compute_eigenpairs of cuVS reads or writes out of bounds for 5, 6 and 7 rows"
     assert rows <= MOST_SPECTRAL, "kernel_normalize of raft indexes 20 vectors of so many rows in C's int"

@@ -276,21 +276,21 @@ def plan(
     and what would fit.
     """
     from gpuvis.backends.gpu import limits
-    from gpuvis.backends.gpu import plan as planning
-    from gpuvis.backends.gpu import plan as sizing
     from gpuvis.backends.gpu.memory_model import Bytes
+    from gpuvis.backends.gpu.plan import Work, draft
+    from gpuvis.backends.gpu.plan import plan as make_plan
 
     if rows < MIN_ROWS:
         raise DataError(f"{rows} rows are too few: a map needs {MIN_ROWS} or more")
     settings, notes = settings_of(flags).fitted_to(rows, dim)
     limits.check(settings)
     room = Bytes(gpu_memory, host_memory or 0)
-    work = planning.Work(rows, dim, ITEMSIZES[dtype], settings, room, host_memory is not None)
-    drafted = planning.draft(work)
+    work = Work(rows, dim, ITEMSIZES[dtype], settings, room, host_memory is not None)
+    drafted = draft(work)
     for note in notes:
         click.echo(f"note: {note}", err=True)
     click.echo(json.dumps(drafted.describe(), indent=2) if as_json else "\n".join(drafted.lines()))
-    sizing.plan(work)  # says so if it does not fit
+    make_plan(work)  # says so if it does not fit
 
 
 @click.command("help")  # this too

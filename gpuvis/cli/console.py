@@ -27,7 +27,7 @@ from gpuvis.jobs import progress
 from gpuvis.jobs.batch import Report
 from gpuvis.jobs.job import Decision
 from gpuvis.jobs.outcome import Kind, Outcome
-from gpuvis.quality import report as trust
+from gpuvis.quality import report
 
 STYLES = dict.fromkeys(("written", "drawn again", "measured", "scored"), "green") | {"up to date": "cyan"}
 BESIDE_FOLDER = 50  # columns of the live line that are not the folder
@@ -130,8 +130,8 @@ class Display(progress.Progress):
             took = "" if outcome.seconds is None else f" in {outcome.seconds:.1f} s"
             self.say(f"{outcome.folder}: {outcome.method} {outcome.result}{took}")
         if outcome.quality and in_lines:
-            self.say(f"{outcome.folder}: {outcome.method} {trust.line(outcome.quality)}")
-        for warning in trust.warnings(outcome.quality) if outcome.quality and self._verbosity >= 0 else []:
+            self.say(f"{outcome.folder}: {outcome.method} {report.line(outcome.quality)}")
+        for warning in report.warnings(outcome.quality) if outcome.quality and self._verbosity >= 0 else []:
             self.say(f"{outcome.folder}: {outcome.method}: {warning}", "yellow", "note: ")
 
     def summary(self, report: Report) -> None:
@@ -166,7 +166,7 @@ def _cells(outcome: Outcome, backend: str) -> list[Text]:
         Text(outcome.method or ""),
         Text(backend if ran else ""),
         Text(f"{outcome.seconds:.1f}" if ran else ""),
-        *map(Text, trust.cells(outcome.quality)),
+        *map(Text, report.cells(outcome.quality)),
         Text(outcome.result, STYLES.get(outcome.result, "red")),
     ]
 

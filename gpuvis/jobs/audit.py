@@ -127,10 +127,10 @@ def _save_table(path: Path, rows: pd.DataFrame) -> str:
 
 def _lines(folder: Path, run: ScoresRecord) -> tuple[str, ...]:
     """Say what was found: counts, and the worst."""
-    from gpuvis.labels import tables as score_tables
+    from gpuvis.labels import tables
 
     found, rows = run.found, run.input.rows
     near, equal = (f"{found[f'{name}s']:,}, of another label: {found[f'{name}s_other_label']:,}" for name in NAMES)
     counts = f"{folder}: suspects: {found['suspects']:,} of {rows:,} labels"
     duplicates = f"rows with a near-duplicate: {near}; with an equal one: {equal}"
-    return f"{counts}; {duplicates}", *score_tables.lines(run.worst)
+    return f"{counts}; {duplicates}", *tables.lines(run.worst)

@@ -17,10 +17,10 @@ from gpuvis import machine
 from gpuvis.backends import parallel
 from gpuvis.backends import pca as principal
 from gpuvis.backends.base import ALL_THE_SAME, Device, Layout
-from gpuvis.backends.cpu import plan as cpu_plan
 from gpuvis.backends.cpu.kernels import loops
 from gpuvis.backends.cpu.neighbors import widened
 from gpuvis.backends.cpu.plan import CpuPlan, Search
+from gpuvis.backends.cpu.plan import plan as make_plan
 from gpuvis.backends.neighbor_graph import Graph
 from gpuvis.io import pt, table
 from gpuvis.settings import METRICS, MethodName, MethodSettings, Settings, Tsne, Umap
@@ -48,7 +48,7 @@ def check(settings: Settings) -> None:
 
 def plan(rows: int, columns: int, itemsize: int, settings: Settings, scaled: bool = False) -> CpuPlan:
     """Say how a reduction will be done."""
-    return cpu_plan.plan(rows, settings)
+    return make_plan(rows, settings)
 
 
 def promise(method: MethodName, plan: CpuPlan) -> str:

@@ -21,12 +21,10 @@ from gpuvis.backends import tally as plain
 from gpuvis.backends.base import Device, Layout
 from gpuvis.backends.gpu import layout as layouts
 from gpuvis.backends.gpu import limits, memory, memory_model
-from gpuvis.backends.gpu import neighbors as gpu_graph
-from gpuvis.backends.gpu import plan as planning
-from gpuvis.backends.gpu import plan as sizing
-from gpuvis.backends.gpu import table as gpu_table
+from gpuvis.backends.gpu import neighbors as neighbor_search
 from gpuvis.backends.gpu.cuml_parameters import pca_keywords
-from gpuvis.backends.gpu.plan import GraphPlan, Plan
+from gpuvis.backends.gpu.plan import GraphPlan, Plan, Work
+from gpuvis.backends.gpu.plan import plan as make_plan
 from gpuvis.backends.neighbor_graph import Graph
 from gpuvis.backends.pca import fit as fit_pca
 from gpuvis.io import pt
@@ -41,7 +39,7 @@ BY_CUPY = "host → CuPy, in chunks, because this torch has no CUDA"
 settle, give_back = memory.settle, memory.give_back
 LAYOUTS: dict[MethodName, Callable[..., Layout]] = {"umap": layouts.umap, "tsne": layouts.tsne}
 in_parts = plain.in_parts
-check, factorize = limits.check, gpu_table.factorize
+check = limits.check
 read_tensor = pt.load
 
 
@@ -91,7 +89,7 @@ def promise(method: MethodName, plan: Plan) -> str:
 def plan(rows: int, columns: int, itemsize: int, settings: Settings, scaled: bool = False) -> Plan:
     """Say how a reduction will be done with the memory that is free now."""
     room = memory_model.Bytes(memory.free(), machine.memory_available())
-    return sizing.plan(planning.Work(rows, columns, itemsize, settings, room, scaled=scaled))
+    return make_plan(Work(rows, columns, itemsize, settings, room, scaled=scaled))
 
 
 def as_array(X: Any, scale: float = 1.0) -> cupy.ndarray:
@@ -181,12 +179,12 @@ def neighbors(X: Any, plan: GraphPlan) -> Graph:
         X = to_host(X)
     elif isinstance(X, np.ndarray):
         X = as_array(X)
-    return gpu_graph.build(X, plan)
+    return neighbor_search.build(X, plan)
 
 
 def nearest(X: cupy.ndarray, metric: str, k: int) -> np.ndarray:
     """Return the k rows nearest to each row, exactly, the row itself first."""
-    found: np.ndarray = cupy.asnumpy(gpu_graph.build(X, GraphPlan(metric, k, "exact")).indices)
+    found: np.ndarray = cupy.asnumpy(neighbor_search.build(X, GraphPlan(metric, k, "exact")).indices)
     return found
 
 

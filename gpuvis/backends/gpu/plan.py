@@ -139,7 +139,7 @@ class Work:
 
 
 def draft(work: Work) -> Plan:
-    """Decide how a reduction is done, whether or not it fits in the end (`sizing.plan` sees to that).
+    """Decide how a reduction is done, whether or not it fits in the end (`plan` checks that).
 
     Raises
     ------

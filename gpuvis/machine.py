@@ -1,4 +1,4 @@
-"""Return the threads, the memory and the installed versions that this process has, within limits of containers."""
+"""Count the threads and the memory that this process may use, within limits of containers; list installed versions."""
 
 from __future__ import annotations
 

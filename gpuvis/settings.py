@@ -1,4 +1,4 @@
-"""Settings of a reduction: what was asked, and what really applies to so many rows and columns.
+"""The settings of a map; METHODS and METRICS, the tables of all methods and distance metrics.
 
 `Settings` is never edited: `Settings.fitted_to` gives a second value, with a note for each difference,
 and both go into the run record.

@@ -1,4 +1,4 @@
-"""Check a matrix before a backend computes anything from it, and plan the work."""
+"""Check a matrix of the caller, and have the backend plan the work on it."""
 
 from __future__ import annotations
 

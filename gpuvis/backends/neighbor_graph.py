@@ -1,4 +1,4 @@
-"""The neighbour graph, with indices and distances, and its repair; for NumPy and CuPy."""
+"""The neighbour graph: indices and distances, and a repair of missing neighbours; for NumPy and CuPy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compute and tally distances in any array library: what the GPU runs, and a reference for the CPU's compiled loops.
+"""Count rows nearer than a limit and keep the nearest ones, in any array library: for the measures of a map.
 
 To measure a map, distances between anchors and all rows are computed block by block (`gpuvis.quality.ranks`). From each
 block `tally` updates two results for every anchor:

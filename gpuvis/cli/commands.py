@@ -1,4 +1,4 @@
-"""The commands: turn flags into settings and requests, run them, print the answer."""
+"""The commands of gpuvis, all of them: turn flags into requests, run them, print the answer."""
 
 from __future__ import annotations
 

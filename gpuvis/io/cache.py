@@ -1,4 +1,4 @@
-"""A cache folder: read it, check that its parts agree, verify its values."""
+"""Read a cache folder, and verify its values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Find cache folders, and check that their files exist and can be read."""
+"""Find cache folders by the files in them, and check that these can be read."""
 
 from __future__ import annotations
 

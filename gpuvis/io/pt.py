@@ -1,4 +1,4 @@
-"""Read and write a `.pt` file of one tensor, without torch where possible, and check its CRC-32.
+"""Read and write embeddings.pt and labels.pt, without torch where possible, and check their CRC-32.
 
 Importing torch takes longer than computing most maps. `torch.save` writes a dense tensor as a short pickle and the raw
 values, so the values can be memory-mapped directly. The pickle is read by an interpreter that knows a few names and

@@ -1,4 +1,4 @@
-"""Define the names of the files and columns of a cache, each in this one place."""
+"""Names of the files and columns of a cache, each in this one place."""
 
 EMBEDDINGS = "embeddings.pt"
 LABELS = "labels.pt"

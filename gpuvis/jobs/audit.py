@@ -1,4 +1,4 @@
-"""Score the samples of a folder, and write the tables of scores."""
+"""Score the labels of a folder, and write the tables of scores (gpuvis outliers)."""
 
 from __future__ import annotations
 

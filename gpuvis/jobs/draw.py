@@ -1,4 +1,4 @@
-"""Draw the page of a saved map, its pictures, and the front page of several folders."""
+"""Draw the page of a map and its pictures (gpuvis plot), and the front page of several folders."""
 
 from __future__ import annotations
 

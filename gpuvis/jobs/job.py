@@ -1,4 +1,4 @@
-"""One folder and what is asked of it: decide what there is to do."""
+"""Decide what is to be done for one folder: which maps to compute, to draw, or to leave."""
 
 from __future__ import annotations
 

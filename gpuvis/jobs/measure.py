@@ -1,4 +1,4 @@
-"""Measure maps: those of a run, and saved ones, whoever made them."""
+"""Measure the maps of a run, and saved maps, also those of other programs (gpuvis score)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One folder in stages: read, reduce, save, measure, draw."""
+"""The steps of working on one folder: read, reduce, save, measure, draw."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A folder that is being worked on: what is to be done, on what machine, and its cache, read once."""
+"""The state of one folder while it is worked on: its cache, its backend, its clock."""
 
 from __future__ import annotations
 

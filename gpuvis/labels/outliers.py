@@ -1,4 +1,4 @@
-"""Score how well each label fits its row: by votes of neighbours, centroids, isolation and duplicates.
+"""Combine all evidence on each row and its label: votes of neighbours, centroids, isolation and duplicates.
 
 Isolation is the mean distance to the nearest rows (Angiulli, Pizzuti 2002, PKDD, 15).
 """

@@ -1,4 +1,4 @@
-"""Build the two tables of scores: a fixed format for other viewers, and one with all scores."""
+"""Build the tables scores_centroid.csv, in the format that other viewers read, and scores_neighbors.csv."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Define the options of a page."""
+"""The options of a page: columns, images, theme, pictures for papers."""
 
 from __future__ import annotations
 

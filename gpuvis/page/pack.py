@@ -1,4 +1,4 @@
-"""Pack numbers and texts for the browser: a JSON header and compressed arrays.
+"""Pack the data of a page for the browser: a JSON header and compressed arrays.
 
 The bytes of an array are reordered: the first bytes of all numbers, then all second bytes, and so on. That compresses
 better.

@@ -1,4 +1,4 @@
-"""Pack thumbnails of the images into sheets that a page can include."""
+"""Put thumbnails of images together into sheets, which a page includes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measure how well a map preserves the original distances, compared with a plain PCA map.
+"""Compute the measures of a map: recall, trustworthiness, continuity, triplets, label accuracy.
 
 Every measure refers to the original columns, even if the map was made from their principal components. Some rows, the
 anchors, are compared with all rows. Up to `EXACT_ROWS` rows all of them are anchors, unless that would take long; of

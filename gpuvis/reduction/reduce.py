@@ -1,4 +1,4 @@
-"""Reduce a matrix to maps: PCA, nearest neighbours, then a layout by each method."""
+"""Reduce a matrix to maps: PCA, nearest neighbours, then the layout of each method. No fitted model is kept."""
 
 from __future__ import annotations
 

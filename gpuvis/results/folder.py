@@ -1,4 +1,4 @@
-"""A cache folder and the folder of its outputs: what is read of them, each file once."""
+"""Read a cache folder and the folder of its outputs, each file at most once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The run records: input, settings, backend, versions, and the promise about repeating the map.
+"""The run records, whose keys only this file knows: input, settings, backend, versions, measures, outputs.
 
 Only this file knows their keys. A record without a format number is of format 0, which has the same keys.
 """

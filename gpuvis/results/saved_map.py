@@ -1,4 +1,4 @@
-"""A map that was saved: its coordinates and table, and the embeddings it is of."""
+"""Load a saved map: its coordinates, table and record."""
 
 from __future__ import annotations
 

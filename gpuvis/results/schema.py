@@ -1,4 +1,4 @@
-"""Check a JSON record against a schema before it is believed."""
+"""Validate a JSON record when it is read: which keys and types it may have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Find neighbour graphs on the CPU: exact for few rows, approximate by inverted lists for many.
+"""Find nearest neighbours on the CPU by any metric: exact for few rows, approximate by inverted lists for many.
 
 k-means clusters the rows into lists. Each row is then compared with all rows of the lists whose centres are nearest to
 it, by matrix products of whole lists (Jégou, Douze, Schmid 2011, IEEE TPAMI 33:117: inverted lists, here without

@@ -1,4 +1,4 @@
-"""The GPU backend: RAPIDS cuML on CuPy arrays, on the first device of CUDA_VISIBLE_DEVICES.
+"""The GPU backend: RAPIDS cuML on CuPy arrays, on one GPU: the first of CUDA_VISIBLE_DEVICES.
 
 A tensor crosses the bus once, in its own type, and becomes float32 on the device; CuPy then looks at the same memory
 by DLPack. With a torch that has no CUDA the rows cross in chunks, through CuPy.

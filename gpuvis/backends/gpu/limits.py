@@ -1,4 +1,4 @@
-"""Know the limits of RAPIDS 26.10, and whether its maps can be repeated, according to its sources."""
+"""The limits of RAPIDS 26.10 (metrics, rows, neighbours), read from its source code, and which maps repeat."""
 
 from __future__ import annotations
 

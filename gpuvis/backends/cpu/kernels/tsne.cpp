@@ -1,4 +1,4 @@
-// Compute one step of t-SNE, and its repulsion by all pairs.
+// Compute one step of t-SNE, and its repulsion exactly, over all pairs of points.
 #include "pairs.hpp"
 
 namespace {

@@ -245,7 +245,7 @@ METHODS: dict[MethodName, Method] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What is asked of a reduction.
+    """The settings of a reduction: which maps, and how.
 
     Attributes
     ----------

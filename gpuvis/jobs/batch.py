@@ -32,7 +32,7 @@ TABLES_BYTES = 256 << 20  # of `metadata.csv` files that are kept until the turn
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of a batch.
+    """A request: which folders, which maps, and how.
 
     Attributes
     ----------
@@ -128,7 +128,7 @@ class Request:
 
 @dataclass
 class Report:
-    """What became of a batch.
+    """The result of a run.
 
     Attributes
     ----------

@@ -43,7 +43,7 @@ def prepare(page: PageOptions | None) -> None:
 
 @dataclass(frozen=True)
 class Drawn:
-    """What was drawn of a map.
+    """The page and the pictures of a map, not saved yet.
 
     Attributes
     ----------

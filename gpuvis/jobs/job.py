@@ -86,7 +86,7 @@ class Job:
 
 @dataclass(frozen=True, eq=False)
 class Decision:
-    """What is to be done for a job.
+    """The decision about a job: what to compute, to draw, and to leave.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What became of a map: written, up to date, failed."""
+"""The outcome of one map: written, up to date, failed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one map, of the scores of samples, or of a folder that has none.
+    """The outcome of one map, of the scores of a folder, or of a folder that fails as a whole.
 
     `paths`: what was written; `quality`: what was measured; `lines`: more text for people.
     """
@@ -40,7 +40,7 @@ class Outcome:
 
 
 def failure(folder: Path, error: Exception, method: Kind | None = None) -> Outcome:
-    """Return the outcome of whatever went wrong."""
+    """Return the outcome of a map or a folder that failed."""
     message = " ".join(str(error).split())
     if is_out_of_memory(error) and not isinstance(error, GpuvisError):
         error = OutOfMemoryError(f"{folder}: memory ran out ({message or 'no more is given'}); use a machine with more")

@@ -155,7 +155,7 @@ def _compute(task: Task, source: Source) -> Iterator[Finish]:
 
 
 def save(task: Task, method: MethodName, record: RunRecord, shown: Shown, original: Original, start: float) -> Finish:
-    """Save the coordinates first: they are safe whatever becomes of the measures and the page."""
+    """Save the coordinates, then measure the map: so they are safe even if measuring or drawing fails."""
     job, files = task.job, task.job.outputs(method)
     _save_coords(task, files, record, shown)
     measured = measure.of_map(task, original, shown, job.quality)
@@ -266,7 +266,7 @@ def _judged(outcome: Outcome, error: Exception | None) -> Outcome:
 
 
 def _save_drawn(files: Outputs, drawn: Drawn, record: RunRecord | None, clock: StepTimer) -> tuple[Path, ...]:
-    """Save what was drawn and, whatever becomes of that, the record."""
+    """Save the page and its pictures; then the record, even if that failed."""
     try:
         sums = {path.name: files.save_drawn(path, content) for path, content in drawn.files.items()}
         if record and drawn.files:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """What maps or scores are computed from.
+    """The input of maps or scores.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class Source:
 
 @dataclass(eq=False)
 class Task:
-    """A folder that is being worked on.
+    """The state of a folder while it is worked on.
 
     Attributes
     ----------
@@ -73,12 +73,12 @@ class Task:
 
     @property
     def job(self) -> Job:
-        """What is asked."""
+        """The request for this folder."""
         return self.decision.job
 
     @property
     def folder(self) -> Folder:
-        """What is read of the folder."""
+        """The folder, and all that was read of it."""
         return self.decision.folder
 
     @property

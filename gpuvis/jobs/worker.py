@@ -235,7 +235,7 @@ def _sweep(job: Job) -> None:
 
 @dataclass(frozen=True)
 class Choice:
-    """What a child works on: the name of the backend, why it is this one, and its device."""
+    """The backend of a child: its name, why it was chosen, and its device."""
 
     name: str
     reason: str

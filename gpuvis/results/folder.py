@@ -54,7 +54,7 @@ class Folder:
 
     @cached_property
     def fingerprint(self) -> dict[str, Any]:
-        """What tells the content of the cache from that of another.
+        """The fingerprint of the cache, which differs from that of a cache with other content.
 
         Raises
         ------

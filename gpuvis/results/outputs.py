@@ -224,7 +224,7 @@ def saving(path: Path) -> Iterator[Path]:
 
 
 class Action(Enum):
-    """What is to be done for one map."""
+    """The action for one map."""
 
     COMPUTE = "compute"
     FINISH = "finish"  # measure and draw saved coordinates
@@ -232,7 +232,7 @@ class Action(Enum):
 
 
 class Status(NamedTuple):
-    """What is to be done for one map, and what is there.
+    """The status of one map: the action it needs, and its record.
 
     Attributes
     ----------

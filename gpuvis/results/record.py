@@ -70,7 +70,7 @@ class CacheRecord:
 
 @dataclass
 class _Record:
-    """What records of maps and of scores have in common.
+    """The common fields of records of maps and of scores.
 
     Attributes
     ----------

@@ -72,7 +72,7 @@ def original(cache: Cache, planned: Planned, rows: int, metric: str) -> Original
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """What was found of a map; None: it was not asked for, or could not be found.
+    """The measures of a map; None: not requested, or not possible.
 
     Attributes
     ----------
@@ -91,7 +91,7 @@ class Measured:
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """What a page shows.
+    """The content of a page.
 
     Attributes
     ----------

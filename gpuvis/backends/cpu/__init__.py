@@ -1,1 +1,1 @@
-"""What computes on the CPU."""
+"""Everything that computes on the CPU."""

@@ -262,7 +262,7 @@ def _worker(request: Request, rows: int | None = None) -> Here | Worker:
     """Work in a child if a GPU is likely, or a step may have to be cut short."""
     few = too_few(request.backend, rows)
     chosen = partial(_on_the_cpu, choose, few) if few else choose
-    here = Here(Chosen(*chosen(request.backend))) if few or obstacle(request.backend) else None
+    here = Here(chosen(request.backend)) if few or obstacle(request.backend) else None
     if here and request.timeout is None:
         return here
     limited = partial(choose, memory_limit=request.gpu_memory_limit) if request.gpu_memory_limit and not few else chosen

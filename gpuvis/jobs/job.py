@@ -138,14 +138,18 @@ class Decision:
         return self.folder.rows if self.scores or self.computed else 0
 
     def with_new_scores(self) -> Decision:
-        """Return what is to be done once samples were scored: a page may lack the new scores."""
-        maps = {method: self._with_new_scores(state) for method, state in self.maps.items()}
+        """Return the decision after samples were scored: pages may lack the new scores, or show them already."""
+        maps = {
+            method: state if state.action is Action.COMPUTE else _status(self.job, self.folder, method)
+            for method, state in self.maps.items()
+        }
         return replace(self, maps=maps)
 
-    def _with_new_scores(self, state: Status) -> Status:
-        page, record = self.job.page, state.record
-        is_current = page is None or record is None or record.page == self.folder.shown(page)
-        return state if state.action is not Action.NOTHING or is_current else state._replace(action=Action.FINISH)
+
+def _status(job: Job, folder: Folder, method: MethodName) -> Status:
+    if job.overwrite:
+        return Status(Action.COMPUTE)
+    return status(job.outputs(method), folder, job.settings, job.page, job.quality)
 
 
 def _up_to_date(job: Job, method: MethodName, record: RunRecord) -> Outcome:
@@ -162,9 +166,7 @@ def decide(job: Job) -> Decision:
     outcomes = []
     for method in job.methods:
         try:
-            files = job.outputs(method)
-            new = Status(Action.COMPUTE)
-            maps[method] = new if job.overwrite else status(files, folder, job.settings, job.page, job.quality)
+            maps[method] = _status(job, folder, method)
         except GpuvisError as error:
             outcomes.append(Outcome(job.folder, "refused", method, error=error))
     scored = _scored(job, folder) if job.outliers else None

@@ -89,7 +89,7 @@ class _Record:
 
     input: CacheRecord
     outputs: dict[str, str | None]
-    backend: dict[str, Any]
+    backend: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     steps: dict[str, dict[str, float]] = field(default_factory=dict)
     written: str = ""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from gpuvis.backends import choose
+from gpuvis.backends import Chosen, choose
 from gpuvis.backends.cpu import backend as cpu
 from gpuvis.errors import DataError, NoGpuError, SettingsError
 from gpuvis.reduction.reduce import reduce
@@ -201,7 +201,7 @@ def test_few_rows_are_not_worth_loading_rapids(monkeypatch) -> None:
 def test_arrays_are_weighed_unless_they_lie_on_the_device(monkeypatch) -> None:
     asked: list[int | None] = []
     monkeypatch.setattr(
-        "gpuvis.reduction.reduce.choose", lambda name, rows=None: asked.append(rows) or (cpu, "for the test")
+        "gpuvis.backends.matrix.choose", lambda name, rows=None: asked.append(rows) or Chosen(cpu, "for the test")
     )
     X = np.random.default_rng(0).standard_normal((20, 3)).astype(np.float32)
 

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from doubles import FirstColumns
 
-from gpuvis.backends.base import Backend, Device, Layout
+from gpuvis.backends import Chosen
+from gpuvis.backends.base import Device, Layout
 from gpuvis.errors import NoGpuError
 from gpuvis.results.outputs import Outputs
 from gpuvis.results.record import RunRecord
@@ -120,7 +121,7 @@ class Troubled(FirstColumns):
         time.sleep(0.7)
 
 
-def choose(name: str) -> tuple[Backend, str]:
+def choose(name: str) -> Chosen:
     """Choose as `gpuvis.backends.choose` does, or as GPUVIS_TEST_CHOICE says."""
     from gpuvis.io import cache  # noqa: F401  torch takes seconds to import, which counts as no step of a job then
 
@@ -129,7 +130,7 @@ def choose(name: str) -> tuple[Backend, str]:
         _save_slowly()
     os.write(1, b"chatter\n")
     if name == "cpu":
-        return Troubled() if how == "trouble on the CPU" else FirstColumns(), "the CPU was asked for"
+        return Chosen(Troubled() if how == "trouble on the CPU" else FirstColumns(), "the CPU was asked for")
     if how == "segfault":
         os.kill(os.getpid(), signal.SIGSEGV)
     if how == "bug":
@@ -137,13 +138,13 @@ def choose(name: str) -> tuple[Backend, str]:
     if how == "cpu" and name == "gpu":
         raise NoGpuError("the GPU backend cannot be used: it is too old; use --backend cpu or auto to work on the CPU")
     if how == "cpu":
-        return FirstColumns(), "no GPU can be used: it is too old"
+        return Chosen(FirstColumns(), "no GPU can be used: it is too old")
     if how == "once" and Path(os.environ["GPUVIS_TEST_MARK"]).exists():
         raise NoGpuError("the GPU backend cannot be used: it fell off the bus")
     if how == "once":
         Path(os.environ["GPUVIS_TEST_MARK"]).touch()
     assert "cuml" not in sys.modules
-    return Troubled(), f"{name} was asked for"
+    return Chosen(Troubled(), f"{name} was asked for")
 
 
 def _save_slowly() -> None:
@@ -151,9 +152,9 @@ def _save_slowly() -> None:
 
     def slow(self: Outputs, record: RunRecord) -> None:
         written = {name.rpartition("_")[2] for name, known in record.outputs.items() if known}
-        if written == {"coords.npy"}:
-            logging.getLogger("gpuvis.gpu").warning("the coordinates lie there, the record does not know")
-            time.sleep(1.5)
         save_record(self, record)
+        if written == {"coords.npy"}:
+            logging.getLogger("gpuvis.gpu").warning("the record knows coordinates that are not there yet")
+            time.sleep(1.5)
 
     Outputs.save_record = slow  # type: ignore[method-assign]

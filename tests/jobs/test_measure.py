@@ -118,7 +118,7 @@ def test_measures_of_an_earlier_map_do_not_stay(make_cache, backend) -> None:
 
 
 def test_a_map_that_cannot_be_measured_is_whole(make_cache, backend, monkeypatch) -> None:
-    monkeypatch.setattr(quality, "measure", lambda *args: 1 / 0)
+    monkeypatch.setattr(quality, "measure_map", lambda *args: 1 / 0)
     folder = make_cache(rows=120)
     result = reduce(folder)
     assert result.exit_code == 0

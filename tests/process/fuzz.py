@@ -33,8 +33,9 @@ from gpuvis.jobs import job
 from gpuvis.jobs.job import Job
 from gpuvis.jobs.outcome import judged as judged_by_trust
 from gpuvis.quality import report
-from gpuvis.results import annotations as beside
 from gpuvis.results import outputs, record, saved_map
+from gpuvis.results.annotations import read_annotations
+from gpuvis.results.folder import Folder
 from gpuvis.settings import Settings
 
 SECONDS = 5  # that one input may take
@@ -182,13 +183,17 @@ def read_record(folder: Path) -> None:
 
 def read_coords(folder: Path) -> None:
     """Read the coordinates; the reference is NumPy."""
-    same(saved_map.saved(folder / "vis_umap_coords.npy", folder).coords, np.load(folder / "vis_umap_coords.npy"))
+    same(
+        saved_map.saved(folder / "vis_umap_coords.npy", Folder(folder, folder)).coords,
+        np.load(folder / "vis_umap_coords.npy"),
+    )
 
 
 def read_scores(folder: Path) -> None:
     """Read what lies beside a map; nothing of it costs the page."""
     rows = table.read(folder / "metadata.csv")
-    joined, notes = beside.joined(rows, None, folder, folder)
+    read = read_annotations(rows, folder, folder)
+    joined, notes = read.joined(rows), read.notes
     if len(joined) != ROWS or not all(isinstance(value, str) for name in joined for value in joined[name]):
         raise AssertionError("another table")
     if notes:

@@ -20,7 +20,7 @@ from gpuvis import arrays, machine
 from gpuvis.backends import tally as plain
 from gpuvis.backends.base import Device, Layout
 from gpuvis.backends.gpu import layout as layouts
-from gpuvis.backends.gpu import limits, memory, memory_model
+from gpuvis.backends.gpu import limits, memory, memory_model, table
 from gpuvis.backends.gpu import neighbors as neighbor_search
 from gpuvis.backends.gpu.cuml_parameters import pca_keywords
 from gpuvis.backends.gpu.plan import GraphPlan, Plan, Work
@@ -39,7 +39,7 @@ BY_CUPY = "host → CuPy, in chunks, because this torch has no CUDA"
 settle, give_back = memory.settle, memory.give_back
 LAYOUTS: dict[MethodName, Callable[..., Layout]] = {"umap": layouts.umap, "tsne": layouts.tsne}
 in_parts = plain.in_parts
-check = limits.check
+check, factorize = limits.check, table.factorize
 read_tensor = pt.load
 
 

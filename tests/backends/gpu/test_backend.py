@@ -343,7 +343,8 @@ def test_scores_lie_where_the_plan_wants_them(rapids) -> None:
 
 def test_a_graph_that_fails_lets_the_matrix_go(rapids, monkeypatch) -> None:
     from gpuvis.backends.gpu import backend as gpu
-    from gpuvis.reduction.reduce import embed, plan, prepare
+    from gpuvis.backends.matrix import plan
+    from gpuvis.reduction.reduce import embed, prepare
 
     backend, _ = choose("gpu")
     tensor = torch.from_numpy(X)

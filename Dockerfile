@@ -39,9 +39,12 @@ RUN (command -v make && command -v c++) || \
 COPY README.md LICENSE ./
 COPY gpuvis gpuvis
 RUN pip install --no-cache-dir -c constraints.txt -e ".[dev]"
-COPY Makefile environment.yml ./
+COPY Makefile environment.yml CHANGELOG.md ./
+COPY .github .github
 COPY tests tests
-CMD ["python", "-m", "pytest", "-p", "no:cacheprovider"]
+# Threads of OpenMP that wait leave the cores to others, as in `make test`.
+ENV OMP_WAIT_POLICY=passive
+CMD ["python", "-m", "pytest", "-p", "no:cacheprovider", "-n", "auto", "--dist", "worksteal"]
 
 FROM base AS cpu
 COPY --from=wheel /wheel /wheel

@@ -14,6 +14,7 @@ SIZE    ?= quick
 DATA    ?=
 MNIST   ?=
 RUNS    ?=
+WORKERS ?= auto
 
 # In a shell, "$$CACHE_DIR" keeps spaces and quotes as they are.
 export CACHE_DIR DATA MNIST
@@ -43,6 +44,9 @@ OF_PAGE = $(wildcard gpuvis/page/web/*.js gpuvis/page/web/*.css)
 TORCH  := $(shell grep '^torch==' constraints.txt)
 comma  := ,
 EXTRA  := $(if $(strip $(EXTRAS)),[$(EXTRAS)])
+# In the order in which make map lists them.
+ROOMS  := gpuvis $(addprefix gpuvis/,io backends backends/cpu backends/cpu/kernels backends/gpu reduction quality labels \
+  page page/web results jobs cli docs)
 # What is compiled when gpuvis is installed: where it has changed, gpuvis is installed anew.
 LOOPS  := $(wildcard gpuvis/backends/cpu/kernels/*.cpp gpuvis/backends/cpu/kernels/*.hpp)
 BUILT  := pyproject.toml gpuvis/backends/cpu/kernels/CMakeLists.txt $(LOOPS)
@@ -60,7 +64,7 @@ DOCKER := docker build $(if $(filter file,$(origin TORCH_INDEX)),,--build-arg TO
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev torch compiler compiler-or-wheel ready ready-dev wheel demo reduce reduce-umap reduce-tsne \
-  test kills fuzz sanitize lint format types bench \
+  test kills fuzz sanitize lint format types map docs options bench \
   bench-cold bench-steps bench-neighbors bench-others bench-page bench-labels test-gpu test-gpu-core bench-gpu test-rapids rapids-signatures in-rapids docker docker-test docker-gpu clean
 
 help:  ## list the targets
@@ -118,15 +122,16 @@ reduce-umap:  ## the same with METHOD=umap
 reduce-tsne:  ## the same with METHOD=tsne
 	@$(MAKE) --no-print-directory reduce METHOD=tsne
 
-test: $(DEV)  ## run the test suite (ARGS=)
-	$(PYTEST) --cov --cov-report=term $(ARGS)
+# A process for each core, of which each begins with a part of the files. Threads of OpenMP that wait leave the cores alone.
+test: $(DEV)  ## run the test suite (WORKERS=, ARGS=)
+	OMP_WAIT_POLICY=passive $(PYTEST) -n $(WORKERS) --dist worksteal --cov --cov-report=term $(ARGS)
 
 kills: $(DEV)  ## kill runs at random moments, and check that no file is half and the next run succeeds (ARGS="200 1": how many, seed)
-	PYTHONPATH=tests $(PY) tests/kills.py $(ARGS)
+	PYTHONPATH=tests/fakes $(PY) tests/process/kills.py $(ARGS)
 
 # A failed check ends the process, and says why past what pytest captures. The leaks would be those of Python itself.
 fuzz: $(DEV)  ## read 100,000 mutated files, each of which has to be read rightly or refused; some 20 minutes (ARGS=)
-	$(PY) tests/fuzz.py $(ARGS)
+	$(PY) tests/process/fuzz.py $(ARGS)
 
 sanitize: compiler $(DEV)  ## run the tests of the loops while memory accesses and undefined behaviour are checked (ARGS=)
 	$(PY) -m venv --clear --without-pip build/sanitize
@@ -135,7 +140,7 @@ sanitize: compiler $(DEV)  ## run the tests of the loops while memory accesses a
 	  -C cmake.build-type=Debug -C cmake.define.GPUVIS_SANITIZE=ON .
 	libraries=$$(ldd build/sanitize/lib/python3.*/site-packages/gpuvis/backends/cpu/kernels/_*.so | awk '/lib(asan|stdc)/ {print $$3}' | sort -u) && \
 	  PYTHONSAFEPATH=1 LD_PRELOAD=$$(echo $$libraries) ASAN_OPTIONS=detect_leaks=0 \
-	  build/sanitize/bin/python -m pytest --capture=sys tests/test_kernels.py $(ARGS)
+	  build/sanitize/bin/python -m pytest --capture=sys tests/backends/cpu/test_kernels.py $(ARGS)
 
 lint: compiler $(DEV)  ## check style
 	$(PY) -m ruff check .
@@ -157,6 +162,24 @@ format: $(DEV)  ## mend style
 
 types: $(DEV)  ## check types
 	$(PY) -m mypy
+
+map:  ## say what each file of the package is for
+	@awk 'FNR == 1 {gsub(/^("""|\/\/ |\/\* |# )|("""| \*\/)$$/, ""); print FILENAME ": " $$0}' \
+	  $(foreach folder,$(ROOMS),$(sort $(wildcard $(folder)/*.py $(folder)/*.js $(folder)/*.css $(folder)/*.[ch]pp $(folder)/*.md)))
+
+docs: $(DEV)  ## build the site of the manual, build/docs/index.html; a dead link fails
+	$(PYTEST) -q tests/test_docs.py
+	$(PIP) $(PINS) "gpuvis[docs]"
+	rm -rf build/pages build/docs
+	mkdir -p build/pages/pictures
+	cp gpuvis/docs/*.md CHANGELOG.md LICENSE build/pages
+	sed 's:](gpuvis/docs/:](:g; s:](\.github/:](pictures/:g' README.md >build/pages/index.md
+	cp .github/*.png build/pages/pictures
+	cp gpuvis/docs/zensical.toml build
+	$(PY) -m zensical build --clean --strict --config-file build/zensical.toml
+
+options: $(DEV)  ## write the tables of options in the manual anew, from the commands
+	$(PY) tests/option_tables.py
 
 bench: $(READY)  ## time gpuvis against the plain pipeline, and judge its maps (SIZE=quick|standard|full, DATA=, MNIST=, RUNS=, ARGS=)
 	$(PY) tests/benchmarks/bench.py --size $(SIZE) $(if $(DATA),--data "$$DATA") $(if $(MNIST),--mnist "$$MNIST") \
@@ -231,6 +254,6 @@ ready:
 	@$(CURRENT) || $(MAKE) --no-print-directory install
 
 ready-dev:
-	@$(CURRENT) && $(PY) -c 'import pytest, pytest_benchmark, pytest_cov, hypothesis, ruff, mypy, nanobind' 2>/dev/null || \
+	@$(CURRENT) && $(PY) -c 'import pytest, pytest_benchmark, pytest_cov, xdist, hypothesis, ruff, mypy, nanobind' 2>/dev/null || \
 	  $(MAKE) --no-print-directory install-dev
 endif

@@ -22,14 +22,22 @@ if TYPE_CHECKING:
         OutOfMemoryError,
         OutputError,
         OutputExistsError,
+        QualityError,
         SettingsError,
     )
     from gpuvis.io.cache import Cache
     from gpuvis.io.cache import read as read_cache
-    from gpuvis.io.cache import write as write_cache
-    from gpuvis.page.options import Page
+    from gpuvis.io.writer import write_cache
+    from gpuvis.jobs.batch import Report, Request, run
+    from gpuvis.jobs.outcome import Outcome
+    from gpuvis.jobs.progress import Progress
+    from gpuvis.labels.outliers import Outliers, find_outliers
+    from gpuvis.page.html import draw_page as draw
+    from gpuvis.page.options import Page, PageOptions
+    from gpuvis.quality.measure import Quality, measure
     from gpuvis.reduction.reduce import Reduction, reduce
-    from gpuvis.settings import Settings, Tsne, Umap
+    from gpuvis.results.saved_map import SavedMap, load_map
+    from gpuvis.settings import Settings, Tsne, TsneSettings, Umap, UmapSettings
 
 __version__ = "0.1.0"
 
@@ -42,17 +50,33 @@ _HOMES = {
     "NoGpuError": "errors:NoGpuError",
     "NotBuiltError": "errors:NotBuiltError",
     "OutOfMemoryError": "errors:OutOfMemoryError",
+    "Outcome": "jobs.outcome:Outcome",
+    "Outliers": "labels.outliers:Outliers",
     "OutputError": "errors:OutputError",
     "OutputExistsError": "errors:OutputExistsError",
     "Page": "page.options:Page",
+    "PageOptions": "page.options:PageOptions",
+    "Progress": "jobs.progress:Progress",
+    "Quality": "quality.measure:Quality",
+    "QualityError": "errors:QualityError",
     "Reduction": "reduction.reduce:Reduction",
+    "Report": "jobs.batch:Report",
+    "Request": "jobs.batch:Request",
+    "SavedMap": "results.saved_map:SavedMap",
     "Settings": "settings:Settings",
     "SettingsError": "errors:SettingsError",
     "Tsne": "settings:Tsne",
+    "TsneSettings": "settings:TsneSettings",
     "Umap": "settings:Umap",
+    "UmapSettings": "settings:UmapSettings",
+    "draw": "page.html:draw_page",
+    "find_outliers": "labels.outliers:find_outliers",
+    "load_map": "results.saved_map:load_map",
+    "measure": "quality.measure:measure",
     "read_cache": "io.cache:read",
     "reduce": "reduction.reduce:reduce",
-    "write_cache": "io.cache:write",
+    "run": "jobs.batch:run",
+    "write_cache": "io.writer:write_cache",
 }
 
 __all__ = [
@@ -63,17 +87,33 @@ __all__ = [
     "NoGpuError",
     "NotBuiltError",
     "OutOfMemoryError",
+    "Outcome",
+    "Outliers",
     "OutputError",
     "OutputExistsError",
     "Page",
+    "PageOptions",
+    "Progress",
+    "Quality",
+    "QualityError",
     "Reduction",
+    "Report",
+    "Request",
+    "SavedMap",
     "Settings",
     "SettingsError",
     "Tsne",
+    "TsneSettings",
     "Umap",
+    "UmapSettings",
     "__version__",
+    "draw",
+    "find_outliers",
+    "load_map",
+    "measure",
     "read_cache",
     "reduce",
+    "run",
     "write_cache",
 ]
 

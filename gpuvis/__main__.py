@@ -1,4 +1,4 @@
-"""``python -m gpuvis``."""
+"""Run the command line as ``python -m gpuvis``."""
 
 from gpuvis.cli.main import main
 

@@ -1,47 +1,63 @@
-"""Limits of control groups, by which containers and job schedulers share out threads and memory.
+"""Read the limits of Linux control groups, which containers and job schedulers use to share threads and memory.
 
-Linux has them in two versions. Groups lie in groups, and the tightest limit holds.
+There are two versions of control groups. Groups are nested, and the tightest limit applies.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT, OWN = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
-FILE_PAGES = ("active_file", "inactive_file")  # of files that can be read again
+FILE_PAGES = ("active_file", "inactive_file")  # cached file contents, which the kernel can drop at any time
+
+
+class MemoryLimit(NamedTuple):
+    """Memory limit of the control groups of this process.
+
+    Attributes
+    ----------
+    total : int
+        The tightest limit, in bytes.
+    available : int
+        Bytes that can still be allocated before any limit is reached.
+    """
+
+    total: int
+    available: int
 
 
 def processors() -> float | None:
-    """Return how many processors' time the groups of this process may use; None: there is no limit."""
-    found = []
+    """Return how many processors' worth of time this process may use; None if there is no limit."""
+    limits = []
     for folder in _folders("cpu"):
         quota, _, period = _read(folder / "cpu.max").partition(" ")
         quota, period = quota or _read(folder / "cpu.cfs_quota_us"), period or _read(folder / "cpu.cfs_period_us")
         if quota.isdigit() and period.isdigit() and int(period):
-            found.append(int(quota) / int(period))
-    return min(found, default=None)
+            limits.append(int(quota) / int(period))
+    return min(limits, default=None)
 
 
-def memory() -> tuple[int, int] | None:
-    """Return the limit of bytes that holds, and how many are left below any; None: there is no limit."""
-    limits, left = [], []
+def memory() -> MemoryLimit | None:
+    """Return the memory limit of this process; None if there is none."""
+    totals, available = [], []
     for folder in _folders("memory"):
-        most = _read(folder / "memory.max") or _read(folder / "memory.limit_in_bytes")
+        limit = _read(folder / "memory.max") or _read(folder / "memory.limit_in_bytes")
         used = _read(folder / "memory.current") or _read(folder / "memory.usage_in_bytes")
-        if most.isdigit():
-            limits.append(int(most))
-        if most.isdigit() and used.isdigit():
-            parts = dict(line.split(maxsplit=1) for line in _read(folder / "memory.stat").splitlines())
-            pages = sum(int(parts.get(f"total_{name}", parts.get(name, 0))) for name in FILE_PAGES)
-            left.append(max(0, int(most) - int(used) + pages))
-    return (min(limits), min(left, default=min(limits))) if limits else None
+        if limit.isdigit():
+            totals.append(int(limit))
+        if limit.isdigit() and used.isdigit():
+            stat = dict(line.split(maxsplit=1) for line in _read(folder / "memory.stat").splitlines())
+            file_pages = sum(int(stat.get(f"total_{name}", stat.get(name, 0))) for name in FILE_PAGES)
+            available.append(max(0, int(limit) - int(used) + file_pages))
+    return MemoryLimit(min(totals), min(available, default=min(totals))) if totals else None
 
 
 def _folders(controller: str) -> Iterator[Path]:
-    """Give the folders of the groups that this process is in, and of those around them.
+    """Yield the folders of this process's groups and of the groups that contain them.
 
-    In a container its own path may not be seen, and then the outermost folder is that of its group.
+    Inside a container the path of the group may not be visible. The topmost folder then is the container's group.
     """
     yield from (ROOT, ROOT / controller)
     for line in _read(OWN).splitlines():
@@ -53,6 +69,7 @@ def _folders(controller: str) -> Iterator[Path]:
 
 
 def _read(path: Path) -> str:
+    """Return the text of a file; empty if it cannot be read."""
     try:
         return path.read_text().strip()
     except OSError:

@@ -14,35 +14,41 @@ import numpy as np
 
 from gpuvis.errors import OutputError, OutputExistsError
 from gpuvis.io.files import TEMPORARY, check_ordinary
+from gpuvis.io.writer import write_cache
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-SCALE = 8  # the digits have 8 × 8 pixels; so magnified, they can be seen
+ZOOM = 8  # the digits have only 8 × 8 pixels
 
 
 def write(folder: Path) -> Path:
-    """Write the cache, with its images below `folder/images`, whole or not at all.
+    """Write the demo cache, with its images below `folder/images`, completely or not at all.
+
+    Parameters
+    ----------
+    folder : Path
+        A new or empty folder.
 
     Returns
     -------
     Path
-        The folder. If the demo is there already, nothing is done.
+        The folder. If it already holds the demo, nothing is written.
 
     Raises
     ------
     OutputExistsError
-        There is something else.
+        The folder holds something else.
     OutputError
         The folder cannot be written.
     """
     if _is_demo(folder):
         return folder
-    whole = folder.absolute()
-    partial = whole.with_name(f".{whole.name}.{token_hex(4)}.part")
+    target = folder.absolute()
+    partial = target.with_name(f".{target.name}.{token_hex(4)}.part")
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise OutputExistsError(f"{folder} is there already and is no demo; name a folder that is new or empty")
-        _sweep(whole)
-        partial.mkdir(parents=True)  # new, of a name that nobody can guess: nothing is written through a link
+        _remove_leftovers(target)
+        partial.mkdir(parents=True)  # a new folder with a random name, so nothing is written through a link
         _write(partial)
         partial.replace(folder)
     except OutputError:
@@ -57,8 +63,6 @@ def write(folder: Path) -> Path:
 def _write(folder: Path) -> None:
     from sklearn.datasets import load_digits
 
-    from gpuvis.io import cache
-
     digits = load_digits()
     names = [f"{WORDS[label]}/{row:04d}.png" for row, label in enumerate(digits.target)]
     columns = {
@@ -69,15 +73,15 @@ def _write(folder: Path) -> None:
     }
     _write_images(folder / "images", names, digits.images)
     info = {"split": "test", "normalized": False, "checkpoint_path": None, "demo": "digits"}
-    cache.write(folder, digits.data.astype(np.float32), columns, digits.target, info)
+    write_cache(folder, digits.data.astype(np.float32), columns, digits.target, info)
 
 
-def _sweep(folder: Path) -> None:
-    """Remove what runs that died had begun to write."""
+def _remove_leftovers(folder: Path) -> None:
+    """Remove temporary folders that interrupted runs left next to the demo folder."""
     for path in folder.parent.iterdir() if folder.parent.is_dir() else ():
-        found = TEMPORARY.fullmatch(path.name)
-        if found and found[1] == folder.name:
-            shutil.rmtree(path, ignore_errors=True)  # which follows no link
+        match = TEMPORARY.fullmatch(path.name)
+        if match and match[1] == folder.name:
+            shutil.rmtree(path, ignore_errors=True)  # does not follow links
 
 
 def _is_demo(folder: Path) -> bool:
@@ -95,4 +99,4 @@ def _write_images(folder: Path, names: list[str], images: np.ndarray) -> None:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         grey = (255 - pixels * (255 / 16)).astype(np.uint8)  # black ink on white paper; the values go from 0 to 16
-        Image.fromarray(grey).resize((8 * SCALE, 8 * SCALE), Image.Resampling.NEAREST).save(path)
+        Image.fromarray(grey).resize((8 * ZOOM, 8 * ZOOM), Image.Resampling.NEAREST).save(path)

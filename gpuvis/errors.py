@@ -2,34 +2,40 @@
 
     GpuvisError
     ├── DataError                 1   the matrix cannot be reduced
-    │   └── CacheError            1   a cache folder is not what it has to be
+    │   └── CacheError            1   a file of a cache folder is missing, damaged or does not match the others
     ├── OutputError               1   the outputs cannot be written
-    │   └── OutputExistsError     1   the outputs are there and may not be replaced
+    │   └── OutputExistsError     1   the outputs exist already and may not be replaced
     ├── NotBuiltError             1   the compiled loops are missing
-    ├── SettingsError             2   a setting is out of range, or not known here
-    ├── NoGpuError                3   a GPU was demanded and there is none
-    ├── OutOfMemoryError          4   the work does not fit
-    └── QualityError              5   a map keeps less than was asked
+    ├── SettingsError             2   a setting is out of range, or the backend does not support it
+    ├── NoGpuError                3   a GPU was requested and there is none
+    ├── OutOfMemoryError          4   the work does not fit in memory
+    └── QualityError              5   a map is less trustworthy than was required
 
-Every message is one line: where, what was expected, what was found, what to do.
+Every message is one line: the place, what was expected, what was found, and how to fix it.
 """
 
 from typing import Any, ClassVar
 
 
 class GpuvisError(Exception):
-    """Root of all errors that gpuvis raises on purpose."""
+    """Base class of all errors that gpuvis raises on purpose.
+
+    Attributes
+    ----------
+    exit_code : int
+        Exit code of the command that ends with this error.
+    """
 
     exit_code: ClassVar[int] = 1
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Cross between processes as it is, whatever its class takes to be made."""
-        return _again, (type(self), self.args, self.__dict__)
+        """Pickle the error without calling its constructor again, whose parameters may differ from `args`."""
+        return _rebuild, (type(self), self.args, self.__dict__)
 
 
-def _again(kind: type[GpuvisError], args: tuple[Any, ...], attributes: dict[str, Any]) -> GpuvisError:
-    base = OSError if issubclass(kind, OSError) else Exception  # OSError is built differently
-    error = base.__new__(kind)
+def _rebuild(cls: type[GpuvisError], args: tuple[Any, ...], attributes: dict[str, Any]) -> GpuvisError:
+    base = OSError if issubclass(cls, OSError) else Exception  # OSError has a __new__ of its own
+    error = base.__new__(cls)
     error.args = args
     error.__dict__.update(attributes)
     return error
@@ -44,11 +50,11 @@ class CacheError(DataError):
 
 
 class OutputError(GpuvisError, OSError):
-    """The outputs cannot be written where they belong."""
+    """The outputs cannot be written to their folder."""
 
 
 class OutputExistsError(OutputError):
-    """Outputs are there already and may not be replaced, or another run is writing them."""
+    """Outputs exist already and may not be replaced, or another run is writing them."""
 
 
 class NotBuiltError(GpuvisError):
@@ -56,13 +62,13 @@ class NotBuiltError(GpuvisError):
 
 
 class SettingsError(GpuvisError, ValueError):
-    """A setting is out of range, or the chosen backend does not know it."""
+    """A setting is out of range, or the chosen backend does not support it."""
 
     exit_code = 2
 
 
 class NoGpuError(GpuvisError, RuntimeError):
-    """A GPU was demanded, and this machine has none that can be used."""
+    """A GPU was requested, and this machine has none that can be used."""
 
     exit_code = 3
 
@@ -74,18 +80,19 @@ class OutOfMemoryError(GpuvisError, MemoryError):
 
 
 class QualityError(GpuvisError):
-    """A map keeps less of the original space than was asked; its files are there."""
+    """A map is less trustworthy than was required. Its files are written nevertheless."""
 
     exit_code = 5
 
 
-_SIGNS_OF_NO_MEMORY = (
+_OUT_OF_MEMORY_PHRASES = (
     *("can't allocate memory", "cannot allocate memory", "out of memory", "out_of_memory", "bad_alloc"),
     *("cudaerrormemoryallocation", "alloc_failed"),
-    *("can't start new thread", "failed to map segment"),  # as a library is loaded
+    *("can't start new thread", "failed to map segment"),  # while a library is being loaded
 )
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error means that memory ran out; torch and CUDA's libraries have classes of their own."""
-    return isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in _SIGNS_OF_NO_MEMORY)
+    """Return whether an error means that memory ran out; torch and CUDA use error classes of their own for that."""
+    message = str(error).lower()
+    return isinstance(error, MemoryError) or any(phrase in message for phrase in _OUT_OF_MEMORY_PHRASES)

@@ -1,4 +1,4 @@
-"""Threads, memory and installed versions that this process has, within the limits of containers."""
+"""Count the threads and the memory that this process may use, within limits of containers; list installed versions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from pathlib import Path
 from gpuvis import cgroups
 from gpuvis.errors import OutOfMemoryError
 
-ROOM, THREAD_ROOM = 3 << 29, 1 << 28  # bytes of addresses that libraries take, on the CPU, and for each thread more
+# Bytes of address space that the CPU libraries reserve, and how many more for each thread.
+LIBRARY_ADDRESSES, THREAD_ADDRESSES = 3 << 29, 1 << 28
 
 PACKAGES = [
     *("gpuvis", "torch", "numpy", "scipy", "scikit-learn", "umap-learn", "pynndescent", "numba"),
@@ -24,18 +25,18 @@ PACKAGES = [
 
 @once
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of the installed packages that bear on a result."""
-    found = {"python": platform.python_version()}
+    """Return the versions of Python and of the installed packages that may affect a result."""
+    installed = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            installed[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def cpu_name() -> str:
-    """Return the processor's name as the system tells it."""
+    """Return the name of the processor as the operating system reports it."""
     for line in _read("/proc/cpuinfo").splitlines():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
@@ -43,52 +44,57 @@ def cpu_name() -> str:
 
 
 def cpu_threads() -> int:
-    """Return how many threads can run at once: the processors this process may use, within a container's quota."""
+    """Return how many threads can run at once: the processors that this process may use, within container limits."""
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = cgroups.processors()
     return threads if quota is None else min(threads, max(1, ceil(quota)))
 
 
 def memory_bytes() -> int:
-    """Return the memory of the machine in bytes, or of the container if that is less."""
+    """Return the memory of the machine, or of the container if that is less, in bytes."""
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     limit = cgroups.memory()
-    return min(total, limit[0]) if limit else total
+    return min(total, limit.total) if limit else total
 
 
 def memory_available() -> int:
-    """Return how many bytes can be taken now without driving others out, within a container's limit."""
+    """Return how many bytes can be allocated now without swapping, within container limits."""
     lines = dict(line.split(":", 1) for line in _read("/proc/meminfo").splitlines() if ":" in line)
     free = int(lines["MemAvailable"].split()[0]) * 1024 if "MemAvailable" in lines else memory_bytes()
     limit = cgroups.memory()
-    return min(free, limit[1]) if limit else free
+    return min(free, limit.available) if limit else free
 
 
 def memory_room() -> int | None:
-    """Return how many bytes more this process may map, by the limits of `ulimit -v` and `-d`; None: there are none."""
-    pages = [int(count) for count in _read("/proc/self/statm").split()]
-    if not pages:
+    """Return how many more bytes `ulimit -v` and `ulimit -d` let this process map; None if they set no limit."""
+    page_counts = [int(count) for count in _read("/proc/self/statm").split()]
+    if not page_counts:
         return None
-    limits = (resource.RLIMIT_AS, pages[0]), (resource.RLIMIT_DATA, pages[5])
-    soft = [(resource.getrlimit(kind)[0], taken * resource.getpagesize()) for kind, taken in limits]
-    return min((most - taken for most, taken in soft if most != resource.RLIM_INFINITY), default=None)
+    mapped, _, _, _, _, data, *_ = page_counts
+    rooms = []
+    for limit, pages in ((resource.RLIMIT_AS, mapped), (resource.RLIMIT_DATA, data)):
+        soft, _ = resource.getrlimit(limit)
+        if soft != resource.RLIM_INFINITY:
+            rooms.append(soft - pages * resource.getpagesize())
+    return min(rooms, default=None)
 
 
 def check_room() -> None:
-    """Refuse to begin where libraries would end the process, or wait for ever, for memory that they are not given.
+    """Check that the process may map enough memory for the libraries, which otherwise crash or hang.
 
     Raises
     ------
     OutOfMemoryError
         A limit of this process is too low for the libraries.
     """
-    room, needed = memory_room(), ROOM + THREAD_ROOM * cpu_threads()
+    room, needed = memory_room(), LIBRARY_ADDRESSES + THREAD_ADDRESSES * cpu_threads()
     if room is not None and room < needed:
         limits = f"the limits of this process (ulimit -v, -d) let it take {max(room, 0) >> 20} MiB more"
         raise OutOfMemoryError(f"{limits}, and about {needed >> 20} are needed to begin; use ulimit -v unlimited")
 
 
 def _read(path: str) -> str:
+    """Return the text of a file; empty if it cannot be read."""
     try:
         return Path(path).read_text()
     except OSError:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, moments that they may not split, and work in other threads."""
+"""Handle Ctrl-C and SIGTERM, defer them where they must not interrupt, and run work in other threads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stopped(KeyboardInterrupt):
-    """A stop, on its way up."""
+    """The process received Ctrl-C or SIGTERM.
+
+    Attributes
+    ----------
+    exit_code : int
+        Exit code of the command: 128 plus the number of the signal.
+    """
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -22,67 +28,79 @@ class Stopped(KeyboardInterrupt):
 
 
 def stop(number: int, frame: Any) -> None:
-    """Raise; a handler for `signal.signal`."""
+    """Raise `Stopped`; a handler for `signal.signal`."""
     raise Stopped(number)
 
 
 def ignore_stops() -> None:
-    """Let no stop end the process any more."""
+    """Ignore Ctrl-C and SIGTERM from now on."""
     for number in STOPS:
         signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager
-def held_back() -> Iterator[None]:
-    """Hold back Ctrl-C and SIGTERM until the block has ended; then they act. A signal that is ignored stays so.
+def stops_deferred() -> Iterator[None]:
+    """Defer Ctrl-C and SIGTERM until the end of the block. A signal that is ignored stays ignored.
 
-    Only for blocks that take moments. In a thread other than the main one, which they never interrupt, it does nothing.
+    Only for blocks that finish within moments. Signals interrupt the main thread alone, so in any other thread this
+    does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    caught: list[int] = []
+    received: list[int] = []
 
-    def note(number: int, frame: Any) -> None:
-        caught.append(number)
+    def defer(number: int, frame: Any) -> None:
+        received.append(number)
 
-    heeded = [number for number in STOPS if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, note) for number in heeded}
+    active = [number for number in STOPS if signal.getsignal(number) is not signal.SIG_IGN]
+    handlers = {number: signal.signal(number, defer) for number in active}
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
-        if caught:
-            signal.raise_signal(caught[0])
+        if received:
+            signal.raise_signal(received[0])
 
 
 Result = TypeVar("Result")
 
 
-def aside(work: Callable[[], Result]) -> Future[Result]:
-    """Do work in a thread of its own, which neither takes signals from the main thread nor keeps the process alive."""
+def run_in_thread(work: Callable[[], Result]) -> Future[Result]:
+    """Run a function in a new thread.
+
+    The thread takes no signals, so the main thread receives them, and it does not keep the process alive.
+
+    Returns
+    -------
+    Future
+        Holds the result or the error.
+    """
     future: Future[Result] = Future()
 
-    def do() -> None:
+    def run() -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
         try:
             future.set_result(work())
-        except BaseException as error:  # noqa: BLE001  whoever asks for the result gets it
+        except BaseException as error:  # noqa: BLE001  it is raised again where the result is asked for
             future.set_exception(error)
 
-    threading.Thread(target=do, daemon=True).start()
+    threading.Thread(target=run, daemon=True).start()
     return future
 
 
-def done() -> Future[None]:
-    """Return what `aside` gives, of nothing to do."""
-    nothing: Future[None] = Future()
-    nothing.set_result(None)
-    return nothing
+def completed() -> Future[None]:
+    """Return a future that is complete already."""
+    future: Future[None] = Future()
+    future.set_result(None)
+    return future
 
 
 def warnings_ignored() -> AbstractContextManager[object]:
-    """Ignore warnings, if this is the main thread: their filters are the process's, and it may be using them."""
+    """Ignore warnings in the block, if this is the main thread.
+
+    Other threads must not change the warning filters: they belong to the whole process.
+    """
     main = threading.current_thread() is threading.main_thread()
     return warnings.catch_warnings(action="ignore") if main else nullcontext()

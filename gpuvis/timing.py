@@ -1,4 +1,4 @@
-"""Seconds and peak memory of each step."""
+"""Measure the seconds and the peak memory of each step of a run."""
 
 from __future__ import annotations
 
@@ -10,55 +10,55 @@ from contextlib import contextmanager, suppress
 
 
 def peak_bytes() -> int:
-    """Return the most memory that the process has held at one time so far (its peak resident set)."""
+    """Return the peak resident memory of this process so far, in bytes."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-class Steps:
-    """Time the steps of a run.
+class StepTimer:
+    """Measure the steps of a run.
 
     Parameters
     ----------
-    watch : callable, optional
+    on_start : callable, optional
         Called with the name of each step as it starts.
     settle : callable, optional
-        Called as a step ends: waits for the device, and returns what else is to be noted of the step.
+        Called at the end of each step. It waits for the device, and returns further measurements of the step.
 
     Attributes
     ----------
-    taken : dict of str to dict
-        For each step its `seconds`, and `peak_memory_bytes`: the peak of the process up to the end of the step; of a
+    measured : dict of str to dict
+        For each step its `seconds`, and `peak_memory_bytes`: the peak of the process up to the end of the step. On a
         GPU also `peak_device_bytes`.
     """
 
     def __init__(
-        self, watch: Callable[[str], None] | None = None, settle: Callable[[], dict[str, float]] | None = None
+        self, on_start: Callable[[str], None] | None = None, settle: Callable[[], dict[str, float]] | None = None
     ) -> None:
-        self.taken: dict[str, dict[str, float]] = {}
-        self._watch = watch or (lambda name: None)
+        self.measured: dict[str, dict[str, float]] = {}
+        self._on_start = on_start or (lambda name: None)
         self._settle = settle or dict
 
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
-        """Time the block as the step `name`."""
-        self._watch(name)
+        """Measure the block as the step `name`."""
+        self._on_start(name)
         start = time.perf_counter()
         try:
             yield
         except BaseException:
             with suppress(Exception):
-                self._settle()  # what a step held that failed is not the next one's
+                self._settle()  # so that the next step is not charged for the memory of this one
             raise
-        noted = self._settle()
+        device = self._settle()
         seconds = time.perf_counter() - start
-        self.taken[name] = {"seconds": round(seconds, 4), "peak_memory_bytes": peak_bytes(), **noted}
+        self.measured[name] = {"seconds": round(seconds, 4), "peak_memory_bytes": peak_bytes(), **device}
 
     def of(self, *names: str) -> dict[str, dict[str, float]]:
-        """Return the named steps, as far as they were taken, for the run record."""
-        return {name: self.taken[name] for name in names if name in self.taken}
+        """Return the measurements of the named steps, without those that did not run."""
+        return {name: self.measured[name] for name in names if name in self.measured}
 
-    def apart(self, name: str) -> Steps:
-        """Say that a step starts, and return a clock of its own for it: another thread may be the one to do it."""
-        self._watch(name)
-        return Steps(settle=self._settle)
+    def detached(self, name: str) -> StepTimer:
+        """Announce a step, and return a separate timer for it, which another thread may use."""
+        self._on_start(name)
+        return StepTimer(settle=self._settle)

@@ -44,8 +44,8 @@ DOORS = {
     },
     "plotly": {"page/html", "page/coloring"},
     "PIL": {"demo", "page/icon", "page/thumbnails"},
-    "click": {"cli/commands", "cli/main", "cli/options"},
-    "rich": {"cli/console"},
+    "click": {"cli/commands", "cli/main", "cli/manual", "cli/options"},
+    "rich": {"cli/console", "cli/manual"},
     "filelock": {"io/files"},
     "cupy": {f"backends/gpu/{name}" for name in ("backend", "layout", "memory", "neighbors", "table")},
     "cudf": {"backends/gpu/table"},
@@ -153,3 +153,12 @@ def test_arithmetic_touches_no_files(module) -> None:
     assert not {name.split(".")[0] for name, _ in imports(module)} & {"os", "pathlib", "shutil", "io"}
     for node in ast.walk(ast.parse(MODULES[module].read_text())):
         assert not (isinstance(node, ast.Call) and ast.unparse(node.func) == "open")
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if room(name) != "backends" and name != "cli/options"])
+def test_methods_are_named_in_their_table_alone(module) -> None:
+    constants = [
+        node.value for node in ast.walk(ast.parse(MODULES[module].read_text())) if isinstance(node, ast.Constant)
+    ]
+    named = [value for value in constants if value in ("umap", "tsne")]
+    assert named == (["umap", "tsne"] if module == "settings" else [])

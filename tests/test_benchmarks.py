@@ -186,7 +186,7 @@ def test_a_process_is_metered_alone(tmp_path, monkeypatch) -> None:
     code = "import os, time; time.sleep(0.2); assert 'OPENBLAS_CORETYPE' not in os.environ; b = b'1' * 50_000_000"
     given = timing.environment(tmp_path / "home")
     told = timing.metered([sys.executable, "-c", code], given)
-    assert 0.2 < told["seconds"] < 60
+    assert told["seconds"] > 0.2
     assert 50e6 < told["peak"] < 100e6 < ballast.nbytes
     with pytest.raises(timing.FailedError, match="ended with code 3: no word"):
         timing.metered([sys.executable, "-c", "raise SystemExit(3)"], given)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from gpuvis.settings import Method, Settings, Tsne, Umap
+from gpuvis.settings import MethodName, Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +22,7 @@ class Plan(Protocol):
     """How a reduction will be done: what all backends' plans have."""
 
     @property
-    def graphs(self) -> Mapping[Method, Any]:
+    def graphs(self) -> Mapping[MethodName, Any]:
         """How the neighbours of each map are found, but of maps whose library finds them itself."""
 
     @property
@@ -31,6 +31,20 @@ class Plan(Protocol):
 
     def describe(self) -> dict[str, Any]:
         """Return all of it, ready for JSON."""
+
+
+class Planned(NamedTuple):
+    """How a matrix will be reduced.
+
+    Attributes
+    ----------
+    plan : Plan
+    largest : float
+        The largest absolute value of the matrix, which decides by how much it is scaled.
+    """
+
+    plan: Plan
+    largest: float
 
 
 Array = Any  # NumPy's on the CPU, CuPy's on the GPU
@@ -111,11 +125,8 @@ class Backend(Protocol):
     def working(self, plan: Any) -> AbstractContextManager[None]:
         """Use what the plan says of this machine's processors in the block."""
 
-    def promise(self, method: Method, plan: Any) -> str:
+    def promise(self, method: MethodName, plan: Any) -> str:
         """Return what is promised about repeating a map with the same input, settings and seed."""
-
-    def read_table(self, path: Path) -> pd.DataFrame:
-        """Read `metadata.csv` as `gpuvis.io.table.read` does."""
 
     def read_tensor(self, path: Path) -> Any:
         """Read a `.pt` file as `gpuvis.io.pt.load` does, or as an array of the same values."""
@@ -157,14 +168,11 @@ class Backend(Protocol):
     def to_numpy(self, X: Array) -> np.ndarray:
         """Return an array of any type, such as row numbers, as a NumPy array."""
 
-    def start(self, X: Array, asked: Umap | Tsne) -> Array:
+    def start(self, X: Array, asked: Any) -> Array:
         """Return what a layout needs of a matrix besides its graph."""
 
-    def umap(self, X: Array, graph: Any, settings: Umap, seed: int) -> Layout:
-        """Return a UMAP embedding. X: what `start` gave."""
-
-    def tsne(self, X: Array, graph: Any, settings: Tsne, seed: int) -> Layout:
-        """Return a t-SNE embedding. X: what `start` gave."""
+    def layout(self, method: MethodName, X: Array, graph: Any, settings: Any, seed: int) -> Layout:
+        """Return the map that a method makes. X: what `start` gave; settings: those of the method."""
 
     def settle(self) -> dict[str, float]:
         """Wait until all work is done; return what is known of the device's memory since the last call."""

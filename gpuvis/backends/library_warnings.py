@@ -1,4 +1,4 @@
-"""Turn warnings of libraries into notes for the record."""
+"""Collect the warnings of libraries as notes for the run record."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from contextlib import contextmanager, redirect_stdout
 from io import StringIO
 
 logger = logging.getLogger(__name__)
-PRINTED = re.compile(r"(?:\[[^\]]*\])*\[(\w+) *\] (.*)")  # by cuML's logger (common/logger.hpp, default_pattern)
+PRINTED = re.compile(r"(?:\[[^\]]*\])*\[(\w+) *\] (.*)")  # a line of cuML's logger (common/logger.hpp, default_pattern)
 GRAVE = {"warning", "error", "critical"}
 
 
 @contextmanager
-def warnings_noted() -> Iterator[list[str]]:
-    """Keep what is warned of in the block from the terminal, and give it as a list once the block has ended."""
+def collect_warnings() -> Iterator[list[str]]:
+    """Collect the warnings in the block, instead of showing them.
+
+    The list is filled, without repeated warnings, when the block ends.
+    """
     notes: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -27,14 +30,14 @@ def warnings_noted() -> Iterator[list[str]]:
 
 
 @contextmanager
-def all_noted() -> Iterator[list[str]]:
-    """Note what cuML's logger warns of as well, which it prints to sys.stdout (cuml/internals/logger.pyx).
+def collect_all() -> Iterator[list[str]]:
+    """Collect warnings, and also those that cuML's logger prints to sys.stdout (cuml/internals/logger.pyx).
 
-    The rest of what is printed goes to our log.
+    Everything printed in the block goes to our log instead.
     """
     printed = StringIO()
     try:
-        with warnings_noted() as notes, redirect_stdout(printed):
+        with collect_warnings() as notes, redirect_stdout(printed):
             yield notes
     finally:
         for line in printed.getvalue().splitlines():

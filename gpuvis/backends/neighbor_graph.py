@@ -1,31 +1,29 @@
-"""The neighbour graph, indices and distances, and its repair; for NumPy and CuPy."""
+"""The neighbour graph: indices and distances, and a repair of missing neighbours; for NumPy and CuPy."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
 
-from gpuvis.settings import Tsne, Umap
-
 Array = Any
-BLOCK_ROWS = 1 << 16  # of the graph, taken at a time
-FARTHEST = 100  # times the largest squared distance: so far away that the probability is 0 in float32
+BLOCK_ROWS = 1 << 16  # rows of the graph that are repaired at a time
+FARTHEST = 100  # times the largest squared distance, at which the probability is 0 in float32
 
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """The nearest neighbours of each row, the row itself first.
+    """The nearest neighbours of each of N rows, the row itself first.
 
     Attributes
     ----------
     indices : array of shape (N, k), int64 or int32
         Column 0 is the row itself.
     distances : array of shape (N, k), float32
-        Rising along each row; column 0 is 0.
+        Ascending along each row; column 0 is 0.
     xp : module
-        NumPy or CuPy: whose arrays they are.
+        NumPy or CuPy, the library of the arrays.
     details : dict
-        What is to be recorded of the search.
+        How the neighbours were searched, for the run record.
     """
 
     indices: Array
@@ -34,76 +32,90 @@ class Graph:
     details: dict[str, Any] = field(default_factory=dict)
 
     def nearest(self, k: int) -> tuple[Array, Array]:
-        """Return the first k columns of indices and distances, in C order: copies only if there are more."""
-        whole = self.xp.ascontiguousarray
-        return whole(self.indices[:, :k]), whole(self.distances[:, :k])
-
-
-def neighbors_of(asked: Umap | Tsne, rows: int) -> int:
-    """Return how many columns the graph of a map needs, the point itself counted."""
-    if isinstance(asked, Umap):
-        return asked.n_neighbors
-    return min(rows, int(3 * asked.perplexity + 1) + 1)  # others as in scikit-learn
+        """Return the first k columns of indices and distances, in C order; copies only if there are more columns."""
+        contiguous = self.xp.ascontiguousarray
+        return contiguous(self.indices[:, :k]), contiguous(self.distances[:, :k])
 
 
 def repaired(indices: Array, distances: Array, xp: Any) -> Graph:
-    """Put every row itself into its column 0, in place, and see that each has another row beside it.
+    """Repair a neighbour graph in place: each row becomes its own first neighbour, and every entry becomes valid.
 
-    Among equal rows a search may return any of them first, or so many that the row itself is not among them; then the
-    last neighbour makes room. A search in batches may leave places unfilled, with no row's number and float32's largest
-    distance (cuVS 26.10, all_neighbors_batched.cuh); a distance that is no number leaves its place with row 0 (raft,
-    select_warpsort.cuh). Such places get the row itself, which no layout minds, and the largest distance of their row,
-    so that distances still rise. Of a row of which no neighbour is known the rows that follow are neighbours, as far as
-    each other: cuML's UMAP would else read the slot of a row without edges, which nothing ever wrote
-    (simpl_set_embed/algo.cuh, create_gradient_rounding_factor). Rounding below 0 becomes 0.
+    Among equal rows a search may return any of them first, or so many that the row itself is missing. The row is moved
+    or inserted to column 0; if it was missing, the last neighbour is dropped.
+
+    Some entries may be invalid. A search in batches may leave an entry unfilled, with an index that is no row and the
+    largest float32 as distance (cuVS 26.10, all_neighbors_batched.cuh); a NaN distance leaves index 0 (raft,
+    select_warpsort.cuh). Such entries become the row itself, which does no harm in a layout, at the largest valid
+    distance of the row, so that distances still ascend.
+
+    A row without any valid neighbour gets the rows that follow it, all at distance 1. Without edges, cuML's UMAP would
+    read memory that was never written (simpl_set_embed/algo.cuh, create_gradient_rounding_factor).
+
+    Distances below 0, which come from rounding, become 0.
+
+    Parameters
+    ----------
+    indices : array of shape (N, k), int64 or int32
+    distances : array of shape (N, k), float32
+        Ascending along each row, but for invalid entries.
+    xp : module
+        NumPy or CuPy.
+
+    Returns
+    -------
+    Graph
+        With the same arrays.
     """
     rows, k = indices.shape
     columns = xp.arange(k)[None, :]
     for start in range(0, rows, BLOCK_ROWS):
-        found, far = indices[start : start + BLOCK_ROWS], distances[start : start + BLOCK_ROWS]
-        own = xp.arange(start, start + len(found))[:, None]
-        known = (found >= 0) & (found < rows) & xp.isfinite(far)
-        alone = ~(known & (found != own)).any(1)[:, None]
-        largest = xp.where(known.any(1), xp.where(known, far, 0).max(1), 1)[:, None]
-        far[:] = xp.maximum(xp.where(known, far, largest), 0)
-        found[:] = xp.where(known, found, own)
+        ids, lengths = indices[start : start + BLOCK_ROWS], distances[start : start + BLOCK_ROWS]
+        own = xp.arange(start, start + len(ids))[:, None]
+        valid = (ids >= 0) & (ids < rows) & xp.isfinite(lengths)
+        alone = ~(valid & (ids != own)).any(1)[:, None]
+        largest = xp.where(valid.any(1), xp.where(valid, lengths, 0).max(1), 1)[:, None]
+        lengths[:] = xp.maximum(xp.where(valid, lengths, largest), 0)
+        ids[:] = xp.where(valid, ids, own)
         if bool(alone.any()):
-            far[:], found[:] = xp.where(alone, columns > 0, far), xp.where(alone, (own + columns) % rows, found)
-        if not bool((known | alone).all()):
-            order = far.argsort(1)
-            found[:], far[:] = xp.take_along_axis(found, order, 1), xp.take_along_axis(far, order, 1)
-        if not bool((found[:, :1] == own).all()):
-            here = found == own
-            at = xp.where(here.any(1), here.argmax(1), k - 1)[:, None]
-            source = xp.where(columns == 0, at, xp.where(columns <= at, columns - 1, columns))
-            found[:] = xp.take_along_axis(found, source, 1)
-            far[:] = xp.take_along_axis(far, source, 1)
-            found[:, :1] = own
-        far[:, :1] = 0
+            lengths[:], ids[:] = xp.where(alone, columns > 0, lengths), xp.where(alone, (own + columns) % rows, ids)
+        if not bool((valid | alone).all()):
+            order = lengths.argsort(1)
+            ids[:], lengths[:] = xp.take_along_axis(ids, order, 1), xp.take_along_axis(lengths, order, 1)
+        if not bool((ids[:, :1] == own).all()):
+            is_own = ids == own
+            column = xp.where(is_own.any(1), is_own.argmax(1), k - 1)[:, None]  # moves to the front, others move back
+            source = xp.where(columns == 0, column, xp.where(columns <= column, columns - 1, columns))
+            ids[:] = xp.take_along_axis(ids, source, 1)
+            lengths[:] = xp.take_along_axis(lengths, source, 1)
+            ids[:, :1] = own
+        lengths[:, :1] = 0
     return Graph(indices, distances, xp)
 
 
 def for_perplexity(distances: Array, xp: Any) -> Array:
-    """Return squared distances from which cuML's perplexity search finds the probabilities of t-SNE.
+    """Return squared distances for which cuML's perplexity search computes the probabilities of t-SNE.
 
-    That search counts column 0, the point itself, as a neighbour at distance 0, which no other t-SNE does: with many
-    columns nearly as far as each other it takes most of the probability. So it is moved out of reach. Then the nearest
-    of the others is taken as 0: the probabilities are those before, since a constant cancels in
-    p = exp(-b d²) / Σ exp(-b d²), and the sum stays above 1, where in float32 it might vanish.
+    That search counts column 0, the point itself, as a neighbour at distance 0, which no other t-SNE does. If the other
+    distances are nearly equal, the point itself would get most of the probability. So it is moved far away, to
+    probability 0. Then the least of the other squared distances is subtracted from all of them. The probabilities do
+    not change, because a constant cancels in p = exp(-b d²) / Σ exp(-b d²); and the sum is at least 1, while it could
+    otherwise vanish in float32.
 
-    Read in cuML 26.10, cpp/src/tsne/exact_kernels.cuh, sigmas_kernel; definition: van der Maaten, Hinton 2008, eq. 1.
+    Sources: cuML 26.10, cpp/src/tsne/exact_kernels.cuh, sigmas_kernel; van der Maaten, Hinton 2008, JMLR 9:2579, eq. 1.
 
     Parameters
     ----------
     distances : array of shape (N, k)
-        Rising along each row; column 0 is the row itself. It stays as it is.
+        Ascending along each row; column 0 is the row itself. Not modified.
+    xp : module
+        NumPy or CuPy.
 
     Returns
     -------
     array of shape (N, k), float32
     """
     squared = xp.square(distances)
-    squared[:, 1:] -= squared[:, 1:2].copy()  # of its own: CuPy reads and writes in any order
+    squared[:, 1:] -= squared[:, 1:2].copy()  # a copy, because CuPy reads and writes in any order
     largest = float(squared.max())
     squared[:, 0] = FARTHEST * (largest or 1.0)
     return squared

@@ -1,8 +1,8 @@
-"""Run loops in threads: compiled ones, and those of NumPy and BLAS.
+"""Run compiled loops, and those of NumPy and BLAS, in threads.
 
-No result depends on how many threads there are: loops write rows of their own, and sums that go across rows are taken
-of blocks whose number does not depend on the threads. Matrix products are of fixed blocks, on one thread each: BLAS
-rounds otherwise on two.
+No result depends on the number of threads. Each call of a loop writes only its own rows. Sums over rows are taken over
+blocks whose number does not depend on the threads. Matrix products are of fixed blocks too, on one thread each, because
+BLAS rounds differently on two threads.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from threading import Barrier, RLock
 from typing import Any, TypeVar
 
 import numpy as np
-import scipy.linalg.cython_blas  # loaded later, it would not be limited
+import scipy.linalg.cython_blas  # loaded now, since only libraries that are loaded can be limited
 from threadpoolctl import threadpool_limits
 
 from gpuvis import machine
@@ -24,16 +24,16 @@ from gpuvis import machine
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-PIECES = 4  # of the rows for each thread, so that one that is kept waiting leaves more to the others
-LEAST, MOST = 1024, 1 << 16  # rows of a piece: worth waking a thread, and few enough that an interrupt is heard soon
+PIECES = 4  # ranges of rows for each thread, so that others can take over from a thread that is held up
+LEAST, MOST = 1024, 1 << 16  # rows of a range: enough to be worth waking a thread; few enough to react to an interrupt
 
 _count = machine.cpu_threads()
 _pool = ThreadPoolExecutor(_count)
-_turn = RLock()  # limits are the process's: of two threads that reduce, one waits for the other
+_turn = RLock()  # limits hold for the whole process, so of two threads that reduce, one waits for the other
 
 
 def _in_child() -> None:
-    """Begin anew after a fork, which takes no threads along, and leaves locks as they were."""
+    """Make a new pool and lock after a fork, which copies no threads, and copies locks in the state they are in."""
     global _pool, _turn
     _pool, _turn = ThreadPoolExecutor(_count), RLock()
 
@@ -43,7 +43,7 @@ os.register_at_fork(after_in_child=_in_child)
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Let loops in the block run on so many threads, and each matrix product on one."""
+    """Run loops in the block on `count` threads, and each matrix product on one."""
     global _count, _pool
     with _turn, ThreadPoolExecutor(count) as pool, threadpool_limits(1, user_api="blas"):
         if machine.memory_room() is not None:
@@ -56,9 +56,9 @@ def threads(count: int) -> Iterator[None]:
 
 
 def _take_buffers(pool: ThreadPoolExecutor, count: int) -> None:
-    """Have BLAS, that of NumPy and that of SciPy, take its buffers for all threads now.
+    """Make BLAS, that of NumPy and that of SciPy, allocate its buffers for all threads now.
 
-    Later there may be no memory for them, which BLAS does not report: it waits for ever, or ends the process.
+    If there is no memory for them later, BLAS does not report it: it waits for ever, or ends the process.
     """
     square, ready = np.zeros((512, 512), np.float32), Barrier(count)
 
@@ -68,18 +68,18 @@ def _take_buffers(pool: ThreadPoolExecutor, count: int) -> None:
         ready.wait()
         scipy.linalg.blas.sgemm(1.0, square, square)
 
-    for taken in [pool.submit(multiply) for _ in range(count)]:
-        taken.result()
+    for future in [pool.submit(multiply) for _ in range(count)]:
+        future.result()
 
 
 def current_threads() -> int:
-    """Return how many threads loops run on now."""
+    """Return the number of threads that loops run on now."""
     return _count
 
 
 @contextmanager
 def openmp_limited() -> Iterator[None]:
-    """Let libraries that are loaded by now use as many threads of OpenMP as loops run on."""
+    """Limit the OpenMP threads of all libraries loaded so far to the number of threads that loops run on."""
     with threadpool_limits(_count, user_api="openmp"):
         yield
 
@@ -87,32 +87,36 @@ def openmp_limited() -> Iterator[None]:
 def in_ranges(loop: Callable[..., Any], rows: int, *arguments: Any, size: int = 0) -> None:
     """Call `loop(*arguments, (first, last))` for ranges that cover all rows, on all threads.
 
-    This thread takes ranges too, and hears of signals between two of them.
+    The calling thread takes ranges too, and can react to signals between two of them. An error in a call is raised
+    here, after which no more ranges begin.
 
     Parameters
     ----------
     loop : callable
-        Releases Python's lock; may be called for ranges in any order, and at the same time.
+        Releases Python's global lock; may be called for ranges in any order, and for several at the same time.
     rows : int
+        How many rows there are.
     *arguments
+        First arguments of each call.
     size : int, optional
-        Rows of a range, where results depend on it or a row is much work. Default: what suits the threads.
+        Rows of a range: for loops whose result depends on it, or that take long for one row. By default it depends on
+        the number of threads.
     """
     pieces = max(min(rows // LEAST, PIECES * _count), -(-rows // MOST), 1)
     size = size or max(-(-rows // pieces), 1)
     starts = deque(range(0, rows, size))
 
-    def taken() -> int | None:
+    def next_start() -> int | None:
         with suppress(IndexError):
             return starts.popleft()
         return None
 
     def work() -> None:
         try:
-            for first in iter(taken, None):
+            for first in iter(next_start, None):
                 loop(*arguments, (first, min(first + size, rows)))
         finally:
-            starts.clear()  # after an error or an interrupt no more are begun
+            starts.clear()  # after an error or an interrupt no more ranges begin
 
     try:
         others = [_pool.submit(work) for _ in range(min(_count, len(starts)) - 1)]
@@ -124,7 +128,10 @@ def in_ranges(loop: Callable[..., Any], rows: int, *arguments: Any, size: int = 
 
 
 def in_order(function: Callable[[Item], Result], items: Iterable[Item], count: int) -> Iterator[Result]:
-    """Call a function that releases Python's lock on each item, so many at a time; give the results in order."""
+    """Call a function on each item in `count` threads, and yield the results in the order of the items.
+
+    The function should release Python's global lock. Items are taken only as they are needed.
+    """
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(count) as pool:
         for item in items:

@@ -1,7 +1,7 @@
-"""Principal components, block by block, for NumPy and CuPy.
+"""Compute principal components of rows that come in blocks, with NumPy or CuPy.
 
-One pass over the rows, block by block, sums the covariance; a second one projects. Memory: a block and three D × D
-matrices of float64, whatever the number of rows.
+A first pass over the blocks sums the covariance; a second pass projects them. Memory does not depend on the number of
+rows: it is one block and three D × D matrices of float64.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class Pca:
     ----------
     mean : array of shape (D,), float32
     components : array of shape (n_components, D), float32
-        The axes, by falling variance. The entry of each that is the largest in size is positive, as in scikit-learn.
+        The axes, by descending variance. The entry with the largest absolute value is positive, as in scikit-learn.
     variance_kept : float or None
-        Share of the variance along these axes; None: the rows are all the same.
+        Share of the variance along these axes, from 0 to 1; None if all rows are the same.
     """
 
     mean: Array
@@ -32,11 +32,21 @@ class Pca:
     variance_kept: float | None
 
     def transform(self, block: Array) -> Array:
-        """Project rows of shape (n, D): scores of shape (n, n_components), float32."""
+        """Project rows of shape (n, D), float32; return scores of shape (n, n_components), float32."""
         return (block - self.mean) @ self.components.T
 
     def fill(self, scores: Array, blocks: Iterable[Array], place: Callable[[Array], Array] = lambda part: part) -> None:
-        """Write the scores of all rows, which come in blocks; `place` brings a part to where the scores lie."""
+        """Fill the scores of all rows.
+
+        Parameters
+        ----------
+        scores : array of shape (N, n_components), float32
+            Filled in place.
+        blocks : iterable of arrays of shape (n, D), float32
+            All rows, in order.
+        place : callable, optional
+            Moves the scores of a block to the device of `scores`.
+        """
         start = 0
         for block in blocks:
             scores[start : start + len(block)] = place(self.transform(block))
@@ -44,16 +54,16 @@ class Pca:
 
 
 def fit(blocks: Iterable[Array], n_components: int, xp: Any) -> Pca:
-    """Find the principal components of rows that come in blocks.
+    """Compute the principal components of rows that come in blocks.
 
     Parameters
     ----------
     blocks : iterable of arrays of shape (n, D), float32
-        All rows, once; two or more.
+        All rows, once; at least two.
     n_components : int
-        How many; at most D.
+        At most D.
     xp : module
-        NumPy or CuPy: whose arrays the blocks are.
+        NumPy or CuPy, the library of the blocks.
     """
     blocks = iter(blocks)
     first = next(blocks)
@@ -64,18 +74,21 @@ def fit(blocks: Iterable[Array], n_components: int, xp: Any) -> Pca:
 def _all_moments(blocks: Iterator[Array], shift: Array, xp: Any) -> Iterator[tuple[int, Array, Array]]:
     for block in blocks:
         yield moments(block, shift, xp)
-        del block  # before the next block is made
+        del block  # frees its memory before the next block is made
 
 
 def middle(block: Array, xp: Any) -> Array:
-    """Return the mean of some rows, float32: shifted by it, a mean far from zero costs no digits."""
+    """Return the mean of a block of rows, (D,), float32.
+
+    Subtracted from all rows, it keeps the digits in which rows far from zero differ.
+    """
     return block.mean(0, dtype=xp.float64).astype(xp.float32)
 
 
 def moments(block: Array, shift: Array, xp: Any) -> tuple[int, Array, Array]:
-    """Return how many rows a block has, their sum and the sum of their products, float64, after a shift.
+    """Return the number of rows of a block, their sum, (D,), and the sum of their products, (D, D), after a shift.
 
-    The products are taken in float32.
+    Both sums are float64; the products themselves are computed in float32.
     """
     shifted = block - shift
     return len(block), shifted.sum(0, dtype=xp.float64), (shifted.T @ shifted).astype(xp.float64)
@@ -88,22 +101,33 @@ def solve(
     xp: Any,
     eigh: Callable[[Array], tuple[Array, Array]],
 ) -> Pca:
-    """Find the principal components from the moments of all blocks.
+    """Compute the principal components from the moments of all blocks.
 
-    `eigh` gives the eigenvalues, rising, and eigenvectors of a symmetric matrix: all of them, or the largest.
+    The covariance is updated block by block (Chan, Golub, LeVeque 1983, The American Statistician 37:242).
 
-    Source: the covariance by updating, Chan, Golub, LeVeque 1983, The American Statistician 37:242.
+    Parameters
+    ----------
+    parts : iterable
+        The result of `moments` for each block, all with the same shift.
+    shift : array of shape (D,), float32
+    n_components : int
+        At most D.
+    xp : module
+        NumPy or CuPy.
+    eigh : callable
+        Returns the eigenvalues of a symmetric matrix, ascending, and its eigenvectors: all of them, or the
+        `n_components` largest.
     """
     rows, total, gram = 0, 0.0, 0.0  # type: int, Array, Array
-    for count, summed, products in parts:
-        rows, total, gram = rows + count, total + summed, gram + products
+    for count, block_sum, products in parts:
+        rows, total, gram = rows + count, total + block_sum, gram + products
     mean = total / rows
     covariance = (gram - rows * mean[:, None] * mean[None, :]) / (rows - 1)
     variances, axes = eigh(covariance)
     axes = axes.T[::-1][:n_components]
-    whole = _trace(covariance)
-    kept = min(1.0, float(xp.maximum(variances[-n_components:], 0).sum()) / whole) if whole > 0 else None
-    components = xp.where(_turned(axes, xp), -axes, axes)
+    variance = _trace(covariance)
+    kept = min(1.0, float(xp.maximum(variances[-n_components:], 0).sum()) / variance) if variance > 0 else None
+    components = xp.where(_is_flipped(axes, xp), -axes, axes)
     return Pca((shift + mean).astype(xp.float32), xp.ascontiguousarray(components, xp.float32), kept)
 
 
@@ -111,23 +135,39 @@ def _trace(matrix: Array) -> float:
     return float(matrix.reshape(-1)[:: len(matrix) + 1].sum())
 
 
-def _turned(axes: Array, xp: Any) -> Array:
-    """Tell for each axis whether its largest entry in size is negative."""
+def _is_flipped(axes: Array, xp: Any) -> Array:
+    """Return whether the entry of each axis with the largest absolute value is negative, (n_components, 1)."""
     return xp.take_along_axis(axes, xp.abs(axes).argmax(1)[:, None], 1) < 0
 
 
 def of_few_rows(
     X: Array, n_components: int, xp: Any, eigh: Callable[[Array], tuple[Array, Array]]
 ) -> tuple[Array, float | None]:
-    """Return the scores, float32, and the variance kept of fewer rows than columns, from the products of rows.
+    """Return the scores and the share of variance kept, for fewer rows than columns.
 
-    The eigenvectors of the N × N matrix of products, times the roots of its eigenvalues, are the scores.
+    With few rows the N × N matrix of their products is smaller than the covariance. Its eigenvectors, times the square
+    roots of its eigenvalues, are the scores.
+
+    Parameters
+    ----------
+    X : array of shape (N, D)
+    n_components : int
+    xp : module
+        NumPy or CuPy.
+    eigh : callable
+        As in `solve`.
+
+    Returns
+    -------
+    scores : array of shape (N, n_components), float32
+    variance_kept : float or None
+        None if all rows are the same.
     """
     X = X - X.mean(0, dtype=xp.float64)
     products = X @ X.T
-    squares, sides = eigh(products)
-    squares, sides = xp.maximum(squares[::-1][:n_components], 0), sides[:, ::-1][:, :n_components]
-    sides = xp.where(_turned((X.T @ sides).T, xp).T, -sides, sides)
-    whole = _trace(products)
-    kept = min(1.0, float(squares.sum()) / whole) if whole > 0 else None
-    return xp.ascontiguousarray(sides * xp.sqrt(squares), xp.float32), kept
+    eigenvalues, vectors = eigh(products)
+    eigenvalues, vectors = xp.maximum(eigenvalues[::-1][:n_components], 0), vectors[:, ::-1][:, :n_components]
+    vectors = xp.where(_is_flipped((X.T @ vectors).T, xp).T, -vectors, vectors)
+    variance = _trace(products)
+    kept = min(1.0, float(eigenvalues.sum()) / variance) if variance > 0 else None
+    return xp.ascontiguousarray(vectors * xp.sqrt(eigenvalues), xp.float32), kept

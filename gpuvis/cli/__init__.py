@@ -1,1 +1,1 @@
-"""The command line: the only room that prints, exits, or knows click and rich."""
+"""The command line: the only package that prints, exits, or knows click and rich."""

@@ -1,4 +1,4 @@
-"""The commands: turn flags into settings and requests, run them, print the answer."""
+"""The commands of gpuvis, all of them: turn flags into requests, run them, print the answer."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any
 
 import click
 
-from gpuvis.cli.options import COUNT, PATH, SIZE, of_page, of_settings, option, page_of, settings_of
+from gpuvis.cli.manual import TOPICS, list_topics, show_topic
+from gpuvis.cli.options import COUNT, PATH, SIZE, maps_of, of_page, of_settings, option, page_of, settings_of
 from gpuvis.cli.terminal import harmless
 from gpuvis.errors import DataError
-from gpuvis.settings import MIN_ROWS, QUALITIES, Settings, Tsne, Umap
+from gpuvis.settings import MIN_ROWS, QUALITIES, Settings
 from gpuvis.signals import ignore_stops
 
 ITEMSIZES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
@@ -108,10 +109,9 @@ def plot(folders: tuple[Path, ...], cache_dirs: tuple[Path, ...], quiet: bool, v
         raise click.UsageError("name a cache folder with coordinates, or a folder with such folders below it")
     from gpuvis.jobs import batch
 
-    both = flags["umap"] == flags["tsne"]
     request = batch.Request(
         roots=(*folders, *cache_dirs),
-        settings=Settings(umap=Umap() if both or flags["umap"] else None, tsne=Tsne() if both or flags["tsne"] else None),
+        settings=maps_of(flags),
         page=page_of(flags),
         prefix=flags["out_prefix"],
         overwrite=flags["overwrite"],
@@ -201,7 +201,7 @@ def demo(folder: Path) -> None:
     "--backend", type=click.Choice(["auto", "gpu", "cpu"]), default="auto", show_default=True, help="Where to work."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def score(paths: tuple[Path, ...], umap: bool, tsne: bool, backend: str, as_json: bool, **flags: Any) -> None:
+def score(paths: tuple[Path, ...], backend: str, as_json: bool, **flags: Any) -> None:
     """Measure how far maps that are there can be trusted, whoever made them.
 
     FOLDER is a cache folder with coordinates, or a folder with such folders anywhere below it. FILE is a map by any
@@ -212,11 +212,9 @@ def score(paths: tuple[Path, ...], umap: bool, tsne: bool, backend: str, as_json
     from gpuvis.jobs import batch, measure
     from gpuvis.quality import report
 
-    both = umap == tsne
-    settings = Settings(umap=Umap() if both or umap else None, tsne=Tsne() if both or tsne else None)
     files = [path for path in paths if _is_file(path)]
     folders = tuple(path for path in paths if path not in files)
-    request = batch.Request(folders, settings, prefix=flags["out_prefix"], out_dir=flags["out_dir"])
+    request = batch.Request(folders, maps_of(flags), prefix=flags["out_prefix"], out_dir=flags["out_dir"])
     jobs = request.jobs() if folders else []
     code, measured = 0, {}
     for one in measure.scores(jobs, files, choose(backend, rows=measure.rows(jobs, files))[0]):
@@ -278,21 +276,32 @@ def plan(
     and what would fit.
     """
     from gpuvis.backends.gpu import limits
-    from gpuvis.backends.gpu import plan as planning
-    from gpuvis.backends.gpu import plan as sizing
     from gpuvis.backends.gpu.memory_model import Bytes
+    from gpuvis.backends.gpu.plan import Work, draft
+    from gpuvis.backends.gpu.plan import plan as make_plan
 
     if rows < MIN_ROWS:
         raise DataError(f"{rows} rows are too few: a map needs {MIN_ROWS} or more")
     settings, notes = settings_of(flags).fitted_to(rows, dim)
     limits.check(settings)
     room = Bytes(gpu_memory, host_memory or 0)
-    work = planning.Work(rows, dim, ITEMSIZES[dtype], settings, room, host_memory is not None)
-    drafted = planning.draft(work)
+    work = Work(rows, dim, ITEMSIZES[dtype], settings, room, host_memory is not None)
+    drafted = draft(work)
     for note in notes:
         click.echo(f"note: {note}", err=True)
     click.echo(json.dumps(drafted.describe(), indent=2) if as_json else "\n".join(drafted.lines()))
-    sizing.plan(work)  # says so if it does not fit
+    make_plan(work)  # says so if it does not fit
 
 
-COMMANDS = (reduce, plot, outliers, score, plan, info, demo)
+@click.command("help")  # this too
+@click.argument("topic", metavar="[TOPIC]", required=False, type=click.Choice(TOPICS))
+@click.pass_context
+def manual(ctx: click.Context, topic: str | None) -> None:
+    """Show the manual: the list of its topics, or the page of one."""
+    if topic:
+        show_topic(topic)
+    else:
+        list_topics(ctx)
+
+
+COMMANDS = (reduce, plot, outliers, score, plan, info, demo, manual)

@@ -23,17 +23,18 @@ from rich.table import Table
 from rich.text import Text
 
 from gpuvis.cli.terminal import harmless
+from gpuvis.jobs import progress
 from gpuvis.jobs.batch import Report
-from gpuvis.jobs.job import Decided
+from gpuvis.jobs.job import Decision
 from gpuvis.jobs.outcome import Kind, Outcome
-from gpuvis.quality import report as trust
+from gpuvis.quality import report
 
 STYLES = dict.fromkeys(("written", "drawn again", "measured", "scored"), "green") | {"up to date": "cyan"}
 BESIDE_FOLDER = 50  # columns of the live line that are not the folder
 WIDE, HIGH = 10_000, 25  # of a width alone, where TERM is dumb, rich makes 80 columns
 
 
-class Display:
+class Display(progress.Progress):
     """Show the progress of a batch: live on a terminal, in plain lines elsewhere.
 
     Parameters
@@ -92,10 +93,10 @@ class Display:
             self._said.add(text)
             self.say(text, style, prefix)
 
-    def begin(self, works: list[Decided], backend: str) -> None:
+    def begin(self, works: list[Decision], backend: str) -> None:
         """Take note of what will be done."""
         self._left = {work.job.folder: set(work.kinds) for work in works}
-        maps, audits = sum(len(work.actions) for work in works), sum(work.audit for work in works)
+        maps, audits = sum(len(work.to_do) for work in works), sum(work.scores for work in works)
         self._progress.update(self._task, total=maps + audits)
         if works and self._verbosity >= 0 and not self._live:
             counts = {"maps to make": maps, "folders to score": audits, "folders": len(works)}
@@ -129,8 +130,8 @@ class Display:
             took = "" if outcome.seconds is None else f" in {outcome.seconds:.1f} s"
             self.say(f"{outcome.folder}: {outcome.method} {outcome.result}{took}")
         if outcome.quality and in_lines:
-            self.say(f"{outcome.folder}: {outcome.method} {trust.line(outcome.quality)}")
-        for warning in trust.warnings(outcome.quality) if outcome.quality and self._verbosity >= 0 else []:
+            self.say(f"{outcome.folder}: {outcome.method} {report.line(outcome.quality)}")
+        for warning in report.warnings(outcome.quality) if outcome.quality and self._verbosity >= 0 else []:
             self.say(f"{outcome.folder}: {outcome.method}: {warning}", "yellow", "note: ")
 
     def summary(self, report: Report) -> None:
@@ -165,7 +166,7 @@ def _cells(outcome: Outcome, backend: str) -> list[Text]:
         Text(outcome.method or ""),
         Text(backend if ran else ""),
         Text(f"{outcome.seconds:.1f}" if ran else ""),
-        *map(Text, trust.cells(outcome.quality)),
+        *map(Text, report.cells(outcome.quality)),
         Text(outcome.result, STYLES.get(outcome.result, "red")),
     ]
 

@@ -82,6 +82,7 @@ def main() -> None:
     gpuvis score demo_cache                     measure how far its maps can be trusted
     gpuvis outliers demo_cache                  find labels that are probably wrong
     gpuvis plan --rows 5e6 --dim 1152 --gpu-memory 80GiB   say whether a job fits a GPU, and how it would be done
+    gpuvis help                                 list the topics of the manual; gpuvis help page shows one
     """
 
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import click
 
-from gpuvis.page.options import PLOTLYJS, STATIC, THEMES, Page
-from gpuvis.settings import INITS, OPTIMIZERS, TSNE_METHODS, Settings, Tsne, Umap
+from gpuvis.page.options import PLOTLYJS, STATIC, THEMES, PageOptions
+from gpuvis.settings import INITS, METHODS, OPTIMIZERS, TSNE_METHODS, Settings, TsneSettings, UmapSettings
 
 UNITS = {f"{letter}{kind}": base ** (2 + power) for power, letter in enumerate("mgt")
          for kind, base in (("", 1024), ("b", 1000), ("ib", 1024))}  # fmt: skip
-_umap, _tsne, _page = Umap(), Tsne(), Page()
+_umap, _tsne, _page = UmapSettings(), TsneSettings(), PageOptions()
 
 
 def option(name: str, **kwargs: Any) -> Callable[..., Any]:
@@ -135,7 +135,7 @@ def of_page(command: Callable[..., Any]) -> Callable[..., Any]:
     return reduce(lambda made, add: add(made), reversed(_OF_PAGE), command)
 
 
-def page_of(flags: dict[str, Any]) -> Page:
+def page_of(flags: dict[str, Any]) -> PageOptions:
     """Return what those options say.
 
     Raises
@@ -144,7 +144,13 @@ def page_of(flags: dict[str, Any]) -> Page:
     """
     names = ("color_by", "hover", "image_root", "thumbnails", "neighbors", "theme", "plotlyjs")
     static = tuple(kind for kind in STATIC if kind in flags["static"])
-    return Page(**{name: flags[name] for name in names}, static=static)
+    return PageOptions(**{name: flags[name] for name in names}, static=static)
+
+
+def maps_of(flags: dict[str, Any]) -> Settings:
+    """Return default settings of the maps that --umap and --tsne pick; of all maps, where neither is given."""
+    picked = [method for method in METHODS if flags.get(method)]
+    return Settings.of(*(picked or METHODS))
 
 
 def settings_of(flags: dict[str, Any]) -> Settings:
@@ -158,8 +164,8 @@ def settings_of(flags: dict[str, Any]) -> Settings:
     def of(method: str, *names: str) -> dict[str, Any]:
         return {name: flags[f"{method}_{name}"] for name in names}
 
-    umap = Umap(n_neighbors=flags["umap_neighbors"], **of("umap", "min_dist", "metric", "optimizer"))
-    tsne = Tsne(**of("tsne", "perplexity", "metric", "init", "method"))
+    umap = UmapSettings(n_neighbors=flags["umap_neighbors"], **of("umap", "min_dist", "metric", "optimizer"))
+    tsne = TsneSettings(**of("tsne", "perplexity", "metric", "init", "method"))
     return Settings(
         umap=umap if flags["umap"] or not flags["tsne"] else None,
         tsne=tsne if flags["tsne"] else None,

@@ -1,1 +1,1 @@
-"""Files of a cache: found, read, checked and written. Nothing here knows of maps."""
+"""Find, read, check and write the files of a cache. Nothing here knows about maps."""

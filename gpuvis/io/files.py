@@ -1,4 +1,4 @@
-"""Files on disk: write them whole or not at all, lock their folder, check free space."""
+"""Write files completely or not at all, lock a folder, and check that it can be written to."""
 
 from __future__ import annotations
 
@@ -18,32 +18,31 @@ from secrets import token_hex
 from filelock import FileLock, Timeout
 
 from gpuvis.errors import OutputError, OutputExistsError
-from gpuvis.signals import held_back
+from gpuvis.signals import stops_deferred
 
-TEMPORARY = re.compile(r"\.(.+?)(\.[0-9a-f]{8})?\.part", re.DOTALL)
-NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
+TEMPORARY = re.compile(r"\.(.+?)(\.[0-9a-f]{8})?\.part", re.DOTALL)  # names of temporary files
+NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}  # errors of file systems without locks
 logger = logging.getLogger(__name__)
-_made: set[Path] = set()  # folders that were not there before; two may be held at once, and go with the last of them
-_making = threading.Lock()  # held while folders are made or removed
+_created: set[Path] = set()  # folders created by `locked`; two locked folders may share some of them
+_creating = threading.Lock()  # held while folders are created or removed
 
 
 def sweep(*paths: Path) -> None:
-    """Remove what runs that died had begun to write in the place of some files; nobody may be writing them now."""
+    """Remove the temporary files that killed runs left behind for these paths. No other run may be writing them."""
     for folder in {path.parent for path in paths}:
         names = {path.name for path in paths if path.parent == folder}
-        for name in os.listdir(folder):  # noqa: PTH208  many names, of which few become paths
-            found = TEMPORARY.fullmatch(name)
-            if found and found[1] in names:
-                with suppress(OSError):  # a folder of that name is nobody's temporary file
+        for name in os.listdir(folder):  # noqa: PTH208  a Path for each of many names would be slow
+            match = TEMPORARY.fullmatch(name)
+            if match and match[1] in names:
+                with suppress(OSError):  # a folder with such a name is left alone
                     (folder / name).unlink()
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path in the same folder, and put that file in the place of `path` at the end.
+    """Yield the path of a temporary file in the same folder, which replaces `path` when the block ends without error.
 
-    Nobody can guess its name, and it is a new file, so that nothing is written through a link. A killed run leaves at
-    most that file.
+    The file is new and its name random, so nothing is written through a link. A killed run leaves at most this file.
     """
     temporary = path.with_name(f".{path.name}.{token_hex(4)}.part")
     temporary.touch(exist_ok=False)
@@ -57,32 +56,41 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def check_writable(folder: Path, needed_bytes: int) -> None:
-    """Check that files of so many bytes can be written to a folder, which need not be there yet.
+    """Check that files can be written to a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Need not exist yet.
+    needed_bytes : int
+        Total size of the files.
 
     Raises
     ------
     OutputError
-        It is read-only, something else stands in its place, or the disk is full.
+        The folder is read-only, a file has its name, or the disk is full.
     """
-    there = _nearest(folder)
+    existing = _nearest_existing(folder)
     try:
-        if not there.is_dir():
-            raise OutputError(f"{there} is not a folder, so nothing can be written below it; choose another --out-dir")
-        if not _may_write(there):
-            raise OutputError(f"{there} is read-only; name a folder that can be written to with --out-dir")
-        free = shutil.disk_usage(there).free
+        if not existing.is_dir():
+            raise OutputError(
+                f"{existing} is not a folder, so nothing can be written below it; choose another --out-dir"
+            )
+        if not _may_write(existing):
+            raise OutputError(f"{existing} is read-only; name a folder that can be written to with --out-dir")
+        free = shutil.disk_usage(existing).free
     except PermissionError as error:
-        raise OutputError(f"{there} cannot be written to: {error.strerror}; choose another --out-dir") from None
+        raise OutputError(f"{existing} cannot be written to: {error.strerror}; choose another --out-dir") from None
     if free < needed_bytes:
         bits, unit = (20, "MiB") if free >> 20 else (10, "KiB")
         shortage = (
-            f"{there} has {free >> bits} {unit} free, but the outputs need about {-(-needed_bytes >> bits)} {unit}"
+            f"{existing} has {free >> bits} {unit} free, but the outputs need about {-(-needed_bytes >> bits)} {unit}"
         )
         raise OutputError(f"{shortage}; make room there, or use another --out-dir")
 
 
-def _nearest(folder: Path) -> Path:
-    """Return the folder, or the nearest above it that is there."""
+def _nearest_existing(folder: Path) -> Path:
+    """Return the folder, or its nearest parent that exists."""
     while not os.path.lexists(folder):
         folder = folder.parent
     return folder
@@ -94,9 +102,9 @@ def _may_write(folder: Path) -> bool:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder against other runs; the lock goes with the process, however that ends.
+    """Lock a folder against other runs. The lock ends with the process, however that ends.
 
-    The folder is made if it is not there, and removed again if nothing came to lie in it.
+    The folder is created if it does not exist, and removed at the end if it is empty then.
 
     Raises
     ------
@@ -106,11 +114,11 @@ def locked(folder: Path) -> Iterator[None]:
         The folder cannot be written to.
     """
     path = folder / ".gpuvis.lock"
-    # Whoever writes last releases it. Where there are no locks, we say so ourselves.
+    # Another thread may release the lock. A file system without locks is reported by `_acquire`.
     lock = FileLock(path, timeout=0, thread_local=False, fallback_to_soft=False)
     try:
-        with held_back():
-            _make(folder)
+        with stops_deferred():
+            _create(folder)
             _acquire(lock, path)
         yield
     finally:
@@ -121,52 +129,52 @@ def locked(folder: Path) -> Iterator[None]:
             raise
 
 
-def _make(folder: Path) -> None:
+def _create(folder: Path) -> None:
     try:
-        with _making:
-            _made.update(parent for parent in (folder, *folder.parents) if not os.path.lexists(parent))
+        with _creating:
+            _created.update(parent for parent in (folder, *folder.parents) if not os.path.lexists(parent))
             folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder} cannot be written to: {error.strerror or error}") from None
 
 
 def _acquire(lock: FileLock, path: Path) -> None:
-    """Take the lock, or go on without where there are none."""
-    folder, was_there = path.parent, os.path.lexists(path)
+    """Take the lock; on a file system without locks, warn and go on without it."""
+    folder, existed = path.parent, os.path.lexists(path)
     try:
         lock.acquire()
     except Timeout:
         raise OutputExistsError(f"{folder}: another gpuvis is writing maps here; wait until it ends") from None
     except OSError as error:
-        if not was_there:
+        if not existed:
             path.unlink(missing_ok=True)
         if error.errno not in NO_LOCKS:
-            what = "cannot be written to" if error.filename else "cannot be locked against other runs"
+            problem = "cannot be written to" if error.filename else "cannot be locked against other runs"
             advice = "run again, or use another --out-dir"
-            raise OutputError(f"{folder} {what}: {error.strerror or error}; {advice}") from None
+            raise OutputError(f"{folder} {problem}: {error.strerror or error}; {advice}") from None
         logger.warning(
             "%s: this file system has no locks (%s), so let no two runs write here at a time", folder, error.strerror
         )
 
 
 def _release(lock: FileLock, path: Path) -> None:
-    with held_back():
+    with stops_deferred():
         if lock.is_locked:
-            path.unlink(missing_ok=True)  # whoever has it open already notices, and takes a new one
+            path.unlink(missing_ok=True)  # a run that has it open already notices, and creates a new one
             lock.release()
-        with _making, suppress(OSError):
-            for parent in takewhile(_made.__contains__, path.parents):
+        with _creating, suppress(OSError):
+            for parent in takewhile(_created.__contains__, path.parents):
                 parent.rmdir()
-                _made.discard(parent)
+                _created.discard(parent)
 
 
 def check_ordinary(path: Path) -> None:
-    """Check that a path leads to an ordinary file.
+    """Check that a path leads to a regular file, not to a folder, a pipe or a device.
 
     Raises
     ------
     OSError
-        It leads to something else, or nowhere.
+        It leads to something else, or does not exist.
     """
     mode = path.stat().st_mode
     if stat.S_ISDIR(mode):

@@ -1,12 +1,15 @@
-"""Fingerprints of a cache and of files, without reading a 100 GB tensor through.
+"""Compute fingerprints of caches and files, without reading all of a 100 GB tensor.
 
-The CRC-32 that a `.pt` file keeps of its records may be switched off, so the hash of blocks sampled over the whole
-file stands beside it. Small files, and those in the older format that is no zip archive, are hashed whole.
+A `.pt` file holds the CRC-32 of each of its records. Its writer may switch that off, so a fingerprint also includes a
+hash of blocks sampled over the whole file. Small files, and files in the older format that is no zip archive, are
+hashed completely.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +17,31 @@ from gpuvis.io import folders, pt
 from gpuvis.io.files import check_ordinary
 from gpuvis.io.schema import EMBEDDINGS, INFO, LABELS, TABLE
 
-WHOLE_BYTES = 64 << 20
+WHOLE_BYTES = 64 << 20  # files up to this size are hashed completely
 BLOCK_BYTES = 64 << 10
-BLOCKS = 256
+BLOCKS = 256  # blocks sampled from a larger file
 
 
 def of_file(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal."""
+    """Return the SHA-256 of a file, in hexadecimal.
+
+    Raises
+    ------
+    OSError
+        The file is missing or cannot be read.
+    """
     check_ordinary(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def of_cache(folder: Path) -> dict[str, Any]:
-    """Return what tells the content of one cache from that of another, ready for JSON.
+    """Return the fingerprint of a cache.
+
+    Returns
+    -------
+    dict
+        For each file of the cache its fingerprint, ready for JSON; None for `labels.pt` if there is none.
 
     Raises
     ------
@@ -39,27 +53,34 @@ def of_cache(folder: Path) -> dict[str, Any]:
         EMBEDDINGS: of_tensor(folder / EMBEDDINGS),
         TABLE: {"sha256": of_file(folder / TABLE)},
         LABELS: of_tensor(labels) if labels.exists() else None,
-        INFO: {key: info.get(key) for key in ("num_samples", "dim")},  # what it is checked for
+        INFO: {key: info.get(key) for key in ("num_samples", "dim")},  # no other key affects a map
     }
 
 
 def differing(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """Return the files in which two fingerprints differ; the first, of an earlier run, may tell of fewer."""
+    """Return the names of the files in which two fingerprints differ; only files of the first are compared."""
     return [name for name, value in before.items() if value != now.get(name)]
 
 
 def of_tensor(path: Path) -> dict[str, Any]:
-    """Return what tells one `.pt` file from another."""
+    """Return the fingerprint of a `.pt` file, ready for JSON.
+
+    Raises
+    ------
+    OSError
+        The file is missing or cannot be read.
+    """
     check_ordinary(path)
     size = path.stat().st_size
     records = pt.records(path) if size > WHOLE_BYTES else None
     if records is None:
         return {"bytes": size, "sha256": of_file(path)}
     crcs = {name: f"{record.CRC:08x}" for name, record in records.items()}
-    return {"bytes": size, "crc32": crcs, "sampled_sha256": _sampled(path, size)}
+    return {"bytes": size, "crc32": crcs, "sampled_sha256": _sampled_sha256(path, size)}
 
 
-def _sampled(path: Path, size: int) -> str:
+def _sampled_sha256(path: Path, size: int) -> str:
+    """Hash blocks spread evenly over a file, the first and the last included."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         for k in range(BLOCKS):
@@ -68,7 +89,16 @@ def _sampled(path: Path, size: int) -> str:
     return digest.hexdigest()
 
 
-def stamp(folder: Path) -> list[tuple[int, int, int]]:
-    """Return what changes when a file of a cache is replaced or written over while it is in use."""
-    there = [path for path in (folder / name for name in (EMBEDDINGS, TABLE, LABELS, INFO)) if path.exists()]
-    return [(s.st_ino, s.st_size, s.st_mtime_ns) for s in (path.stat() for path in there)]
+def stamp(paths: Iterable[Path]) -> list[tuple[str, int, int, int]]:
+    """Return the inode, size and modification time of each file that is there, to notice when one is written again."""
+    seen = []
+    for path in paths:
+        with suppress(OSError):
+            stat = path.stat()
+            seen.append((str(path), stat.st_ino, stat.st_size, stat.st_mtime_ns))
+    return seen
+
+
+def stamp_of_cache(folder: Path) -> list[tuple[str, int, int, int]]:
+    """Return the stamp of the files of a cache."""
+    return stamp(folder / name for name in (EMBEDDINGS, TABLE, LABELS, INFO))

@@ -1,12 +1,12 @@
-"""The names of a cache's files and columns, each of them here alone."""
+"""Names of the files and columns of a cache, each in this one place."""
 
 EMBEDDINGS = "embeddings.pt"
 LABELS = "labels.pt"
 TABLE = "metadata.csv"
 INFO = "meta.json"
-IMAGES = "images"  # a folder of images that is looked for by itself
+IMAGES = "images"  # where the images are looked for if no other folder is given
 
-# What metadata.csv usually has; more columns may be there.
+# The usual columns of metadata.csv, which may have more.
 COLUMNS = FILE_NAME, NUMBER, WORD, PARENT = (
     "file_name",
     "ground_truth_num_label",
@@ -14,9 +14,9 @@ COLUMNS = FILE_NAME, NUMBER, WORD, PARENT = (
     "ground_truth_L2_num_label",
 )
 
-SCORES = ("scores_centroid.csv", "scores_neighbors.csv")  # how well each sample sits with its label
+SCORES = ("scores_centroid.csv", "scores_neighbors.csv")  # how well each sample fits its label
 
-# Columns of scores.
+# Columns of the score files.
 SUSPICION, SUSPECT, OUTLIER_SCORE, MARGIN, ISOLATION = "suspicion", "suspect", "outlier_score", "margin", "isolation"
 SUGGESTED_NUMBER, SUGGESTED_WORD = "suggested_num_label", "suggested_word_label"
 COUNTS = (

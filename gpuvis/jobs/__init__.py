@@ -1,1 +1,1 @@
-"""Folders become files: what the program does."""
+"""The work behind each command: from cache folders to maps, scores and pages."""

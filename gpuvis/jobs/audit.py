@@ -1,19 +1,18 @@
-"""Score the samples of a folder, and write the tables of scores."""
+"""Score the labels of a folder, and write the tables of scores (gpuvis outliers)."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gpuvis import machine
-from gpuvis.errors import CacheError, DataError, OutputExistsError
-from gpuvis.io import cache, fingerprint
+from gpuvis.errors import DataError, OutputExistsError
+from gpuvis.io import fingerprint
 from gpuvis.io.schema import SCORES
 from gpuvis.jobs.outcome import Outcome
 from gpuvis.labels import classes, outliers
-from gpuvis.results import outputs, record, saved_map
+from gpuvis.results import outputs, record
 from gpuvis.results.annotations import RECORD
 from gpuvis.results.outputs import foreign, save_record, saving
 from gpuvis.results.record import ScoresRecord
@@ -21,45 +20,40 @@ from gpuvis.results.record import ScoresRecord
 if TYPE_CHECKING:
     import pandas as pd
 
-    from gpuvis.backends.base import Backend
     from gpuvis.jobs.job import Job
-    from gpuvis.timing import Steps
+    from gpuvis.jobs.task import Source, Task
+    from gpuvis.results.folder import Folder
 
 LISTED = 20
 NAMES = ("near_duplicate", "duplicate")
 ROW_BYTES = 500  # of the files, about
 
 
-def up_to_date(folder: Path, content: Callable[[], dict[str, Any]]) -> ScoresRecord | None:
+def up_to_date(out: Path, folder: Folder) -> ScoresRecord | None:
     """Return the record of the scores of a folder if they are of this cache; None: they are to be written.
-
-    Parameters
-    ----------
-    content : callable
-        Gives what tells the cache from others.
 
     Raises
     ------
     OutputExistsError
         There are files that are not what would be written now.
     """
-    there = [path for path in files(folder) if path.exists()]
+    there = [path for path in files(out) if path.exists()]
     if not there:
         return None
-    run = ScoresRecord.read(folder / RECORD)
-    reason = _reason(folder, run, content) if run else outputs.no_record(folder / RECORD)
+    run = ScoresRecord.read(out / RECORD)
+    reason = _reason(out, run, folder) if run else outputs.no_record(out / RECORD)
     if reason:
         raise OutputExistsError(f"{there[0]} is there already and {reason}; use --overwrite to replace it")
     return run if run and all(run.outputs.get(name) for name in SCORES) else None
 
 
-def _reason(folder: Path, run: ScoresRecord, content: Callable[[], dict[str, Any]]) -> str:
+def _reason(out: Path, run: ScoresRecord, folder: Folder) -> str:
     """Say why scores may not be replaced, or kept; empty if they may."""
     try:
-        if files := fingerprint.differing(run.input.fingerprint, content()):
+        if files := fingerprint.differing(run.input.fingerprint, folder.fingerprint):
             return f"the cache has changed since ({', '.join(files)})"
-        missing = next((name for name in SCORES if run.outputs.get(name) and not (folder / name).exists()), None)
-        changed = next(filter(None, (foreign(folder / name, run.outputs) for name in SCORES)), "")
+        missing = next((name for name in SCORES if run.outputs.get(name) and not (out / name).exists()), None)
+        changed = next(filter(None, (foreign(out / name, run.outputs) for name in SCORES)), "")
         return f"{missing} is missing" if missing else changed
     except OSError as error:
         return f"the cache cannot be compared with it ({error.strerror})"
@@ -76,53 +70,51 @@ def known(job: Job, run: ScoresRecord) -> Outcome:
     return Outcome(job.folder, "up to date", "outliers", rows, columns, lines=_lines(job.folder, run))
 
 
-def audit(job: Job, backend: Backend, reason: str, steps: Steps) -> Outcome:
-    """Score the samples of a folder, and write what was found.
+def audit(task: Task, source: Source) -> tuple[Outcome, pd.DataFrame]:
+    """Score the samples of a folder, and write the tables of scores.
+
+    Returns
+    -------
+    Outcome
+    DataFrame
+        `scores_neighbors.csv`, in the order of the rows of the cache.
 
     Raises
     ------
     GpuvisError
-        The cache cannot be read or changes meanwhile, its labels are no classes, or the files cannot be written.
+        The cache changes meanwhile, its labels are no classes, or the files cannot be written.
     """
-    start = time.perf_counter()
-    with steps("read"):
-        stamp = fingerprint.stamp(job.folder)
-        found, planned = saved_map.read(job.folder, outliers.search(job.settings.threads), backend)
-        source = record.CacheRecord.of(found, fingerprint.of_cache(job.folder))
-    labels = classes.of(found.table, found.labels, backend.factorize)
+    from gpuvis.labels import tables
+
+    start, job, steps = time.perf_counter(), task.job, task.steps
+    backend, cache = task.backend, source.cache
+    labels = classes.of(cache.table, cache.labels, backend.factorize)
     try:
-        with steps("outliers"), backend.working(planned[0]):
-            scores = outliers.measure(found.embeddings, labels.codes, backend, planned)
+        with steps("outliers"), backend.working(source.planned.plan):
+            scores = outliers.measure(cache.embeddings, labels.codes, backend, source.planned)
     except DataError as error:
         raise DataError(f"{job.folder} {error}") from None
-    if fingerprint.stamp(job.folder) != stamp:
-        raise CacheError(f"{job.folder}: the cache was written again while it was read; run again")
+    task.check_unchanged()
+    by_neighbors = tables.of_neighbors(cache.table, labels, scores)
     run = ScoresRecord(
-        input=source,
+        input=source.record,
         outputs=dict.fromkeys(SCORES),
-        backend=record.of_backend(backend, reason),
+        backend=record.of_backend(*task.chosen),
         versions=machine.versions(),
         written=record.now(),
         found={**scores.counts(), "classes": len(labels.names), **scores.details},
+        worst=tables.worst(by_neighbors, LISTED),
     )
     with steps("save"):
-        _write(job.out, run, found, labels, scores)
-    run.steps = steps.of("read", "outliers", "save")
+        save_record(job.out / RECORD, run)  # these files may be replaced, whatever dies from here on
+        made = (tables.of_centroids(cache.table, labels, scores), by_neighbors)
+        run.outputs = {name: _save_table(job.out / name, table) for name, table in zip(SCORES, made, strict=True)}
+    run.steps = {**source.steps, **steps.of("outliers", "save")}
     save_record(job.out / RECORD, run)
-    seconds, paths = time.perf_counter() - start, tuple(files(job.out))
-    rows, columns = found.embeddings.shape
-    return Outcome(job.folder, "scored", "outliers", rows, columns, seconds, paths, lines=_lines(job.folder, run))
-
-
-def _write(folder: Path, run: ScoresRecord, found: cache.Cache, labels: Any, scores: outliers.Outliers) -> None:
-    """Write the tables; the record tells before that they may be replaced, and after it what they are."""
-    from gpuvis.labels import tables as score_tables
-
-    made = (score_tables.of_centroids, score_tables.of_neighbors)
-    tables = {name: make(found.table, labels, scores) for name, make in zip(SCORES, made, strict=True)}
-    run.worst = score_tables.worst(tables[SCORES[1]], LISTED)
-    save_record(folder / RECORD, run)
-    run.outputs = {name: _save_table(folder / name, table) for name, table in tables.items()}
+    seconds, (rows, columns) = source.seconds + time.perf_counter() - start, cache.embeddings.shape
+    lines = _lines(job.folder, run)
+    outcome = Outcome(job.folder, "scored", "outliers", rows, columns, seconds, tuple(files(job.out)), lines=lines)
+    return outcome, by_neighbors.sort_index()
 
 
 def _save_table(path: Path, rows: pd.DataFrame) -> str:
@@ -135,10 +127,10 @@ def _save_table(path: Path, rows: pd.DataFrame) -> str:
 
 def _lines(folder: Path, run: ScoresRecord) -> tuple[str, ...]:
     """Say what was found: counts, and the worst."""
-    from gpuvis.labels import tables as score_tables
+    from gpuvis.labels import tables
 
     found, rows = run.found, run.input.rows
     near, equal = (f"{found[f'{name}s']:,}, of another label: {found[f'{name}s_other_label']:,}" for name in NAMES)
     counts = f"{folder}: suspects: {found['suspects']:,} of {rows:,} labels"
     duplicates = f"rows with a near-duplicate: {near}; with an equal one: {equal}"
-    return f"{counts}; {duplicates}", *score_tables.lines(run.worst)
+    return f"{counts}; {duplicates}", *tables.lines(run.worst)

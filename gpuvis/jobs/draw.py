@@ -1,26 +1,26 @@
-"""Draw the page of a saved map, its pictures, and the front page of several folders."""
+"""Draw the page of a map and its pictures (gpuvis plot), and the front page of several folders."""
 
 from __future__ import annotations
 
 import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from gpuvis.errors import OutputError
 from gpuvis.io.files import replacing
 from gpuvis.io.schema import EMBEDDINGS
 from gpuvis.jobs.job import Job
-from gpuvis.page.options import MOST_ROWS_SHOWN, STATIC, URLS, Page
+from gpuvis.page.options import MOST_ROWS_SHOWN, URLS, PageOptions
 from gpuvis.quality import report
-from gpuvis.results import annotations as beside
+from gpuvis.results.folder import Folder
 from gpuvis.results.outputs import Outputs
-from gpuvis.results.record import TITLES, RunRecord
+from gpuvis.results.record import RunRecord
 from gpuvis.results.saved_map import Shown
-from gpuvis.settings import Method
-from gpuvis.timing import Steps
+from gpuvis.settings import METHODS
+from gpuvis.timing import StepTimer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,58 +33,54 @@ logger = logging.getLogger(__name__)
 NAME = "index.html"
 
 
-def prepare(page: Page | None) -> None:
+def prepare(page: PageOptions | None) -> None:
     """Begin with a page, if one is to be drawn: before other threads do, since two that import see half a module."""
     if page:
-        from gpuvis.page import html as figure
+        from gpuvis.page import html as page_html
 
-        figure.prepare(page)
+        page_html.prepare(page)
 
 
-def draw(
-    job: Job,
-    method: Method,
-    shown: Shown,
-    run: RunRecord | None,
-    steps: Steps,
-    saving: AbstractContextManager[None],
-) -> tuple[Path, ...]:
-    """Draw the page of a map and its pictures, within `saving` write them, and have its record vouch for them.
+@dataclass(frozen=True)
+class Drawn:
+    """The page and the pictures of a map, not saved yet.
+
+    Attributes
+    ----------
+    files : dict of Path to bytes
+        The page and its pictures, to be saved; none of those that could not be drawn.
+    notes : list of str
+        What is unusual.
+    shown : dict or None
+        What the page shows, for the record. None: it lacks something of what was asked, so the next run draws it again.
+    needs : list of str
+        Paths of files that the page loads, relative to it.
+    """
+
+    files: dict[Path, bytes] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    shown: dict[str, Any] | None = None
+    needs: list[str] = field(default_factory=list)
+
+
+def draw(job: Job, files: Outputs, folder: Folder, shown: Shown, run: RunRecord | None, steps: StepTimer) -> Drawn:
+    """Draw the page of a map, and its pictures.
 
     Parameters
     ----------
     run : RunRecord or None
-        The record of the map; None: it has none. It vouches for the page only if that lacks nothing of what was
-        asked: else the next run draws it again.
-
-    Returns
-    -------
-    tuple of Path
-        What was written besides the record.
+        The record of the map; None: it has none.
     """
-    files, page = job.outputs(method), job.page or Page()
-    asked = beside.described(page, job.folder, job.out, shown.table)  # before what it tells of is read
-    caption = run.caption if run else f"{TITLES[method]} · {len(shown.coords):,} rows"
+    page = job.page or PageOptions()
+    caption = run.caption if run else f"{METHODS[files.method].title} · {len(shown.coords):,} rows"
     if run:
         caption = "\n".join([caption, *_trust_lines(run)]).rstrip("\n")
-    with ExitStack() as until_saved:
-        with steps("draw"):
-            plotly_js = _plotly(job, page)
-            drawn, notes, is_whole = _drawn(job, shown, caption, files.page, plotly_js)
-            until_saved.enter_context(saving)
-            if run:
-                notes += _begin(files, run, page)
-            written = {path: content for path, content in zip(files.drawn(page), drawn, strict=True) if content}
-            sums = {path.name: files.save_drawn(path, content) for path, content in written.items()}
-        if run:
-            run.outputs |= sums
-            run.steps |= steps.of("draw")
-            run.page = asked if is_whole and shown.is_current else None
-            run.needed_by_page = [plotly_js] if plotly_js and page.plotlyjs == "shared" else []
-            files.save_record(run)
-    for note in notes:
-        logger.warning("%s: %s", job.folder, note)
-    return tuple(written)
+    with steps("draw"):
+        plotly_js = _plotly(job, page)
+        drawn, notes, is_whole = _drawn(job, folder, shown, caption, files.page, plotly_js)
+    contents = {path: content for path, content in zip(files.drawn(page), drawn, strict=True) if content}
+    needs = [plotly_js] if plotly_js and page.plotlyjs == "shared" else []
+    return Drawn(contents, notes, folder.shown(page) if is_whole and shown.is_current else None, needs)
 
 
 def _trust_lines(run: RunRecord) -> list[str]:
@@ -94,31 +90,18 @@ def _trust_lines(run: RunRecord) -> list[str]:
     return [report.line(measured), *report.warnings(measured), *unusual] if measured else ["", *unusual]
 
 
-def _begin(files: Outputs, run: RunRecord, page: Page) -> list[str]:
-    """Have the record say, before anything is replaced, that it may be; return notes on pictures that are not."""
-    left = [path.name for path in map(files.static, STATIC) if path.name in run.outputs]
-    left = [name for name in left if name not in {path.name for path in files.drawn(page)}]
-    for name in left:
-        del run.outputs[name]
-    if run.page or any(run.outputs.get(path.name) for path in files.drawn(page)):
-        run.outputs |= {path.name: None for path in files.drawn(page)}
-        run.page = None
-        files.save_record(run)
-    return [f"{name} was drawn earlier and stays as it is; --static draws it again" for name in left]
-
-
 def _drawn(
-    job: Job, shown: Shown, caption: str, path: Path, plotly_js: str | None
+    job: Job, folder: Folder, shown: Shown, caption: str, path: Path, plotly_js: str | None
 ) -> tuple[list[bytes], list[str], bool]:
     """Return what is drawn, empty where that failed, notes, and whether it lacks nothing of what was asked."""
     from gpuvis.page import coloring
-    from gpuvis.page import html as figure
+    from gpuvis.page import html as page_html
 
-    page, rows = job.page or Page(), len(shown.coords)
+    page, rows = job.page or PageOptions(), len(shown.coords)
     images, notes = _images(job, page, shown.table, path)
-    table, unread = beside.joined(shown.table, shown.measured.recall, job.folder, job.out)
-    html, more = figure.draw(shown.coords, table, page, caption, shown.measured.neighbors, images, plotly_js)
-    notes += unread
+    table = folder.annotations.joined(shown.table, shown.measured.recall)
+    html, more = page_html.draw(shown.coords, table, page, caption, shown.measured.neighbors, images, plotly_js)
+    notes += folder.annotations.notes
     drawn = [html.encode("utf-8", "backslashreplace")]
     painted = coloring.of_table(shown.coords, table, page.color_by) if page.static else None
     for kind in page.static:
@@ -143,7 +126,7 @@ def _picture(coords: np.ndarray, painted: Any, caption: str, kind: str) -> bytes
     return static.draw(coords, painted, caption, kind)
 
 
-def _images(job: Job, page: Page, table: pd.DataFrame, path: Path) -> tuple[Images | None, list[str]]:
+def _images(job: Job, page: PageOptions, table: pd.DataFrame, path: Path) -> tuple[Images | None, list[str]]:
     from gpuvis.page import image_links, thumbnails
 
     names = table["file_name"].tolist() if "file_name" in table else []
@@ -158,15 +141,15 @@ def _images(job: Job, page: Page, table: pd.DataFrame, path: Path) -> tuple[Imag
     return image_links.Images(link, sheets), [*notes, *sheets.notes]
 
 
-def _plotly(job: Job, page: Page) -> str | None:
+def _plotly(job: Job, page: PageOptions) -> str | None:
     """Return the address of plotly.js; None: the page is to hold it."""
-    from gpuvis.page import html as figure
+    from gpuvis.page import html as page_html
 
     if page.plotlyjs == "inline":
         return None
     if page.plotlyjs == "cdn":
-        return figure.plotly_cdn()
-    name, content = figure.plotly_file()
+        return page_html.plotly_cdn()
+    name, content = page_html.plotly_file()
     path = (job.root or job.out) / name
     _share(path, content.encode())
     return Path(os.path.relpath(path, job.out)).as_posix()
@@ -201,7 +184,7 @@ def write(root: Path | None, jobs: Sequence[Job]) -> Path | None:
         if not index.is_ours(path):
             logger.warning("%s is not one of gpuvis, so it was left as it is, and no front page was written", path)
             return None
-        found = [job.outputs(method) for job in jobs for method in get_args(Method)]
+        found = [job.outputs(method) for job in jobs for method in METHODS]
         entries = list(_entries(root, [*found, *_named(root, index.links(path))]))
         if not entries:
             return None
@@ -220,9 +203,8 @@ def _named(root: Path, links: Iterable[str]) -> Iterator[Outputs]:
     for link in links:
         page = root / link
         prefix, _, method = page.stem.rpartition("_")
-        for known in get_args(Method):
-            if method == known:
-                yield Outputs(page.parent, prefix, known)
+        if method in METHODS:
+            yield Outputs(page.parent, prefix, method)
 
 
 def _entries(root: Path, maps: Iterable[Outputs]) -> Iterator[Entry]:

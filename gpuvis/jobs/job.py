@@ -1,21 +1,20 @@
-"""One folder and what is asked of it: decide what there is to do."""
+"""Decide what is to be done for one folder: which maps to compute, to draw, or to leave."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cache as once
+from math import inf
 from pathlib import Path
-from typing import Any
 
 from gpuvis.errors import CacheError, GpuvisError
-from gpuvis.io import cache, fingerprint, pt
 from gpuvis.io.files import check_writable, sweep
-from gpuvis.jobs import audit as auditing
+from gpuvis.jobs import audit
 from gpuvis.jobs.outcome import Kind, Outcome
-from gpuvis.page.options import Page
-from gpuvis.results.outputs import Action, Outputs, Status, check_free, check_ours, status
-from gpuvis.settings import Method, Settings
+from gpuvis.page.options import PageOptions
+from gpuvis.results.folder import Folder
+from gpuvis.results.outputs import Action, Outputs, Status, check_free, check_ours, of_saved, status
+from gpuvis.results.record import RunRecord
+from gpuvis.settings import MethodName, Settings
 
 COORDS_BYTES = 8  # of a row
 PAGE_BYTES, PAGE_ROW_BYTES = 5 << 20, 100  # plotly.js, and what the page holds of a row
@@ -32,7 +31,7 @@ class Job:
     out : Path
         Where the outputs go.
     settings : Settings
-    page : Page or None
+    page : PageOptions or None
         None: no page is drawn.
     prefix : str
         Start of the outputs' names.
@@ -53,7 +52,7 @@ class Job:
     folder: Path
     out: Path
     settings: Settings
-    page: Page | None = field(default_factory=Page)
+    page: PageOptions | None = field(default_factory=PageOptions)
     prefix: str = "vis"
     overwrite: bool = False
     only_draw: bool = False
@@ -63,97 +62,154 @@ class Job:
     outliers: bool = False
 
     @property
-    def methods(self) -> tuple[Method, ...]:
+    def methods(self) -> tuple[MethodName, ...]:
         """The maps that are asked for."""
         return self.settings.methods if self.maps else ()
 
-    def outputs(self, method: Method) -> Outputs:
+    def outputs(self, method: MethodName) -> Outputs:
         """Return the files of one map."""
         return Outputs(self.out, self.prefix, method)
 
+    @property
+    def files(self) -> list[Path]:
+        """All that may be written."""
+        return [*audit.files(self.out), *(path for method in self.methods for path in self.outputs(method).files)]
+
     def sweep(self) -> None:
         """Remove what runs that died had begun to write; the folder is locked."""
-        maps = [path for method in self.methods for path in self.outputs(method).files]
-        sweep(*auditing.files(self.out), *maps)
+        sweep(*self.files)
+
+    def look(self) -> Folder:
+        """Return the folder as it is now."""
+        return Folder(self.folder, self.out, self.files)
 
 
-@dataclass(frozen=True)
-class Decided:
-    """What is to be done for each map of a job, what is settled already, and whether samples are to be scored.
+@dataclass(frozen=True, eq=False)
+class Decision:
+    """The decision about a job: what to compute, to draw, and to leave.
 
     Attributes
     ----------
-    rows : int
-        Of the embeddings, if something is to be computed of them and they have been looked at.
+    job : Job
+    folder : Folder
+        What it was decided by.
+    maps : dict of str to Status
+        By their methods; none of those that are refused.
+    scores : bool, default=False
+        Samples are to be scored.
+    outcomes : tuple of Outcome
+        Of what is refused, and of scores that are up to date.
     """
 
     job: Job
-    actions: dict[Method, Action]
-    settled: tuple[Outcome, ...]
-    audit: bool = False
-    rows: int = 0
+    folder: Folder
+    maps: dict[MethodName, Status]
+    scores: bool = False
+    outcomes: tuple[Outcome, ...] = ()
+
+    @property
+    def to_do(self) -> dict[MethodName, Status]:
+        """The maps for which something is to be done."""
+        return {method: state for method, state in self.maps.items() if state.action is not Action.NOTHING}
+
+    @property
+    def computed(self) -> list[MethodName]:
+        """The maps that are to be computed."""
+        return [method for method, state in self.maps.items() if state.action is Action.COMPUTE]
 
     @property
     def kinds(self) -> list[Kind]:
-        """What is to be done."""
-        return [*self.actions, *(("outliers",) if self.audit else ())]
+        """All that is to be done."""
+        return [*self.to_do, *(("outliers",) if self.scores else ())]
+
+    @property
+    def settled(self) -> list[Outcome]:
+        """The outcomes of maps and scores for which nothing is to be done, or nothing can be done."""
+        current = [
+            _up_to_date(self.job, method, record)
+            for method, (action, record, _) in self.maps.items()
+            if action is Action.NOTHING and record
+        ]
+        return [*current, *self.outcomes]
+
+    @property
+    def rows(self) -> int:
+        """The rows of the embeddings, if something is to be computed of them and their size was looked at."""
+        return self.folder.rows if self.scores or self.computed else 0
+
+    def with_new_scores(self) -> Decision:
+        """Return the decision after samples were scored: pages may lack the new scores, or show them already."""
+        maps = {
+            method: state if state.action is Action.COMPUTE else _status(self.job, self.folder, method)
+            for method, state in self.maps.items()
+        }
+        return replace(self, maps=maps)
 
 
-def decide(job: Job) -> Decided:
-    """Look at what is there: maps that are up to date and maps that are refused are settled, others have an action."""
+def _status(job: Job, folder: Folder, method: MethodName) -> Status:
+    if job.overwrite:
+        return Status(Action.COMPUTE)
+    return status(job.outputs(method), folder, job.settings, job.page, job.quality)
+
+
+def _up_to_date(job: Job, method: MethodName, record: RunRecord) -> Outcome:
+    rows, columns = record.input.rows, record.input.columns
+    return Outcome(job.folder, "up to date", method, rows, columns, quality=record.quality)
+
+
+def decide(job: Job) -> Decision:
+    """Decide what there is to do for a folder, by what is there."""
+    folder = job.look()
     if job.only_draw:
-        return _drawn(job)
-    actions: dict[Method, Action] = {}
-    settled = []
-    content = once(lambda: fingerprint.of_cache(job.folder))
+        return _drawn(job, folder)
+    maps: dict[MethodName, Status] = {}
+    outcomes = []
     for method in job.methods:
-        files, state = job.outputs(method), Status(Action.COMPUTE)
         try:
-            if not job.overwrite:
-                state = status(files, job.folder, job.settings, job.page, job.quality, content)
+            maps[method] = _status(job, folder, method)
         except GpuvisError as error:
-            settled.append(Outcome(job.folder, "refused", method, error=error))
-            continue
-        if state.action is Action.NOTHING and state.record:
-            rows, columns = state.record.input.rows, state.record.input.columns
-            quality = state.record.quality
-            settled.append(Outcome(job.folder, "up to date", method, rows, columns, quality=quality))
-        else:
-            actions[method] = state.action
-    audit, scored = _audit(job, content) if job.outliers else (False, ())
-    return Decided(job, actions, (*settled, *scored), audit)
+            outcomes.append(Outcome(job.folder, "refused", method, error=error))
+    scored = _scored(job, folder) if job.outliers else None
+    scores = job.outliers and scored is None
+    return Decision(job, folder, maps, scores, (*outcomes, *([scored] if scored else [])))
 
 
-def _audit(job: Job, content: Callable[[], dict[str, Any]]) -> tuple[bool, tuple[Outcome, ...]]:
-    """Return whether samples are to be scored; if not, the outcome of the scores that are there."""
+def _scored(job: Job, folder: Folder) -> Outcome | None:
+    """Return the outcome of scores that are up to date, or refused; None: samples are to be scored."""
     try:
-        run = None if job.overwrite else auditing.up_to_date(job.out, content)
+        record = None if job.overwrite else audit.up_to_date(job.out, folder)
     except GpuvisError as error:
-        return False, (Outcome(job.folder, "refused", "outliers", error=error),)
-    return (False, (auditing.known(job, run),)) if run else (True, ())
+        return Outcome(job.folder, "refused", "outliers", error=error)
+    return audit.known(job, record) if record else None
 
 
-def _drawn(job: Job) -> Decided:
+def _drawn(job: Job, folder: Folder) -> Decision:
     """Have every map drawn whose coordinates are there, unless something else lies in the place of its page."""
-    actions: dict[Method, Action] = {}
-    settled = []
+    maps: dict[MethodName, Status] = {}
+    outcomes = []
     for method in job.settings.methods:
         files = job.outputs(method)
         try:
             if files.coords.exists():
                 if not job.overwrite:
                     check_ours(files, job.page)
-                actions[method] = Action.FINISH
+                maps[method] = of_saved(files, folder)
         except GpuvisError as error:
-            settled.append(Outcome(job.folder, "refused", method, error=error))
-    if not actions and not settled:
+            outcomes.append(Outcome(job.folder, "refused", method, error=error))
+    if not maps and not outcomes:
         missing = " or ".join(job.outputs(method).coords.name for method in job.settings.methods)
         raise CacheError(f"{job.out} has no {missing} to draw; make the map with gpuvis reduce")
-    return Decided(job, actions, tuple(settled))
+    return Decision(job, folder, maps, outcomes=tuple(outcomes))
 
 
-def check(job: Job) -> Decided:
-    """Look at a job without computing anything, and without reading the tensor's values.
+def check(job: Job, most_bytes: float = inf) -> Decision:
+    """Decide what there is to do for a folder, and check that it can be done, before anything is computed.
+
+    Parameters
+    ----------
+    job : Job
+    most_bytes : float
+        A larger `metadata.csv` is not read yet, since it would be kept until its turn.
 
     Raises
     ------
@@ -162,15 +218,15 @@ def check(job: Job) -> Decided:
     OutputError
         The outputs cannot be written.
     """
-    decided, rows = decide(job), 0
-    if Action.COMPUTE in decided.actions.values() or decided.audit:
-        rows = len(cache.read(job.folder, read_tensor=pt.look_at).embeddings)
-    for method in decided.actions:
+    decision = decide(job)
+    if decision.scores or decision.computed:
+        decision.folder.look(most_bytes)
+    for method in decision.to_do:
         job.outputs(method).check_free(job.page)
-    if decided.audit:
-        check_free(*auditing.files(job.out))
-    if decided.kinds:
-        page = PAGE_BYTES + PAGE_ROW_BYTES * rows if job.page else 0
-        scores = auditing.ROW_BYTES * rows if decided.audit else 0
-        check_writable(job.out, (COORDS_BYTES * rows + page) * len(decided.actions) + scores)
-    return replace(decided, rows=rows)
+    if decision.scores:
+        check_free(*audit.files(job.out))
+    if decision.kinds:
+        page = PAGE_BYTES + PAGE_ROW_BYTES * decision.rows if job.page else 0
+        scores = audit.ROW_BYTES * decision.rows if decision.scores else 0
+        check_writable(job.out, (COORDS_BYTES * decision.rows + page) * len(decision.to_do) + scores)
+    return decision

@@ -1,4 +1,4 @@
-"""Measure maps: those of a run, and saved ones, whoever made them."""
+"""Measure the maps of a run, and saved maps, also those of other programs (gpuvis score)."""
 
 from __future__ import annotations
 
@@ -6,87 +6,94 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
+from gpuvis.backends import Chosen
 from gpuvis.backends.base import Backend
 from gpuvis.errors import CacheError, GpuvisError
-from gpuvis.io.folders import above, check_files
-from gpuvis.jobs.job import COORDS_BYTES, Job
+from gpuvis.io.folders import check_files, enclosing_cache
+from gpuvis.jobs.job import COORDS_BYTES, Decision, Job
 from gpuvis.jobs.outcome import failure
+from gpuvis.jobs.task import Task
 from gpuvis.labels import classes
 from gpuvis.page.options import MOST_ROWS_SEARCHED
 from gpuvis.quality import measure as quality
+from gpuvis.quality.measure import Quality
 from gpuvis.reduction import reduce
 from gpuvis.results import outputs, saved_map
 from gpuvis.results.record import RunRecord
 from gpuvis.results.saved_map import Measured, Original, Shown, saved
-from gpuvis.settings import Method, Settings, Tsne
-from gpuvis.timing import Steps
-
-if TYPE_CHECKING:
-    from gpuvis.backends.base import Backend
-    from gpuvis.jobs.job import Job
+from gpuvis.settings import MethodName, Settings
+from gpuvis.timing import StepTimer
 
 logger = logging.getLogger(__name__)
 SHOWN = 10  # neighbours of a point, by its page
 T = TypeVar("T")
 
 
-def again(
-    job: Job, method: Method, shown: Shown, run: RunRecord | None, wanted: str, backend: Backend, steps: Steps
-) -> Measured:
+def again(task: Task, method: MethodName, shown: Shown, run: RunRecord | None, wanted: str) -> Measured:
     """Find what is wanted of a saved map, by its run record, if its embeddings are still there; see `of_map`."""
-    if wanted == "none" and not _shows_neighbors(job, len(shown.coords)):
+    job, rows = task.job, len(shown.coords)
+    if wanted == "none" and not _shows_neighbors(job, rows):
         return Measured()
     try:
-        found = saved_map.of_map(job.folder, len(shown.coords), job.settings.only(method), run, backend)
+        settings = job.settings.only(method)
+        source = task.source(settings)
+        metric = (run.metric if run else None) or settings.maps[method].metric
+        original = saved_map.original(source.cache, source.planned, rows, metric)
     except GpuvisError as error:
         lacks = "no neighbours" if wanted == "none" else "the map was not measured"
         asked = wanted != "none" or (job.page and job.page.neighbors)
         logger.log(logging.WARNING if asked else logging.INFO, "%s: %s: %s", job.folder, lacks, error)
         return Measured()
-    return of_map(job, found, shown, wanted, backend, steps)
+    return of_map(task, original, shown, wanted)
 
 
-def of_map(job: Job, found: Original, shown: Shown, wanted: str, backend: Backend, steps: Steps) -> Measured:
+def of_map(task: Task, original: Original, shown: Shown, wanted: str) -> Measured:
     """Measure a map; what cannot be measured is logged, and the map is whole without it.
 
     Parameters
     ----------
+    task : Task
+    original : Original
+    shown : Shown
     wanted : {"auto", "full", "none"}
         What is to be measured. full: the recall of each point; auto: up to 10,000 rows, above of a sample.
     """
-    (rows, columns), near = found.X.shape, None
-    sampled = len(quality.sample(rows, columns, found.metric)) < rows
+    job, backend, steps = task.job, task.backend, task.steps
+    (rows, columns), nearest = original.X.shape, None
+    sampled = len(quality.sample(rows, columns, original.metric)) < rows
     every_point = sampled and (wanted == "full" or (wanted == "auto" and rows <= MOST_ROWS_SEARCHED))
     if rows > 1 and (every_point or _shows_neighbors(job, rows)):
 
         def search() -> np.ndarray:
             with steps("nearest"):
-                return reduce.nearest(found.X, found.metric, min(quality.K, rows - 1), backend, found.known)
+                count = min(quality.K, rows - 1)
+                return reduce.nearest(original.X, original.metric, count, backend, *original.planned)
 
-        near = _unless_it_fails(job, "no neighbours", search)
-    neighbors = near[:, :SHOWN] if near is not None and _shows_neighbors(job, rows) else None
+        nearest = _unless_it_fails(job, "no neighbours", search)
+    neighbors = nearest[:, :SHOWN] if nearest is not None and _shows_neighbors(job, rows) else None
     if wanted == "none":
         return Measured(neighbors=neighbors)
 
     def measure() -> tuple[dict[str, Any], np.ndarray]:
-        with steps("quality"), backend.working(found.known[0]):
-            values, recall = measured(found, shown, backend)
-            if every_point and near is not None:
-                recall = quality.recall_of_points(shown.coords, near[:, : values["k"]], backend)
+        with steps("quality"), backend.working(original.planned.plan):
+            values, recall = measured(original, shown, backend)
+            if every_point and nearest is not None:
+                recall = quality.recall_of_points(shown.coords, nearest[:, : values["k"]], backend)
         return {**values, "points": int(np.isfinite(recall).sum())}, recall
 
     values, recall = _unless_it_fails(job, "the map was not measured", measure) or (None, None)
     return Measured(values, recall, neighbors)
 
 
-def measured(found: Original, shown: Shown, backend: Backend) -> tuple[dict[str, Any], np.ndarray]:
-    """Return what `quality.measure` gives of a map."""
-    labels = classes.of(shown.table, found.labels, backend.factorize).codes
-    return quality.measure(found.X, shown.coords, labels, found.metric, backend, found.known, found.principal)
+def measured(original: Original, shown: Shown, backend: Backend) -> Quality:
+    """Return what `quality.measure_map` gives of a map."""
+    labels = classes.of(shown.table, original.labels, backend.factorize).codes
+    planned, principal = original.planned, original.principal
+    return quality.measure_map(original.X, shown.coords, labels, original.metric, backend, planned, principal)
 
 
 def _shows_neighbors(job: Job, rows: int) -> bool:
@@ -116,14 +123,28 @@ def scores(jobs: Iterable[Job], files: Iterable[Path], backend: Backend) -> Iter
 
     A file is a map of the cache that it lies in or below.
     """
+    task: Task | None = None
     for job in jobs:
         maps = [path for path in (job.outputs(method).coords for method in job.settings.methods) if path.exists()]
         for path in maps:
-            yield _score(path, job.folder, backend)
+            task = _task(job, backend, task)
+            yield _score(path, task)
         if not maps:
             yield Score(job.out, error=_no_map(job))
     for path in files:
-        yield _score(path, None, backend)
+        try:
+            task = _task(Job(enclosing_cache(path), path.parent, Settings(), page=None), backend, task)
+        except GpuvisError as error:
+            yield Score(path, error=error)
+        else:
+            yield _score(path, task)
+
+
+def _task(job: Job, backend: Backend, before: Task | None) -> Task:
+    """Return the task of a folder: the one before, which has read it, if it is of the same folder."""
+    if before and before.job.folder == job.folder:
+        return before
+    return Task(Decision(job, job.look(), {}), Chosen(backend, ""), StepTimer())
 
 
 def rows(jobs: Iterable[Job], files: Iterable[Path]) -> int:
@@ -132,15 +153,16 @@ def rows(jobs: Iterable[Job], files: Iterable[Path]) -> int:
     return sum(path.stat().st_size for path in maps if path.is_file()) // COORDS_BYTES
 
 
-def _score(path: Path, folder: Path | None, backend: Backend) -> Score:
+def _score(path: Path, task: Task) -> Score:
     try:
-        folder = folder or above(path)
-        shown, files = saved(path, folder), outputs.of_coords(path)
-        run, changed = outputs.of_saved(files, folder) if files else (None, "")
-        settings = Settings(tsne=Tsne()).only(files.method if files else "umap")
-        found = saved_map.of_map(folder, len(shown.coords), settings, run, backend)
-        with backend.working(found.known[0]):
-            return Score(path, measured(found, shown, backend)[0], changed)
+        shown, files = saved(path, task.folder), outputs.of_coords(path)
+        state = outputs.of_saved(files, task.folder) if files else outputs.Status(outputs.Action.FINISH)
+        settings = Settings.of(files.method) if files else Settings()
+        metric = (state.record.metric if state.record else None) or next(iter(settings.maps.values())).metric
+        source = task.source(settings)
+        original = saved_map.original(source.cache, source.planned, len(shown.coords), metric)
+        with task.backend.working(source.planned.plan):
+            return Score(path, measured(original, shown, task.backend)[0], state.changed)
     except Exception as error:  # noqa: BLE001
         return Score(path, error=failure(path, error).error)
 

@@ -1,4 +1,4 @@
-"""What became of a map: written, up to date, failed."""
+"""The outcome of one map: written, up to date, failed."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ import logging
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from gpuvis.errors import GpuvisError, OutOfMemoryError, QualityError, is_out_of_memory
-from gpuvis.quality.report import kept
-from gpuvis.settings import Method
+from gpuvis.quality.report import scores_of_fit
 
-Kind = Method | Literal["outliers"]
+Kind = str  # a method's name, or "outliers"
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one map, of the scores of samples, or of a folder that has none.
+    """The outcome of one map, of the scores of a folder, or of a folder that fails as a whole.
 
     `paths`: what was written; `quality`: what was measured; `lines`: more text for people.
     """
@@ -41,7 +40,7 @@ class Outcome:
 
 
 def failure(folder: Path, error: Exception, method: Kind | None = None) -> Outcome:
-    """Return the outcome of whatever went wrong."""
+    """Return the outcome of a map or a folder that failed."""
     message = " ".join(str(error).split())
     if is_out_of_memory(error) and not isinstance(error, GpuvisError):
         error = OutOfMemoryError(f"{folder}: memory ran out ({message or 'no more is given'}); use a machine with more")
@@ -63,11 +62,11 @@ def judged(outcome: Outcome, least: float | None) -> Outcome:
     if not outcome.quality:
         verdict = "was not measured"
     else:
-        _, here, pca = kept(outcome.quality)
-        if here["trustworthiness"] >= least:
+        _, on_map, pca = scores_of_fit(outcome.quality)
+        if on_map["trustworthiness"] >= least:
             return outcome
         verdict = (
-            f"has a trustworthiness of {here['trustworthiness']:.4f} (a plain PCA map {pca['trustworthiness']:.4f}), "
+            f"has a trustworthiness of {on_map['trustworthiness']:.4f} (a plain PCA map {pca['trustworthiness']:.4f}), "
             f"below --min-trust {least:g}"
         )
     error = QualityError(f"{outcome.folder}: the {outcome.method} map {verdict}; its files are kept")

@@ -7,20 +7,22 @@ order of the maps, and is at most one page behind.
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, wait
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from typing import Any
 
+from gpuvis.backends import Chosen
 from gpuvis.io.files import locked
 from gpuvis.jobs import draw, stages
-from gpuvis.jobs.job import Job
+from gpuvis.jobs.job import Decision, Job
 from gpuvis.jobs.outcome import Outcome, failure
-from gpuvis.jobs.progress import Watcher
-from gpuvis.jobs.stages import Chosen, Finish, Found, settled
-from gpuvis.signals import aside, done, held_back
-from gpuvis.timing import Steps
+from gpuvis.jobs.progress import Progress
+from gpuvis.jobs.stages import Finish, Read, settled
+from gpuvis.signals import completed, run_in_thread, stops_deferred
+from gpuvis.timing import StepTimer
 
 PATIENCE = 5.0  # seconds that a page may take to be finished after a stop
 
@@ -42,27 +44,27 @@ class Pipeline:
     def __init__(self, take: Callable[[Outcome], None]) -> None:
         self._take = take
         self._locks: list[ExitStack] = []
-        self._reading: Future[Any] = done()
-        self._last: Future[Any] = done()
+        self._reading: Future[Any] = completed()
+        self._last: Future[Any] = completed()
         self._stop = threading.Event()
         self._saving, self._closed = threading.Lock(), False
 
-    def run(self, jobs: list[Job], chosen: Chosen, watcher: Watcher) -> None:
-        """Do jobs, as `stages.run` does one."""
-        draw.prepare(jobs[0].page)
-        ahead = self._begin(jobs[0], chosen)
-        for number, asked in enumerate(jobs, 1):
-            watcher.folder(number, asked.folder)
-            watcher.step("read")
-            (lock, reading), steps = ahead, Steps(watcher.step, chosen[0].settle)
+    def run(self, decisions: deque[Decision], chosen: Chosen, progress: Progress) -> None:
+        """Do what was decided, folder by folder, as `stages.run` does one; what is done is taken from `decisions`."""
+        draw.prepare(decisions[0].job.page)
+        ahead = self._begin(decisions.popleft(), chosen)
+        for number in range(1, len(decisions) + 2):
+            (job, lock, reading), steps = ahead, StepTimer(progress.step, chosen.backend.settle)
+            progress.folder(number, job.folder)
+            progress.step("read")
             wait([reading])
-            if number < len(jobs):
-                ahead = self._begin(jobs[number], chosen)
-            with closing(_maps(asked, reading, chosen, steps)) as unfinished:
+            if decisions:
+                ahead = self._begin(decisions.popleft(), chosen)
+            with closing(_maps(job, reading, steps)) as unfinished:
                 for finish in unfinished:
                     self._last.result()  # no more pages are kept waiting
                     self._then(partial(self._finish, finish))
-            self._then(partial(self._release, asked, lock))
+            self._then(partial(self._release, job, lock))
         self._last.result()
 
     def close(self) -> None:
@@ -70,21 +72,21 @@ class Pipeline:
         self._stop.set()
         with suppress(KeyboardInterrupt):
             wait([self._last, self._reading], PATIENCE)
-        with held_back(), self._saving:
+        with stops_deferred(), self._saving:
             self._closed = True
             for lock in self._locks:
                 lock.close()
 
-    def _begin(self, asked: Job, chosen: Chosen) -> tuple[ExitStack, Future[Found]]:
+    def _begin(self, decision: Decision, chosen: Chosen) -> tuple[Job, ExitStack, Future[Read]]:
         lock = ExitStack()
         self._locks.append(lock)
 
-        def read() -> Found:
-            lock.enter_context(locked(asked.out))
-            return stages.read(asked, chosen[0], Steps(settle=chosen[0].settle), self._go_on)
+        def read() -> Read:
+            lock.enter_context(locked(decision.job.out))
+            return stages.read(decision, chosen, StepTimer(settle=chosen.backend.settle), self._go_on)
 
-        self._reading = reading = aside(read)
-        return lock, reading
+        self._reading = reading = run_in_thread(read)
+        return decision.job, lock, reading
 
     def _go_on(self) -> None:
         if self._stop.is_set():
@@ -98,16 +100,16 @@ class Pipeline:
             before.result()
             work()
 
-        self._last = aside(next_one)
+        self._last = run_in_thread(next_one)
 
     def _finish(self, finish: Finish) -> None:
         self._take(finish(self._unless_closed()))
 
-    def _release(self, asked: Job, lock: ExitStack) -> None:
+    def _release(self, job: Job, lock: ExitStack) -> None:
         try:
             lock.close()
         except Exception as error:  # noqa: BLE001
-            self._take(failure(asked.folder, error))
+            self._take(failure(job.folder, error))
 
     @contextmanager
     def _unless_closed(self) -> Iterator[None]:
@@ -118,8 +120,10 @@ class Pipeline:
             yield
 
 
-def _maps(asked: Job, reading: Future[Found], chosen: Chosen, steps: Steps) -> Generator[Finish]:
+def _maps(job: Job, reading: Future[Read], steps: StepTimer) -> Generator[Finish]:
     try:
-        yield from stages.maps(asked, reading.result(), chosen, steps)
+        read = reading.result()
+        read.task.steps = steps  # from here on it is the main thread that works
+        yield from stages.maps(read)
     except Exception as error:  # noqa: BLE001  whatever is wrong with one folder, the others go on
-        yield settled(failure(asked.folder, error))
+        yield settled(failure(job.folder, error))

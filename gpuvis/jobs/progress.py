@@ -1,21 +1,20 @@
-"""The Watcher protocol, by which a terminal follows a batch."""
+"""Follow a batch: a terminal or a notebook overrides the methods of `Progress`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
 
-from gpuvis.jobs.job import Decided
+from gpuvis.jobs.job import Decision
 from gpuvis.jobs.outcome import Outcome
 
 
-class Watcher(Protocol):
-    """Follow a batch.
+class Progress:
+    """Follow a batch, in silence.
 
     Outcomes come from whatever thread has them, one at a time; all else comes from the main thread.
     """
 
-    def begin(self, works: list[Decided], backend: str) -> None:
+    def begin(self, works: list[Decision], backend: str) -> None:
         """Take note of what will be done; each map is one piece of work."""
 
     def folder(self, number: int, folder: Path) -> None:

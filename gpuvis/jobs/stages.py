@@ -1,4 +1,4 @@
-"""One folder in stages: read, reduce, save, measure, draw."""
+"""The steps of working on one folder: read, reduce, save, measure, draw."""
 
 from __future__ import annotations
 
@@ -7,80 +7,47 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from gpuvis.backends.base import Backend
-from gpuvis.errors import CacheError
-from gpuvis.io import fingerprint, folders
+from gpuvis.backends import Chosen
 from gpuvis.io.files import locked
 from gpuvis.jobs import audit, draw, measure
-from gpuvis.jobs import draw as drawing
-from gpuvis.jobs.job import Decided, Job, decide
+from gpuvis.jobs.draw import Drawn
+from gpuvis.jobs.job import Decision, decide
 from gpuvis.jobs.outcome import Outcome, failure
-from gpuvis.labels import classes
-from gpuvis.page.options import STATIC
-from gpuvis.results import outputs, saved_map
-from gpuvis.results.outputs import Action, Outputs, is_ours
-from gpuvis.results.record import CacheRecord, RunRecord
+from gpuvis.jobs.task import Source, Task
+from gpuvis.labels import classes, outliers
+from gpuvis.page.options import STATIC, PageOptions
+from gpuvis.results.outputs import Action, Outputs, Status, is_ours, is_unmeasured
+from gpuvis.results.record import RunRecord
 from gpuvis.results.saved_map import Measured, Original, Shown, saved
-from gpuvis.settings import Method, Settings
-from gpuvis.signals import held_back
-from gpuvis.timing import Steps
-
-if TYPE_CHECKING:
-    from gpuvis.backends.base import Plan
-    from gpuvis.io.cache import Cache
+from gpuvis.settings import MethodName, Settings
+from gpuvis.signals import stops_deferred
+from gpuvis.timing import StepTimer
 
 logger = logging.getLogger(__name__)
 
-Chosen = tuple[Backend, str]  # and the reason for it
-Saving = AbstractContextManager[None]  # within which a page is written
-Finish = Callable[[Saving], Outcome]  # the last stage of a map: draws its page, and tells what became of the map
-Clock = tuple[float, Steps]  # when a map was begun, and what times its steps
+Saving = AbstractContextManager[None]  # within which files are written
+Finish = Callable[[Saving], Outcome]  # the last stage of a map: draws its page and saves its record
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
-    """What the maps of a folder are computed from.
+class Read:
+    """A folder after the first stage.
 
     Attributes
     ----------
-    cache : Cache
-        Read, and verified.
-    settings : Settings
-        Of the maps that have to be computed.
-    known : tuple
-        The plan, and the largest value in size.
-    described : CacheRecord
-        What the run record says of it.
-    stamp : list
-        That of the files before they were read.
-    seconds : float
-        What reading took.
-    steps : dict
-        The same for the record.
+    task : Task
+    scores, maps : Source, Exception, or None
+        What these are computed from, or why they cannot be; None: they are not to be computed.
     """
 
-    cache: Cache
-    settings: Settings
-    known: tuple[Plan, float]
-    described: CacheRecord
-    stamp: list[tuple[int, int, int]]
-    seconds: float
-    steps: dict[str, dict[str, float]]
+    task: Task
+    scores: Source | Exception | None
+    maps: Source | Exception | None
 
 
-@dataclass(frozen=True, eq=False)
-class Found:
-    """What the first stage gives: what is to be done, and from what or why not; None: nothing is to be computed."""
-
-    decided: Decided
-    source: Source | Exception | None
-
-
-def run(job: Job, backend: Backend, reason: str, steps: Steps) -> Generator[Outcome]:
+def run(decision: Decision, chosen: Chosen, steps: StepTimer) -> Generator[Outcome]:
     """Do what is to be done for one folder, and give the outcome of each map as soon as it is saved.
 
     Raises
@@ -88,38 +55,32 @@ def run(job: Job, backend: Backend, reason: str, steps: Steps) -> Generator[Outc
     GpuvisError
         Nothing can be done for this folder.
     """
+    job = decision.job
     draw.prepare(job.page)
-    with (
-        locked(job.out),
-        closing(maps(job, read(job, backend, steps), (backend, reason), steps)) as unfinished,
-    ):
+    with locked(job.out), closing(maps(read(decision, chosen, steps))) as unfinished:
         for finish in unfinished:
             yield finish(nullcontext())
 
 
-def read(job: Job, backend: Backend, steps: Steps, go_on: Callable[[], None] = lambda: None) -> Found:
-    """Look at a folder that is locked, and read and verify its cache; `go_on` is called again and again meanwhile."""
+def read(decision: Decision, chosen: Chosen, steps: StepTimer, go_on: Callable[[], None] = lambda: None) -> Read:
+    """Read and verify the cache of a folder that is locked; `go_on` is called again and again meanwhile."""
+    job = decision.job
     job.sweep()
-    decided = decide(job)  # again: another run may have finished here since
-    todo = [method for method, action in decided.actions.items() if action is Action.COMPUTE]
+    if decision.folder.stamp != job.look().stamp:  # another run may have finished here since
+        decision = decide(job)
+    task = Task(decision, chosen, steps, go_on)
+    scores = _source(task, outliers.search(job.settings.threads)) if decision.scores else None
+    return Read(task, scores, _source(task, job.settings.only(*decision.computed)) if decision.computed else None)
+
+
+def _source(task: Task, settings: Settings) -> Source | Exception:
     try:
-        return Found(decided, _source(job, job.settings.only(*todo), backend, steps, go_on) if todo else None)
+        return task.source(settings)
     except Exception as error:  # noqa: BLE001  it is reported in its turn, and maps that need no cache are made
-        return Found(decided, error)
+        return error
 
 
-def _source(job: Job, settings: Settings, backend: Backend, steps: Steps, go_on: Callable[[], None]) -> Source:
-    start = time.perf_counter()
-    with steps("read"):
-        folders.check_files(job.folder)
-        stamp = fingerprint.stamp(job.folder)
-        cache, known = saved_map.read(job.folder, settings, backend, go_on)
-        described = CacheRecord.of(cache, fingerprint.of_cache(job.folder))
-    seconds = time.perf_counter() - start
-    return Source(cache, settings, known, described, stamp, seconds, steps.of("read"))
-
-
-def maps(job: Job, found: Found, chosen: Chosen, steps: Steps) -> Generator[Finish]:
+def maps(read: Read) -> Generator[Finish]:
     """Make the maps of a folder; of each give what is left to do, once its coordinates are saved.
 
     Raises
@@ -127,60 +88,23 @@ def maps(job: Job, found: Found, chosen: Chosen, steps: Steps) -> Generator[Fini
     GpuvisError
         Nothing can be done for this folder.
     """
-    decided = found.decided
-    if decided.audit:  # before pages are drawn, which show it
-        yield settled(_audited(job, chosen, steps))
-        decided = decide(replace(job, outliers=False))
-    yield from map(settled, decided.settled)
-    for method, action in decided.actions.items():
-        if action is Action.FINISH:
-            yield again(job, method, chosen[0], steps)
-    if isinstance(found.source, Exception):
-        raise found.source
-    if found.source:
+    task, decision = read.task, read.task.decision
+    if read.scores:  # before pages are drawn, which show them
+        outcome = _score(task, read.scores)
+        yield settled(outcome)
+        decision = decision if outcome.error else decision.with_new_scores()
+    yield from map(settled, decision.settled)
+    for method, state in decision.maps.items():
+        if state.action is Action.FINISH:
+            yield again(task, method, state)
+    if isinstance(read.maps, Exception):
+        raise read.maps
+    if read.maps:
         try:
-            yield from _compute(job, found.source, chosen, steps)
+            yield from _compute(task, read.maps)
         finally:
             with suppress(Exception):  # a device that is lost has failed the maps already
-                chosen[0].give_back()
-
-
-def _audited(job: Job, chosen: Chosen, steps: Steps) -> Outcome:
-    try:
-        return audit.audit(job, *chosen, steps)
-    except Exception as error:  # noqa: BLE001  maps are made all the same
-        return failure(job.folder, error, "outliers")
-    finally:
-        with suppress(Exception):  # a device that is lost fails the maps by itself
-            chosen[0].give_back()
-
-
-def _compute(job: Job, source: Source, chosen: Chosen, steps: Steps) -> Iterator[Finish]:
-    from gpuvis.reduction import reduce
-
-    start = time.perf_counter() - source.seconds
-    embeddings, settings = source.cache.embeddings, source.settings
-    for note in (*source.cache.notes, *settings.fitted_to(*embeddings.shape)[1]):
-        logger.warning("%s: %s", job.folder, note)
-    prepared = reduce.prepare(embeddings, settings, chosen[0], steps, source.known)
-
-    def make(method: Method) -> Finish:
-        done = reduce.embed(prepared, method, chosen[0], steps)
-        if fingerprint.stamp(job.folder) != source.stamp:
-            raise CacheError(f"{job.folder}: the cache was written again while it was read; run again")
-        run = RunRecord.of(source.described, settings, done, *chosen)
-        run.steps = {**source.steps, **done.steps}
-        of = Original(embeddings, done.effective["metric"], source.known, source.cache.labels, done.principal)
-        shown = Shown(done.coords, classes.labelled(source.cache.table, source.cache.labels))
-        return save(job, method, run, shown, of, chosen[0], (start, steps))
-
-    for method in settings.methods:
-        try:
-            finish = make(method)
-        except Exception as error:  # noqa: BLE001  whatever goes wrong with one map, the next one is still to be made
-            finish = settled(failure(job.folder, error, method))
-        yield finish
-        start = time.perf_counter()
+                task.backend.give_back()
 
 
 def settled(outcome: Outcome) -> Finish:
@@ -188,97 +112,169 @@ def settled(outcome: Outcome) -> Finish:
     return lambda saving: outcome
 
 
-def save(
-    job: Job, method: Method, run: RunRecord, shown: Shown, found: Original, backend: Backend, clock: Clock
-) -> Finish:
-    """Save the coordinates first: they are safe whatever becomes of the measures and the page."""
-    files, steps = job.outputs(method), clock[1]
-    _save_coords(job, files, run, shown, steps)
-    measured = measure.of_map(job, found, shown, job.quality, backend, steps)
-    _save_measured(files, run, measured, steps)
-    rows, columns = run.input.rows, run.input.columns
-    paths = (files.coords, *_written(files, measured))
-    outcome = Outcome(job.folder, "written", method, rows, columns, paths=paths, quality=run.quality)
-    return _drawn(job, method, outcome, replace(shown, measured=measured), run, clock)
-
-
-def again(job: Job, method: Method, backend: Backend, steps: Steps) -> Finish:
-    """Measure a map if that is still to be done, and draw it again, from its saved coordinates."""
-    start, files = time.perf_counter(), job.outputs(method)
+def _score(task: Task, source: Source | Exception) -> Outcome:
     try:
-        shown = saved(files.coords, job.folder)
-        run, changed = outputs.of_saved(files, job.folder)
-        if changed:
-            logger.warning("%s: %s", job.folder, changed)
-        wanted = job.quality if run and outputs.is_unmeasured(files, run, job.quality) else "none"
-        measured = measure.again(job, method, shown, run, wanted, backend, steps)
-        paths = _written(files, measured)
-        if run:
-            _save_measured(files, run, measured, steps)
-            measured = replace(measured, quality=run.quality, recall=files.load_quality(run))
+        if isinstance(source, Exception):
+            raise source
+        outcome, scores = audit.audit(task, source)
+        task.folder.take_scores(scores)
+    except Exception as error:  # noqa: BLE001  maps are made all the same
+        return failure(task.job.folder, error, "outliers")
+    finally:
+        with suppress(Exception):  # a device that is lost fails the maps by itself
+            task.backend.give_back()
+    return outcome
+
+
+def _compute(task: Task, source: Source) -> Iterator[Finish]:
+    from gpuvis.reduction import reduce
+
+    start, folder = time.perf_counter() - source.seconds, task.job.folder
+    embeddings, settings = source.cache.embeddings, source.settings
+    for note in (*source.cache.notes, *settings.fitted_to(*embeddings.shape)[1]):
+        logger.warning("%s: %s", folder, note)
+    prepared = reduce.prepare(embeddings, settings, task.backend, task.steps, *source.planned)
+
+    def make(method: MethodName) -> Finish:
+        reduction = reduce.embed(prepared, method, task.backend, task.steps)
+        task.check_unchanged()
+        record = RunRecord.of(source.record, settings, reduction, *task.chosen)
+        record.steps = {**source.steps, **reduction.steps}
+        metric, principal = reduction.effective["metric"], reduction.principal
+        original = Original(embeddings, metric, source.planned, source.cache.labels, principal)
+        shown = Shown(reduction.coords, classes.labelled(source.cache.table, source.cache.labels))
+        return save(task, method, record, shown, original, start)
+
+    for method in settings.methods:
+        try:
+            finish = make(method)
+        except Exception as error:  # noqa: BLE001  whatever goes wrong with one map, the next one is still to be made
+            finish = settled(failure(folder, error, method))
+        yield finish
+        start = time.perf_counter()
+
+
+def save(task: Task, method: MethodName, record: RunRecord, shown: Shown, original: Original, start: float) -> Finish:
+    """Save the coordinates, then measure the map: so they are safe even if measuring or drawing fails."""
+    job, files = task.job, task.job.outputs(method)
+    _save_coords(task, files, record, shown)
+    measured = measure.of_map(task, original, shown, job.quality)
+    paths = (files.coords, *_save_quality(task, files, record, measured))
+    rows, columns = record.input.rows, record.input.columns
+    outcome = Outcome(job.folder, "written", method, rows, columns, paths=paths, quality=record.quality)
+    return _finish(task, files, outcome, replace(shown, measured=measured), record, start)
+
+
+def again(task: Task, method: MethodName, state: Status) -> Finish:
+    """Measure a map if that is still to be done, and draw it again, from its saved coordinates."""
+    start, job, files = time.perf_counter(), task.job, task.job.outputs(method)
+    record, paths = state.record, tuple[Path, ...]()
+    try:
+        shown = saved(files.coords, task.folder)
+        if state.changed:
+            logger.warning("%s: %s", job.folder, state.changed)
+        wanted = job.quality if record and is_unmeasured(files, record, job.quality) else "none"
+        measured = measure.again(task, method, shown, record, wanted)
+        if record:
+            _begin(files, record, job.page, measured)
+            paths = _save_quality(task, files, record, measured)
+            measured = replace(measured, quality=record.quality, recall=files.load_quality(record))
     except Exception as error:  # noqa: BLE001
         return settled(failure(job.folder, error, method))
-    columns = run.input.columns if run else None
-    outcome = Outcome(
-        job.folder, "drawn again", method, len(shown.coords), columns, paths=paths, quality=measured.quality
-    )
-    if not job.page:
-        outcome = replace(outcome, result="measured" if paths else "not measured")
-    shown = replace(shown, measured=measured, is_current=not (run and changed))
-    return _drawn(job, method, outcome, shown, run, (start, steps))
+    result = "drawn again" if job.page else "measured" if paths else "not measured"
+    rows, columns = len(shown.coords), record.input.columns if record else None
+    outcome = Outcome(job.folder, result, method, rows, columns, paths=paths, quality=measured.quality)
+    shown = replace(shown, measured=measured, is_current=not (record and state.changed))
+    return _finish(task, files, outcome, shown, record, start)
 
 
-def _save_coords(job: Job, files: Outputs, run: RunRecord, shown: Shown, steps: Steps) -> None:
-    before = files.read_record()
+def _save_coords(task: Task, files: Outputs, record: RunRecord, shown: Shown) -> None:
+    job, before = task.job, files.read_record()
     drawn_before = before.outputs if before else {}
     to_come = [*files.drawn(job.page), *([files.quality] if job.quality != "none" else [])]
-    with steps("save"), held_back():
-        # Whatever dies from here on, the next run knows that these files are its own to write.
-        run.outputs = dict.fromkeys(path.name for path in (files.coords, *to_come))
-        files.save_record(run)
-        run.outputs[files.coords.name] = files.save_coords(shown.coords)
+    with task.steps("save"), stops_deferred():
+        files.save_coords(shown.coords, record, to_come)
         for path in [files.quality, files.page, *map(files.static, STATIC)] if job.overwrite else []:
             is_old = path.is_file() and (path.name in drawn_before or is_ours(path))
             if is_old and (path == files.quality or path not in to_come):
                 path.unlink()
                 if path not in to_come:
                     logger.warning("%s: %s showed an earlier map and was removed", job.folder, path.name)
-        files.save_record(run)
-    run.steps |= steps.of("save")
+    record.steps |= task.steps.of("save")
 
 
-def _save_measured(files: Outputs, run: RunRecord, measured: Measured, steps: Steps) -> None:
-    run.steps |= steps.of("nearest", "quality")
-    if measured.quality and measured.recall is not None:
-        with held_back():
-            if run.outputs.get(files.quality.name):  # of fewer points, and about to be replaced
-                run.outputs[files.quality.name] = None
-                files.save_record(run)
-            run.outputs[files.quality.name] = files.save_quality(measured.recall)
-            run.quality, run.page = measured.quality, None  # a page that is there does not show it yet
-            files.save_record(run)
+def _begin(files: Outputs, record: RunRecord, page: PageOptions | None, measured: Measured) -> None:
+    """Have the record of a map say which of its files are about to be replaced."""
+    drawn = files.drawn(page)
+    if page:
+        for path in map(files.static, STATIC):
+            if path.name in record.outputs and path not in drawn:
+                del record.outputs[path.name]
+                logger.warning(
+                    "%s: %s was drawn earlier and stays as it is; --static draws it again", files.folder, path.name
+                )
+    if replaced := [*drawn, *([files.quality] if measured.quality else [])]:
+        files.begin(record, replaced)
 
 
-def _written(files: Outputs, measured: Measured) -> tuple[Path, ...]:
-    return (files.quality,) if measured.quality else ()
+def _save_quality(task: Task, files: Outputs, record: RunRecord, measured: Measured) -> tuple[Path, ...]:
+    record.steps |= task.steps.of("nearest", "quality")
+    if not measured.quality or measured.recall is None:
+        return ()
+    with stops_deferred():
+        record.outputs[files.quality.name] = files.save_quality(measured.recall)
+    record.quality = measured.quality
+    return (files.quality,)
 
 
-def _drawn(job: Job, method: Method, made: Outcome, shown: Shown, run: RunRecord | None, clock: Clock) -> Finish:
-    """Return the last stage of a map: drawing, if a page is wanted. `made`: its outcome but for that."""
-    (start, steps), record = clock, (job.outputs(method).record,) if run else ()
-    draw = partial(drawing.draw, job, method, shown, run, steps.apart("draw")) if job.page else lambda saving: ()
+def _finish(
+    task: Task, files: Outputs, outcome: Outcome, shown: Shown, record: RunRecord | None, start: float
+) -> Finish:
+    """Return the last stage of a map: drawing, if a page is wanted, and the record. `outcome`: that before it."""
+    job = task.job
+    clock = task.steps.detached("draw") if job.page else task.steps
     ready = time.perf_counter() - start
 
     def finish(saving: Saving) -> Outcome:
         began = time.perf_counter()
+        drawn, paths, error = Drawn(), outcome.paths, None
         try:
-            paths = (*made.paths, *draw(saving))
-            outcome = replace(made, paths=(*paths, *(record if paths else ())))
-        except Exception as error:  # noqa: BLE001
-            outcome = failure(job.folder, error, method)
-            if made.result != "written":
-                return outcome
-            outcome = replace(made, result="not drawn", error=outcome.error, paths=(*made.paths, *record))
-        return replace(outcome, seconds=ready + time.perf_counter() - began)
+            if job.page:
+                drawn = draw.draw(job, files, task.folder, shown, record, clock)
+        except Exception as problem:  # noqa: BLE001
+            error = problem
+        with saving:
+            try:
+                paths += _save_drawn(files, drawn, record, clock)
+            except Exception as problem:  # noqa: BLE001
+                error = error or problem
+        for note in drawn.notes:
+            logger.warning("%s: %s", job.folder, note)
+        paths += (files.record,) if record and paths else ()
+        seconds = ready + time.perf_counter() - began
+        return replace(_judged(outcome, error), paths=paths, seconds=seconds)
 
     return finish
+
+
+def _judged(outcome: Outcome, error: Exception | None) -> Outcome:
+    """Return the outcome of a map that was or was not drawn."""
+    if error is None:
+        return outcome
+    failed = failure(outcome.folder, error, outcome.method)
+    return replace(outcome, result="not drawn", error=failed.error) if outcome.result == "written" else failed
+
+
+def _save_drawn(files: Outputs, drawn: Drawn, record: RunRecord | None, clock: StepTimer) -> tuple[Path, ...]:
+    """Save the page and its pictures; then the record, even if that failed."""
+    try:
+        sums = {path.name: files.save_drawn(path, content) for path, content in drawn.files.items()}
+        if record and drawn.files:
+            record.outputs |= sums
+            record.page, record.needed_by_page = drawn.shown, drawn.needs
+    finally:
+        if record and not record.finished:
+            record.steps |= clock.of("draw")
+            record.finished = True
+            files.save_record(record)
+    return tuple(drawn.files)

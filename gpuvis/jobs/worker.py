@@ -1,4 +1,4 @@
-"""Run jobs in a child process, so that a crash costs one folder and not the batch.
+"""Do the work in a child process (on a GPU), so that a crash costs one folder and not the batch.
 
 The pipe to the child is a leash as well: when the parent closes it or is gone, the child unwinds, which removes what is
 half written, and ends.
@@ -25,14 +25,15 @@ from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import Any
 
+from gpuvis.backends import Chosen
 from gpuvis.backends.base import Backend, Device
 from gpuvis.errors import GpuvisError, NoGpuError, OutOfMemoryError
 from gpuvis.io.files import locked
 from gpuvis.jobs import stages
-from gpuvis.jobs.job import Job
+from gpuvis.jobs.job import Decision, Job
 from gpuvis.jobs.outcome import Outcome, failure
 from gpuvis.signals import STOPS, Stopped, stop
-from gpuvis.timing import Steps
+from gpuvis.timing import StepTimer
 
 START = 600.0  # seconds that the libraries may take to load, and the GPU to answer
 logger = logging.getLogger(__name__)
@@ -53,17 +54,17 @@ class _Lost(Exception):  # noqa: N818  users get to see it as a GpuvisError
 class Here:
     """Work in this process, as a Worker does it in a child."""
 
-    def __init__(self, backend: Backend, reason: str) -> None:
-        self.chosen = backend, reason
+    def __init__(self, chosen: Chosen) -> None:
+        self.chosen = chosen
 
     def choice(self) -> Choice:
         """Return what the work is done on."""
         backend, reason = self.chosen
         return Choice(backend.name, reason, backend.describe())
 
-    def run(self, asked: Job, watch: Callable[[str], None]) -> Generator[Outcome]:
+    def run(self, decision: Decision, watch: Callable[[str], None]) -> Generator[Outcome]:
         """Do a job, and give the outcome of each map as soon as it is saved."""
-        return stages.run(asked, *self.chosen, Steps(watch, self.chosen[0].settle))
+        return stages.run(decision, self.chosen, StepTimer(watch, self.chosen.backend.settle))
 
     def close(self) -> None:
         """Nothing is to be ended."""
@@ -105,15 +106,16 @@ class Worker:
                 self._choice = replace(self._chosen(), reason=f"no GPU can be used: {error}")
         return self._choice
 
-    def run(self, asked: Job, watch: Callable[[str], None]) -> Generator[Outcome]:
+    def run(self, decision: Decision, watch: Callable[[str], None]) -> Generator[Outcome]:
         """Do a job, and give the outcome of each map as soon as it is saved; of those that are lost, too."""
+        job = decision.job
         reported: list[str | None] = []
         step, choice = "start", self.choice()
         try:
             if self._pipe.closed or not self._process.is_alive():
                 self._replace(choice.name)  # a GPU that fails is never turned into a run on the CPU
                 self._chosen()
-            self._send(asked, choice.reason)
+            self._send(decision, choice.reason)
             for kind, value in self._events(self._timeout):
                 if kind == "step":
                     step = value
@@ -123,17 +125,17 @@ class Worker:
                     yield value
                 else:
                     if kind == "broken":
-                        logger.info("%s: the device is lost to this process, and gets another: %s", asked.folder, value)
+                        logger.info("%s: the device is lost to this process, and gets another: %s", job.folder, value)
                         self._end(GRACE)
                     return
         except NoGpuError as error:
-            yield failure(asked.folder, NoGpuError(f"{asked.folder}: {error}"))
+            yield failure(job.folder, NoGpuError(f"{job.folder}: {error}"))
         except _Lost as lost:
-            _sweep(asked)
-            cut = lost.kind(f"{asked.folder}: step {step} was cut short: its process {lost}; {lost.advice}")
-            missing = [method for method in asked.methods if method not in reported] if reported else [None]
+            _sweep(job)
+            cut = lost.kind(f"{job.folder}: step {step} was cut short: its process {lost}; {lost.advice}")
+            missing = [method for method in job.methods if method not in reported] if reported else [None]
             for method in [] if None in reported else missing:
-                yield failure(asked.folder, cut, method)
+                yield failure(job.folder, cut, method)
 
     def close(self) -> None:
         """End the child: at once if it had nothing to do yet, else with time to unwind unless interrupted again."""
@@ -183,10 +185,10 @@ class Worker:
         choice: Choice = value
         return choice
 
-    def _send(self, asked: Job, reason: str) -> None:
+    def _send(self, decision: Decision, reason: str) -> None:
         self._grace = GRACE
         with suppress(OSError):  # it died just now, which is noticed next
-            self._pipe.send((asked, reason))
+            self._pipe.send((decision, reason))
 
     def _events(self, timeout: float | None) -> Iterator[tuple[str, Any]]:
         """Wait for what the child tells. Its log goes to the handlers here."""
@@ -225,15 +227,15 @@ def _death(code: int | None) -> _Lost:
     return _Lost(how, "run it again, or elsewhere with --backend")
 
 
-def _sweep(asked: Job) -> None:
+def _sweep(job: Job) -> None:
     """Remove what a child that died had begun to write, and its lock file; the lock itself went with it."""
-    with suppress(GpuvisError, OSError), locked(asked.out):
-        asked.sweep()
+    with suppress(GpuvisError, OSError), locked(job.out):
+        job.sweep()
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What a child works on: the name of the backend, why it is this one, and its device."""
+    """The backend of a child: its name, why it was chosen, and its device."""
 
     name: str
     reason: str
@@ -257,7 +259,7 @@ def _serve(pipe: Connection, choose: Choose, name: str, level: int) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
     with suppress(OSError):
         os.dup2(2, 1)  # for libraries that chatter: stdout is for paths
-    jobs: SimpleQueue[tuple[Job, str]] = SimpleQueue()
+    jobs: SimpleQueue[tuple[Decision, str]] = SimpleQueue()
     threading.Thread(target=_follow, args=(pipe, jobs), daemon=True).start()
     tell = _teller(pipe)
     logger = logging.getLogger("gpuvis")
@@ -268,7 +270,7 @@ def _serve(pipe: Connection, choose: Choose, name: str, level: int) -> None:
         pass
 
 
-def _follow(pipe: Connection, jobs: SimpleQueue[tuple[Job, str]]) -> None:
+def _follow(pipe: Connection, jobs: SimpleQueue[tuple[Decision, str]]) -> None:
     """Take in jobs. When the parent lets go or is gone, stop the main thread; if it is deaf to that, the process."""
     with suppress(EOFError, OSError):
         while True:
@@ -310,17 +312,19 @@ def _chosen(choose: Choose, name: str, tell: Tell) -> Backend | None:
     return None
 
 
-def _work(asked: Job, reason: str, backend: Backend, tell: Tell) -> bool:
+def _work(decision: Decision, reason: str, backend: Backend, tell: Tell) -> bool:
     """Do a job, and return whether this process can do another."""
     failed = False
     try:
-        with closing(stages.run(asked, backend, reason, Steps(partial(tell, "step"), backend.settle))) as outcomes:
+        with closing(
+            stages.run(decision, Chosen(backend, reason), StepTimer(partial(tell, "step"), backend.settle))
+        ) as outcomes:
             for outcome in outcomes:
                 failed = failed or outcome.error is not None
                 tell("outcome", outcome)
     except Exception as error:  # noqa: BLE001  whatever is wrong with one folder, the others go on
         failed = True
-        tell("outcome", failure(asked.folder, error))
+        tell("outcome", failure(decision.job.folder, error))
     try:
         if failed:
             backend.settle()

@@ -1,1 +1,1 @@
-"""Which samples sit badly with their label. Arrays in, arrays out."""
+"""Find samples whose label looks wrong, outliers and duplicates. Arrays in, arrays out."""

@@ -1,4 +1,4 @@
-"""The class of each row: by its number, or where there are none, by its word."""
+"""The class of each row: its number; or its word, where the table has no numbers."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Classes:
-    """Classes in the order of their numbers.
+    """The classes of N rows, in the order of their numbers.
 
     Attributes
     ----------
     codes : ndarray of shape (N,), int64
-        The place of each row's class among them; -1: it has none.
+        The class of each row, as an index into `names`; -1 for a row without one.
     names : list of str
-        Their numbers, or words if they have none.
+        The number of each class; or its word, if there are no numbers.
     numbers : list of str
-        Blank where there are none.
-    table : DataFrame
-        Of the rows.
+        The number of each class; all blank if there are none.
+    table : DataFrame with N rows
+        The metadata, with a column of numbers if there are any.
     """
 
     codes: np.ndarray
@@ -40,22 +40,29 @@ class Classes:
 
     @cached_property
     def words(self) -> list[str]:
-        """The words of classes, each as its first row has it; blank where there are none."""
+        """The word of each class, from the first of its rows that has one; blank if none has."""
         words = [""] * len(self.names)
         if WORD in self.table:
             named = np.flatnonzero((self.table[WORD] != "").to_numpy() & (self.codes >= 0))
-            which, first = np.unique(self.codes[named], return_index=True)
-            for code, at in zip(which, first, strict=True):
-                words[code] = str(self.table[WORD].iloc[named[at]])
+            codes, first = np.unique(self.codes[named], return_index=True)
+            for code, index in zip(codes, first, strict=True):
+                words[code] = str(self.table[WORD].iloc[named[index]])
         return words
 
 
 def labelled(table: pd.DataFrame, labels: Any) -> pd.DataFrame:
-    """Return a table with numbers of classes: its own, or where it has none, those of `labels.pt`, if there are any."""
+    """Return a table with the numbers of classes: its own; or, if it has none, those of `labels.pt`.
+
+    Parameters
+    ----------
+    table : DataFrame with N rows
+    labels : array of shape (N,), or None
+        The content of `labels.pt`, if there is such a file.
+    """
     if labels is None or has_values(table, NUMBER):
         return table
-    found, codes = np.unique(np.asarray(labels), return_inverse=True)
-    return table.assign(**{NUMBER: np.array(list(map(str, found.tolist())), object)[codes].tolist()})
+    numbers, codes = np.unique(np.asarray(labels), return_inverse=True)
+    return table.assign(**{NUMBER: np.array(list(map(str, numbers.tolist())), object)[codes].tolist()})
 
 
 def of(
@@ -67,25 +74,30 @@ def of(
     ----------
     table : DataFrame with N rows
     labels : array of shape (N,), optional
-        Those of `labels.pt`, which are used if the table has no numbers.
+        The content of `labels.pt`, used if the table has no numbers.
     factorize : callable
-        As `gpuvis.io.table.factorize`.
+        Does what `gpuvis.io.table.factorize` does.
+
+    Returns
+    -------
+    Classes
+        Without any class, if neither the table nor `labels` has one.
     """
     table = labelled(table, labels)
-    known = [name for name in (NUMBER, WORD) if has_values(table, name)]
-    if not known:
+    columns = [name for name in (NUMBER, WORD) if has_values(table, name)]
+    if not columns:
         return Classes(np.full(len(table), -1), [], [], table)
-    codes, names = factorize(table[known[0]])
+    codes, names = factorize(table[columns[0]])
     order = sorted((k for k, name in enumerate(names) if name), key=lambda k: (_number(names[k]), names[k]))
-    place = np.full(len(names), -1)
-    place[order] = np.arange(len(order))
-    codes, names = place[codes], [names[k] for k in order]
-    numbers = [""] * len(names) if known == [WORD] else names
+    rank = np.full(len(names), -1)
+    rank[order] = np.arange(len(order))
+    codes, names = rank[codes], [names[k] for k in order]
+    numbers = [""] * len(names) if columns == [WORD] else names
     return Classes(codes, names, numbers, table)
 
 
 def _number(name: str) -> Decimal:
-    """Return the number that a class is named by, with all its digits; infinity where it is none."""
+    """Return the name of a class as a number, with all its digits; infinity if it is no number."""
     try:
         number = Decimal(name)
     except InvalidOperation:

@@ -1,4 +1,4 @@
-"""Groups of equal and nearly equal rows."""
+"""Group equal and nearly equal rows, and count the labels in each group."""
 
 from __future__ import annotations
 
@@ -13,80 +13,103 @@ BLOCK_BYTES = 8 << 20
 
 
 def groups(X: Any) -> np.ndarray:
-    """Return a number for each row, (N,), int64, the same for rows that are equal in float32.
+    """Return the number of each row's group, (N,), int64: rows are in one group if they are equal in float32.
 
-    Rows are compared by sums of their bits times random numbers, in 64 bits (multilinear hashing; Carter, Wegman
-    1979, Journal of Computer and System Sciences 18:143), and those that have the same are compared.
+    Each row is hashed to 64 bits: its bits times random factors, summed (multilinear hashing; Carter, Wegman 1979,
+    Journal of Computer and System Sciences 18:143). Rows with the same hash are then compared value by value.
     """
     rows, factors = len(X), _factors(X.shape[1])
-    sums = np.empty(rows, np.uint64)
+    hashes = np.empty(rows, np.uint64)
     for start, block in arrays.blocks(X, BLOCK_BYTES):
-        sums[start : start + len(block)] = (_values(block).view(np.uint32) * factors).sum(1)
+        hashes[start : start + len(block)] = (_values(block).view(np.uint32) * factors).sum(1)
         pt.let_go(X)
-    _, first, number = np.unique(sums, return_index=True, return_inverse=True)
-    doubtful = np.flatnonzero(first[number] != np.arange(rows))
+    _, first, number = np.unique(hashes, return_index=True, return_inverse=True)
+    candidates = np.flatnonzero(first[number] != np.arange(rows))
     step = max(1, BLOCK_BYTES // (X.shape[1] * X.itemsize))
-    for start in range(0, len(doubtful), step):
-        some = doubtful[start : start + step]
-        differs = (_values(X[some]) != _values(X[first[number[some]]])).any(1)
-        number[some[differs]] = rows + some[differs]  # a sum that happens to be the same
+    for start in range(0, len(candidates), step):
+        indices = candidates[start : start + step]
+        differs = (_values(X[indices]) != _values(X[first[number[indices]]])).any(1)
+        number[indices[differs]] = rows + indices[differs]  # different rows with the same hash
         pt.let_go(X)
     return number
 
 
 def joined(groups: np.ndarray, near: np.ndarray, close: np.ndarray) -> np.ndarray:
-    """Join groups of rows that are close to each other, and return the number of each row's group, from 0.
+    """Join groups that have rows close to each other, and return the number of each row's new group, from 0.
 
-    Only the nearest of each row are known, and they may all be in its group. So the groups are what chains of close
-    rows hold together: the connected components.
+    The new groups are the connected components of the graph of close rows: a chain of close rows is one group. Not all
+    pairs of close rows have to be known; if a row has many copies, they fill its list of neighbours.
 
     Parameters
     ----------
     groups : ndarray of shape (N,), integer
-        As `groups` returns them.
+        The groups of equal rows, as `groups` returns them.
     near : ndarray of shape (N, k), integer
-        Rows near to each.
+        The neighbours of each row.
     close : ndarray of shape (N, k), bool
-        Which of them are close.
+        Which of them are close to it.
+
+    Returns
+    -------
+    ndarray of shape (N,), int64
     """
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import connected_components
 
     _, first, number = np.unique(groups, return_index=True, return_inverse=True)
     links = np.column_stack([first[number], near]).astype(np.int32)
-    some = np.column_stack([np.ones(len(groups), bool), close])
-    ends = np.concatenate([[0], np.cumsum(some.sum(1))])
-    graph = csr_array((np.ones(ends[-1], bool), links[some], ends), (len(groups), len(groups)))
-    found: np.ndarray = connected_components(graph, directed=False)[1].astype(np.int64)
-    return found
+    linked = np.column_stack([np.ones(len(groups), bool), close])
+    ends = np.concatenate([[0], np.cumsum(linked.sum(1))])
+    graph = csr_array((np.ones(ends[-1], bool), links[linked], ends), (len(groups), len(groups)))
+    _, components = connected_components(graph, directed=False)
+    joined: np.ndarray = components.astype(np.int64)
+    return joined
 
 
 def counts(groups: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return how many other rows are in the group of each, and how many of them have another label.
+    """Count, for each row, the other rows of its group, and those of them with another label.
 
-    Without a label of its own, a row has -1 for the latter.
+    Parameters
+    ----------
+    groups : ndarray of shape (N,), integer
+        The group of each row.
+    codes : ndarray of shape (N,), int64
+        The class of each row; -1 for a row without one.
+
+    Returns
+    -------
+    others, other_label : ndarrays of shape (N,), int64
+        `other_label` is -1 for a row without a label.
     """
     _, number, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    both = number * (int(codes.max(initial=-1)) + 2) + codes + 1
-    _, place, alike = np.unique(both, return_inverse=True, return_counts=True)
+    pairs = number * (int(codes.max(initial=-1)) + 2) + codes + 1  # of group and class
+    _, pair, same_label = np.unique(pairs, return_inverse=True, return_counts=True)
     labelled = np.bincount(number, codes >= 0).astype(np.int64)
-    return sizes[number] - 1, np.where(codes >= 0, labelled[number] - alike[place], -1)
+    return sizes[number] - 1, np.where(codes >= 0, labelled[number] - same_label[pair], -1)
 
 
 def another(groups: np.ndarray, keys: np.ndarray) -> np.ndarray:
-    """Return for each row the first of its group with another key; -1: there is none. Keys below 0 are none."""
-    known = np.flatnonzero(keys >= 0)
-    first = _first(groups, known)
-    unlike = known[keys[known] != keys[first[groups[known]]]]
-    found = np.where(keys >= 0, _first(groups, unlike)[groups], -1)
-    found[unlike] = first[groups[unlike]]
-    return found
+    """Return for each row the first row of its group that has another key; -1 if there is none.
+
+    Parameters
+    ----------
+    groups : ndarray of shape (N,), integer
+        The group of each row, numbered from 0.
+    keys : ndarray of shape (N,), integer
+        A key below 0 means that the row has none.
+    """
+    keyed = np.flatnonzero(keys >= 0)
+    first = _first(groups, keyed)
+    different = keyed[keys[keyed] != keys[first[groups[keyed]]]]  # rows whose key is not that of the group's first row
+    others = np.where(keys >= 0, _first(groups, different)[groups], -1)
+    others[different] = first[groups[different]]
+    return others
 
 
 def _first(groups: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Return the first of some rows in each group, whose numbers are from 0; -1: it has none of them."""
+    """Return for each group the first of the given rows that is in it; -1 if none is."""
     first = np.full(len(groups), -1)
-    first[groups[rows[::-1]]] = rows[::-1]  # the last that is written stays
+    first[groups[rows[::-1]]] = rows[::-1]  # of several rows of a group the last assignment stays: the first row
     return first
 
 
@@ -95,4 +118,4 @@ def _factors(columns: int) -> np.ndarray:
 
 
 def _values(block: Any) -> np.ndarray:
-    return np.asarray(arrays.as_float32(block)) + np.float32(0)  # which makes -0 and 0 the same
+    return np.asarray(arrays.as_float32(block)) + np.float32(0)  # adding 0 turns -0 into 0

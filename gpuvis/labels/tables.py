@@ -1,4 +1,4 @@
-"""The two tables of scores: one that other viewers read, one with everything."""
+"""Build the tables scores_centroid.csv, in the format that other viewers read, and scores_neighbors.csv."""
 
 from __future__ import annotations
 
@@ -22,17 +22,25 @@ from gpuvis.io.schema import (
 from gpuvis.labels.classes import Classes
 from gpuvis.labels.outliers import Outliers
 
-BOTTOM = 0.05  # share of a class that is its bottom
-DIGITS = 6  # after the point, of what no other program counts on
+BOTTOM = 0.05  # quantile of similarities in a class below which a row is at the bottom
+DIGITS = 6  # decimal places in the table with all scores; the other one keeps full precision, as viewers expect
 
 
-def of_centroids(table: pd.DataFrame, classes: Classes, found: Outliers) -> pd.DataFrame:
-    """Return `scores_centroid.csv`: the similarity of each row to the centroid of its class, and its rank there.
+def of_centroids(table: pd.DataFrame, classes: Classes, scores: Outliers) -> pd.DataFrame:
+    """Return the table `scores_centroid.csv`: the similarity of each row to the centroid of its class, and its rank.
 
-    The worst come first; of equal scores, in the order of labels, then of names. Ranks of equal scores are in the
-    order of the rows; rows without a score have the last ranks of their class; rows without a class, rank 0 of 0.
+    The worst rows come first; rows with equal scores are sorted by label, then by name. In a class, rows with equal
+    scores are ranked in the order of the matrix, and rows without a score come last. Rows without a class have rank 0
+    of 0.
+
+    Parameters
+    ----------
+    table : DataFrame with N rows
+        The metadata.
+    classes : Classes
+    scores : Outliers
     """
-    codes, own = classes.codes, found.similarities.own
+    codes, own = classes.codes, scores.similarities.own
     frame = _head(table, classes)
     frame["sim_to_centroid"], frame["outlier_score"] = own, 1 - own
     by_class = frame.groupby(codes)
@@ -41,20 +49,21 @@ def of_centroids(table: pd.DataFrame, classes: Classes, found: Outliers) -> pd.D
     frame["class_size"], frame["rank_in_class"] = sizes, np.where(codes >= 0, ranks, 0).astype(np.int64)
     frame["pct_rank_in_class"] = np.where(codes >= 0, frame["rank_in_class"] / np.maximum(sizes, 1), np.nan)
     bottom = by_class["sim_to_centroid"].quantile(BOTTOM).reindex(codes).to_numpy()
-    frame["is_bottom_5pct"] = np.where(own <= bottom, "True", "False")  # no NaN is below anything
+    frame["is_bottom_5pct"] = np.where(own <= bottom, "True", "False")  # NaN compares as False
     order = frame.assign(label=codes).sort_values(
         ["outlier_score", "label", FILE_NAME], ascending=[False, True, True], kind="stable", na_position="last"
     )
     return order.drop(columns="label")
 
 
-def of_neighbors(table: pd.DataFrame, classes: Classes, found: Outliers) -> pd.DataFrame:
-    """Return `scores_neighbors.csv`: the votes of the nearest rows on each label, and every other score of a row.
+def of_neighbors(table: pd.DataFrame, classes: Classes, scores: Outliers) -> pd.DataFrame:
+    """Return the table `scores_neighbors.csv`: the votes of neighbours on each label, and every other score of a row.
 
-    The most suspicious labels come first, of equal ones in the order of the rows; what nothing is known of is the last.
+    The most suspicious labels come first; equally suspicious ones are in the order of the matrix; rows whose suspicion
+    is not defined come last. Parameters as in `of_centroids`.
     """
-    votes, near = found.votes, found.similarities
-    margin = near.without - near.other
+    votes, similarities = scores.votes, scores.similarities
+    margin = similarities.without - similarities.other
     frame = _head(table, classes)
     frame.insert(0, "row", np.arange(len(table)))
     frame[SUSPICION] = votes.suspicion
@@ -62,21 +71,21 @@ def of_neighbors(table: pd.DataFrame, classes: Classes, found: Outliers) -> pd.D
     frame[SUGGESTED_NUMBER] = _named(classes.numbers, votes.suggested)
     frame[SUGGESTED_WORD] = _named(classes.words, votes.suggested)
     frame["disagreement"] = votes.disagreement
-    frame["sim_to_centroid_without"] = near.without
-    frame["nearest_other_num_label"] = _named(classes.numbers, near.nearest)
-    frame["nearest_other_word_label"] = _named(classes.words, near.nearest)
-    frame["sim_to_nearest_other"] = near.other
+    frame["sim_to_centroid_without"] = similarities.without
+    frame["nearest_other_num_label"] = _named(classes.numbers, similarities.nearest)
+    frame["nearest_other_word_label"] = _named(classes.words, similarities.nearest)
+    frame["sim_to_nearest_other"] = similarities.other
     frame["margin"] = margin
-    frame["outlier_score"] = 1 - near.own
-    frame["isolation"] = found.isolation
+    frame["outlier_score"] = 1 - similarities.own
+    frame["isolation"] = scores.isolation
     for name in COUNTS:
-        frame[name] = _or_blank(getattr(found, name))
+        frame[name] = _or_blank(getattr(scores, name))
     frame = frame.iloc[np.argsort(-votes.suspicion, kind="stable")]
     return frame.round(DIGITS)
 
 
 def _head(table: pd.DataFrame, classes: Classes) -> pd.DataFrame:
-    """Return the usual columns, blank where the table has none, with the number of each row's class if it has one."""
+    """Return the standard columns of metadata, blank if missing, with the numbers of classes filled in."""
     frame = pd.DataFrame({name: table.get(name, "") for name in COLUMNS}, index=table.index, dtype="str")
     if not bool((frame[NUMBER] != "").any()):
         frame[NUMBER] = _named(classes.numbers, classes.codes)
@@ -84,34 +93,44 @@ def _head(table: pd.DataFrame, classes: Classes) -> pd.DataFrame:
 
 
 def _named(names: Sequence[str], codes: np.ndarray) -> np.ndarray:
-    found: np.ndarray = np.array([*names, ""], object)[codes]
-    return found
+    """Return the name of each row's class; blank for -1."""
+    named: np.ndarray = np.array([*names, ""], object)[codes]
+    return named
 
 
-def _or_blank(whole: np.ndarray) -> pd.Series:
-    return pd.Series(whole, dtype="Int64").where(whole >= 0)
+def _or_blank(counts: np.ndarray) -> pd.Series:
+    """Return counts as a column, blank where they are below 0."""
+    return pd.Series(counts, dtype="Int64").where(counts >= 0)
 
 
 def worst(scores: pd.DataFrame, count: int) -> list[dict[str, Any]]:
-    """Return the most suspicious labels, ready for JSON; `scores`: what `of_neighbors` gave."""
+    """Return the most suspicious labels that have a suggestion, ready for JSON.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        As `of_neighbors` returns it.
+    count : int
+        How many rows to return at most.
+    """
     suggested = (scores[SUGGESTED_NUMBER] != "") | (scores[SUGGESTED_WORD] != "")
-    shown = scores[suggested & scores[SUSPICION].notna()].head(count)
+    suspicious = scores[suggested & scores[SUSPICION].notna()].head(count)
     names = ("row", FILE_NAME, NUMBER, WORD, SUSPICION, SUSPECT, SUGGESTED_NUMBER, SUGGESTED_WORD)
-    rows: list[dict[str, Any]] = shown[list(names)].to_dict("records")
+    rows: list[dict[str, Any]] = suspicious[list(names)].to_dict("records")
     return rows
 
 
-def lines(found: list[dict[str, Any]]) -> list[str]:
-    """Return what `worst` gave as lines of text, under a line of names."""
+def lines(worst: list[dict[str, Any]]) -> list[str]:
+    """Return the rows of `worst` as lines of text, below a line with the names of the columns."""
     rows = [
         (
-            f"{one['suspicion']:.4f}{'!' if one['suspect'] else ' '}",
-            str(one["row"]),
-            _short(one[WORD] or one[NUMBER]),
-            _short(one[SUGGESTED_WORD] or one[SUGGESTED_NUMBER]),
-            _short(one[FILE_NAME]),
+            f"{row['suspicion']:.4f}{'!' if row['suspect'] else ' '}",
+            str(row["row"]),
+            _short(row[WORD] or row[NUMBER]),
+            _short(row[SUGGESTED_WORD] or row[SUGGESTED_NUMBER]),
+            _short(row[FILE_NAME]),
         )
-        for one in found
+        for row in worst
     ]
     table = [(SUSPICION, "row", "label", "suggested", "file"), *rows] if rows else []
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]

@@ -1,41 +1,43 @@
-"""Suspicion of a label, by the labels of the nearest rows.
+"""Judge each label by the labels of the nearest rows.
 
-Of the neighbours of a row, those of its own class are compared with those of another, by their distances: a label is
-suspicious if another class is nearer. The distance to a class is the mean of that to its first `VOTERS` neighbours;
-places that it does not fill count as the farthest neighbour. So a class must be both near and frequent, and the scale
-of the distances does not matter. A plain count of votes has many ties, and suspects all that lies between two classes.
-Rows as far as the farthest do not vote: which of them are among the neighbours is chance.
+A label is suspicious if another class is nearer to the row than its own class. The distance to a class is the mean
+distance to the `VOTERS` nearest neighbours of that class; if there are fewer, each missing one counts as far away as
+the farthest neighbour. So a class has to be both near and frequent, and the scale of distances does not matter. Plain
+counts of votes would often be equal, and would suspect every row between two classes.
+
+Neighbours as far away as the farthest one do not vote, since it is chance which of several such rows is in the list.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 NEIGHBORS = 20
-VOTERS = 5  # neighbours of a class that its distance is the mean of
-LEAST = 3  # neighbours that must have a label for it to be suggested against the given one
-SAME = 1e-6  # of a distance: two that differ by no more are the same in float32
-BLOCK = 4096  # rows that are looked at at a time
+VOTERS = 5  # nearest neighbours of a class over which its distance is averaged
+LEAST = 3  # fewest neighbours with the suggested label for the given one to be suspect
+SAME = 1e-6  # relative difference up to which distances count as equal in float32
+BLOCK = 4096  # rows that are judged at a time
 
 
 @dataclass(frozen=True, eq=False)
 class Votes:
-    """What the neighbours of each row say of its label; all of shape (N,).
+    """How the neighbours of each row judge its label; arrays of shape (N,).
 
     Attributes
     ----------
     suspicion : ndarray, float64
-        own / (own + other), of the distances to the own class and to the nearest other: 0.5 where both are as near.
-        NaN where nothing can be said: of a row without label, or one that is alone in its class.
+        own / (own + other), from 0 to 1: `own` is the distance to the row's own class, `other` that to the nearest
+        other class. 0.5 if both are equally near. NaN for a row without a label, or alone in its class.
     suggested : ndarray, int64
-        The nearest other class, of several as near the first; -1: no neighbour that votes has another label.
+        The nearest other class; of several equally near ones the first. -1 if no voting neighbour has another label.
     suspect : ndarray, bool
-        The own class is less than half as much nearer than the farthest neighbour as the suggested class is, and
-        that has at least three of the neighbours.
+        Whether own > (other + farthest) / 2, where `farthest` is the distance to the farthest neighbour, and at least
+        `LEAST` of the neighbours have the suggested label.
     disagreement : ndarray, float64
-        The share of labelled neighbours that vote with another label; NaN where there are none, or the row has none.
+        The share of voting neighbours with another label; NaN if there are none, or the row has no label.
     """
 
     suspicion: np.ndarray
@@ -44,56 +46,71 @@ class Votes:
     disagreement: np.ndarray
 
 
-def of(near: np.ndarray, far: np.ndarray, codes: np.ndarray, rounding: float) -> Votes:
-    """Have the nearest rows vote.
+def of(indices: np.ndarray, distances: np.ndarray, codes: np.ndarray, rounding: float) -> Votes:
+    """Judge the label of each row by those of its neighbours.
 
     Parameters
     ----------
-    near : ndarray of shape (N, k), integer
-        The rows nearest to each, the nearest first; the row itself: no more are known.
-    far : ndarray of shape (N, k)
+    indices : ndarray of shape (N, k), integer
+        The neighbours of each row, the nearest first. The row itself stands for a missing neighbour.
+    distances : ndarray of shape (N, k)
         Their distances.
     codes : ndarray of shape (N,), int64
-        The class of each row; -1: it has none.
+        The class of each row; -1 for a row without one.
     rounding : float
-        A distance that is no larger counts as 0.
+        Distances up to this count as 0.
+
+    Returns
+    -------
+    Votes
     """
     rows, sizes = len(codes), np.bincount(codes[codes >= 0], minlength=1)
     votes = Votes(np.full(rows, np.nan), np.full(rows, -1), np.zeros(rows, bool), np.full(rows, np.nan))
     for start in range(0, rows, BLOCK):
-        some = slice(start, min(start + BLOCK, rows))
-        own, ids = codes[some], near[some]
+        block = slice(start, min(start + BLOCK, rows))
+        own, ids = codes[block], indices[block]
         size = np.where(own >= 0, sizes[own], 0)
-        distances = np.where(far[some] > rounding, far[some], 0).astype(np.float64)
-        silent = np.isclose(distances, distances[:, -1:], SAME, rounding)
-        silent |= ids == np.arange(some.start, some.stop)[:, None]
+        lengths = np.where(distances[block] > rounding, distances[block], 0).astype(np.float64)
+        silent = np.isclose(lengths, lengths[:, -1:], SAME, rounding)
+        silent |= ids == np.arange(block.start, block.stop)[:, None]
         labels = np.where(silent, -1, codes[ids])
-        _judge(votes, some, (own, size), labels, distances)
+        _judge(votes, block, _Given(own, size), labels, lengths)
     return votes
 
 
-def _judge(
-    votes: Votes, some: slice, given: tuple[np.ndarray, np.ndarray], labels: np.ndarray, distances: np.ndarray
-) -> None:
-    (own, size), rows, farthest = given, np.arange(len(labels)), distances[:, -1]
-    alike = labels[:, :, None] == labels[:, None, :]  # of neighbours i and j of a row
-    place = np.tril(alike).sum(2)  # of a neighbour among those of its label, from 1
-    mine, labelled = labels == own[:, None], labels >= 0
+class _Given(NamedTuple):
+    """The given label of each row of a block, and how many rows have it; arrays of shape (n,)."""
+
+    label: np.ndarray
+    size: np.ndarray
+
+
+def _judge(votes: Votes, block: slice, given: _Given, labels: np.ndarray, distances: np.ndarray) -> None:
+    """Fill the votes on a block of n rows from the labels of its neighbours, -1 if one does not vote, and distances.
+
+    `labels` and `distances` have shape (n, k). A missing neighbour counts as far away as the farthest one, so the
+    mean distance to a class is `farthest` less the sum of the gains, (farthest - distance), of its neighbours, divided
+    by the number of voters.
+    """
+    rows, farthest = np.arange(len(labels)), distances[:, -1]
+    same_label = labels[:, :, None] == labels[:, None, :]  # of neighbours i and j of a row
+    rank = np.tril(same_label).sum(2)  # of a neighbour among those with its label, from 1
+    own, labelled = labels == given.label[:, None], labels >= 0
     gain = farthest[:, None] - distances
-    # Of a small class fewer neighbours can be expected: about as many as the root of the others in it.
-    voters = np.clip(np.round(np.sqrt(np.maximum(size - 1, 0))), 1, VOTERS)
-    to_own = farthest - (gain * (mine & (place <= voters[:, None]))).sum(1) / voters
-    counted = gain * (place <= VOTERS)
-    to_label = farthest[:, None] - np.einsum("rij,rj->ri", alike, counted) / VOTERS
-    to_label = np.where(labelled & ~mine, to_label, np.inf)
+    # A small class can have few of the neighbours: expect about as many as the square root of its other rows.
+    voters = np.clip(np.round(np.sqrt(np.maximum(given.size - 1, 0))), 1, VOTERS)
+    to_own = farthest - (gain * (own & (rank <= voters[:, None]))).sum(1) / voters
+    counted = gain * (rank <= VOTERS)
+    to_label = farthest[:, None] - np.einsum("rij,rj->ri", same_label, counted) / VOTERS
+    to_label = np.where(labelled & ~own, to_label, np.inf)
     nearest = np.isclose(to_label, to_label.min(1, keepdims=True), SAME, 0)
     best = np.where(nearest, labels, np.iinfo(np.int64).max).argmin(1)
-    there = np.isfinite(to_label[rows, best])
-    to_other = np.where(there, to_label[rows, best], farthest)
-    known, both = size > 1, to_own + to_other
-    votes.suspicion[some] = np.where(known, np.where(both > 0, to_own / np.where(both > 0, both, 1), 0.5), np.nan)
-    votes.suggested[some] = np.where(there, labels[rows, best], -1)
-    many = alike[rows, best].sum(1) >= LEAST
-    votes.suspect[some] = known & there & many & (to_own > (to_other + farthest) / 2)
-    share = (labelled & ~mine).sum(1) / np.maximum(labelled.sum(1), 1)
-    votes.disagreement[some] = np.where((own >= 0) & labelled.any(1), share, np.nan)
+    exists = np.isfinite(to_label[rows, best])
+    to_other = np.where(exists, to_label[rows, best], farthest)
+    defined, both = given.size > 1, to_own + to_other
+    votes.suspicion[block] = np.where(defined, np.where(both > 0, to_own / np.where(both > 0, both, 1), 0.5), np.nan)
+    votes.suggested[block] = np.where(exists, labels[rows, best], -1)
+    frequent = same_label[rows, best].sum(1) >= LEAST
+    votes.suspect[block] = defined & exists & frequent & (to_own > (to_other + farthest) / 2)
+    share = (labelled & ~own).sum(1) / np.maximum(labelled.sum(1), 1)
+    votes.disagreement[block] = np.where((given.label >= 0) & labelled.any(1), share, np.nan)

@@ -1,1 +1,1 @@
-"""The HTML page of a map."""
+"""Build the HTML page of a map."""

@@ -1,4 +1,4 @@
-"""The colour of each point, and the order in which points are drawn."""
+"""Choose the colour of each point, and the order in which points are drawn."""
 
 from __future__ import annotations
 
@@ -16,20 +16,22 @@ from gpuvis.page.columns import Column
 if TYPE_CHECKING:
     import pandas as pd
 
-GREY, SHADES = palette.GREY, 256  # where there is no number, and how many colours numbers have
+GREY = palette.GREY  # the colour of points without a number
+SHADES = 256  # number of colours on the scale for numbers
 
 
 @dataclass(frozen=True, eq=False)
-class Painted:
-    """Points and their colours.
+class Coloring:
+    """The colours of the points of a map.
 
     Attributes
     ----------
     column : Column or None
-        That gives the colours; None: all have the same.
+        The column that the colours show; None if all points have the same colour.
     rgb : ndarray of shape (N, 3), uint8
     order : ndarray of shape (N,), integer
-        In which points are drawn: rarer classes over classes at least twice as common, others mixed.
+        The points in the order in which they are drawn. A class is drawn over classes at least twice as common; within
+        one range of frequency, classes are mixed.
     """
 
     column: Column | None
@@ -37,32 +39,41 @@ class Painted:
     order: np.ndarray
 
 
-def of_table(coords: np.ndarray, table: pd.DataFrame, asked: str) -> Painted:
-    """Colour the points of a table by a column, or by the labels if there is none of that name."""
-    name, _ = chosen(table, asked)
-    return of_column(coords, next((c for c in columns.of_table(table, name) if c.name == name), None))
+def of_table(coords: np.ndarray, table: pd.DataFrame, color_by: str) -> Coloring:
+    """Colour points by a column of their table, or by the labels if there is no such column.
+
+    Parameters
+    ----------
+    coords : ndarray of shape (N, 2)
+    table : pandas.DataFrame with N rows
+        All strings.
+    color_by : str
+        Name of the column.
+    """
+    name, _ = choose_column(table, color_by)
+    return of_column(coords, next((column for column in columns.of_table(table, name) if column.name == name), None))
 
 
-def of_column(coords: np.ndarray, column: Column | None) -> Painted:
-    """Colour points by a column."""
+def of_column(coords: np.ndarray, column: Column | None) -> Coloring:
+    """Colour points of shape (N, 2) by a column; None gives all the same colour."""
     order = _mixed(len(coords))
     if column is None:
-        return Painted(None, palette.rgb(palette.colors(1))[np.zeros(len(coords), int)], order)
+        return Coloring(None, palette.from_hex(palette.colors(1))[np.zeros(len(coords), int)], order)
     if column.is_scale:
-        low, high = ends(column)
-        share = (_numbers(column) - low) / (high - low if high > low else 1.0)
-        at = np.where(np.isfinite(share), np.round(np.nan_to_num(share) * (SHADES - 1)), SHADES).astype(int)
-        return Painted(column, palette.rgb([*ramp(), GREY])[at], order)
+        low, high = value_range(column)
+        fractions = (_numbers(column) - low) / (high - low if high > low else 1.0)
+        shades = np.where(np.isfinite(fractions), np.round(np.nan_to_num(fractions) * (SHADES - 1)), SHADES)
+        return Coloring(column, palette.from_hex([*ramp(), GREY])[shades.astype(int)], order)
     counts = np.bincount(column.codes, minlength=len(column.values))
     tiers = np.log2(np.maximum(counts, 1)).astype(np.int8)
     order = order[np.argsort(-tiers[column.codes[order]], kind="stable")]
-    return Painted(column, palette.rgb(column.colors)[column.codes], order)
+    return Coloring(column, palette.from_hex(column.colors)[column.codes], order)
 
 
 def _mixed(count: int) -> np.ndarray:
-    """Return the whole numbers below a count in the order of the golden section.
+    """Return the numbers from 0 to `count` - 1 in a scattered order, by steps of the golden section.
 
-    Of rows that lie sorted by class, the last class would otherwise cover all others.
+    If rows are sorted by class and drawn in their own order, the last class covers all others.
     """
     step = round(count * palette.GOLDEN) or 1
     while math.gcd(step, count) > 1:
@@ -70,35 +81,53 @@ def _mixed(count: int) -> np.ndarray:
     return np.arange(count) * step % count
 
 
-def chosen(table: pd.DataFrame, asked: str) -> tuple[str | None, list[str]]:
-    """Find the column to colour by: the one asked for, or else the labels; and say so."""
-    for name in (asked, *columns.LABELS):
+def choose_column(table: pd.DataFrame, color_by: str) -> tuple[str | None, list[str]]:
+    """Choose the column that colours the points.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+    color_by : str
+        The requested column.
+
+    Returns
+    -------
+    name : str or None
+        The requested column; if it is missing or blank, the first column of labels; None if there is none.
+    notes : list of str
+        A note if it is not the requested column.
+    """
+    for name in (color_by, *columns.LABELS):
         if name in table and bool((table[name] != "").any()):
-            return name, [] if name == asked else [f"--color_by column {asked!r} {_lack(table, asked)}: {name} is used"]
-    return None, [f"--color_by column {asked!r} {_lack(table, asked)}, and there are no labels: one colour is used"]
+            notes = [f"--color_by column {color_by!r} {_reason(table, color_by)}: {name} is used"]
+            return name, [] if name == color_by else notes
+    reason = _reason(table, color_by)
+    return None, [f"--color_by column {color_by!r} {reason}, and there are no labels: one colour is used"]
 
 
-def _lack(table: pd.DataFrame, column: str) -> str:
+def _reason(table: pd.DataFrame, column: str) -> str:
     return "is blank in every row" if column in table else "is not in metadata.csv"
 
 
-def ends(column: Column) -> tuple[float, float]:
-    """Return the least and the largest number of a column."""
+def value_range(column: Column) -> tuple[float, float]:
+    """Return the smallest and the largest number of a column."""
     numbers = _numbers(column)
     return float(np.nanmin(numbers)), float(np.nanmax(numbers))
 
 
 def _numbers(column: Column) -> np.ndarray:
+    """Return the values of a column as numbers, NaN where they are blank."""
     return np.where(column.texts == "", "nan", column.texts).astype(np.float64)
 
 
 def ramp() -> list[str]:
     """Return the colours of the scale for numbers, from low to high: viridis (Smith, van der Walt 2015)."""
-    known = palette.rgb(map(_hex, sequential.Viridis)).astype(float)
-    at, places = np.linspace(0, len(known) - 1, SHADES), np.arange(len(known))
-    return palette.written(np.stack([np.interp(at, places, channel) for channel in known.T], -1).round().astype(int))
+    knots = palette.from_hex(map(_hex, sequential.Viridis)).astype(float)
+    positions, knot_positions = np.linspace(0, len(knots) - 1, SHADES), np.arange(len(knots))
+    channels = [np.interp(positions, knot_positions, channel) for channel in knots.T]
+    return palette.to_hex(np.stack(channels, -1).round().astype(int))
 
 
 def _hex(color: str) -> str:
-    """Return one of plotly's colours, which may be written rgb(…), as #rrggbb."""
-    return color if color.startswith("#") else palette.written(np.array([re.findall(r"\d+", color)], int))[0]
+    """Return a colour of plotly, which may be written rgb(…), as #rrggbb."""
+    return color if color.startswith("#") else palette.to_hex(np.array([re.findall(r"\d+", color)], int))[0]

@@ -1,4 +1,4 @@
-"""The columns of a page: classes, numbers on a scale, or plain texts."""
+"""Prepare the columns of a page: as classes, numbers on a scale, or plain texts."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from gpuvis.page import palette
 if TYPE_CHECKING:
     import pandas as pd
 
-LABELS = (WORD, NUMBER)  # what names the class of a point: the first that is there
-# What a page knows of how far labels can be trusted, if the table has it.
+LABELS = (WORD, NUMBER)  # columns that may hold the class of a point; the first that exists is used
+# Columns that say how far labels can be trusted, if the table has them.
 SUGGESTED = "suggested_label"
-YES = "yes"  # of a suspect
-DOUBTS = (SUSPICION, OUTLIER_SCORE)  # by which the worst points come first: the first that is there
-PREDICTED = "predicted "  # how the names of columns begin that hold labels too
-MEASURES = {*DOUBTS, MARGIN, ISOLATION, "recall"}  # on a scale, also where all are 0 or 1
-SCALE_VALUES = 256  # a column with more different numbers is drawn on a scale, not as classes
-# What NumPy and a browser read alike: not 1_000 or 0x10, nor digits of other scripts.
+YES = "yes"  # the value of a suspect
+DOUBTS = (SUSPICION, OUTLIER_SCORE)  # columns that may rank doubtful labels; the first that exists is used
+PREDICTED = "predicted "  # start of the names of columns with predicted labels
+MEASURES = {*DOUBTS, MARGIN, ISOLATION, "recall"}  # always on a scale, even if all values are 0 or 1
+SCALE_VALUES = 256  # a column with more distinct numbers is shown on a scale, not as classes
+# Numbers that NumPy and a browser read alike: not 1_000 or 0x10, nor digits of other scripts.
 DECIMAL = re.compile(r" *[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)? *")
-LARGEST = 1e300  # on a scale; of larger numbers, differences overflow
+LARGEST = 1e300  # the largest number on a scale; differences of larger ones overflow
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,18 +45,19 @@ class Column:
     Attributes
     ----------
     name : str
-    texts : pandas.Series of str
-        The value of each row; blank where there is none.
+    texts : pandas.Series of N str
+        The value of each row; blank if it has none.
     values : list of str
-        The different values in the order of a legend; empty if nearly all differ.
+        The distinct values in the order of the legend; empty if nearly all rows differ.
     codes : ndarray of shape (N,), unsigned
-        Which of them each row has; of length 0 if there are none.
+        For each row the index of its value in `values`; of length 0 if `values` is empty.
     colors : list of str
         The colour of each value.
     families : list of str
-        The same by its parent class: shades of one hue for each; empty where there are no parents.
+        The colour of each value by its parent class: one hue for each parent, shades of it for its classes. Empty if
+        there are no parents.
     is_scale : bool
-        The values are measurements rather than the names of classes.
+        The values are measurements, not names of classes.
     """
 
     name: str
@@ -68,116 +69,144 @@ class Column:
     is_scale: bool
 
 
-def of_table(table: pd.DataFrame, wanted: str | None) -> list[Column]:
-    """Return the columns of a table of strings; that which is wanted for its colours has classes, or a scale."""
-    columns = [_column(table[name], name == wanted) for name in table.columns]
-    named = {column.name: column for column in columns}
-    made = [_colored(column, named) for column in columns]
-    labels = [column for name in LABELS[::-1] for column in made if column.name == name]
-    known = {value: color for column in labels for value, color in zip(column.values, column.colors, strict=True)}
-    return [_as_labels(column, known) if _is_of_labels(column.name) else column for column in made]
+def of_table(table: pd.DataFrame, color_by: str | None) -> list[Column]:
+    """Return the columns of a table of strings.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame with N rows
+        All strings.
+    color_by : str or None
+        Name of the column that colours the points. It gets classes or a scale, however many distinct values it has.
+    """
+    uncolored = [_column(table[name], name == color_by) for name in table.columns]
+    by_name = {column.name: column for column in uncolored}
+    colored = [_colored(column, by_name) for column in uncolored]
+    labels = [column for name in LABELS[::-1] for column in colored if column.name == name]
+    label_colors: dict[str, str] = {}
+    for column in labels:
+        label_colors |= dict(zip(column.values, column.colors, strict=True))
+    return [_with_label_colors(column, label_colors) if _holds_labels(column.name) else column for column in colored]
 
 
-def _is_of_labels(name: str) -> bool:
+def _holds_labels(name: str) -> bool:
+    """Return whether a column holds suggested or predicted labels."""
     return name == SUGGESTED or name.startswith(PREDICTED)
 
 
-def _as_labels(column: Column, known: dict[str, str]) -> Column:
-    """Give the labels of a column the colours that they have as the labels of the samples."""
-    known = known | {"": palette.GREY}
-    return replace(column, colors=[str(known.get(*pair)) for pair in zip(column.values, column.colors, strict=True)])
+def _with_label_colors(column: Column, label_colors: dict[str, str]) -> Column:
+    """Give suggested or predicted labels the same colours as the labels themselves."""
+    label_colors = label_colors | {"": palette.GREY}
+    pairs = zip(column.values, column.colors, strict=True)
+    return replace(column, colors=[str(label_colors.get(value, color)) for value, color in pairs])
 
 
-def _column(texts: pd.Series, wanted: bool) -> Column:
+def _column(texts: pd.Series, colors_points: bool) -> Column:
     name = str(texts.name)
     codes, uniques = texts.factorize()
-    found = [str(value) for value in uniques.tolist()]
-    recurring = len(found) <= max(SCALE_VALUES, len(codes) // 2)
-    # The usual columns name classes and files, however many numbers they hold.
-    is_scale = name not in COLUMNS and not _is_of_labels(name) and _is_scale(found, name in MEASURES)
-    if (name == FILE_NAME or is_scale or not recurring) and not (wanted and not is_scale):
-        found, codes = [], codes[:0]
-    return Column(name, texts, found, codes, [], [], is_scale)
+    values = [str(value) for value in uniques.tolist()]
+    values_recur = len(values) <= max(SCALE_VALUES, len(codes) // 2)
+    # The usual columns name classes and files, even if all their values are numbers.
+    is_scale = name not in COLUMNS and not _holds_labels(name) and _is_scale(values, name in MEASURES)
+    if (name == FILE_NAME or is_scale or not values_recur) and not (colors_points and not is_scale):
+        values, codes = [], codes[:0]
+    return Column(name, texts, values, codes, [], [], is_scale)
 
 
-def _is_scale(values: list[str], measured: bool) -> bool:
+def _is_scale(values: list[str], is_measure: bool) -> bool:
+    """Return whether distinct values are measurements: all are numbers, and they are many or not whole."""
     present = [value for value in values if value]
     if not present or not all(map(DECIMAL.fullmatch, present)):
         return False
     numbers = np.array(present, np.float64)
-    fit = np.abs(numbers).max() <= LARGEST
-    return bool(fit and (measured or np.any(numbers % 1) or len(present) > SCALE_VALUES))
+    fits = np.abs(numbers).max() <= LARGEST
+    return bool(fits and (is_measure or np.any(numbers % 1) or len(present) > SCALE_VALUES))
 
 
-def _colored(column: Column, named: dict[str, Column]) -> Column:
-    """Put the values of a column in order, and give each its colour.
+def _colored(column: Column, by_name: dict[str, Column]) -> Column:
+    """Sort the values of a column and give each a colour.
 
-    A class keeps its own number where it has one, and with it its colour, also where other classes are missing.
+    A class that has a number is coloured by it, so it keeps its colour where other classes are missing.
     """
     if not column.values:
         return column
-    numbers = _numbers(column, named)
+    numbers = _class_numbers(column, by_name)
     if numbers is None:
-        rank = {value: k for k, value in enumerate(palette.in_order(column.values))}
-        numbers = [rank[value] for value in column.values]
+        ranks = {value: rank for rank, value in enumerate(palette.in_order(column.values))}
+        numbers = [ranks[value] for value in column.values]
     order = np.argsort(numbers, kind="stable")
-    place = np.empty(len(order), np.min_scalar_type(len(order) - 1))
-    place[order] = np.arange(len(order))
-    shades = palette.colors(max(numbers) + 1)
-    families = _families(column, named, numbers)
+    new_codes = np.empty(len(order), np.min_scalar_type(len(order) - 1))
+    new_codes[order] = np.arange(len(order))
+    colors = palette.colors(max(numbers) + 1)
+    families = _families(column, by_name, numbers)
     return replace(
         column,
         values=[column.values[k] for k in order],
-        codes=place[column.codes],
-        colors=[shades[numbers[k]] for k in order],
+        codes=new_codes[column.codes],
+        colors=[colors[numbers[k]] for k in order],
         families=[families[k] for k in order] if families else [],
     )
 
 
-def _numbers(column: Column, named: dict[str, Column]) -> list[int] | None:
-    """Return the class number of each value; None if they have none, or two have the same."""
-    numbered = named.get(NUMBER) if column.name == WORD else column
-    which = follows(numbered, column) if numbered and numbered.values else None
-    if numbered is None or which is None:
+def _class_numbers(column: Column, by_name: dict[str, Column]) -> list[int] | None:
+    """Return the class number of each value of a column; None if a value has none or two share one."""
+    numbered = by_name.get(NUMBER) if column.name == WORD else column
+    codes = implied_codes(numbered, column) if numbered and numbered.values else None
+    if numbered is None or codes is None:
         return None
-    texts = [numbered.values[k] for k in which]
-    if not all(map(_is_number, texts)):
+    texts = [numbered.values[code] for code in codes]
+    if not all(map(_is_class_number, texts)):
         return None
     numbers = [int(text) for text in texts]
     return numbers if len(set(numbers)) == len(numbers) and max(numbers) < palette.MOST else None
 
 
-def _is_number(label: str) -> bool:
+def _is_class_number(label: str) -> bool:
     return label.isdecimal() and len(label) < 5
 
 
-def _families(column: Column, named: dict[str, Column], numbers: list[int]) -> list[str]:
-    parent = named.get(PARENT)
+def _families(column: Column, by_name: dict[str, Column], numbers: list[int]) -> list[str]:
+    """Return the colour of each value by its parent class; empty if the table has no useful parents."""
+    parent = by_name.get(PARENT)
     if column.name not in {WORD, NUMBER} or parent is None or not 1 < len(parent.values) < len(column.values):
         return []
-    which = follows(parent, column)
-    if which is None:
+    codes = implied_codes(parent, column)
+    if codes is None:
         return []
-    rank = {value: k for k, value in enumerate(palette.in_order(parent.values))}
-    parents = [rank[parent.values[k]] for k in which]
-    if all(map(_is_number, parent.values)):  # its own number, whatever others are on the page
-        parents = [int(parent.values[k]) for k in which]
+    ranks = {value: rank for rank, value in enumerate(palette.in_order(parent.values))}
+    parents = [ranks[parent.values[code]] for code in codes]
+    if all(map(_is_class_number, parent.values)):  # so that a parent's colour does not depend on the other parents
+        parents = [int(parent.values[code]) for code in codes]
     return palette.families(parents, numbers)
 
 
-def follows(column: Column, leader: Column) -> np.ndarray | None:
-    """Return the code in one column that goes with each code in another; None if that does not tell it."""
-    which = np.zeros(len(leader.values), column.codes.dtype)
-    which[leader.codes] = column.codes
-    return which if np.array_equal(which[leader.codes], column.codes) else None
+def implied_codes(column: Column, leader: Column) -> np.ndarray | None:
+    """Return the code of a column that each code of another column implies.
+
+    Returns
+    -------
+    ndarray of shape (len(leader.values),), or None
+        None if rows with the same code in `leader` differ in `column`.
+    """
+    codes = np.zeros(len(leader.values), column.codes.dtype)
+    codes[leader.codes] = column.codes
+    return codes if np.array_equal(codes[leader.codes], column.codes) else None
 
 
-def review(made: list[Column]) -> dict[str, int]:
-    """Return which columns tell how far labels can be trusted, as far as there are such, and the code of a suspect."""
-    place = {column.name: k for k, column in enumerate(made) if column.values != [""]}
-    found = {"label": next((place[name] for name in LABELS if name in place), None)}
-    found["doubt"] = next((place[name] for name in DOUBTS if name in place and made[place[name]].is_scale), None)
-    if SUSPECT in place and YES in made[place[SUSPECT]].values:
-        found |= {"suspect": place[SUSPECT], "yes": made[place[SUSPECT]].values.index(YES)}
-    found["suggested"] = place.get(SUGGESTED)
-    return {part: number for part, number in found.items() if number is not None}
+def review(columns: list[Column]) -> dict[str, int]:
+    """Return the positions of the columns that the page's review of labels uses.
+
+    Returns
+    -------
+    dict of str to int
+        Positions of the columns `label`, `doubt`, `suspect` and `suggested`, without those that are missing; `yes` is
+        the code of a suspect in its column.
+    """
+    position = {column.name: k for k, column in enumerate(columns) if column.values != [""]}
+    scales = [name for name in DOUBTS if name in position and columns[position[name]].is_scale]
+    parts = {"label": next((position[name] for name in LABELS if name in position), None)}
+    parts["doubt"] = position[scales[0]] if scales else None
+    if SUSPECT in position and YES in columns[position[SUSPECT]].values:
+        parts |= {"suspect": position[SUSPECT], "yes": columns[position[SUSPECT]].values.index(YES)}
+    parts["suggested"] = position.get(SUGGESTED)
+    return {part: number for part, number in parts.items() if number is not None}

@@ -1,10 +1,11 @@
-"""Build the page: coordinates and columns in one HTML file that works offline."""
+"""Build the page of a map: one HTML file with coordinates and columns, which works offline."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import html
+import logging
 from concurrent.futures import Future
 from functools import cache as once
 from typing import TYPE_CHECKING, Any
@@ -12,79 +13,133 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from plotly.offline import get_plotlyjs, get_plotlyjs_version
 
+from gpuvis.errors import DataError
 from gpuvis.io.schema import SUSPECT
 from gpuvis.page import coloring, columns, icon, palette, subsample, template
-from gpuvis.page.coloring import Painted
+from gpuvis.page.coloring import Coloring
 from gpuvis.page.columns import Column
 from gpuvis.page.image_links import Images
-from gpuvis.page.options import GENERATOR, Page
+from gpuvis.page.options import GENERATOR, PageOptions
 from gpuvis.page.pack import Pack, compressed
-from gpuvis.signals import aside
+from gpuvis.signals import run_in_thread
 
 if TYPE_CHECKING:
     import pandas as pd
 
-WHOLE_ROWS = 250_000  # up to which coordinates are sent as they are; above, in 65,536 steps along each axis
+logger = logging.getLogger(__name__)
+EXACT_ROWS = 250_000  # up to so many rows, coordinates are sent unchanged; above, rounded to 65,536 values on each axis
 STEPS = (1 << 16) - 1
 SCRIPTS = ("data", "map", "overlay", "panel", "review", "filter", "legend", "find", "select", "controls", "main")
 CDN_HOST = "https://cdn.plot.ly"
 
 
-def prepare(page: Page) -> None:
-    """Begin, beside other work, with what is the same for all pages."""
+def prepare(page: PageOptions) -> None:
+    """Start to compress plotly.js in another thread, if pages are to include it."""
     if page.plotlyjs == "inline":
         _plotly_packed()
+
+
+def draw_page(
+    coords: Any, table: Any = None, page: PageOptions | None = None, caption: str = "", neighbors: Any = None
+) -> str:
+    """Draw a map as one interactive HTML file, which works offline.
+
+    Parameters
+    ----------
+    coords : array of shape (N, 2)
+        The map.
+    table : pandas.DataFrame with N rows, or its columns by name, optional
+        Describes the points. Values are shown as strings.
+    page : PageOptions, optional
+    caption : str, optional
+        Describes the map, in one line.
+    neighbors : array of shape (N, k), optional
+        Row numbers of the nearest neighbours of each point in the original space, nearest first.
+
+    Returns
+    -------
+    str
+        The page. Where it differs from its options, a warning is logged.
+
+    Raises
+    ------
+    DataError
+        coords is no finite (N, 2) array, or the table or the neighbours have another number of rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> coords = np.random.default_rng(0).normal(size=(60, 2))
+    >>> page = gpuvis.draw(coords, {"file_name": [f"{row}.png" for row in range(60)]}, caption="Noise")
+    >>> page.startswith("<!doctype html>")
+    True
+    """
+    from gpuvis.io.table import strings
+
+    places = np.asarray(coords, np.float32)
+    if places.ndim != 2 or places.shape[1] != 2 or not np.isfinite(places).all():
+        raise DataError(f"coords has shape {places.shape}; expected finite numbers of shape (N, 2)")
+    rows = strings({} if table is None else table)
+    rows = rows if len(rows.columns) else rows.reindex(range(len(places)))
+    for name, given in (("table", rows), ("neighbors", neighbors)):
+        if given is not None and len(given) != len(places):
+            raise DataError(f"{name} has {len(given)} rows; expected {len(places)}, one for each point")
+    near = None if neighbors is None else np.asarray(neighbors)
+    text, notes = draw(places, rows, page or PageOptions(), caption, near)
+    for note in notes:
+        logger.warning("%s", note)
+    return text
 
 
 def draw(
     coords: np.ndarray,
     table: pd.DataFrame,
-    page: Page,
+    page: PageOptions,
     caption: str,
     neighbors: np.ndarray | None = None,
     images: Images | None = None,
     plotly_js: str | None = None,
 ) -> tuple[str, list[str]]:
-    """Draw a map.
+    """Build the page of a map.
 
     Parameters
     ----------
     coords : ndarray of shape (N, 2), float32
     table : pandas.DataFrame with N rows
         All strings; row i describes point i.
-    page : Page
-        What to show.
+    page : PageOptions
+        Options of the page.
     caption : str
-        One line that says what the map is, perhaps one that says how far to trust it, and one for each warning.
+        The first line describes the map. Further lines say how far to trust it, and give warnings.
     neighbors : ndarray of shape (N, k), optional
-        The rows nearest to each in the original space, nearest first.
+        Indices of the nearest rows of each row in the original space, nearest first.
     images : Images, optional
-        Where the images are.
+        Links to the images, or thumbnails of them.
     plotly_js : str, optional
-        The address of plotly.js as the page is to load it; None: the page holds it.
+        Address from which the page loads plotly.js; None: the page includes it.
 
     Returns
     -------
     html : str
         The page; equal input gives equal text.
     notes : list of str
-        Where the page differs from what was asked.
+        Where the page differs from its options.
     """
-    notes = [f"--hover column {name!r} is not in metadata.csv" for name in page.hover if name not in table]
-    wanted, more = coloring.chosen(table, page.color_by)
-    made = columns.of_table(table, wanted)
-    painted = coloring.of_column(coords, next((column for column in made if column.name == wanted), None))
-    pack, rows = Pack(), _shown(coords, table, painted)
-    some = slice(None) if rows is None else rows
+    hover_notes = [f"--hover column {name!r} is not in metadata.csv" for name in page.hover if name not in table]
+    color_by, color_notes = coloring.choose_column(table, page.color_by)
+    page_columns = columns.of_table(table, color_by)
+    colored = coloring.of_column(coords, next((column for column in page_columns if column.name == color_by), None))
+    pack, rows = Pack(), _drawn_rows(coords, table, colored)
+    selection = slice(None) if rows is None else rows
     header = {
         "caption": caption,
         "total": len(coords),
-        "shown": len(coords[some]),
+        "shown": len(coords[selection]),
         "rows": None if rows is None else pack.numbers(rows.astype(np.uint32)),
-        "coords": _coords(pack, coords[some]),
-        "columns": _columns(pack, made, some),
-        "review": columns.review(made),
-        "colorBy": wanted,
+        "coords": _coords(pack, coords[selection]),
+        "columns": _columns(pack, page_columns, selection),
+        "review": columns.review(page_columns),
+        "colorBy": color_by,
         "hover": [name for name in page.hover if name in table],
         "ramp": coloring.ramp(),
         "plain": palette.colors(1)[0],
@@ -92,66 +147,70 @@ def draw(
         "theme": page.theme,
         "imageRoot": images.link if images else None,
     }
-    if neighbors is not None and rows is None:  # else some of them are not on the page
-        ids = neighbors.astype(np.min_scalar_type(len(coords) - 1))
-        header["neighbors"] = {"k": ids.shape[1], "ids": pack.numbers(ids.T.ravel())}
+    if neighbors is not None and rows is None:  # in a subsample, some neighbours are not on the page
+        indices = neighbors.astype(np.min_scalar_type(len(coords) - 1))
+        header["neighbors"] = {"k": indices.shape[1], "ids": pack.numbers(indices.T.ravel())}
     sheets = images.sheets if images else None
     if sheets:
-        header["thumbnails"] = {"across": sheets.across, "places": pack.numbers(sheets.places[some])}
+        header["thumbnails"] = {"across": sheets.across, "places": pack.numbers(sheets.places[selection])}
     parts = {
         "generator": GENERATOR,
         "policy": _policy(plotly_js),
         "title": html.escape(caption.partition("\n")[0]),
-        "icon": icon.small(coords[painted.order], painted.rgb[painted.order]),
+        "icon": icon.data_url(coords[colored.order], colored.rgb[colored.order]),
         "style": template.text("page.css"),
-        "data": pack.sealed(header),
-        "thumbnails": "".join(_held(f"thumbnails-{k}", file) for k, file in enumerate(sheets.files if sheets else [])),
+        "data": pack.encoded(header),
+        "thumbnails": _thumbnail_tags(sheets.files if sheets else []),
         "plotly.js": _plotly(plotly_js),
         "script": script(),
     }
-    return template.filled("page.html", parts), notes + more
+    return template.fill("page.html", parts), hover_notes + color_notes
 
 
-def _shown(coords: np.ndarray, table: pd.DataFrame, painted: Painted) -> np.ndarray | None:
+def _drawn_rows(coords: np.ndarray, table: pd.DataFrame, colored: Coloring) -> np.ndarray | None:
     """Return the rows that are drawn; None: all of them."""
-    codes = painted.column.codes if painted.column else np.empty(0, np.uint8)
+    codes = colored.column.codes if colored.column else np.empty(0, np.uint8)
     suspects = (table[SUSPECT] == columns.YES).to_numpy() if SUSPECT in table else None
     return subsample.rows(coords, codes, suspects)
 
 
 def _coords(pack: Pack, coords: np.ndarray) -> list[dict[str, Any]]:
-    if len(coords) <= WHOLE_ROWS:
+    """Pack each axis of the coordinates, and return its header."""
+    if len(coords) <= EXACT_ROWS:
         return [pack.numbers(axis.astype(np.float32)) for axis in coords.T]
-    found = []
+    headers = []
     for axis in coords.T.astype(np.float64):
         low, step = float(axis.min()), float(np.ptp(axis)) / STEPS or 1.0
-        found.append({**pack.numbers(np.round((axis - low) / step).astype(np.uint16)), "low": low, "step": step})
-    return found
+        headers.append({**pack.numbers(np.round((axis - low) / step).astype(np.uint16)), "low": low, "step": step})
+    return headers
 
 
-def _columns(pack: Pack, made: list[Column], some: slice | np.ndarray) -> list[dict[str, Any]]:
-    """Describe each column for the browser. Codes that follow from those of another are not sent."""
-    found: list[dict[str, Any]] = []
-    for number, column in enumerate(made):
+def _columns(pack: Pack, page_columns: list[Column], selection: slice | np.ndarray) -> list[dict[str, Any]]:
+    """Pack the selected rows of each column, and return its header.
+
+    Codes that those of an earlier column imply are not packed; the header then names that column as its leader.
+    """
+    headers: list[dict[str, Any]] = []
+    for number, column in enumerate(page_columns):
         header: dict[str, Any] = {"name": column.name, "scale": column.is_scale}
         if not column.values:
-            found.append({**header, "texts": pack.texts(column.texts.iloc[some].tolist())})
+            headers.append({**header, "texts": pack.texts(column.texts.iloc[selection].tolist())})
             continue
         header |= {"values": column.values, "colors": column.colors, "families": column.families}
-        for other, leader in enumerate(made[:number]):
-            leads = len(leader.values) >= len(column.values) and "codes" in found[other]
-            which = columns.follows(column, leader) if leads else None
-            if which is not None:
-                header |= {"leader": other, "which": which.tolist()}
+        for other, leader in enumerate(page_columns[:number]):
+            may_lead = len(leader.values) >= len(column.values) and "codes" in headers[other]
+            codes = columns.implied_codes(column, leader) if may_lead else None
+            if codes is not None:
+                header |= {"leader": other, "which": codes.tolist()}
                 break
         else:
-            header["codes"] = pack.numbers(column.codes[some])
-        found.append(header)
-    return found
+            header["codes"] = pack.numbers(column.codes[selection])
+        headers.append(header)
+    return headers
 
 
 def _policy(plotly_js: str | None) -> str:
-    """Return what the page may load: plotly.js if it is elsewhere, and images, which a reader may keep anywhere."""
+    """Return the page's content security policy. A reader may keep images anywhere, so these may be loaded from all."""
     scripts = "" if plotly_js is None else f" {CDN_HOST}" if plotly_js.startswith("https:") else " 'self' file:"
     return (
         f"default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'{scripts}; style-src 'unsafe-inline'; "
@@ -160,9 +219,9 @@ def _policy(plotly_js: str | None) -> str:
 
 
 def _plotly(address: str | None) -> str:
-    """Return what gives the page plotly.js."""
+    """Return the tag that includes plotly.js in the page, or loads it from an address."""
     if address is None:
-        return _held("plotly", _plotly_packed().result())
+        return _data_tag("plotly", _plotly_packed().result())
     check = ""
     if address.startswith("https:"):
         digest = base64.b64encode(hashlib.sha256(get_plotlyjs().encode()).digest()).decode()
@@ -170,25 +229,33 @@ def _plotly(address: str | None) -> str:
     return f'<script src="{html.escape(address)}"{check}></script>'
 
 
-def _held(name: str, content: str) -> str:
+def _thumbnail_tags(sheet_files: list[str]) -> str:
+    return "".join(_data_tag(f"thumbnails-{k}", file) for k, file in enumerate(sheet_files))
+
+
+def _data_tag(name: str, content: str) -> str:
     return f'<script type="application/octet-stream" id="{name}">{content}</script>'
 
 
 @once
 def _plotly_packed() -> Future[str]:
-    return aside(lambda: compressed(get_plotlyjs().encode()))
+    return run_in_thread(lambda: compressed(get_plotlyjs().encode()))
 
 
 def script() -> str:
-    """Return the page's scripts, joined."""
+    """Return the scripts of the page, joined."""
     return "\n".join(template.text(f"{name}.js") for name in SCRIPTS)
 
 
 def plotly_file() -> tuple[str, str]:
-    """Return the name and the content of plotly.js, for pages that share it."""
-    return f"plotly-{get_plotlyjs_version()}.min.js", get_plotlyjs()
+    """Return the name and the content of plotly.js, for pages that share one file."""
+    return _plotly_name(), get_plotlyjs()
 
 
 def plotly_cdn() -> str:
-    """Return where plotly's makers keep this version of it."""
-    return f"{CDN_HOST}/{plotly_file()[0]}"
+    """Return the address of this version of plotly.js on the server of its makers."""
+    return f"{CDN_HOST}/{_plotly_name()}"
+
+
+def _plotly_name() -> str:
+    return f"plotly-{get_plotlyjs_version()}.min.js"

@@ -17,19 +17,19 @@ from gpuvis.page.options import URLS
 if TYPE_CHECKING:
     from gpuvis.page.thumbnails import Sheets
 
-LOOKED_UP = 100  # images that tell whether they are where they are looked for
+MAX_LOOKED_UP = 100  # so many images are looked up, at most, to find out whether the folder is right
 
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """Where the images are.
+    """Where a page finds the images.
 
     Attributes
     ----------
     link : str or None
-        What a page puts before a file's name, ending with a slash; None: it knows no place.
+        Link to the folder of the images, ending with a slash; None if it is unknown.
     sheets : Sheets or None
-        Small ones, which the page holds.
+        Thumbnails, which the page includes.
     """
 
     link: str | None
@@ -37,49 +37,64 @@ class Images:
 
 
 def link(root: str | Path, page: Path) -> str:
-    """Return the link from a page to the root of the images: relative, where it is a folder and that is possible."""
+    """Return the link from a page to the root of the images: relative if the root is a folder on the same drive.
+
+    Parameters
+    ----------
+    root : str or Path
+        Folder or URL.
+    page : Path
+        Path of the page.
+    """
     if str(root).startswith(URLS):
         return str(root).rstrip("/") + "/"
     try:
-        way = os.path.relpath(root, page.parent)
-    except ValueError:  # another drive
+        relative = os.path.relpath(root, page.parent)
+    except ValueError:  # on another drive
         return Path(os.path.abspath(root)).as_uri() + "/"
-    return quote(os.fsencode(Path(way).as_posix())) + "/"
+    return quote(os.fsencode(Path(relative).as_posix())) + "/"
 
 
 def folder_of(root: str | None, cache: Path) -> str | None:
-    """Return the root that was asked for; else the usual folder, if it is there."""
+    """Return the given root of the images; if it is None, the folder `images` of the cache, if that exists."""
     usual = str(cache / IMAGES)
     return root if root is not None else usual if os.path.isdir(usual) else None  # noqa: PTH112  Path.is_dir raises
 
 
 def path_of(root: str | Path, name: str) -> str:
-    """Return the path of an image, always below the root: steps up are left out."""
+    """Return the path of an image. It is always below the root: parts such as ".." are dropped from the name."""
     parts = (part for part in name.replace("\\", "/").split("/") if part not in {"", ".", ".."})
     return "/".join([str(root).rstrip("/"), *parts])
 
 
 def file_of(root: str | Path, name: str) -> str:
-    """Return the path of an image as it is there: accents may be written in another way than in its name."""
+    """Return the path of an image on disk, whose accents may be in another Unicode form than those of its name."""
     path = path_of(root, name)
     others = [] if name.isascii() else [path_of(root, unicodedata.normalize(form, name)) for form in ("NFC", "NFD")]
     return next(filter(os.path.isfile, (path, *others)), path)
 
 
 def missing(root: str, names: Sequence[str]) -> str:
-    """Say that none of some images is there, and what to do; empty if one is, or nobody can tell."""
+    """Check whether a sample of the images exists.
+
+    Returns
+    -------
+    str
+        A message with advice if none of them exists; else empty. Images at a URL are not looked up.
+    """
     named = list(filter(None, names))
-    some = named[:: len(named) // LOOKED_UP + 1]
-    if root.startswith(URLS) or not some or any(map(os.path.isfile, (file_of(root, name) for name in some))):
+    sample = named[:: len(named) // MAX_LOOKED_UP + 1]
+    if root.startswith(URLS) or not sample or any(map(os.path.isfile, (file_of(root, name) for name in sample))):
         return ""
-    problem = f"no image was found: of {len(some):,} that were looked for the first is {path_of(root, some[0])!r}"
-    if os.path.isfile(some[0]):  # noqa: PTH113  Path.is_file raises
+    first = sample[0]
+    problem = f"no image was found: of {len(sample):,} that were looked for the first is {path_of(root, first)!r}"
+    if os.path.isfile(first):  # noqa: PTH113  Path.is_file raises
         return f"{problem}; file_name is the whole path, so use --image_root /"
     return f"{problem}; name the folder with --image_root that file_name starts from"
 
 
 def stamp(root: str, names: Sequence[str]) -> str:
-    """Return what changes when one of the images does."""
+    """Return a hash of the sizes and modification times of the images, to notice that one was changed."""
     digest = hashlib.sha256()
     for name in names:
         digest.update(_stamp(file_of(root, name)) if name else b"")
@@ -88,7 +103,7 @@ def stamp(root: str, names: Sequence[str]) -> str:
 
 def _stamp(path: str) -> bytes:
     try:
-        found = os.stat(path)  # noqa: PTH116  names may be such as no path can have
+        status = os.stat(path)  # noqa: PTH116  the name may not be a valid path
     except (OSError, ValueError):
         return b"none "
-    return f"{found.st_size} {found.st_mtime_ns} ".encode()
+    return f"{status.st_size} {status.st_mtime_ns} ".encode()

@@ -1,4 +1,4 @@
-"""PageOptions: what a page shows."""
+"""The options of a page: columns, images, theme, pictures for papers."""
 
 from __future__ import annotations
 
@@ -16,42 +16,43 @@ STATIC = ("png", "svg", "pdf")
 URLS = ("http://", "https://", "file://")
 MADE_BY = "gpuvis"
 GENERATOR = f'<meta name="generator" content="{MADE_BY}">'
-MARKS = {  # what stands in a page or a picture that was drawn here
+MARKS = {  # bytes by which a page or a picture made by gpuvis is recognised
     ".html": GENERATOR.encode(),
     ".png": f"Software\0{MADE_BY}".encode(),
     ".svg": f"<dc:title>{MADE_BY}</dc:title>".encode(),
     ".pdf": f"/Creator ({MADE_BY})".encode(),
 }
-MOST_ROWS_SEARCHED = 10_000  # up to which neighbours in the original space are found without being asked for
-MOST_ROWS_SHOWN = 500_000  # of which a page has room for the neighbours: some 17 MB
+MOST_ROWS_SEARCHED = 10_000  # up to so many rows, neighbours in the original space are searched for by default
+MOST_ROWS_SHOWN = 500_000  # up to so many rows, a page includes the neighbours: about 17 MB
 
 
 @dataclass(frozen=True, kw_only=True)
-class Page:
-    """What the HTML page shows. None of this changes the map.
+class PageOptions:
+    """Options of the HTML page. None of them changes the map.
 
     Attributes
     ----------
     color_by : str
         Column of `metadata.csv` that colours the points.
     hover : tuple of str
-        Columns that come first where a point is described.
+        Columns that are shown first in the description of a point.
     image_root : str or None
-        Folder or URL that the files' names are below; None: `images` beside `metadata.csv`, if they are there.
+        Folder or URL that the file names are relative to; None: the folder `images` of the cache, if it exists.
     thumbnails : bool
-        The page holds small images.
+        Include small images in the page.
     neighbors : bool or None
-        The page holds the true nearest neighbours of each point; None: up to 10,000 rows.
+        Include the nearest neighbours of each point in the original space; None: only up to 10,000 rows.
     theme : {"auto", "light", "dark"}
-        auto: as the reader's system is set.
+        Colours of the page; auto: as set in the reader's system.
     plotlyjs : {"inline", "shared", "cdn"}
-        Where plotly.js is: in each page, once at the root of the batch, or at plotly's makers.
+        Source of plotly.js: included in each page, one file at the root of the batch, or the server of its makers.
     static : tuple of {"png", "svg", "pdf"}
-        Pictures to draw besides.
+        Formats of pictures to draw in addition to the page.
 
     Raises
     ------
     SettingsError
+        An option has a value that is not allowed, or `image_root` is no existing folder.
     """
 
     color_by: str = "ground_truth_word_label"
@@ -74,15 +75,18 @@ class Page:
             require(not root.startswith(URLS), "image_root", "a folder, if thumbnails are to be made of it", root)
 
     def wants_neighbors(self, rows: int) -> bool:
-        """Tell whether the nearest neighbours of so many rows are to be found, and have room."""
-        most = MOST_ROWS_SEARCHED if self.neighbors is None else MOST_ROWS_SHOWN if self.neighbors else 0
-        return 2 <= rows <= most
+        """Return whether the page of a map of so many rows includes the nearest neighbours."""
+        max_rows = MOST_ROWS_SEARCHED if self.neighbors is None else MOST_ROWS_SHOWN if self.neighbors else 0
+        return 2 <= rows <= max_rows
 
     def describe(self, cache: Path) -> dict[str, Any]:
-        """Return all of it, and what it comes to for a cache folder, ready for JSON."""
+        """Return the options as they apply to a cache folder, ready for JSON; `image_root` is resolved."""
         root = self.image_root
         if root is None:
             root = IMAGES if os.path.isdir(cache / IMAGES) else None  # noqa: PTH112  Path.is_dir raises
         elif not root.startswith(URLS):
             root = os.path.abspath(root)
         return {**asdict(self), "hover": list(self.hover), "static": list(self.static), "image_root": root}
+
+
+Page = PageOptions

@@ -1,6 +1,7 @@
-"""Pack numbers and texts for the browser: a JSON header and compressed arrays.
+"""Pack the data of a page for the browser: a JSON header and compressed arrays.
 
-The bytes of numbers are sorted by their place (all first bytes, then all second ones, …), which compresses better.
+The bytes of an array are reordered: the first bytes of all numbers, then all second bytes, and so on. That compresses
+better.
 """
 
 from __future__ import annotations
@@ -13,47 +14,48 @@ from typing import Any
 
 import numpy as np
 
-LEVEL = 6  # of gzip; above, it takes much longer for hardly less
+LEVEL = 6  # of gzip; higher levels take much longer and save little
 
 
 class Pack:
-    """What is to be sent, and where each part of it lies."""
+    """Arrays for the browser. Each method that adds one returns its description for the header."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
         self._size = 0
 
     def numbers(self, array: np.ndarray) -> dict[str, Any]:
-        """Take in a flat array of numbers of up to 4 bytes; return how it is found again."""
+        """Add an array of shape (n,) of numbers of up to 4 bytes, and return its description."""
         array = np.ascontiguousarray(array)
         planes = array.view(np.uint8).reshape(-1, array.itemsize).T
-        kind = f"{array.dtype.kind}{array.itemsize}"
-        return {"type": kind, "count": len(array), "at": self._append(planes.tobytes())}
+        dtype = f"{array.dtype.kind}{array.itemsize}"
+        return {"type": dtype, "count": len(array), "at": self._append(planes.tobytes())}
 
     def texts(self, texts: Sequence[str]) -> dict[str, Any]:
-        """Take in strings; return how they are found again. Their lengths are in units of UTF-16, as in a browser."""
-        whole = "".join(texts)
-        units = len if whole.isascii() else lambda text: len(text.encode("utf-16-le")) // 2
-        lengths = np.fromiter(map(units, texts), np.uint32, len(texts))
-        content = whole.encode()
-        place = {"at": self._append(content), "bytes": len(content)}
+        """Add strings, and return their description. Lengths are in units of UTF-16, as JavaScript counts them."""
+        joined = "".join(texts)
+        count_units = len if joined.isascii() else lambda text: len(text.encode("utf-16-le")) // 2
+        lengths = np.fromiter(map(count_units, texts), np.uint32, len(texts))
+        content = joined.encode()
+        description = {"at": self._append(content), "bytes": len(content)}
         if len(lengths) and (lengths == lengths[0]).all():
-            return {**place, "length": int(lengths[0])}
-        return {**place, "lengths": self.numbers(lengths)}
+            return {**description, "length": int(lengths[0])}
+        return {**description, "lengths": self.numbers(lengths)}
 
     def _append(self, part: bytes) -> int:
-        at = self._size
+        """Add bytes, and return their offset."""
+        offset = self._size
         self._parts.append(part)
         self._size += len(part)
-        return at
+        return offset
 
-    def sealed(self, header: dict[str, Any]) -> str:
-        """Return all of it as text."""
+    def encoded(self, header: dict[str, Any]) -> str:
+        """Return the header and all arrays, compressed and as text."""
         text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
-        start = np.array([len(text)], "<u4").tobytes()
-        return compressed(b"".join([start, text, *self._parts]))
+        length = np.array([len(text)], "<u4").tobytes()
+        return compressed(b"".join([length, text, *self._parts]))
 
 
 def compressed(content: bytes) -> str:
-    """Return bytes as text that a browser can unpack."""
+    """Compress bytes with gzip and encode them in base64."""
     return base64.b64encode(gzip.compress(content, LEVEL, mtime=0)).decode("ascii")

@@ -1,4 +1,4 @@
-"""Fill the templates of `web`."""
+"""Read the files of the page in the folder `web`, and fill its templates."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from importlib import resources
 
 @once
 def text(name: str) -> str:
-    """Return what a file holds."""
+    """Return the text of a file in `web`."""
     return resources.files("gpuvis.page").joinpath("web", name).read_text(encoding="utf-8")
 
 
-def filled(name: str, parts: Mapping[str, str]) -> str:
-    """Return a file with its places, marked as {{part}}, filled; what fills them is not looked at again."""
-    return re.sub(r"\{\{(.+?)\}\}", lambda mark: parts[mark[1]], text(name))
+def fill(name: str, parts: Mapping[str, str]) -> str:
+    """Return a template with each {{part}} replaced. Marks inside the inserted text are left unchanged."""
+    return re.sub(r"\{\{(.+?)\}\}", lambda match: parts[match[1]], text(name))

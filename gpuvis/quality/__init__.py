@@ -1,1 +1,1 @@
-"""How far a map can be trusted. Arrays in, numbers out."""
+"""Measure how far a map can be trusted. Arrays in, numbers out."""

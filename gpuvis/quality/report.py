@@ -1,12 +1,12 @@
-"""The measures of a map in words: a table, one line, and warnings."""
+"""Put the measures of a map into words: a table, one line, and warnings."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
-ERRORS = 3  # standard errors within which two numbers are the same
-NEARLY_ALL = 0.99  # of the neighbours: a map that keeps them is right, whatever else keeps them too
-TORN = 0.1  # more label accuracy on the map than in the original space
+ERRORS = 3  # standard errors within which two numbers count as the same
+NEARLY_ALL = 0.99  # recall above which a map is good, even if the PCA map is as good
+TORN = 0.1  # label accuracy on the map less that in the original space: more than this is suspicious
 MEASURES = {
     "recall": "recall@{k}",
     "trustworthiness": "trustworthiness@{k}",
@@ -17,70 +17,89 @@ MEASURES = {
 }
 
 
+class Scores(NamedTuple):
+    """The measures of a map by one metric, as `quality.measure` returns them, by their names."""
+
+    original: dict[str, float]
+    map: dict[str, float]
+    pca: dict[str, float]
+
+
+def scores(measured: dict[str, Any], metric: str) -> Scores:
+    """Return the measures by one metric."""
+    return Scores(*(measured[metric][place] for place in Scores._fields))
+
+
+def scores_of_fit(measured: dict[str, Any]) -> Scores:
+    """Return the measures by the metric of the fit."""
+    return scores(measured, measured["metric"])
+
+
 def report(measured: dict[str, Any]) -> list[str]:
-    """Return all measures of a map as lines of text; `measured`: what `quality.measure` gave."""
-    found = []
+    """Return all measures of a map as the lines of a table.
+
+    `measured`: as `quality.measure` returns it, here and in the functions below.
+    """
+    lines = []
     for metric in (name for name, value in measured.items() if isinstance(value, dict)):
-        found.append(f"  {metric:<24}{'map':>9}{'±':>8}{'PCA map':>10}{'original':>10}")
+        lines.append(f"  {metric:<24}{'map':>9}{'±':>8}{'PCA map':>10}{'original':>10}")
+        by = scores(measured, metric)
         for name, title in MEASURES.items():
-            original, here, pca = (measured[metric][place] for place in ("original", "map", "pca"))
-            if name in here:
-                error = f"{here[f'{name}_se']:.4f}" if here.get(f"{name}_se") else ""
-                before = f"{original[name]:.4f}" if name in original else ""
+            if name in by.map:
+                error = f"{by.map[f'{name}_se']:.4f}" if by.map.get(f"{name}_se") else ""
+                original = f"{by.original[name]:.4f}" if name in by.original else ""
                 title = title.format(k=measured["k"])
-                found.append(f"  {title:<24}{here[name]:>9.4f}{error:>8}{pca[name]:>10.4f}{before:>10}".rstrip())
+                lines.append(f"  {title:<24}{by.map[name]:>9.4f}{error:>8}{by.pca[name]:>10.4f}{original:>10}".rstrip())
     how = "a sample against all rows" if measured["sampled"] else "all rows"
-    return [*found, f"  anchors: {measured['anchors']:,}, {how}"]
-
-
-def kept(measured: dict[str, Any]) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
-    """Return what the original space, the map and the PCA map have, by the metric of the fit."""
-    by = measured[measured["metric"]]
-    return by["original"], by["map"], by["pca"]
+    return [*lines, f"  anchors: {measured['anchors']:,}, {how}"]
 
 
 def cells(measured: dict[str, Any] | None) -> tuple[str, str, str, str]:
-    """Return recall, trustworthiness, triplets and labels, each beside what it is to be compared with."""
+    """Return recall, trustworthiness, triplets and label accuracy as text, each with its reference in parentheses.
+
+    The reference is the PCA map; for label accuracy, the original space. Text is empty for what was not measured.
+    """
     if not measured:
         return "", "", "", ""
-    original, here, pca = kept(measured)
-    labels = f"{here['label_accuracy']:.1%} ({original['label_accuracy']:.1%})" if original else ""
+    original, on_map, pca = scores_of_fit(measured)
+    labels = f"{on_map['label_accuracy']:.1%} ({original['label_accuracy']:.1%})" if original else ""
     return (
-        f"{here['recall']:.1%} ({pca['recall']:.1%})",
-        f"{here['trustworthiness']:.3f} ({pca['trustworthiness']:.3f})",
-        f"{here['triplets']:.1%} ({pca['triplets']:.1%})",
+        f"{on_map['recall']:.1%} ({pca['recall']:.1%})",
+        f"{on_map['trustworthiness']:.3f} ({pca['trustworthiness']:.3f})",
+        f"{on_map['triplets']:.1%} ({pca['triplets']:.1%})",
         labels,
     )
 
 
 def line(measured: dict[str, Any]) -> str:
-    """Say in one line how far to trust a map."""
+    """Summarise the measures of a map in one line."""
     recall, trust, triplets, labels = cells(measured)
     k = measured["k"]
     parts = [f"recall@{k} {recall.replace('(', '(PCA map ')}", f"trustworthiness@{k} {trust}", f"triplets {triplets}"]
-    told_labels = [f"labels by kNN {labels.replace('(', '(original ')}"] if labels else []
-    return " · ".join([*parts, *told_labels])
+    if labels:
+        parts.append(f"labels by kNN {labels.replace('(', '(original ')}")
+    return " · ".join(parts)
 
 
 def warnings(measured: dict[str, Any]) -> list[str]:
-    """Say what is wrong with a map, and what that means for those who read it."""
-    original, here, pca = kept(measured)
-    found = []
-    if here["recall"] <= min(pca["recall"] + ERRORS * here["recall_se"], NEARLY_ALL):
-        found.append(
-            f"the map keeps no more of the nearest neighbours ({here['recall']:.1%}) than a plain PCA map "
+    """Return a sentence for each fault of a map, with what it means for the reader."""
+    original, on_map, pca = scores_of_fit(measured)
+    lines = []
+    if on_map["recall"] <= min(pca["recall"] + ERRORS * on_map["recall_se"], NEARLY_ALL):
+        lines.append(
+            f"the map keeps no more of the nearest neighbours ({on_map['recall']:.1%}) than a plain PCA map "
             f"({pca['recall']:.1%}): its islands may mean nothing; try other settings or another method"
         )
     if measured["flung"]:
         who = "1 point was" if measured["flung"] == 1 else f"{measured['flung']:,} points were"
-        found.append(
+        lines.append(
             f"{who} flung far outside the map, so the others are crowded together: try another seed or fewer neighbours"
         )
     if original:
-        gap = here["label_accuracy"] - original["label_accuracy"]
-        if gap > max(TORN, ERRORS * here["label_accuracy_se"]):
-            found.append(
-                f"labels are told by neighbours far better on the map ({here['label_accuracy']:.0%}) than in the "
-                f"original space ({original['label_accuracy']:.0%}): classes look further apart than they are"
+        gap = on_map["label_accuracy"] - original["label_accuracy"]
+        if gap > max(TORN, ERRORS * on_map["label_accuracy_se"]):
+            lines.append(
+                f"labels are predicted by neighbours far better on the map ({on_map['label_accuracy']:.0%}) than in "
+                f"the original space ({original['label_accuracy']:.0%}): classes look further apart than they are"
             )
-    return found
+    return lines

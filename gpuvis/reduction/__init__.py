@@ -1,1 +1,1 @@
-"""A matrix becomes its maps. Arrays in, arrays out: no files, no printing."""
+"""Reduce a matrix to maps. Arrays in, arrays out: no files, no printing."""

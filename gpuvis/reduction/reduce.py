@@ -1,4 +1,4 @@
-"""Reduce a matrix: PCA, neighbours, then UMAP or t-SNE."""
+"""Reduce a matrix to maps: PCA, nearest neighbours, then the layout of each method. No fitted model is kept."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from gpuvis import arrays
-from gpuvis.backends import choose
 from gpuvis.backends.base import Array, Backend, Plan
+from gpuvis.backends.matrix import check_matrix, choose_for
 from gpuvis.errors import DataError, OutOfMemoryError, is_out_of_memory
-from gpuvis.settings import Method, Settings
-from gpuvis.timing import Steps
+from gpuvis.settings import MethodName, Settings
+from gpuvis.timing import StepTimer
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,29 +23,30 @@ class Reduction:
 
     Attributes
     ----------
-    method : {"umap", "tsne"}
+    method : str
+        A key of `gpuvis.settings.METHODS`, as "umap".
     coords : ndarray of shape (N, 2), float32, C order
         Row i belongs to row i of the input.
     effective : dict
         The settings that were really used.
     notes : tuple of str
-        Where they differ from what was asked, and what the libraries warned of.
+        Where they differ from the requested settings, and warnings of the libraries.
     variance_kept : float or None
-        Share of the variance that PCA kept; None if there was no PCA, or no variance.
-    steps : dict
+        Share of the variance that PCA kept, from 0 to 1; None if there was no PCA, or no variance.
+    steps : dict of str to dict
         Seconds and peak memory (bytes) of each step.
     plan : Plan
-        How the backend did it.
+        How the backend computed the map.
     neighbors : dict or None
-        What is known of the search for neighbours; None: the library did it.
+        Details of the neighbour search; None if the library of the layout searched by itself.
     layout : dict
-        What is known of the layout: ``epochs`` of UMAP; of t-SNE ``iterations`` and, on the CPU, ``kl``, the divergence
-        reached.
+        Details of the layout: ``epochs`` of UMAP; ``iterations`` of t-SNE and, on the CPU, ``kl``, the
+        Kullback-Leibler divergence reached.
     principal : array of shape (N, 2), or None
-        The first two principal components, if the map began at them.
+        The first two principal components, if the layout started from them.
     """
 
-    method: Method
+    method: MethodName
     coords: np.ndarray
     effective: dict[str, Any]
     notes: tuple[str, ...]
@@ -59,191 +60,218 @@ class Reduction:
 
 @dataclass(eq=False)
 class Prepared:
-    """A matrix on its device, after PCA if that was asked for: what all maps start from.
+    """A matrix on its device, after PCA if that was requested: the common start of all maps.
 
     Attributes
     ----------
-    X : array
-        None once the last map has taken from it what it needs.
-    waiting : list of str
-        The maps that still need it.
+    X : array of shape (N, d), or None
+        None once no map needs it any more.
+    shape : tuple of two int
+        Shape of the input, (N, D).
+    requested : Settings
+        The settings as the caller gave them.
+    fitted : Settings
+        The settings for this shape.
+    plan : Plan
+    variance_kept : float or None
+    pending : list of str
+        The methods whose maps still need `X`.
     graphs : dict
-        The neighbour graphs that maps still need, by how they were planned.
+        The neighbour graphs that pending maps need, by their plan.
     """
 
     X: Array
     shape: tuple[int, int]
-    asked: Settings
+    requested: Settings
     fitted: Settings
     plan: Plan
     variance_kept: float | None
-    waiting: list[Method]
+    pending: list[MethodName]
     graphs: dict[Any, Any] = field(default_factory=dict)
 
 
-def reduce(X: Any, settings: Settings | None = None, backend: str = "auto") -> dict[Method, Reduction]:
-    """Reduce a matrix to the maps asked for.
+def reduce(X: Any, settings: Settings | None = None, backend: str = "auto") -> dict[MethodName, Reduction]:
+    """Reduce a matrix to one or more maps.
 
     Parameters
     ----------
     X : torch.Tensor or array of shape (N, D)
         Real numbers, finite in float32; 5 rows or more.
     settings : Settings, optional
-        Which maps, and how. Default: one UMAP map.
+        The maps to compute, and their parameters. Default: one UMAP map.
     backend : {"auto", "gpu", "cpu"}, default="auto"
-        Where to work. auto: of few rows that are not on a GPU, on the CPU.
+        Where to compute. auto: on the GPU if there is one, but on the CPU for few rows that are not on the GPU yet.
 
     Returns
     -------
     dict of str to Reduction
-        One map for each method asked for.
+        One map for each method of the settings.
 
     Raises
     ------
     DataError
-        X is no matrix of real numbers, too small, or not finite.
+        X is not a matrix of real numbers, too small, or not finite.
     SettingsError
-        The backend does not know a setting, or it would take too long there.
+        The backend does not support a setting, or would take too long with it.
     NoGpuError
-        "gpu" was asked for, and there is none.
+        "gpu" was requested, and there is none.
     OutOfMemoryError
         The work does not fit in memory.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).normal(size=(60, 8))
+    >>> maps = gpuvis.reduce(X, gpuvis.Settings(umap=gpuvis.UmapSettings(n_neighbors=10)), backend="cpu")
+    >>> maps["umap"].coords.shape
+    (60, 2)
     """
-    there = hasattr(X, "__cuda_array_interface__") or getattr(X, "ndim", 2) == 0
-    chosen, _ = choose(backend, rows=None if there else len(X))
-    steps, settings = Steps(settle=chosen.settle), settings or Settings()
-    try:
-        X = _adopted(X, chosen)
-        arrays.check_shape(X)
-        arrays.check_type(X)
-        plan(X, settings, chosen)
-        largest, notes = arrays.check_values(X)
-        prepared = prepare(X, settings, chosen, steps, (plan(X, settings, chosen, largest), largest))
-    except DataError as error:
-        raise DataError(f"X {error}") from None
-    maps = (embed(prepared, method, chosen, steps) for method in settings.methods)
-    return {done.method: replace(done, notes=(*(f"X: {note}" for note in notes), *done.notes)) for done in maps}
+    selected, settings = choose_for(X, backend), settings or Settings()
+    timer = StepTimer(settle=selected.settle)
+    matrix, planned, notes = check_matrix(X, settings, selected)
+    prepared = prepare(matrix, settings, selected, timer, *planned)
+    maps = (embed(prepared, method, selected, timer) for method in settings.methods)
+    return {result.method: replace(result, notes=(*notes, *result.notes)) for result in maps}
 
 
-def _adopted(X: Any, backend: Backend) -> Any:
-    """Return tensors and the device's arrays as they are, anything else as an array of NumPy in native byte order."""
-    if hasattr(X, "detach") or (backend.xp is not np and isinstance(X, backend.xp.ndarray)):
-        return X
-    foreign = hasattr(X, "__dlpack__") and not isinstance(X, np.ndarray)
-    found = np.from_dlpack(X) if foreign else np.asarray(X)
-    return found.astype(found.dtype.newbyteorder("="), copy=False)
+def prepare(X: Any, settings: Settings, backend: Backend, timer: StepTimer, planned: Plan, largest: float) -> Prepared:
+    """Copy a matrix to its device, and reduce it by PCA if the settings ask for that.
 
-
-def plan(X: Any, settings: Settings, backend: Backend, largest: float | None = None) -> Plan:
-    """Say how a matrix will be reduced, before anything is computed; better if its largest value in size is known.
+    Parameters
+    ----------
+    X : torch.Tensor or array of shape (N, D)
+    settings : Settings
+    backend : Backend
+    timer : StepTimer
+    planned : Plan
+        How the work is done: see `gpuvis.backends.matrix.plan`.
+    largest : float
+        The largest absolute value of X.
 
     Raises
     ------
-    SettingsError
-        The backend does not know a setting, or it would take too long there.
     OutOfMemoryError
-        It does not fit.
+        The work does not fit in memory.
     """
-    rows, columns = X.shape
-    fitted, _ = settings.fitted_to(rows, columns)
-    backend.check(fitted)
-    scaled = largest is not None and arrays.scale(largest, backend.SAFE) != 1
-    return backend.plan(rows, columns, X.itemsize, fitted, scaled)
-
-
-def prepare(X: Any, settings: Settings, backend: Backend, steps: Steps, known: tuple[Plan, float]) -> Prepared:
-    """Bring a matrix to its device and do the PCA. `known`: what `plan` gave, and its largest value in size."""
-    shape, (planned, largest) = tuple(X.shape), known
+    shape = tuple(X.shape)
     fitted, _ = settings.fitted_to(*shape)
-    scale, kept = arrays.scale(largest, backend.SAFE), None
+    scale, variance_kept = arrays.scale(largest, backend.SAFE), None
     if fitted.pca_dim is None:
-        with steps("load"), _memory_reported("reading", shape, planned):
+        with timer("load"), _memory_reported("reading", shape, planned):
             X = backend.load(X, scale, planned)
     else:
-        with steps("pca"), _memory_reported("PCA", shape, planned), backend.working(planned):
-            X, kept = backend.pca(X, fitted.pca_dim, fitted.random_state, scale, planned)
-    return Prepared(X, shape, settings, fitted, planned, kept, list(settings.methods))
+        with timer("pca"), _memory_reported("PCA", shape, planned), backend.working(planned):
+            X, variance_kept = backend.pca(X, fitted.pca_dim, fitted.random_state, scale, planned)
+    return Prepared(X, shape, settings, fitted, planned, variance_kept, list(settings.methods))
 
 
-def embed(prepared: Prepared, method: Method, backend: Backend, steps: Steps) -> Reduction:
-    """Draw one map of a prepared matrix."""
+def embed(prepared: Prepared, method: MethodName, backend: Backend, timer: StepTimer) -> Reduction:
+    """Compute one map of a prepared matrix.
+
+    Raises
+    ------
+    DataError
+        The coordinates are not finite.
+    OutOfMemoryError
+        The work does not fit in memory.
+    """
     fitted = prepared.fitted
-    asked = getattr(fitted, method)
-    draw = backend.umap if method == "umap" else backend.tsne
     with _memory_reported(method, prepared.shape, prepared.plan), backend.working(prepared.plan):
-        X, graph = _take(prepared, method, backend, steps)
-        with steps(method):
-            drawn = draw(X, graph, asked, fitted.random_state)
-            coords = backend.to_host(drawn.coords)
-    _check_coords(coords, prepared.shape[0], method)
-    _, notes = prepared.asked.only(method).fitted_to(*prepared.shape)
-    taken = steps.of("load", "pca", "neighbors", "start", method)
-    done = fitted.describe(method)
-    neighbors = graph.details if graph else None
-    how = taken, prepared.plan, neighbors, drawn.details
-    return Reduction(method, coords, done, (*notes, *drawn.notes), prepared.variance_kept, *how, drawn.principal)
+        X, graph = _layout_input(prepared, method, backend, timer)
+        with timer(method):
+            layout = backend.layout(method, X, graph, fitted.maps[method], fitted.random_state)
+            coords = backend.to_host(layout.coords)
+    rows, _ = prepared.shape
+    _check_coords(coords, rows, method)
+    _, notes = prepared.requested.only(method).fitted_to(*prepared.shape)
+    return Reduction(
+        method=method,
+        coords=coords,
+        effective=fitted.describe(method),
+        notes=(*notes, *layout.notes),
+        variance_kept=prepared.variance_kept,
+        steps=timer.of("load", "pca", "neighbors", "start", method),
+        plan=prepared.plan,
+        neighbors=graph.details if graph else None,
+        layout=layout.details,
+        principal=layout.principal,
+    )
 
 
-def nearest(X: Any, metric: str, count: int, backend: Backend, known: tuple[Plan, float]) -> np.ndarray:
-    """Return the rows nearest to each row in the original space, exactly, the nearest first.
+def nearest(X: Any, metric: str, count: int, backend: Backend, planned: Plan, largest: float) -> np.ndarray:
+    """Find the nearest neighbours of each row in the original space, exactly.
 
     Parameters
     ----------
     X : torch.Tensor or array of shape (N, D)
     metric : str
     count : int
-        How many for each row; less than N.
+        Number of neighbours of each row; less than N.
     backend : Backend
-    known : tuple
-        What `plan` gave, and the largest value in size.
+    planned : Plan
+        How the work is done: see `gpuvis.backends.matrix.plan`.
+    largest : float
+        The largest absolute value of X.
 
     Returns
     -------
     ndarray of shape (N, count), integer
+        Indices of the neighbours, nearest first; the row itself is not among them.
+
+    Raises
+    ------
+    OutOfMemoryError
+        The work does not fit in memory.
     """
-    planned, largest = known
     with _memory_reported("neighbours in the original space", tuple(X.shape), planned), backend.working(planned):
-        whole = backend.as_array(X, arrays.scale(largest, backend.SAFE))
-        return backend.nearest(whole, metric, count + 1)[:, 1:]
+        scaled = backend.as_array(X, arrays.scale(largest, backend.SAFE))
+        return backend.nearest(scaled, metric, count + 1)[:, 1:]
 
 
-def _take(prepared: Prepared, method: Method, backend: Backend, steps: Steps) -> tuple[Array, Any]:
-    """Return what the layout of one map starts from; graphs and the matrix go with the last map that needs them."""
+def _layout_input(prepared: Prepared, method: MethodName, backend: Backend, timer: StepTimer) -> tuple[Array, Any]:
+    """Return the matrix and the neighbour graph (or None) for the layout of one map.
+
+    To save memory, the matrix and each graph are released together with the last map that needs them.
+    """
     planned = prepared.plan.graphs
-    prepared.waiting.remove(method)  # whatever becomes of it
+    prepared.pending.remove(method)  # even if the map fails
     X, graph = prepared.X, None
-    if not prepared.waiting:
+    if not prepared.pending:
         prepared.X = None
     if method in planned:
-        how = planned[method]
-        graph = prepared.graphs.pop(how, None)
+        search = planned[method]
+        graph = prepared.graphs.pop(search, None)
         if graph is None:
-            with steps("neighbors"):
-                graph = backend.neighbors(X, how)
-        if how in map(planned.get, prepared.waiting):
-            prepared.graphs[how] = graph
-        with steps("start"):  # as it ends, so does the matrix, unless another map needs it
-            X = backend.start(X, getattr(prepared.fitted, method))
+            with timer("neighbors"):
+                graph = backend.neighbors(X, search)
+        if search in map(planned.get, prepared.pending):
+            prepared.graphs[search] = graph
+        with timer("start"):  # the result replaces the matrix, which is released unless another map needs it
+            X = backend.start(X, prepared.fitted.maps[method])
     return X, graph
 
 
 @contextmanager
 def _memory_reported(step: str, shape: tuple[int, int], planned: Plan) -> Iterator[None]:
+    """Raise `OutOfMemoryError` with advice for any error in the block that means that memory ran out."""
+    rows, columns = shape
     try:
         yield
     except Exception as error:
         if not is_out_of_memory(error):
             raise
         raise OutOfMemoryError(
-            f"{step} of {shape[0]:,} × {shape[1]:,} does not fit in memory "
-            f"({str(error) or 'no more is given'}); {planned.advice}"
+            f"{step} of {rows:,} × {columns:,} does not fit in memory "
+            f"({str(error) or 'no details were given'}); {planned.advice}"
         ) from error
 
 
-def _check_coords(coords: np.ndarray, rows: int, method: Method) -> None:
-    """Refuse a map that is not whole."""
+def _check_coords(coords: np.ndarray, rows: int, method: MethodName) -> None:
+    """Check that the coordinates of a map have the right shape and are finite."""
     if coords.shape != (rows, 2):
         raise DataError(f"{method} gave coordinates of shape {coords.shape}; expected {(rows, 2)}")
-    bad = int((~np.isfinite(coords).all(1)).sum())
-    if bad:
-        raise DataError(f"{method} gave coordinates that are not finite (rows: {bad}); try another metric or seed")
+    not_finite = int((~np.isfinite(coords).all(1)).sum())
+    if not_finite:
+        raise DataError(
+            f"{method} gave coordinates that are not finite (rows: {not_finite}); try another metric or seed"
+        )

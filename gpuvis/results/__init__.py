@@ -1,1 +1,1 @@
-"""What a run leaves on disk, and whether it is still true."""
+"""What a run leaves on disk, and whether it is up to date."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,14 +26,11 @@ from gpuvis.io.schema import (
     SUSPICION,
     TABLE,
 )
-from gpuvis.page import image_links
 from gpuvis.page.columns import PREDICTED, SUGGESTED
 from gpuvis.results.record import ScoresRecord
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from gpuvis.page.options import Page
 
 MISSED, CORRECT = "mis_", "correct_"  # how the names of tables begin: of samples that a model has missed, or not
 RECORD = "scores_run.json"
@@ -41,9 +39,12 @@ JUDGED = {SUSPICION, SUSPECT, SUGGESTED_NUMBER, SUGGESTED_WORD}
 LIKELY = 0.5  # suspicion from which on the suggested label is nearer than the given one
 
 
-def files(cache: Path) -> list[Path]:
+def prediction_files(cache: Path) -> list[Path]:
     """Return the tables of predictions in a folder, those of missed samples first."""
-    return [path for start in (MISSED, CORRECT) for path in sorted(cache.glob(f"{start}*.csv")) if path.is_file()]
+    try:
+        return [path for start in (MISSED, CORRECT) for path in sorted(cache.glob(f"{start}*.csv")) if path.is_file()]
+    except OSError:
+        return []  # of a folder that may not be looked into, which whoever reads it reports
 
 
 def of_table(table: pd.DataFrame, paths: list[Path], notes: list[str]) -> dict[str, list[str]]:
@@ -57,7 +58,7 @@ def of_table(table: pd.DataFrame, paths: list[Path], notes: list[str]) -> dict[s
     ----------
     table : pandas.DataFrame with N rows
     paths : list of Path
-        What `files` gave.
+        What `prediction_files` gave.
     notes : list of str
         Is added to where a table, or a part of it, cannot be shown.
 
@@ -104,12 +105,12 @@ def _labels(rows: pd.DataFrame) -> pd.Series | None:
 
 def _by_model(paths: list[Path], names: pd.Series, notes: list[str]) -> Iterator[tuple[str, bool, pd.DataFrame]]:
     """Give the tables by file name, each with its model and whether it is of samples that were missed."""
-    from gpuvis.io.table import read
+    from gpuvis.io.table import read as read_table
 
     for path in paths:
         is_missed = path.name.startswith(MISSED)
         try:
-            rows = read(path)
+            rows = read_table(path)
             if FILE_NAME not in rows:
                 raise CacheError(f"{path.name} has no column {FILE_NAME}")
         except CacheError as error:
@@ -134,28 +135,6 @@ def _unmatched(strange: pd.Series, names: pd.Series, rows: int) -> str:
     )
 
 
-def described(page: Page, cache: Path, out: Path, table: pd.DataFrame | None = None) -> dict[str, Any]:
-    """Return what a page shows, with what tells the files beside it from others, ready for JSON.
-
-    `table`, that of the cache, is read if it is needed and not given.
-    """
-    paths = (*_scores(out), *files(cache))
-    description = {**page.describe(cache), "beside": {path.name: _sum(path) for path in paths}}
-    return description | ({"images": _images(page, cache, table)} if page.thumbnails else {})
-
-
-def _images(page: Page, cache: Path, table: pd.DataFrame | None) -> str | None:
-    """Return what tells the images of thumbnails from others."""
-    from gpuvis.io.table import read
-
-    root = image_links.folder_of(page.image_root, cache)
-    try:
-        rows = read(cache / TABLE) if table is None else table
-    except CacheError:
-        return None
-    return image_links.stamp(root, rows[FILE_NAME].tolist()) if root and FILE_NAME in rows else None
-
-
 def _sum(path: Path) -> str | None:
     try:
         return fingerprint.of_file(path)
@@ -163,40 +142,61 @@ def _sum(path: Path) -> str | None:
         return None  # it cannot be shown either
 
 
-def joined(table: pd.DataFrame, recall: np.ndarray | None, cache: Path, out: Path) -> tuple[pd.DataFrame, list[str]]:
-    """Add columns to the table of a map.
+@dataclass(frozen=True)
+class Annotations:
+    """Columns that lie beside a map, for the rows of its table.
+
+    Attributes
+    ----------
+    columns : dict of str to list of str
+        By name; blank where nothing is known of a row.
+    notes : list of str
+        Why a file is not shown, or not all of it.
+    """
+
+    columns: dict[str, list[str]]
+    notes: list[str]
+
+    def joined(self, table: pd.DataFrame, recall: np.ndarray | None = None) -> pd.DataFrame:
+        """Return a table with these columns, but for empty ones and those that are there already.
+
+        `recall`, of shape (N,), is that of each point of the map; NaN where it is not known.
+        """
+        columns = self.columns | ({} if recall is None else {"recall": _texts(recall)})
+        new = {name: values for name, values in columns.items() if name not in table and not set(values) <= {"", "0"}}
+        return table.assign(**new)
+
+
+def annotation_sums(cache: Path, out: Path) -> dict[str, str | None]:
+    """Return the SHA-256 of each file that holds columns, by its name; None: it cannot be read."""
+    return {path.name: _sum(path) for path in (*_scores(out), *prediction_files(cache))}
+
+
+def read_annotations(table: pd.DataFrame, cache: Path, out: Path, scores: pd.DataFrame | None = None) -> Annotations:
+    """Read the columns that lie beside a map.
 
     Parameters
     ----------
     table : pandas.DataFrame with N rows
-        All strings.
-    recall : ndarray of shape (N,), optional
-        Of each point; NaN where it is not known.
+        That of the cache, all strings.
     cache, out : Path
-        The folders in which predictions and scores lie.
-
-    Returns
-    -------
-    table : pandas.DataFrame
-        With more columns, all strings, blank where nothing is known. None that says nothing, and none that is there
-        already.
-    notes : list of str
-        Why a file is not shown, or not all of it.
+        The folders of predictions, and of scores.
+    scores : pandas.DataFrame, optional
+        The scores of this cache, a row for each of the table; None: they are read if they are there.
     """
-    found: dict[str, Any] = {}
+    columns: dict[str, list[str]] = {}
     notes: list[str] = []
-    for path in _scores(out):
-        try:
-            found |= _of_scores(table, path, cache)
-        except CacheError as error:
-            notes.append(f"not shown: {error}")
-        except (KeyError, ValueError, OverflowError) as error:
-            notes.append(f"not shown: {path.name} holds something else than scores: {error}")
-    found |= of_table(table, files(cache), notes)
-    if recall is not None:
-        found["recall"] = _texts(recall)
-    said = {name: values for name, values in found.items() if name not in table and not set(values) <= {"", "0"}}
-    return table.assign(**said), notes
+    if scores is not None:
+        columns = _score_columns(scores)
+    else:
+        for path in _scores(out):
+            try:
+                columns = _score_columns(_read_scores(table, path, cache))
+            except CacheError as error:
+                notes.append(f"not shown: {error}")
+            except (KeyError, ValueError, OverflowError) as error:
+                notes.append(f"not shown: {path.name} holds something else than scores: {error}")
+    return Annotations(columns | of_table(table, prediction_files(cache), notes), notes)
 
 
 def _scores(out: Path) -> list[Path]:
@@ -204,22 +204,26 @@ def _scores(out: Path) -> list[Path]:
     return [path for name in reversed(SCORES) if (path := out / name).is_file()][:1]
 
 
-def _of_scores(table: pd.DataFrame, path: Path, cache: Path) -> dict[str, Any]:
-    """Return the columns of scores, in the order of the rows."""
-    from gpuvis.io.table import read
+def _read_scores(table: pd.DataFrame, path: Path, cache: Path) -> pd.DataFrame:
+    """Return a table of scores in the order of the rows."""
+    from gpuvis.io.table import read as read_table
 
     if not _is_of(path.parent, cache):
         raise CacheError(f"{path.name} is of earlier embeddings; gpuvis outliers --overwrite makes it anew")
-    scores = read(path)
-    scores = _by_row(scores, table, path) if "row" in scores else _by_name(scores, table, path)
+    scores = read_table(path)
+    return _by_row(scores, table, path) if "row" in scores else _by_name(scores, table, path)
+
+
+def _score_columns(scores: pd.DataFrame) -> dict[str, list[str]]:
+    """Return the columns that a page shows, of scores as they are in memory or in a file."""
     numbers = {name: scores[name].replace("", "nan").to_numpy(np.float64) for name in MEASURES if name in scores}
-    found: dict[str, Any] = {name: _texts(values) for name, values in numbers.items()}
+    columns = {name: _texts(values) for name, values in numbers.items()}
     if set(scores) >= JUDGED:
         word, number = (scores[name].to_numpy(object) for name in (SUGGESTED_WORD, SUGGESTED_NUMBER))
         likely = numbers[SUSPICION] >= LIKELY
-        found[SUSPECT] = scores[SUSPECT].tolist()
-        found[SUGGESTED] = np.where(likely, np.where(word == "", number, word), "").tolist()
-    return found | {name: scores[name].tolist() for name in COUNTS if name in scores}
+        columns[SUSPECT] = scores[SUSPECT].tolist()
+        columns[SUGGESTED] = np.where(likely, np.where(word == "", number, word), "").tolist()
+    return columns | {name: scores[name].astype("string").fillna("").tolist() for name in COUNTS if name in scores}
 
 
 def _is_of(out: Path, cache: Path) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
@@ -18,10 +18,10 @@ import numpy as np
 from gpuvis.errors import CacheError, OutputError, OutputExistsError
 from gpuvis.io import fingerprint
 from gpuvis.io.files import check_ordinary, replacing
-from gpuvis.page.options import MARKS, STATIC, Page
-from gpuvis.results import annotations as beside
+from gpuvis.page.options import MARKS, STATIC, PageOptions
+from gpuvis.results.folder import Folder
 from gpuvis.results.record import RunRecord, ScoresRecord
-from gpuvis.settings import Method, Settings
+from gpuvis.settings import METHODS, MethodName, Settings
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,12 @@ class Outputs:
     folder : Path
         Where they lie.
     prefix : str
-    method : {"umap", "tsne"}
+    method : str
     """
 
     folder: Path
     prefix: str
-    method: Method
+    method: MethodName
 
     def _path(self, ending: str) -> Path:
         return self.folder / f"{self.prefix}_{self.method}{ending}"
@@ -67,11 +67,11 @@ class Outputs:
         """Return the path of a picture that is drawn besides the page."""
         return self._path(f".{kind}")
 
-    def drawn(self, page: Page | None) -> list[Path]:
+    def drawn(self, page: PageOptions | None) -> list[Path]:
         """Return what is drawn for a page: itself, and pictures."""
         return [self.page, *map(self.static, page.static)] if page else []
 
-    def check_free(self, page: Page | None) -> None:
+    def check_free(self, page: PageOptions | None) -> None:
         """Check that no folder stands in the place of a file.
 
         Raises
@@ -96,13 +96,26 @@ class Outputs:
         is_own = record and record.outputs.get(self.coords.name) and not foreign(self.coords, record.outputs)
         return record if is_own else None
 
-    def save_coords(self, coords: np.ndarray) -> str:
-        """Save the coordinates, and return their SHA-256."""
-        return _save_array(self.coords, coords)
+    def save_coords(self, coords: np.ndarray, record: RunRecord, to_come: Iterable[Path]) -> None:
+        """Save the coordinates, and before they take their place the record of a run that is not finished.
+
+        It has their SHA-256, and names the files that are to come: whatever dies from here on, the next run knows
+        which files are its own to write.
+        """
+        with _saving_array(self.coords, coords) as sha256:
+            record.outputs = {self.coords.name: sha256}
+            self.begin(record, to_come)
+
+    def begin(self, record: RunRecord, files: Iterable[Path]) -> None:
+        """Save a record that says which files are about to be written."""
+        record.outputs |= dict.fromkeys(path.name for path in files)
+        record.page, record.finished = None, False
+        self.save_record(record)
 
     def save_quality(self, quality: np.ndarray) -> str:
-        """Save what is measured of each point, and return its SHA-256."""
-        return _save_array(self.quality, quality)
+        """Save the recall of each point, and return the SHA-256 of the file."""
+        with _saving_array(self.quality, quality) as sha256:
+            return sha256
 
     def load_quality(self, record: RunRecord) -> np.ndarray | None:
         """Load what is measured of each point; None where a record does not vouch for it."""
@@ -125,8 +138,8 @@ class Outputs:
 
 def of_coords(path: Path) -> Outputs | None:
     """Return the files of a map by the path of its coordinates; None if that is not how they are named here."""
-    found = re.fullmatch(r"(.+)_(umap|tsne)_coords\.npy", path.name, re.DOTALL)
-    return Outputs(path.parent, found[1], "umap" if found[2] == "umap" else "tsne") if found else None
+    found = re.fullmatch(rf"(.+)_({'|'.join(METHODS)})_coords\.npy", path.name, re.DOTALL)
+    return Outputs(path.parent, found[1], found[2]) if found else None
 
 
 def check_free(*paths: Path) -> None:
@@ -183,13 +196,14 @@ def load_array(path: Path) -> np.ndarray:
     return found
 
 
-def _save_array(path: Path, values: np.ndarray) -> str:
-    """Save a plain `.npy` file with no pickle, and return its SHA-256."""
+@contextmanager
+def _saving_array(path: Path, values: np.ndarray) -> Iterator[str]:
+    """Write a plain `.npy` file with no pickle, give its SHA-256, and at the end put it into its place."""
     with saving(path) as temporary:
         # Into a file of the system NumPy writes past Python, and does not hear that the disk is full at the last bytes.
         with temporary.open("wb") as file:
             np.save(SimpleNamespace(write=file.write), np.ascontiguousarray(values, np.float32), allow_pickle=False)
-        return fingerprint.of_file(temporary)
+        yield fingerprint.of_file(temporary)
 
 
 @contextmanager
@@ -210,7 +224,7 @@ def saving(path: Path) -> Iterator[Path]:
 
 
 class Action(Enum):
-    """What is to be done for one map."""
+    """The action for one map."""
 
     COMPUTE = "compute"
     FINISH = "finish"  # measure and draw saved coordinates
@@ -218,35 +232,36 @@ class Action(Enum):
 
 
 class Status(NamedTuple):
-    """What is to be done for one map, and the record of the map that is there, if any vouches for it."""
+    """The status of one map: the action it needs, and its record.
+
+    Attributes
+    ----------
+    action : Action
+    record : RunRecord or None
+        Of the map that is there; None: no record vouches for it.
+    changed : str
+        What has changed since that map was made; empty: nothing.
+    """
 
     action: Action
     record: RunRecord | None = None
+    changed: str = ""
 
 
-def status(
-    files: Outputs,
-    cache: Path,
-    settings: Settings,
-    page: Page | None,
-    quality: str,
-    content: Callable[[], dict[str, Any]],
-) -> Status:
+def status(files: Outputs, folder: Folder, settings: Settings, page: PageOptions | None, quality: str) -> Status:
     """Decide whether a map must be computed, measured or drawn again, or is up to date.
 
     Parameters
     ----------
     files : Outputs
-    cache : Path
-        The cache folder.
+    folder : Folder
+        The cache.
     settings : Settings
         What is asked now.
-    page : Page or None
+    page : PageOptions or None
         What the page is to show; None: no page.
     quality : {"auto", "full", "none"}
         What is to be measured.
-    content : callable
-        Gives the fingerprint of the cache.
 
     Raises
     ------
@@ -258,23 +273,33 @@ def status(
     if not there:
         return Status(Action.COMPUTE)
     record = files.read_record()
-    was_begun = record is not None and record.outputs.get(files.coords.name, "") is None  # by a run that died
-    reason = no_record(files.record) if record is None else ""
-    if record and not was_begun:
-        reason = _stale(files, record, cache, settings, content)
-    reason = reason or _altered(files, record.outputs if record else {}, written)
-    if record is None or reason:
+    if record is None:
+        raise _refusal(there[0], no_record(files.record))
+    died = _died(files, record)
+    reason = "" if died else _stale(files, record, folder, settings)
+    if reason := reason or _altered(files, record.outputs, written, died=died):
         raise _refusal(there[0], reason)
-    if was_begun:
+    if died:
         return Status(Action.COMPUTE, record)
-    if is_unmeasured(files, record, quality):
+    if not record.finished or is_unmeasured(files, record, quality):
         return Status(Action.FINISH, record)
-    if page is None:
-        return Status(Action.NOTHING, record)
+    is_drawn = page is None or _is_drawn(files, record, folder, page)
+    return Status(Action.NOTHING if is_drawn else Action.FINISH, record)
+
+
+def _died(files: Outputs, record: RunRecord) -> bool:
+    """Tell whether a record is that of a run which died before its coordinates were in their place."""
+    sha256 = record.outputs.get(files.coords.name, "")
+    if record.finished or sha256 is None:
+        return sha256 is None
+    return not files.coords.is_file() or fingerprint.of_file(files.coords) != sha256
+
+
+def _is_drawn(files: Outputs, record: RunRecord, folder: Folder, page: PageOptions) -> bool:
+    """Tell whether the page is there, whole, and shows what it would show now."""
     whole = all(path.exists() and record.outputs.get(path.name) for path in files.drawn(page))
     whole = whole and all(map(os.path.exists, (files.folder / name for name in record.needed_by_page)))
-    is_drawn = whole and record.page == beside.described(page, cache, files.folder)
-    return Status(Action.NOTHING if is_drawn else Action.FINISH, record)
+    return whole and bool(record.page == folder.shown(page))
 
 
 def no_record(path: Path) -> str:
@@ -283,7 +308,7 @@ def no_record(path: Path) -> str:
     return f"{path.name} is damaged, or not one of gpuvis" if there else "no run record vouches for it"
 
 
-def check_ours(files: Outputs, page: Page | None) -> None:
+def check_ours(files: Outputs, page: PageOptions | None) -> None:
     """Check that what is to be drawn replaces nothing that something else has made or changed.
 
     Raises
@@ -307,29 +332,29 @@ def is_unmeasured(files: Outputs, record: RunRecord, quality: str) -> bool:
     return quality == "full" and bool(measured.get("points", 0) < record.input.rows)
 
 
-def of_saved(files: Outputs, cache: Path) -> tuple[RunRecord | None, str]:
-    """Return the run record of saved coordinates, None if none vouches for them, and what has changed since, if any.
+def of_saved(files: Outputs, folder: Folder) -> Status:
+    """Return the status of saved coordinates, whatever they were made of.
 
-    A cache that is not there any more tells nothing.
+    Of a cache that is not there any more, nothing is known to have changed.
     """
-    run = files.read_own_record()
-    if run is None:
-        return None, f"{files.coords.name} is not the map that its record tells of" if files.read_record() else ""
+    record = files.read_own_record()
+    if record is None:
+        changed = f"{files.coords.name} is not the map that its record tells of" if files.read_record() else ""
+        return Status(Action.FINISH, None, changed)
     try:
-        changed = fingerprint.differing(run.input.fingerprint, fingerprint.of_cache(cache))
+        differing = fingerprint.differing(record.input.fingerprint, folder.fingerprint)
     except OSError:
-        changed = []
-    return run, f"the cache has changed since the {files.method} map was made" if changed else ""
+        differing = []
+    changed = f"the cache has changed since the {files.method} map was made" if differing else ""
+    return Status(Action.FINISH, record, changed)
 
 
-def _stale(
-    files: Outputs, record: RunRecord, cache: Path, settings: Settings, content: Callable[[], dict[str, Any]]
-) -> str:
+def _stale(files: Outputs, record: RunRecord, folder: Folder, settings: Settings) -> str:
     """Say why a record cannot stand for what is asked now; empty if it can."""
     source = record.input
     try:
-        if changed := fingerprint.differing(source.fingerprint, content()):
-            other = Path(source.folder) != Path(os.path.abspath(cache))
+        if changed := fingerprint.differing(source.fingerprint, folder.fingerprint):
+            other = Path(source.folder) != Path(os.path.abspath(folder.path))
             since = f"the cache has changed since ({', '.join(changed)})"
             return f"it is the map of {source.folder}" if other else since
     except OSError as error:
@@ -346,10 +371,15 @@ def _stale(
     return ""
 
 
-def _altered(files: Outputs, sums: dict[str, str | None], written: list[Path]) -> str:
-    """Say which file is not the one that the record vouches for; empty if all are."""
-    if not files.coords.exists() and sums.get(files.coords.name, ""):
+def _altered(files: Outputs, sums: dict[str, str | None], written: list[Path], *, died: bool) -> str:
+    """Say which file is not the one that the record vouches for; empty if all are.
+
+    `died`: the coordinates may be those of an earlier run, or missing.
+    """
+    if not died and not files.coords.exists() and sums.get(files.coords.name, ""):
         return f"{files.coords.name} is missing"
+    if died:
+        sums = {**sums, files.coords.name: None}
     return next(filter(None, (foreign(path, sums) for path in written if path != files.record)), "")
 
 

@@ -1,4 +1,4 @@
-"""The run records: input, settings, backend, versions, and the promise about repeating the map.
+"""The run records, whose keys only this file knows: input, settings, backend, versions, measures, outputs.
 
 Only this file knows their keys. A record without a format number is of format 0, which has the same keys.
 """
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from gpuvis import arrays, machine
 from gpuvis.results import schema
+from gpuvis.settings import METHODS
 
 if TYPE_CHECKING:
     from gpuvis.backends.base import Backend
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from gpuvis.settings import Settings
 
 FORMAT = 1
-TITLES = {"umap": "UMAP", "tsne": "t-SNE"}
 
 
 @dataclass
@@ -62,7 +62,7 @@ class CacheRecord:
             columns,
             fingerprint,
             os.path.abspath(cache.folder),
-            arrays.kind(cache.embeddings),
+            arrays.dtype_name(cache.embeddings),
             cache.info,
             list(cache.notes),
         )
@@ -70,7 +70,7 @@ class CacheRecord:
 
 @dataclass
 class _Record:
-    """What records of maps and of scores have in common.
+    """The common fields of records of maps and of scores.
 
     Attributes
     ----------
@@ -89,7 +89,7 @@ class _Record:
 
     input: CacheRecord
     outputs: dict[str, str | None]
-    backend: dict[str, Any]
+    backend: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     steps: dict[str, dict[str, float]] = field(default_factory=dict)
     written: str = ""
@@ -127,6 +127,9 @@ class RunRecord(_Record):
         What the page shows; None: there is none, or it is not up to date.
     needed_by_page : list of str
         Paths of files that the page loads, relative to it.
+    finished : bool
+        All files of the run are written. Of a run that died before, the coordinates may be its own or earlier ones;
+        `outputs` has the SHA-256 of its own.
     """
 
     effective: dict[str, Any] = field(default_factory=dict)
@@ -140,6 +143,7 @@ class RunRecord(_Record):
     quality: dict[str, Any] | None = None
     page: Any = None
     needed_by_page: list[str] = field(default_factory=list)
+    finished: bool = True
 
     @classmethod
     def of(cls, source: CacheRecord, asked: Settings, done: Reduction, backend: Backend, reason: str) -> Self:
@@ -187,7 +191,7 @@ class RunRecord(_Record):
         ]
         cached = self.input.info.get("timestamp")
         dated = [f"cache of {' '.join(str(cached).split())}"] if cached else []
-        return " · ".join((TITLES[self.method], size, *parts, self.backend["name"].upper(), *dated))
+        return " · ".join((METHODS[self.method].title, size, *parts, self.backend["name"].upper(), *dated))
 
 
 @dataclass

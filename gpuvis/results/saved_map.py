@@ -1,30 +1,26 @@
-"""A map that was saved: its coordinates and table, and the embeddings it is of."""
+"""Load a saved map: its coordinates, table and record."""
 
 from __future__ import annotations
 
-from contextlib import suppress
+import json
+import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from gpuvis.errors import CacheError
-from gpuvis.io import cache as caches
-from gpuvis.io.folders import check_readable
-from gpuvis.io.schema import LABELS, NUMBER, TABLE
-from gpuvis.reduction import reduce
-from gpuvis.results.outputs import load_array
+from gpuvis.io.schema import NUMBER, TABLE
+from gpuvis.results.folder import Folder
+from gpuvis.results.outputs import Outputs, load_array
+from gpuvis.settings import METHODS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
     import pandas as pd
 
-    from gpuvis.backends.base import Array, Backend, Plan
+    from gpuvis.backends.base import Array, Planned
     from gpuvis.io.cache import Cache
-    from gpuvis.results.record import RunRecord
-    from gpuvis.settings import Settings
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +32,7 @@ class Original:
     X : torch.Tensor or ndarray of shape (N, D)
     metric : str
         Of the map's fit.
-    known : tuple
-        The plan, and the largest value in size.
+    planned : Planned
     labels : torch.Tensor or ndarray of shape (N,), or None
         Those of `labels.pt`.
     principal : array of shape (N, 2), or None
@@ -46,60 +41,38 @@ class Original:
 
     X: Any
     metric: str
-    known: tuple[Plan, float]
+    planned: Planned
     labels: Any = None
     principal: Array | None = None
 
 
-def read(
-    folder: Path, settings: Settings, backend: Backend, go_on: Callable[[], None] = lambda: None
-) -> tuple[Cache, tuple[Plan, float]]:
-    """Read and verify a cache; return it with the plan for some settings, and the largest value in size.
-
-    `go_on` is called again and again meanwhile; what it raises ends the reading.
-
-    Raises
-    ------
-    GpuvisError
-        It is not whole, or too large.
-    """
-    cache = caches.read(folder, backend.read_table, backend.read_tensor)
-    reduce.plan(cache.embeddings, settings, backend)  # refuse what cannot be before reading it through
-    largest, cache = cache.verify(go_on)
-    return cache, (reduce.plan(cache.embeddings, settings, backend, largest), largest)
-
-
-def of_map(folder: Path, rows: int, settings: Settings, run: RunRecord | None, backend: Backend) -> Original:
-    """Read and verify the embeddings of a saved map.
+def original(cache: Cache, planned: Planned, rows: int, metric: str) -> Original:
+    """Return the embeddings of a saved map.
 
     Parameters
     ----------
-    folder : Path
-        The cache.
+    cache : Cache
+        Verified.
+    planned : Planned
     rows : int
         Of the map.
-    settings : Settings
-        Of this one map, where no record tells them.
-    run : RunRecord or None
-        Its run record.
-    backend : Backend
+    metric : str
+        Of the map's fit.
 
     Raises
     ------
-    GpuvisError
-        They are not there, not whole, of another number of rows, or too large.
+    CacheError
+        They are of another number of rows.
     """
-    cache, known = read(folder, settings, backend)
     if len(cache.embeddings) != rows:
-        problem = f"{folder}: the map has {rows} rows and the embeddings {len(cache.embeddings)}"
+        problem = f"{cache.folder}: the map has {rows} rows and the embeddings {len(cache.embeddings)}"
         raise CacheError(f"{problem}; they are paired row by row, so make the map again with gpuvis reduce")
-    metric = run.metric if run else None
-    return Original(cache.embeddings, metric or getattr(settings, settings.methods[0]).metric, known, cache.labels)
+    return Original(cache.embeddings, metric, planned, cache.labels)
 
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """What was found of a map; None: it was not asked for, or could not be found.
+    """The measures of a map; None: not requested, or not possible.
 
     Attributes
     ----------
@@ -118,7 +91,7 @@ class Measured:
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """What a page shows.
+    """The content of a page.
 
     Attributes
     ----------
@@ -136,7 +109,7 @@ class Shown:
     is_current: bool = True
 
 
-def saved(path: Path, folder: Path) -> Shown:
+def saved(path: Path, folder: Folder) -> Shown:
     """Return the coordinates in a file, and the table of their cache, with labels if there are any.
 
     Raises
@@ -144,20 +117,14 @@ def saved(path: Path, folder: Path) -> Shown:
     CacheError
         They cannot be read, or do not fit together.
     """
-    from gpuvis.io import pt, table
+    from gpuvis.io import table
     from gpuvis.labels import classes
 
-    coords = _load(path)
-    with suppress(FileNotFoundError):  # which the reader reports
-        check_readable(folder / TABLE)
-    rows = table.read(folder / TABLE)
+    coords, rows = _load(path), folder.table
     if len(rows) != len(coords):
-        problem = f"{path} has {len(coords)} rows but {folder / TABLE} has {len(rows)}"
+        problem = f"{path} has {len(coords)} rows but {folder.path / TABLE} has {len(rows)}"
         raise CacheError(f"{problem}; they are paired row by row, so make the map again")
-    labels = folder / LABELS
-    if not table.has_values(rows, NUMBER) and labels.exists():
-        rows = classes.labelled(rows, caches.flat_labels(labels, caches.read_labels(labels, pt.read), len(rows)))
-    return Shown(coords, rows)
+    return Shown(coords, rows if table.has_values(rows, NUMBER) else classes.labelled(rows, folder.labels))
 
 
 def _load(path: Path) -> np.ndarray:
@@ -170,3 +137,65 @@ def _load(path: Path) -> np.ndarray:
     if not np.isfinite(coords).all():
         raise CacheError(f"{path} holds NaN, Inf or too large numbers; make the map again")
     return coords
+
+
+class SavedMap(NamedTuple):
+    """A map that was saved.
+
+    Attributes
+    ----------
+    coords : ndarray of shape (N, 2), float32
+    table : pandas.DataFrame with N rows
+        `metadata.csv`, and columns of scores, predictions and `recall`, where there are any; all strings.
+    record : dict or None
+        The run record; None if there is none of this map.
+    recall : ndarray of shape (N,), float32, or None
+        The share of each point's nearest neighbours that the map keeps; NaN where it was not measured.
+    """
+
+    coords: np.ndarray
+    table: pd.DataFrame
+    record: dict[str, Any] | None
+    recall: np.ndarray | None
+
+
+def load_map(
+    folder: str | os.PathLike[str],
+    method: str = next(iter(METHODS)),
+    prefix: str = "vis",
+    out: str | os.PathLike[str] | None = None,
+) -> SavedMap:
+    """Load a map that `gpuvis reduce` or `gpuvis.run` has saved.
+
+    Parameters
+    ----------
+    folder : path
+        The cache.
+    method : {"umap", "tsne"}, default="umap"
+    prefix : str, default="vis"
+        Start of the names of the map's files.
+    out : path, optional
+        Where these files lie. Default: in the folder of the cache.
+
+    Raises
+    ------
+    CacheError
+        There is no such map, or it does not fit the cache.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).normal(size=(60, 8))
+    >>> cache = gpuvis.write_cache("cache", X, {"file_name": [f"{row}.png" for row in range(60)]})
+    >>> gpuvis.run(gpuvis.Request("cache", backend="cpu")).exit_code
+    0
+    >>> saved = gpuvis.load_map("cache")
+    >>> saved.coords.shape, saved.record["effective"]["method"], len(saved.table)
+    ((60, 2), 'umap', 60)
+    """
+    files = Outputs(Path(folder if out is None else out), prefix, method)
+    of_cache = Folder(Path(folder), files.folder)
+    shown, record = saved(files.coords, of_cache), files.read_own_record()
+    recall = files.load_quality(record) if record else None
+    table = of_cache.annotations.joined(shown.table, recall)
+    return SavedMap(shown.coords, table, json.loads(record.to_json()) if record else None, recall)

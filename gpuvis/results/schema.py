@@ -1,13 +1,13 @@
-"""Check a JSON record against a schema before it is believed."""
+"""Validate a JSON record when it is read: which keys and types it may have."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from gpuvis.io.files import check_ordinary
-from gpuvis.settings import METRICS, MIN_ROWS, Method
+from gpuvis.settings import METHODS, METRICS, MIN_ROWS
 
 MOST_BYTES = 16 << 20  # of a record; ours have some thousand
 LARGEST = 2**63
@@ -61,6 +61,10 @@ def _are_rows(value: Any) -> bool:
     return fits(value, int) and value >= MIN_ROWS
 
 
+def _is_method(value: Any) -> bool:
+    return isinstance(value, str) and value in METHODS
+
+
 def _is_quality(value: Any) -> bool:
     about = {"k": int, "anchors": int, "sampled": bool, "flung": int, "metric": set(METRICS), "?points": int}
     if not fits(value, about) or not isinstance(value.get(value["metric"]), dict):
@@ -95,12 +99,13 @@ MAP = {
     "?format": _is_format,
     "input": OF_INPUT,
     "backend": {"name": str},
-    "effective": {"method": set(get_args(Method)), "?metric": set(METRICS), "*": (type(None), bool, float, str)},
+    "effective": {"method": _is_method, "?metric": set(METRICS), "*": (type(None), bool, float, str)},
     "outputs": {"*": (str, type(None))},
     "steps": {},
     "page": _any,
     "?quality": (type(None), _is_quality),
     "?needed_by_page": [str],
+    "?finished": bool,
 }
 SUSPECT = {
     **dict.fromkeys(("file_name", "ground_truth_num_label", "ground_truth_word_label"), str),

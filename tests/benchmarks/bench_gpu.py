@@ -23,12 +23,12 @@ import data
 import numpy as np
 
 from gpuvis import machine
-from gpuvis.backends import choose
-from gpuvis.errors import GpuvisError, NoGpuError
+from gpuvis.backends import Chosen, choose
+from gpuvis.errors import GpuvisError, NoGpuError, OutputError
 from gpuvis.io import cache
 from gpuvis.jobs import job, stages
 from gpuvis.settings import Settings, Tsne, Umap
-from gpuvis.timing import Steps
+from gpuvis.timing import StepTimer
 
 SIZES = ("1400x1152", "70000x784", "300000x512", "1000000x512")
 TYPES = {"fp16": "float16", "fp32": "float32"}
@@ -61,17 +61,19 @@ def settings_of(method: str, pca_dim: int) -> Settings:
     )
 
 
-def run_once(folder: Path, settings: Settings, chosen: tuple[Any, str]) -> Timed:
+def run_once(folder: Path, settings: Settings, chosen: Chosen) -> Timed:
     """Do a whole job, and read its record."""
     (method,) = settings.methods
     with tempfile.TemporaryDirectory() as out:
         asked = job.Job(folder, Path(out), settings, page=None, overwrite=True)
-        for outcome in stages.run(asked, *chosen, Steps(settle=chosen[0].settle)):
+        for outcome in stages.run(job.decide(asked), chosen, StepTimer(settle=chosen.backend.settle)):
             if outcome.error:
                 raise outcome.error
-        told = asked.outputs(method).read_record() or {}
-    taken = {"layout" if name == method else name: step for name, step in told["steps"].items()}
-    planned = {name: step["device"] for name, step in ((told["plan"] or {}).get("steps") or {}).items()}
+        run = asked.outputs(method).read_record()
+    if run is None:
+        raise OutputError(f"{folder}: no record of the run was written")
+    taken = {"layout" if name == method else name: step for name, step in run.steps.items()}
+    planned = {name: step["device"] for name, step in ((run.plan or {}).get("steps") or {}).items()}
     planned["layout"] = planned.get(method, 0)
     return Timed(
         {name: step["seconds"] for name, step in taken.items()},
@@ -89,7 +91,7 @@ def median(runs: list[Timed]) -> Timed:
     )
 
 
-def measure(folder: Path, settings: Settings, chosen: tuple[Any, str], runs: int) -> Timed | str:
+def measure(folder: Path, settings: Settings, chosen: Chosen, runs: int) -> Timed | str:
     """Time a job, or say why that was not possible."""
     try:
         return median([run_once(folder, settings, chosen) for _ in range(runs)])

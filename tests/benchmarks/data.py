@@ -20,6 +20,7 @@ import torch
 from gpuvis import arrays
 from gpuvis.backends import pca
 from gpuvis.io import cache
+from gpuvis.io.writer import write_cache
 
 BLOCK = 20_000  # rows that are made at a time
 SPREAD = 24  # directions along which a class spreads
@@ -106,7 +107,7 @@ def write(folder: Path, shape: Shape) -> None:
         X = torch.from_file(file.name, shared=True, size=shape.rows * shape.columns, dtype=dtype)
         X = X.view(shape.rows, shape.columns)
         fill(X, labels, groups, rng)
-        cache.write(folder, X, table, labels, info)
+        write_cache(folder, X, table, labels, info)
 
 
 def made(place: Path, shape: Shape) -> Path:

@@ -28,10 +28,10 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from gpuvis.backends import matrix
 from gpuvis.backends.cpu import backend as cpu
 from gpuvis.io import cache
 from gpuvis.labels import outliers
-from gpuvis.reduction import reduce
 
 Scores = tuple[float, float]  # precision at the number flipped, average precision
 SHARES = (0.01, 0.05, 0.1)
@@ -56,7 +56,7 @@ def flip(X: np.ndarray, labels: np.ndarray, share: float, kind: str, seed: int) 
 
 def ours(X: np.ndarray, given: np.ndarray, is_wrong: np.ndarray) -> Scores:
     largest = float(np.abs(X).max())
-    plan = reduce.plan(X, outliers.search(), cpu, largest)
+    plan = matrix.plan(X, outliers.search(), cpu, largest)
     with cpu.working(plan):
         suspicion = outliers.measure(X, given, cpu, (plan, largest)).votes.suspicion
     worst = np.argsort(-suspicion, kind="stable")[: is_wrong.sum()]

@@ -175,7 +175,7 @@ def main() -> None:
         number, given, out = asked.work
         work(VARIANTS[asked.variants[0]][int(number)], Path(given), Path(out), asked.seeds)
         return
-    sys.path.append(str(Path(__file__).parents[1]))
+    sys.path.append(str(Path(__file__).parents[1] / "fakes"))
     ways = matrices(asked.mnist)
     if unknown := set(asked.data or ()) - set(ways):
         parser.error(f"no such data: {', '.join(unknown)}; there are {', '.join(ways)} (MNIST with --mnist)")

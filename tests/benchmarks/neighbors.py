@@ -184,7 +184,7 @@ def main() -> None:
     if asked.work:
         work(asked.engines[0], asked.matrix, asked.k, asked.again)
         return
-    sys.path.append(str(Path(__file__).parents[1]))
+    sys.path.append(str(Path(__file__).parents[1] / "fakes"))
     whole = matrix_of(asked.matrix)
     for rows in asked.rows or [len(whole)]:
         X = whole[np.sort(np.random.default_rng(0).permutation(len(whole))[:rows])]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-sys.path.append(str(Path(__file__).parents[1]))
+sys.path.append(str(Path(__file__).parents[1] / "fakes"))
 import measures
 
 ANCHORS = 2000

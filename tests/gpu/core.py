@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 TESTS = Path(__file__).parents[1]
-sys.path.insert(0, str(TESTS))
+sys.path[:0] = [str(TESTS / "fakes"), str(TESTS)]
 
 import rapids_double  # noqa: E402
 from gpu.conftest import device_name, what_the_core_lacks  # noqa: E402
@@ -185,14 +185,14 @@ def compared(cp: Any, sizes: Sizes) -> Iterator[Row]:
     """Compare anchors with all rows, as measuring does: CuPy against NumPy, and in time."""
     draw = np.random.default_rng(0)
 
-    def seen(X: Any, xp: Any) -> ranks.Seen:
+    def seen(X: Any, xp: Any) -> ranks.Comparison:
         anchors = np.sort(np.random.default_rng(1).choice(len(X), sizes.anchors, replace=False))
         ids, none = np.random.default_rng(2).integers(0, len(X), (len(anchors), 8)), np.empty((len(anchors), 0), int)
         return ranks.compare(ranks.Space(X, ("euclidean",), backend(xp), 1.0, False), anchors, ids, none, 15)[0]
 
     few = torch.from_numpy(draw.standard_normal((sizes.compared, sizes.wide[1])).astype(np.float32))
     ours, theirs = seen(few, cp), seen(few, np)
-    same = float((ours.near == theirs.near).mean())
+    same = float((ours.nearest == theirs.nearest).mean())
     yield Row(
         f"neighbours of {sizes.anchors} in {sizes.compared:,} rows, as NumPy's", f"{same:.5f}", "0.999", same >= 0.999
     )
@@ -251,8 +251,8 @@ def exact(cp: Any, sizes: Sizes) -> Iterator[Row]:
         space, queries = ranks.Space(X, ("euclidean",), backend(cp), 1.0, False), np.arange(sizes.queries)
         none = np.empty((len(queries), 0), int)
         taken, (found,) = seconds(cp, lambda s=space, q=queries, e=none: ranks.compare(s, q, e, e, 15))
-        precise = ranks.compare(replace(space, precise=True), queries[:32], none[:32], none[:32], 15)[0].near
-        recall = float(np.mean([np.isin(a, b).mean() for a, b in zip(found.near[:32], precise, strict=True)]))
+        precise = ranks.compare(replace(space, precise=True), queries[:32], none[:32], none[:32], 15)[0].nearest
+        recall = float(np.mean([np.isin(a, b).mean() for a, b in zip(found.nearest[:32], precise, strict=True)]))
         yield Row(f"exact neighbours in {rows:,} × {columns}: recall", f"{recall:.4f}", "0.999", recall >= 0.999)
         told = f"{len(queries) * rows / taken:.1e} pairs/s, {taken * rows / len(queries):.0f} s for all rows"
         yield Row("  and in time", told, "9.3e10 pairs/s are published", None)

@@ -73,13 +73,13 @@ def test_every_step_tells_its_peak(backend) -> None:
 
 def test_torch_keeps_nothing_while_a_map_is_laid_out(backend, monkeypatch, rows) -> None:
     """What torch has freed but keeps in its pool, RAPIDS cannot have."""
-    kept, umap = [], backend.umap
+    kept, umap = [], backend.LAYOUTS["umap"]
 
     def watched(*args):
         kept.append(torch.cuda.memory_reserved())
         return umap(*args)
 
-    monkeypatch.setattr(backend, "umap", watched)
+    monkeypatch.setitem(backend.LAYOUTS, "umap", watched)
     gpuvis.reduce(torch.from_numpy(clusters(rows(20_000), 512)).half(), Settings(), backend="gpu")
     assert kept[0] <= KEPT  # the matrix in half precision has 20 MB
 
@@ -130,7 +130,7 @@ LIMITED = """
 from gpuvis.backends import choose
 backend, _ = choose("gpu", memory_limit=256 << 20)
 import cupy, gpuvis, torch
-from gpuvis.backends import gpu_memory
+from gpuvis.backends.gpu import memory as gpu_memory
 from measures import digits
 settings = gpuvis.Settings(umap=None, tsne=gpuvis.Tsne(perplexity=10))
 print(gpu_memory.free() <= 256 << 20)

@@ -60,4 +60,4 @@ def without_gpu() -> dict[str, str]:
     return {**env, "CUDA_VISIBLE_DEVICES": "127"} if cupy.is_available() else env
 
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path[:0] = [str(Path(__file__).parents[1] / "fakes"), str(Path(__file__).parents[1])]

@@ -19,7 +19,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from rapids_real.names import DISTRIBUTIONS, every_name
 
-RECORD = Path(__file__).parents[1] / "rapids_double" / "signatures.json"
+RECORD = Path(__file__).parents[1] / "fakes" / "rapids_double" / "signatures.json"
 UFUNC = [["x1", "POSITIONAL_ONLY", None], ["args", "VAR_POSITIONAL", None]] + [
     [name, "KEYWORD_ONLY", default]
     for name, default in (("out", "None"), ("casting", "'same_kind'"), ("dtype", "None"))

@@ -1,1 +1,1 @@
-"""The CPU: compiled loops on NumPy arrays, and libraries where they are asked for."""
+"""Everything that computes on the CPU."""

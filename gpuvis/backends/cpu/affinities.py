@@ -1,7 +1,7 @@
 """Turn a neighbour graph into the weights of a layout: UMAP's memberships, t-SNE's joint probabilities.
 
-Both find, for each row, the width of a kernel over its neighbours by bisection, and then join what i says of j with
-what j says of i.
+Both find the width of a kernel over the neighbours of each row by bisection. The kernel gives a directed weight from a
+row to each of its neighbours; the weights of both directions are then joined to one.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from gpuvis.backends.parallel import in_ranges
 def memberships(graph: Graph, k: int, least: float) -> csr_matrix:
     """Return the fuzzy simplicial set of UMAP (McInnes, Healy, Melville 2018, arXiv:1802.03426, section 3.1).
 
-    It is umap-learn's, with `local_connectivity` 1: the nearest neighbour at a distance above 0 is joined with
-    certainty, and the memberships of a row sum to log2(k). Those of both directions, a and b, become a + b - ab.
+    As in umap-learn with `local_connectivity` 1: the membership of the nearest neighbour at a distance above 0 is 1,
+    and the memberships of a row sum to log2(k). The memberships of both directions, a and b, become a + b - ab.
 
     Parameters
     ----------
     graph : Graph
     k : int
-        Neighbours to look at, the row itself counted.
+        Columns of the graph to use, including the row itself.
     least : float
-        Weights below it are left out.
+        Weights below this are left out.
 
     Returns
     -------
@@ -38,9 +38,9 @@ def memberships(graph: Graph, k: int, least: float) -> csr_matrix:
     indices, distances = graph.nearest(k)
     values = np.empty((len(indices), k - 1), np.float32)
     in_ranges(loops.memberships, len(indices), distances, values)
-    forth, back = _directions(indices[:, 1:], values)
-    joined, both = forth + back, forth.multiply(back)
-    del forth, back  # each is as large as the graph
+    outgoing, incoming = _directions(indices[:, 1:], values)
+    joined, both = outgoing + incoming, outgoing.multiply(incoming)
+    del outgoing, incoming  # each is as large as the graph
     joined -= both
     joined.data[joined.data < least] = 0
     joined.eliminate_zeros()
@@ -50,13 +50,13 @@ def memberships(graph: Graph, k: int, least: float) -> csr_matrix:
 def probabilities(graph: Graph, k: int, perplexity: float) -> csr_matrix:
     """Return the joint probabilities of t-SNE (van der Maaten 2014, JMLR 15:3221, section 4.1); they sum to 1.
 
-    As in scikit-learn the distances are squared, whatever the metric.
+    Distances by any metric are squared, as in scikit-learn.
 
     Parameters
     ----------
     graph : Graph
     k : int
-        Neighbours to look at, the row itself counted.
+        Columns of the graph to use, including the row itself.
     perplexity : float
 
     Returns
@@ -67,21 +67,21 @@ def probabilities(graph: Graph, k: int, perplexity: float) -> csr_matrix:
     indices, distances = graph.nearest(k)
     values = np.empty((len(indices), k - 1), np.float32)
     in_ranges(loops.probabilities, len(indices), distances, float(np.log(perplexity)), values)
-    forth, back = _directions(indices[:, 1:], values)
-    joined = forth + back
+    outgoing, incoming = _directions(indices[:, 1:], values)
+    joined = outgoing + incoming
     joined.data /= joined.data.sum(dtype=np.float64)
     return joined
 
 
 def _directions(indices: np.ndarray, values: np.ndarray) -> tuple[csr_matrix, csr_matrix]:
-    """Return what each row says of its neighbours, and what they say of it."""
+    """Return the matrix of the weights from each row to its neighbours, (N, N), and its transpose."""
     rows, k = indices.shape
     starts = np.arange(0, rows * k + 1, k)
-    forth = csr_matrix((values.ravel(), indices.ravel(), starts), (rows, rows))
-    forth.sort_indices()
-    return forth, forth.T.tocsr()
+    outgoing = csr_matrix((values.ravel(), indices.ravel(), starts), (rows, rows))
+    outgoing.sort_indices()
+    return outgoing, outgoing.T.tocsr()
 
 
 def arrays(graph: csr_matrix) -> tuple[Any, Any, Any]:
-    """Return indptr, indices and weights of a graph, as the compiled loops take them."""
+    """Return the arrays of a graph, with the types that the compiled loops take: indptr, indices and weights."""
     return graph.indptr.astype(np.int64), graph.indices.astype(np.int32, copy=False), graph.data

@@ -17,17 +17,17 @@ from gpuvis import machine
 from gpuvis.backends import parallel
 from gpuvis.backends import pca as principal
 from gpuvis.backends.base import ALL_THE_SAME, Device, Layout
-from gpuvis.backends.cpu import plan as cpu_plan
 from gpuvis.backends.cpu.kernels import loops
 from gpuvis.backends.cpu.neighbors import widened
 from gpuvis.backends.cpu.plan import CpuPlan, Search
+from gpuvis.backends.cpu.plan import plan as make_plan
 from gpuvis.backends.neighbor_graph import Graph
 from gpuvis.io import pt, table
-from gpuvis.settings import Method, Settings, Tsne, Umap
+from gpuvis.settings import METRICS, MethodName, MethodSettings, Settings, Tsne, Umap
 
 name, xp = "cpu", np
 SAFE = (1e-12, 1e12)  # 10^8 squares of such values, summed, neither overflow nor vanish
-read_table, read_tensor, factorize = table.read, pt.read, table.factorize
+read_tensor, factorize = pt.read, table.factorize
 ROUNDING = 1e-12  # of a small cosine distance, which is summed from differences of float32
 WIDEST = 8192  # columns up to which the covariance is formed
 PARTS = 8  # in which work is shared out, at least; of no number of threads, on which results would depend
@@ -48,10 +48,10 @@ def check(settings: Settings) -> None:
 
 def plan(rows: int, columns: int, itemsize: int, settings: Settings, scaled: bool = False) -> CpuPlan:
     """Say how a reduction will be done."""
-    return cpu_plan.plan(rows, settings)
+    return make_plan(rows, settings)
 
 
-def promise(method: Method, plan: CpuPlan) -> str:
+def promise(method: MethodName, plan: CpuPlan) -> str:
     """Return what is promised about repeating a map with the same input, settings and seed."""
     return plan.repeatable[method]
 
@@ -129,7 +129,7 @@ def _largest(count: int) -> Any:
 
 def neighbors(X: np.ndarray, plan: Search) -> Graph:
     """Return the neighbour graph of a matrix."""
-    if plan.metric in cpu_plan.SEARCHED:
+    if METRICS[plan.metric].by_products:  # else our own search does not know it
         from gpuvis.backends.cpu import neighbors as cpu_neighbors
 
         return cpu_neighbors.search(X, plan.k, plan.metric, plan.seed)
@@ -140,7 +140,7 @@ def neighbors(X: np.ndarray, plan: Search) -> Graph:
 
 def nearest(X: np.ndarray, metric: str, k: int) -> np.ndarray:
     """Return the k rows nearest to each row, exactly, the row itself first."""
-    if metric in cpu_plan.SEARCHED:
+    if METRICS[metric].by_products:
         from gpuvis.backends.cpu import neighbors as cpu_neighbors
 
         graph = cpu_neighbors.search(X, k, metric, 0, exact=True)
@@ -180,7 +180,7 @@ def to_numpy(X: np.ndarray) -> np.ndarray:
     return X
 
 
-def start(X: np.ndarray, asked: Umap | Tsne) -> np.ndarray:
+def start(X: np.ndarray, asked: MethodSettings) -> np.ndarray:
     """Return what a layout needs of a matrix besides its graph: its first two principal components."""
     if isinstance(asked, Umap) and asked.library:
         return as_array(X)
@@ -231,6 +231,14 @@ def tsne(X: np.ndarray, graph: Graph | None, settings: Tsne, seed: int) -> Layou
     found = affinities.probabilities(graph, graph.indices.shape[1], settings.perplexity)
     coords, details = tsne_layout.layout(found, begin)
     return Layout(coords, notes + _of_recall(graph), details, X if settings.init == "pca" and not lost else None)
+
+
+LAYOUTS: dict[MethodName, Callable[..., Layout]] = {"umap": umap, "tsne": tsne}
+
+
+def layout(method: MethodName, X: np.ndarray, graph: Graph | None, settings: MethodSettings, seed: int) -> Layout:
+    """Return the map that a method makes; X is what `start` gave."""
+    return LAYOUTS[method](X, graph, settings, seed)
 
 
 def scaled(start: np.ndarray) -> np.ndarray | None:

@@ -1,4 +1,4 @@
-"""PCA, neighbours and layouts by scikit-learn, umap-learn and pynndescent."""
+"""Compute PCA, neighbours and layouts with scikit-learn, umap-learn and pynndescent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from gpuvis.backends.base import Layout
-from gpuvis.backends.library_warnings import warnings_noted
+from gpuvis.backends.library_warnings import collect_warnings
 from gpuvis.backends.neighbor_graph import Graph, repaired
 from gpuvis.backends.parallel import openmp_limited
 from gpuvis.errors import SettingsError, is_out_of_memory
@@ -22,8 +22,11 @@ SAMPLE = 256  # rows on which recall is measured
 
 
 def pca(X: np.ndarray, n_components: int, seed: int) -> tuple[np.ndarray, float | None]:
-    """Principal components by scikit-learn, which chooses the solver by the shape."""
-    with warnings_noted():
+    """Return principal components by scikit-learn, which chooses the solver by the shape.
+
+    Parameters and results as in `Backend.pca`.
+    """
+    with collect_warnings():
         from sklearn.decomposition import PCA
 
         model = PCA(n_components, random_state=seed)
@@ -33,34 +36,48 @@ def pca(X: np.ndarray, n_components: int, seed: int) -> tuple[np.ndarray, float 
 
 
 def neighbors(X: np.ndarray, k: int, metric: str, seed: int) -> Graph:
-    """Return the neighbour graph in any metric: by scikit-learn, exact, for few rows, else by pynndescent.
+    """Return the neighbour graph by any metric: exact, by scikit-learn, for few rows; else approximate, by pynndescent.
 
-    pynndescent keeps to one thread, on whose number its result depends.
+    pynndescent runs on one thread, because its result depends on the number of threads.
+
+    Parameters
+    ----------
+    X : ndarray of shape (N, D), float32
+    k : int
+        Columns of the graph, including the row itself; at most N.
+    metric : str
+    seed : int
+
+    Returns
+    -------
+    Graph
+        Its details tell the `engine` and the `recall`, measured on a sample of rows.
     """
     if len(X) <= EXACT_ROWS:
         return nearest(X, k, metric)
-    with warnings_noted(), _variables_named():
+    with collect_warnings(), _naming_variables():
         from pynndescent import NNDescent
 
         _keep_compiled("pynndescent.pynndescent_", "pynndescent.rp_trees", "pynndescent.utils", "pynndescent.distances")
         indices, distances = NNDescent(X, metric, n_neighbors=k, random_state=seed, n_jobs=1).neighbor_graph
     sample = np.random.default_rng(seed).choice(len(X), SAMPLE, replace=False)
     true, _ = _exact(X, X[sample], k, metric)
-    recall = float(np.mean([np.isin(one, indices[row]).mean() for one, row in zip(true, sample, strict=True)]))
+    recall = float(np.mean([np.isin(of_row, indices[row]).mean() for of_row, row in zip(true, sample, strict=True)]))
     return _graph(indices, distances, "pynndescent", recall)
 
 
 def nearest(X: np.ndarray, k: int, metric: str) -> Graph:
-    """Return the exact neighbour graph in any metric, however many rows there are."""
+    """Return the exact neighbour graph by any metric, however many rows there are."""
     return _graph(*_exact(X, X, k, metric), "scikit-learn, exact", 1.0)
 
 
-def _exact(X: np.ndarray, Q: np.ndarray, k: int, metric: str) -> tuple[np.ndarray, np.ndarray]:
+def _exact(X: np.ndarray, queries: np.ndarray, k: int, metric: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the indices and distances of the k nearest rows of each query, ascending."""
     from sklearn.neighbors import NearestNeighbors
 
     model = NearestNeighbors(n_neighbors=k, algorithm="brute", metric=metric).fit(X)
     with openmp_limited():
-        distances, indices = model.kneighbors(Q)
+        distances, indices = model.kneighbors(queries)
     return indices, distances
 
 
@@ -70,8 +87,8 @@ def _graph(indices: np.ndarray, distances: np.ndarray, engine: str, recall: floa
 
 
 def umap(X: np.ndarray, graph: Graph, settings: Umap, seed: int) -> Layout:
-    """UMAP by umap-learn from a graph, on one thread: its seeded results depend on that."""
-    with warnings_noted() as notes, _variables_named():
+    """Lay a graph out by umap-learn, on one thread, because seeded results of several threads differ."""
+    with collect_warnings() as notes, _naming_variables():
         from umap import UMAP
 
         _keep_compiled("umap.umap_", "umap.layouts")
@@ -88,8 +105,8 @@ def umap(X: np.ndarray, graph: Graph, settings: Umap, seed: int) -> Layout:
 
 
 def tsne(X: np.ndarray, start: np.ndarray, settings: Tsne, seed: int) -> Layout:
-    """t-SNE by scikit-learn."""
-    with warnings_noted() as notes:
+    """Lay a matrix out by scikit-learn's t-SNE, which finds the neighbours itself."""
+    with collect_warnings() as notes:
         from sklearn.manifold import TSNE
 
         model: Any = TSNE(
@@ -105,8 +122,14 @@ def tsne(X: np.ndarray, start: np.ndarray, settings: Tsne, seed: int) -> Layout:
 
 
 @contextmanager
-def _variables_named() -> Iterator[None]:
-    """Have an error of numba name the variables of the environment that it obeys, of which it names none itself."""
+def _naming_variables() -> Iterator[None]:
+    """Name the environment variables of numba in an error raised in the block, since a wrong one may be the cause.
+
+    Raises
+    ------
+    SettingsError
+        If the block fails, not for lack of memory, while such variables are set.
+    """
     try:
         yield
     except Exception as error:
@@ -118,7 +141,7 @@ def _variables_named() -> Iterator[None]:
 
 
 def _keep_compiled(*modules: str) -> None:
-    """Let numba keep what it compiles of other packages' modules, where it finds a place; of itself it does not."""
+    """Make numba cache the compiled functions of these modules on disk, if it can write anywhere."""
     from numba.core.registry import CPUDispatcher
 
     for name in modules:

@@ -1,9 +1,9 @@
-"""Neighbour graphs on the CPU: exact for few rows, else by inverted lists.
+"""Find nearest neighbours on the CPU by any metric: exact for few rows, approximate by inverted lists for many.
 
-Rows are clustered into lists (k-means); each row is compared with all rows of the lists whose centres are nearest to
-it, as matrix products of whole lists (Jégou, Douze, Schmid 2011, IEEE TPAMI 33:117, inverted lists without
-quantisation; here every row is also a query, so that queries of one list share their products). How many lists are
-enough is found on a sample of rows whose neighbours are computed exactly.
+k-means clusters the rows into lists. Each row is then compared with all rows of the lists whose centres are nearest to
+it, by matrix products of whole lists (Jégou, Douze, Schmid 2011, IEEE TPAMI 33:117: inverted lists, here without
+quantisation; since every row is also a query, queries of the same list share a product). How many lists each row has
+to search is found on a sample of rows, whose neighbours are also computed exactly.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from gpuvis.backends.cpu.kernels import loops
 from gpuvis.backends.neighbor_graph import Graph
 from gpuvis.backends.parallel import in_ranges
 from gpuvis.io import pt
+from gpuvis.settings import METRICS
 
-EXACT_ROWS = 12_000  # up to which every pair is compared: quicker there
-LIST_ROWS = 256  # the least in a list, on average
+EXACT_ROWS = 12_000  # up to this many rows comparing every pair is quicker
+LIST_ROWS = 256  # fewest rows in a list, on average
 SAMPLE = 256  # rows whose neighbours are found exactly
-AIM = 0.99  # recall on the sample, in choosing how many lists are searched
-MOST_COMPARED = 65_536  # rows that one row is compared with, on average
-SCALED = {"cosine", "correlation"}  # of rows brought to length 1
-ROUNDING = 32 * float(np.finfo(np.float32).eps)  # of a row's square: what two distances by products may be apart
-ROUNDED = 1e-3  # of a squared distance: where rounding may be more, products are taken in float64
-QUERIES, FEWEST = 512, 64  # rows of the one side of a matrix product
-BLOCK = 2048  # rows of the other, in float64
-WORK = 2e10  # multiply-adds of one call, so that an interrupt is heard soon
-ROUNDS, SAMPLED = 5, 40  # of k-means, and of how many rows for each centre
+AIM = 0.99  # recall on the sample at which enough lists are searched
+MOST_COMPARED = 65_536  # most rows that one row is compared with, on average
+ROUNDING = 32 * float(np.finfo(np.float32).eps)  # error of squared distances by products, as a share of a row's square
+MOST_ROUNDING = 1e-3  # of a squared distance: with a larger error, products are computed in float64
+QUERIES, FEWEST = 512, 64  # most and fewest queries in a matrix product
+BLOCK = 2048  # rows that queries are compared with in a product, in float64
+WORK = 2e10  # multiply-adds of one call, few enough to react to an interrupt soon
+ROUNDS, SAMPLED = 5, 40  # rounds of k-means; rows to sample for each centre
 
 
 def search(X: np.ndarray, k: int, metric: str, seed: int, exact: bool = False) -> Graph:
@@ -41,75 +41,76 @@ def search(X: np.ndarray, k: int, metric: str, seed: int, exact: bool = False) -
     ----------
     X : ndarray of shape (N, D), floating point
     k : int
-        How many, the row itself counted; at most N.
+        Columns of the graph, including the row itself; at most N.
     metric : {"euclidean", "cosine", "correlation"}
     seed : int
-        Of the clustering.
+        Seed of the clustering and of samples.
     exact : bool, default=False
-        Compare every pair, however many there are.
+        Compare every pair of rows, however many there are.
 
     Returns
     -------
     Graph
-        Distances are float32, indices int32; it tells the `engine` and its `recall`, the share of true neighbours
-        found, on a sample.
+        Distances are float32, indices int32. The details tell the `engine` and the `recall`, the share of true
+        neighbours found for a sample of rows.
     """
     rows = Rows.of(X, metric)
     if exact or len(X) <= EXACT_ROWS:
         return _exact(rows, k)
-    lists, probes = _clustered(rows, k, seed)
+    lists, probes = _cluster(rows, k, seed)
     details: dict[str, Any] = {"engine": f"lists: {probes.shape[1]} of {len(lists.starts) - 1} searched"}
     ids = lists.search(probes, k - 1)
     del probes  # as large as the graph
-    lacking = np.flatnonzero(ids[:, -1] < 0)  # where the lists that were searched hold fewer rows
-    ids[lacking] = nearest(lists.X, lists.squares, k - 1, lacking)
+    missing = np.flatnonzero(ids[:, -1] < 0)  # the lists searched for these hold fewer than k rows
+    ids[missing] = nearest(lists.X, lists.squares, k - 1, missing)
     details["recall"] = _recall(lists, ids, np.random.default_rng(seed + 1))
     return _graph(rows, lists.X, lists.order, ids, details)
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """The rows of a matrix such that euclidean distances order them as a metric does, and around zero.
+    """The rows of a matrix, transformed such that euclidean distances order them as a metric does, and centred.
 
     Attributes
     ----------
     X : ndarray of shape (N, D)
     metric : {"euclidean", "cosine", "correlation"}
     lengths : ndarray of shape (N,), or None
-        By which rows are divided.
-    middle : ndarray
-        What is then taken off: products of rows far from zero would lose the digits in which these differ. It is the
-        median of some rows, since a few large ones would move the mean.
+        The norm of each row, by which it is divided; None for euclidean distances.
+    center : ndarray of shape (D,)
+        Subtracted afterwards, since products of rows far from zero would lose the digits in which the rows differ. It
+        is the median of a sample of rows, because a few large rows would move the mean.
     """
 
     X: np.ndarray
     metric: str
     lengths: np.ndarray | None = None
-    middle: np.ndarray | float = 0.0
+    center: np.ndarray | float = 0.0
 
     @classmethod
     def of(cls, X: np.ndarray, metric: str) -> Rows:
-        """Find the lengths and the middle."""
+        """Return the rows of a matrix, with their lengths and their centre."""
         rows = cls(X, metric)
-        if metric in SCALED:
-            parts = (rows._shifted(slice(*ends)) for ends in _pieces(len(X)))
+        if METRICS[metric].angular:
+            parts = (rows._read(slice(*ends)) for ends in _pieces(len(X)))
             rows = replace(rows, lengths=np.sqrt(np.concatenate([squares_of(part) for part in parts])))
-        return replace(rows, middle=np.median(rows.take(slice(None, None, -(-len(X) // SAMPLE))), 0))
+        return replace(rows, center=np.median(rows.take(slice(None, None, -(-len(X) // SAMPLE))), 0))
 
-    def take(self, some: slice | np.ndarray) -> np.ndarray:
-        """Return some of the rows, float32."""
-        rows = self._shifted(some)
+    def take(self, indices: slice | np.ndarray) -> np.ndarray:
+        """Return the transformed rows at a slice or at indices, float32."""
+        rows = self._read(indices)
         if self.lengths is None:
-            return rows - self.middle
-        lengths = self.lengths[some, None]
+            return rows - self.center
+        lengths = self.lengths[indices, None]
         rows = rows / np.where(lengths > 0, lengths, 1)
-        if not self.lengths.all():  # a row of zeros gets a direction of its own, so that it is as far from all others
+        if not self.lengths.all():  # an extra dimension, in which rows of zeros are equally far from all other rows
             rows = np.hstack([rows, lengths == 0])
-        rows -= self.middle
+        rows -= self.center
         return rows
 
-    def _shifted(self, some: slice | np.ndarray) -> np.ndarray:
-        rows = widened(self.X[some])
+    def _read(self, indices: slice | np.ndarray) -> np.ndarray:
+        """Return rows of the matrix, float32; for correlation, each less its mean."""
+        rows = widened(self.X[indices])
         pt.let_go(self.X)
         if self.metric == "correlation":
             rows = rows - rows.mean(1, keepdims=True, dtype=np.float64).astype(np.float32)
@@ -123,36 +124,42 @@ def _exact(rows: Rows, k: int) -> Graph:
     ids = nearest(X, squares, k - 1)
     graph = _graph(rows, X, order, ids, details)
     farthest = graph.distances[:, -1] ** 2 if rows.lengths is None else 2 * graph.distances[:, -1]
-    unsure = np.flatnonzero(_is_unsure(squares, farthest))
-    if not len(unsure):
+    uncertain = np.flatnonzero(_is_uncertain(squares, farthest))
+    if not len(uncertain):
         return graph
-    ids[unsure] = nearest_precisely(X, k - 1, unsure)
+    ids[uncertain] = nearest_precisely(X, k - 1, uncertain)
     return _graph(rows, X, order, ids, details)
 
 
-def _is_unsure(squares: np.ndarray, farthest: np.ndarray) -> np.ndarray:
-    """Tell of which rows products leave it open which others are nearest; `farthest`: squared, of those found."""
-    return (farthest > 0) & (squares * ROUNDING > farthest * ROUNDED)
+def _is_uncertain(squares: np.ndarray, farthest: np.ndarray) -> np.ndarray:
+    """Return for which rows rounding is too large to order other rows by distance.
+
+    `squares`: the sum of squares of each row; `farthest`: the squared distance to the farthest neighbour found for it.
+    """
+    return (farthest > 0) & (squares * ROUNDING > farthest * MOST_ROUNDING)
 
 
 def _graph(rows: Rows, X: np.ndarray, order: np.ndarray, ids: np.ndarray, details: dict[str, Any]) -> Graph:
-    """Return the graph in the matrix's own order of rows, with true distances; row i here is its row order[i]."""
+    """Return the graph of the matrix, with distances computed anew from differences.
+
+    Row i of X and `ids` is row order[i] of the matrix.
+    """
     shape, scaled = (len(ids), ids.shape[1] + 1), rows.lengths is not None
-    real = rows.lengths[order] > 0 if rows.lengths is not None else np.ones(len(ids), bool)
+    nonzero = rows.lengths[order] > 0 if rows.lengths is not None else np.ones(len(ids), bool)
     indices, distances = np.empty(shape, np.int32), np.empty(shape, np.float32)
-    in_ranges(loops.measure, len(ids), X, real.view(np.uint8), scaled, order, ids, indices, distances)
+    in_ranges(loops.measure, len(ids), X, nonzero.view(np.uint8), scaled, order, ids, indices, distances)
     return Graph(indices, distances, np, details)
 
 
-def _clustered(rows: Rows, k: int, seed: int) -> tuple[Lists, np.ndarray]:
-    """Sort the rows into lists, and say which lists each row is to probe, int32 (N, n_probes)."""
-    count, draw = len(rows.X), np.random.default_rng(seed)
-    centers = centers_of(rows.take, count, count // max(LIST_ROWS, int(count**0.5)), draw)
+def _cluster(rows: Rows, k: int, seed: int) -> tuple[Lists, np.ndarray]:
+    """Sort the rows into lists; return these, and the lists to search for each row, (N, n_probes), int32."""
+    count, rng = len(rows.X), np.random.default_rng(seed)
+    centers = centers_of(rows.take, count, count // max(LIST_ROWS, int(count**0.5)), rng)
     closest = np.concatenate([ranked(rows.take(slice(*ends)), centers, 1) for ends in _pieces(count)])[:, 0]
     order, counts = np.argsort(closest, kind="stable"), np.bincount(closest, minlength=len(centers))
-    cuts = np.maximum(1, -(-counts * len(centers) // (4 * count)))  # equal rows all fall into one list
+    cuts = np.maximum(1, -(-counts * len(centers) // (4 * count)))  # splits long lists: equal rows all fall into one
     centers = np.repeat(centers, cuts, 0)
-    parts = (np.linspace(0, held, cut + 1).astype(np.int64) for held, cut in zip(counts, cuts, strict=True))
+    parts = (np.linspace(0, size, cut + 1).astype(np.int64) for size, cut in zip(counts, cuts, strict=True))
     sizes = np.concatenate([np.diff(ends) for ends in parts])
     X, rank = np.empty((count, centers.shape[1]), np.float32), np.empty(count, np.int64)
     rank[order] = np.arange(count)
@@ -160,48 +167,50 @@ def _clustered(rows: Rows, k: int, seed: int) -> tuple[Lists, np.ndarray]:
         X[rank[start:stop]] = rows.take(slice(start, stop))
     starts = np.concatenate([[0], np.cumsum(sizes)])
     lists = Lists(X, squares_of(X), starts, order.astype(np.int32))
-    sample = np.sort(draw.choice(count, SAMPLE, replace=False))
+    # For each true neighbour of a sample of rows: how many lists have to be searched until it is found?
+    sample = np.sort(rng.choice(count, SAMPLE, replace=False))
     true = nearest(X, lists.squares, k - 1, sample)
-    where = np.searchsorted(lists.starts, true, "right") - 1
+    list_of = np.searchsorted(lists.starts, true, "right") - 1
     ranks = ranked(X[sample], centers, len(centers)).argsort(1)  # of each list, for each row of the sample
-    apart = _squared(X, sample, true) > 0  # among equal rows any neighbours are right, wherever they are
-    reached = np.sort(np.take_along_axis(ranks, where, 1)[apart if apart.any() else slice(None)], axis=None)
-    enough = int(reached[int(AIM * (reached.size - 1))]) + 1
+    different = _squared(X, sample, true) > 0  # of equal rows any are right, so it does not matter where these are
+    needed = np.sort(np.take_along_axis(ranks, list_of, 1)[different if different.any() else slice(None)], axis=None)
+    enough = int(needed[int(AIM * (needed.size - 1))]) + 1
     probes = min(enough, max(8, MOST_COMPARED * len(centers) // count))
     return lists, np.concatenate([ranked(X[start:stop], centers, probes) for start, stop in _pieces(count)])
 
 
 def _pieces(rows: int) -> list[tuple[int, int]]:
+    """Return the ranges of rows, (start, stop), that are transformed at a time."""
     return [(start, min(start + 65_536, rows)) for start in range(0, rows, 65_536)]
 
 
-def _recall(lists: Lists, ids: np.ndarray, draw: np.random.Generator) -> float:
-    """Return the share of neighbours found that are as near as the true ones, on a sample."""
-    sample = np.sort(draw.choice(len(ids), SAMPLE, replace=False))
+def _recall(lists: Lists, ids: np.ndarray, rng: np.random.Generator) -> float:
+    """Return the share of neighbours found that are as near as the true ones, for a sample of rows."""
+    sample = np.sort(rng.choice(len(ids), SAMPLE, replace=False))
     true = nearest(lists.X, lists.squares, ids.shape[1], sample)
-    unsure = _is_unsure(lists.squares[sample], _squared(lists.X, sample, true).max(1))
-    true[unsure] = nearest_precisely(lists.X, ids.shape[1], sample[unsure])
+    uncertain = _is_uncertain(lists.squares[sample], _squared(lists.X, sample, true).max(1))
+    true[uncertain] = nearest_precisely(lists.X, ids.shape[1], sample[uncertain])
     farthest = _squared(lists.X, sample, true).max(1, keepdims=True)
     return float((_squared(lists.X, sample, ids[sample]) <= farthest).mean())
 
 
 def _squared(X: np.ndarray, rows: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """Return the squared distances of some rows to others of each."""
+    """Return the squared distances of rows, (n,), to other rows, `ids` of shape (n, k)."""
     return np.stack([np.square(X[row] - X[others]).sum(1) for row, others in zip(rows, ids, strict=True)])
 
 
 @dataclass(frozen=True, eq=False)
 class Lists:
-    """Rows in the order of their lists.
+    """Rows, sorted by the list they are in.
 
     Attributes
     ----------
     X, squares : arrays of shape (N, D) and (N,), float32
-        The rows, and their squares.
-    starts : array of int64
-        Where each list starts, and where the last one ends.
+        The transformed rows, and their sums of squares.
+    starts : array of shape (L + 1,), int64
+        Where each of L lists starts, and where the last one ends.
     order : array of shape (N,), int32
-        Which row of the matrix each is.
+        The index of each row in the matrix.
     """
 
     X: np.ndarray
@@ -210,9 +219,18 @@ class Lists:
     order: np.ndarray
 
     def search(self, probes: np.ndarray, k: int) -> np.ndarray:
-        """Return the k nearest rows of each row in the lists that it probes, the nearest of them first, int32.
+        """Find the k nearest rows of each row in some of the lists.
 
-        Where these hold fewer rows, the last ones are -1.
+        Parameters
+        ----------
+        probes : ndarray of shape (N, n_probes), int32
+            The lists to search for each row, the nearest first.
+        k : int
+
+        Returns
+        -------
+        ndarray of shape (N, k), int32
+            The nearest first; -1 where the lists hold fewer rows.
         """
         ids = np.full((len(self.X), k), -1, np.int32)
         size = _queries(len(ids), self.X.size * probes.shape[1] / (len(self.starts) - 1))
@@ -221,21 +239,38 @@ class Lists:
 
 
 def nearest(X: np.ndarray, squares: np.ndarray, k: int, rows: np.ndarray | None = None) -> np.ndarray:
-    """Return the k nearest rows of some of the rows, or of all, each compared with all, int32."""
+    """Find the k nearest rows of each query by comparing it with all rows.
+
+    Parameters
+    ----------
+    X : ndarray of shape (N, D), float32
+    squares : ndarray of shape (N,), float32
+        The sum of squares of each row.
+    k : int
+    rows : ndarray of shape (n,), optional
+        The queries, as indices of rows; all rows by default.
+
+    Returns
+    -------
+    ndarray of shape (n, k), int32
+        Without the row itself, the nearest first.
+    """
     own = np.arange(len(X), dtype=np.int32) if rows is None else rows.astype(np.int32)
     return _search(X if rows is None else X[rows], own, X, squares, k, _queries(len(own), X.size))
 
 
 def nearest_precisely(X: np.ndarray, k: int, rows: np.ndarray) -> np.ndarray:
-    """Return the same for some of the rows, by products in float64."""
-    ids, far, none = np.full((len(rows), k), -1, np.int32), np.full((len(rows), k), np.inf), np.empty((len(rows), 0))
+    """Return the same as `nearest` for some of the rows, by products in float64."""
+    ids, distances = np.full((len(rows), k), -1, np.int32), np.full((len(rows), k), np.inf)
+    no_limits, no_counts = np.empty((len(rows), 0)), np.empty((len(rows), 0), np.int64)
 
     def compare(first: int, block: np.ndarray, ends: tuple[int, int]) -> None:
         part = slice(*ends)
         values = np.square(block).sum(1) - 2 * (X[rows[part]].astype(np.float64) @ block.T)
         own = np.flatnonzero((rows[part] >= first) & (rows[part] < first + len(block)))
         values[own, rows[part][own] - first] = np.inf
-        loops.tally(values, first, none[part], none[part].astype(np.int64), far[part], ids[part], (0, len(values)))
+        kept = no_limits[part], no_counts[part], distances[part], ids[part]
+        loops.tally(values, first, *kept, (0, len(values)))
 
     for first in range(0, len(X), BLOCK):
         block = X[first : first + BLOCK].astype(np.float64)
@@ -244,44 +279,60 @@ def nearest_precisely(X: np.ndarray, k: int, rows: np.ndarray) -> np.ndarray:
 
 
 def squares_of(X: np.ndarray) -> np.ndarray:
-    """Return the squares of rows."""
+    """Return the sum of squares of each row."""
     squares: np.ndarray = np.einsum("ij,ij->i", X, X)
     return squares
 
 
 def _search(queries: np.ndarray, own: np.ndarray, X: np.ndarray, squares: np.ndarray, k: int, size: int) -> np.ndarray:
+    """Return the k nearest rows of each query; `own`: the index of the row that a query is itself, or -1."""
     ids = np.full((len(queries), k), -1, np.int32)
     in_ranges(loops.search_all, len(queries), queries, own, X, squares, ids, size=size)
     return ids
 
 
 def _queries(rows: int, values: float) -> int:
-    """Return how many queries go into one call; each is compared with rows of so many values."""
+    """Return how many queries to search in one call; each is compared with rows of so many `values` in all."""
     most = QUERIES if rows > 8 * QUERIES else FEWEST
     return int(min(max(WORK / max(values, 1), FEWEST), most))
 
 
 def ranked(X: np.ndarray, centers: np.ndarray, count: int) -> np.ndarray:
-    """Return the lists whose centres are nearest to each row, the nearest first, int32."""
+    """Return the `count` lists whose centres are nearest to each row, the nearest first, int32."""
     no_list = np.full(len(X), -1, np.int32)
     return _search(X, no_list, centers, squares_of(centers), count, QUERIES)
 
 
-def centers_of(take: Callable[[Any], np.ndarray], rows: int, count: int, draw: np.random.Generator) -> np.ndarray:
-    """Return the centres of clusters, by a few rounds of k-means on a sample."""
-    sample = take(np.sort(draw.choice(rows, min(rows, SAMPLED * count), replace=False)))
-    centers = sample[draw.choice(len(sample), count, replace=False)]
+def centers_of(take: Callable[[Any], np.ndarray], rows: int, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Return the centres of clusters, by a few rounds of k-means on a sample of rows.
+
+    Parameters
+    ----------
+    take : callable
+        Returns the rows at an array of indices.
+    rows : int
+        How many rows there are.
+    count : int
+        How many clusters to make.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    ndarray of shape (count, D), float32
+    """
+    sample = take(np.sort(rng.choice(rows, min(rows, SAMPLED * count), replace=False)))
+    centers = sample[rng.choice(len(sample), count, replace=False)]
     for _ in range(ROUNDS):
         closest = ranked(sample, centers, 1)[:, 0]
         counts = np.bincount(closest, minlength=count)
-        held = counts > 0
-        sums = np.add.reduceat(sample[closest.argsort(kind="stable")], (np.cumsum(counts) - counts)[held])
-        centers[held] = sums / counts[held, None]
+        filled = counts > 0
+        sums = np.add.reduceat(sample[closest.argsort(kind="stable")], (np.cumsum(counts) - counts)[filled])
+        centers[filled] = sums / counts[filled, None]
     return centers
 
 
 def widened(X: np.ndarray) -> np.ndarray:
-    """Return rows as float32: themselves if they are that."""
+    """Return an array as float32, without a copy if it is that already."""
     if X.dtype != np.float16:
         return np.asarray(X, np.float32)
     rows, bits = np.empty(X.shape, np.float32), np.ascontiguousarray(X).view(np.uint16)

@@ -1,4 +1,4 @@
-"""Order points in memory, so that neighbours share a cache line."""
+"""Order points in memory such that neighbours on the map share a cache line."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ from scipy.sparse import csr_matrix
 
 
 def along(points: np.ndarray) -> np.ndarray:
-    """Return the order of Morton's curve, in which points that lie near each other stand near each other.
+    """Return the order of points along a Morton curve, in which points close in the plane are close in memory.
+
+    The position on the curve is the coordinates, as 16 bits each, with their bits interleaved (Morton 1966, IBM).
 
     Parameters
     ----------
     points : ndarray of shape (N, 2), float32
-        Fewer than 2**32.
+        Fewer than 2**32 points.
 
     Returns
     -------
     ndarray of shape (N,), int64
+        The indices of the points in that order.
     """
     sides = np.ascontiguousarray(points.T)
     low = sides.min(1)[:, None]
@@ -25,15 +28,16 @@ def along(points: np.ndarray) -> np.ndarray:
     for shift, mask in ((8, 0x00FF00FF), (4, 0x0F0F0F0F), (2, 0x33333333), (1, 0x55555555)):
         bits = (bits | bits << np.uint32(shift)) & np.uint32(mask)
     code = (bits[0] << np.uint32(1) | bits[1]).astype(np.uint64)
-    keys = code << np.uint64(32) | np.arange(len(points), dtype=np.uint64)  # sorted ten times as quickly as by argsort
+    # Sorting positions and indices together, as one number, is ten times as quick as argsort.
+    keys = code << np.uint64(32) | np.arange(len(points), dtype=np.uint64)
     keys.sort()
     order: np.ndarray = (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
     return order
 
 
 def permuted(graph: csr_matrix, order: np.ndarray) -> csr_matrix:
-    """Return the graph whose vertex i is vertex order[i] of this one."""
+    """Return a graph with its vertices in another order: vertex i is vertex order[i] of the given graph."""
     rank = np.empty(len(order), graph.indices.dtype)
     rank[order] = np.arange(len(order), dtype=rank.dtype)
-    found = graph[order]
-    return csr_matrix((found.data, rank[found.indices], found.indptr), graph.shape)
+    rows = graph[order]
+    return csr_matrix((rows.data, rank[rows.indices], rows.indptr), graph.shape)

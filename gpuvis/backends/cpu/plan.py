@@ -6,13 +6,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from gpuvis import machine
-from gpuvis.backends.neighbor_graph import neighbors_of
-from gpuvis.settings import Method, Settings
+from gpuvis.settings import METHODS, METRICS, MethodName, Settings
 
 SAME = "identical coordinates on the same machine with the same library versions, on any number of threads"
 SAME_THREADS = "identical coordinates on the same machine with the same library versions and number of threads"
-OURS: dict[Method, str] = {"umap": "gathered gradients, Adam", "tsne": "gathered gradients, FFT or all pairs"}
-SEARCHED = {"euclidean", "cosine", "correlation"}  # metrics of our own search; for others libraries do it
+OURS: dict[MethodName, str] = {"umap": "gathered gradients, Adam", "tsne": "gathered gradients, FFT or all pairs"}
 
 
 @dataclass(frozen=True)
@@ -48,9 +46,9 @@ class CpuPlan:
     """
 
     threads: int
-    layouts: dict[Method, str]
-    graphs: dict[Method, Search]
-    repeatable: dict[Method, str]
+    layouts: dict[MethodName, str]
+    graphs: dict[MethodName, Search]
+    repeatable: dict[MethodName, str]
 
     advice = "use a smaller pca_dim, or a machine with more memory"
 
@@ -61,13 +59,13 @@ class CpuPlan:
 
 def plan(rows: int, settings: Settings) -> CpuPlan:
     """Plan a reduction with fitted settings."""
-    layouts: dict[Method, str] = {}
-    graphs: dict[Method, Search] = {}
-    repeatable: dict[Method, str] = {}
-    for method in settings.methods:
-        asked = getattr(settings, method)
-        layouts[method] = asked.library or OURS[method]
-        repeatable[method] = SAME if asked.metric in SEARCHED and not asked.library else SAME_THREADS
-        if method == "umap" or not asked.library:
-            graphs[method] = Search(asked.metric, neighbors_of(asked, rows), settings.random_state)
+    layouts: dict[MethodName, str] = {}
+    graphs: dict[MethodName, Search] = {}
+    repeatable: dict[MethodName, str] = {}
+    for method, asked in settings.maps.items():
+        layouts[method] = asked.library or OURS.get(method, METHODS[method].title)
+        own = METRICS[asked.metric].by_products and not asked.library
+        repeatable[method] = SAME if own else SAME_THREADS
+        if k := asked.n_graph_neighbors(rows):
+            graphs[method] = Search(asked.metric, k, settings.random_state)
     return CpuPlan(settings.threads or machine.cpu_threads(), layouts, graphs, repeatable)

@@ -1,19 +1,25 @@
-"""The t-SNE layout on the CPU: gradient descent, with the repulsion interpolated on a grid.
+"""Lay out t-SNE on the CPU: gradient descent, with the repulsion interpolated on a grid.
 
-Exaggeration, momentum and gains are scikit-learn's (van der Maaten, Hinton 2008; Jacobs 1988). Iterations and learning
-rate are openTSNE's: the rate is the number of points over the exaggeration of the phase (Belkina et al. 2019,
-doi:10.1038/s41467-019-13055-y; a fourth of it, since the gradient here has that paper's factor 4), where scikit-learn
-keeps the first phase's to the end. On MNIST 500 iterations without exaggeration so reach a divergence of 2.81, the 750
-of scikit-learn at its rate 2.77, and the map is as true (recall@15 0.340 and 0.343).
+Exaggeration, momentum and gains are scikit-learn's (van der Maaten, Hinton 2008, JMLR 9:2579; Jacobs 1988). The numbers
+of iterations and the learning rate are openTSNE's. The rate is the number of points divided by the exaggeration of the
+phase (Belkina et al. 2019, doi:10.1038/s41467-019-13055-y), divided by 4, because the gradient here includes the factor
+4 of that paper. scikit-learn keeps the rate of the first phase to the end. On MNIST, 500 iterations without
+exaggeration reach a divergence of 2.81 this way; scikit-learn's 750 at its rate reach 2.77, and the map is about as
+good (recall@15 0.340 and 0.343).
 
-The repulsion is, for each point, the sum of K² d over all others, and Z, the sum of K over all pairs, with
-K = 1 / (1 + |d|²). Among few points all pairs are added up. Among many the sums are convolutions of one charge, all
-ones, and go over a grid by FFT (Linderman, Rachh, Hoskins, Steinerberger, Kluger 2019, doi:10.1038/s41592-018-0308-4),
-with fewer transforms than there: K² d is -∇K / 2, so the slope of the one potential Σ K gives both components of the
-force, and its product with the charge gives Z: one transform forth, one back. Charges go to the grid and slopes come
-from it by cubic B-splines, which are smooth, where the paper has Lagrange polynomials; dividing the transform of K by
-that of the splines, squared, makes both interpolate (as in particle-mesh Ewald: Essmann et al. 1995,
-doi:10.1063/1.470117).
+The repulsion of a point is the sum of K² d over all other points, divided by Z, where K = 1 / (1 + |d|²), d is the
+difference of the two points, and Z is the sum of K over all pairs of points. For few points all pairs are added up. For
+many points the sums are computed on a grid by FFT, as convolutions (Linderman, Rachh, Hoskins, Steinerberger, Kluger
+2019, doi:10.1038/s41592-018-0308-4), with fewer transforms than in that paper:
+
+- Every point has a charge of 1. The convolution of the charges with K is the potential, Σ K: one transform forward and
+  one back.
+- K² d is -∇K / 2, so the slope of the potential at a point gives both components of its force.
+- The product of charges and potential, summed over the grid, is Z.
+
+Charges are spread to the grid, and slopes are read from it, by cubic B-splines, which are smooth; the paper has
+Lagrange polynomials. Dividing the transform of K by the square of the splines' transform makes both steps interpolate
+(as in particle-mesh Ewald: Essmann et al. 1995, doi:10.1063/1.470117).
 """
 
 from __future__ import annotations
@@ -34,42 +40,43 @@ Array = Any
 F = np.float32
 EXAGGERATION = 12.0
 EARLY, LATE = 250, 500  # iterations with and without exaggeration
-SLOWEST = 50.0  # the least learning rate
-SORTED_AT = 100  # the iteration by which the clusters lie where they stay
+SLOWEST = 50.0  # least learning rate
+SORTED_AT = 100  # iteration at which points are sorted in memory: by then, clusters hardly move any more
 TINY = 1e-30
 BLOCK = 8192  # points whose divergence is summed at a time
-ALL_PAIRS = 3000  # up to so many points the repulsion is added up pair by pair
-SPACING = 0.4  # between nodes: the forces are then off by about 1 %, by the square root of the sum of squares
-FEWEST = 32  # nodes along a side
-MOST = 2048  # a map wider than this gets a coarser grid
-MARGIN = 5  # nodes that no point reaches
-ROOM = 1.06  # how much larger a new grid is than its points
-STRIPS = 4  # of the grid, that are filled by one call
+ALL_PAIRS = 3000  # up to this many points the repulsion is added up pair by pair
+SPACING = 0.4  # distance of grid nodes, at which the root mean square error of the forces is about 1 %
+FEWEST = 32  # fewest nodes along a side
+MOST = 2048  # most nodes along a side; the grid of a wider map is coarser
+MARGIN = 5  # nodes along a side that are kept free of points
+ROOM = 1.06  # width of a new grid, as a multiple of the width of its points
+STRIPS = 4  # strips of the grid that one call fills
 
 
 def layout(weights: csr_matrix, start: Array) -> tuple[Array, dict[str, Any]]:
     """Lay out a graph of joint probabilities in the plane.
 
-    The coordinates are the same to the bit for any number of threads.
+    The coordinates are the same bits for any number of threads.
 
     Parameters
     ----------
     weights : csr_matrix of shape (N, N)
-        Joint probabilities, as `weights.probabilities` gives them.
+        Joint probabilities, as `affinities.probabilities` returns them.
     start : array of shape (N, 2), float32
-        First coordinates, with a standard deviation of 1e-4; not all the same, since no force would part them.
+        Initial coordinates, with a standard deviation of 1e-4. Points in the same place would stay together, so they
+        must not all be the same.
 
     Returns
     -------
-    array of shape (N, 2), float32
-    dict
-        What was done: ``iterations``, ``repulsion`` ("exact" or "grid") and ``kl``, the divergence reached.
+    coords : array of shape (N, 2), float32
+    details : dict
+        ``iterations``; ``repulsion``, "exact" or "grid"; and ``kl``, the Kullback-Leibler divergence reached.
     """
     points = np.array(start, F, order="C")
     if len(points) < 2:
         return points, {"iterations": 0, "repulsion": "exact", "kl": 0.0}
     repulsion = Repulsion(len(points))
-    points, normalizer = _descended(weights, points, repulsion)
+    points, normalizer = _descend(weights, points, repulsion)
     return points, {
         "iterations": EARLY + LATE,
         "repulsion": "grid" if repulsion.by_grid else "exact",
@@ -77,8 +84,8 @@ def layout(weights: csr_matrix, start: Array) -> tuple[Array, dict[str, Any]]:
     }
 
 
-def _descended(weights: csr_matrix, points: Array, repulsion: Repulsion) -> tuple[Array, float]:
-    """Return the points after all steps, and Z of theirs."""
+def _descend(weights: csr_matrix, points: Array, repulsion: Repulsion) -> tuple[Array, float]:
+    """Move points by gradient descent; return their final coordinates, and Z at these."""
     graph, order = arrays(weights), None
     after, force, update, gain = (np.full_like(points, value) for value in (0, 0, 0, 1))
     for iteration in range(EARLY + LATE):
@@ -101,90 +108,116 @@ def _descended(weights: csr_matrix, points: Array, repulsion: Repulsion) -> tupl
 
 
 def _cross_entropy(weights: csr_matrix, points: Array) -> float:
-    """Return the sum of p log(p / K), K = 1 / (1 + |d|²)."""
+    """Return the sum of p log(p / K) over the edges; with log Z added, it is the Kullback-Leibler divergence."""
 
     def of_block(first: int) -> float:
         rows = slice(first, first + BLOCK)
         block = weights[rows]
-        d = np.repeat(points[rows], np.diff(block.indptr), axis=0) - points[block.indices]
+        differences = np.repeat(points[rows], np.diff(block.indptr), axis=0) - points[block.indices]
         p = block.data
-        return float((p * np.log(np.maximum(p * (1 + np.square(d).sum(1)), TINY))).sum(dtype=np.float64))
+        return float((p * np.log(np.maximum(p * (1 + np.square(differences).sum(1)), TINY))).sum(dtype=np.float64))
 
     return sum(in_order(of_block, range(0, len(points), BLOCK), current_threads()))
 
 
 def exact(points: Array, force: Array) -> float:
-    """Fill the repulsion by all pairs; return Z."""
+    """Compute the repulsion by adding up all pairs.
+
+    Parameters
+    ----------
+    points : array of shape (N, 2), float32
+    force : array of shape (N, 2), float32
+        Filled with the sum of K² d over all other points.
+
+    Returns
+    -------
+    float
+        Z, the sum of K over all pairs of different points.
+    """
     totals = np.empty(len(points), F)
     in_ranges(loops.tsne_pairs, len(points), np.ascontiguousarray(points.T), force, totals)
     return float(totals.sum(dtype=np.float64)) - len(points)
 
 
 class Grid:
-    """A square grid that holds the points, and the transform of K on it.
+    """A square grid around the points, and the Fourier transform of K on it.
 
     Parameters
     ----------
     width : float
-        Of the points' bounding square.
+        Side of the bounding square of the points.
     rows : int
         How many points there are.
     """
 
     def __init__(self, width: float, rows: int) -> None:
-        from scipy import fft  # which a map of few points does without
+        from scipy import fft  # imported here, because maps of few points do not need it
 
-        wanted = ROOM * width / SPACING + MARGIN
-        padded = 2 * fft.next_fast_len(int(np.clip(wanted, FEWEST, MOST)), real=True)
+        nodes = ROOM * width / SPACING + MARGIN
+        padded = 2 * fft.next_fast_len(int(np.clip(nodes, FEWEST, MOST)), real=True)
         self.size = size = padded // 2
         self.spacing = max(SPACING, ROOM * width / (size - MARGIN))
         steps = np.arange(padded)
         squares = np.square(np.minimum(steps, padded - steps) * self.spacing)
-        spline = (2 + np.cos(2 * np.pi / padded * steps)) / 3  # the transform of its values at the nodes, 1/6, 4/6, 1/6
+        spline = (2 + np.cos(2 * np.pi / padded * steps)) / 3  # transform of the spline at the nodes: 1/6, 4/6, 1/6
         kernel = fft.rfft2(1 / (1 + squares[:, None] + squares)).real
         self.kernel = (kernel / np.square(spline[:, None] * spline[: size + 1])).astype(F)
         self.charge = np.zeros((size, size), F)
         self.ends, self.order = np.empty(size + 1, np.int64), np.empty(rows, np.int32)
 
     def fits(self, width: float) -> bool:
-        """Tell whether the points lie on the grid, and are not so few nodes wide that a smaller one would do."""
+        """Check that points of this width fit on the grid, and that it is not wastefully large for them."""
         room = self.spacing * (self.size - MARGIN)
         return bool(width <= room and (self.size <= FEWEST or width > room / 3))
 
-    def repulsion(self, points: Array, middle: Array, force: Array) -> float:
-        """Fill the repulsion of points around a middle; return Z."""
+    def repulsion(self, points: Array, center: Array, force: Array) -> float:
+        """Compute the repulsion of points.
+
+        Parameters
+        ----------
+        points : array of shape (N, 2), float32
+        center : array of shape (2,), float64
+            Center of the bounding square of the points.
+        force : array of shape (N, 2), float32
+            Filled with the sum of K² d over all other points.
+
+        Returns
+        -------
+        float
+            Z, the sum of K over all pairs of different points.
+        """
         from scipy import fft
 
         size, padded, workers = self.size, 2 * self.size, current_threads()
-        low = middle - self.spacing * (size - 1) / 2
+        low = center - self.spacing * (size - 1) / 2
         frame = float(low[0]), float(low[1]), 1 / self.spacing
         loops.grid_order(points, frame, self.ends, self.order)
         self.charge[:] = 0
         strips = -(-size // loops.STRIP)
-        for odd in (0, 1):  # no two even ones meet, and no two odd ones
+        for odd in (0, 1):  # two even strips never touch the same node, nor do two odd ones
             arguments = points, frame, self.ends, self.order, self.charge, odd
             in_ranges(loops.grid_spread, (strips + 1 - odd) // 2, *arguments, size=STRIPS)
-        # Axis by axis, since half of the padded square is empty before, and not asked for after.
-        wave = fft.rfft(self.charge, padded, axis=1, workers=workers)
-        wave = fft.fft(wave, padded, axis=0, workers=workers, overwrite_x=True)
-        wave *= self.kernel
-        wave = fft.ifft(wave, axis=0, workers=workers, overwrite_x=True)[:size]
-        potential = fft.irfft(wave, padded, axis=1, workers=workers, overwrite_x=True)
+        # Axis by axis: half of the padded square is empty before the transforms, and is not needed after them.
+        spectrum = fft.rfft(self.charge, padded, axis=1, workers=workers)
+        spectrum = fft.fft(spectrum, padded, axis=0, workers=workers, overwrite_x=True)
+        spectrum *= self.kernel
+        spectrum = fft.ifft(spectrum, axis=0, workers=workers, overwrite_x=True)[:size]
+        potential = fft.irfft(spectrum, padded, axis=1, workers=workers, overwrite_x=True)
         sums = np.empty(size)
         in_ranges(loops.grid_overlap, size, self.charge, potential, sums)
         in_ranges(loops.grid_gather, len(points), points, frame, potential, force)
         total = float(sums.sum())
-        return max(total - len(points), 1e-3 * len(points))  # not 0 where points lie so far apart that K vanishes
+        return max(total - len(points), 1e-3 * len(points))  # above 0 even where points are so distant that K vanishes
 
 
 class Repulsion:
-    """The repulsion of one map of so many rows, whose grid grows with it."""
+    """The repulsion during the layout of one map: by all pairs, or by a grid that grows with the map."""
 
     def __init__(self, rows: int) -> None:
         self.by_grid, self.grid = rows > ALL_PAIRS, None  # type: bool, Grid | None
 
     def fill(self, points: Array, force: Array) -> float:
-        """Fill the repulsion of points; return Z."""
+        """Compute the repulsion of points as `exact` does, for many points by the grid; return Z."""
         if not self.by_grid:
             return exact(points, force)
         corners = np.array([[axis.min(), axis.max()] for axis in points.T], np.float64)

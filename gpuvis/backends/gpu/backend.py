@@ -1,4 +1,4 @@
-"""The GPU backend: RAPIDS cuML on CuPy arrays, on the first device of CUDA_VISIBLE_DEVICES.
+"""The GPU backend: RAPIDS cuML on CuPy arrays, on one GPU: the first of CUDA_VISIBLE_DEVICES.
 
 A tensor crosses the bus once, in its own type, and becomes float32 on the device; CuPy then looks at the same memory
 by DLPack. With a torch that has no CUDA the rows cross in chunks, through CuPy.
@@ -7,7 +7,7 @@ by DLPack. With a torch that has no CUDA the rows cross in chunks, through CuPy.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any
@@ -18,18 +18,17 @@ import torch
 
 from gpuvis import arrays, machine
 from gpuvis.backends import tally as plain
-from gpuvis.backends.base import Device
-from gpuvis.backends.gpu import layout, limits, memory, memory_model
-from gpuvis.backends.gpu import neighbors as gpu_graph
-from gpuvis.backends.gpu import plan as planning
-from gpuvis.backends.gpu import plan as sizing
-from gpuvis.backends.gpu import table as gpu_table
+from gpuvis.backends.base import Device, Layout
+from gpuvis.backends.gpu import layout as layouts
+from gpuvis.backends.gpu import limits, memory, memory_model, table
+from gpuvis.backends.gpu import neighbors as neighbor_search
 from gpuvis.backends.gpu.cuml_parameters import pca_keywords
-from gpuvis.backends.gpu.plan import GraphPlan, Plan
+from gpuvis.backends.gpu.plan import GraphPlan, Plan, Work
+from gpuvis.backends.gpu.plan import plan as make_plan
 from gpuvis.backends.neighbor_graph import Graph
 from gpuvis.backends.pca import fit as fit_pca
-from gpuvis.io import pt, table
-from gpuvis.settings import Method, Settings, Tsne, Umap
+from gpuvis.io import pt
+from gpuvis.settings import MethodName, MethodSettings, Settings, Tsne
 
 name, xp, SAFE, COMPARED = "gpu", cupy, limits.SAFE, limits.COMPARED
 ROUNDING = 1e-6  # of a small cosine distance, which is one minus a product in float32
@@ -38,10 +37,10 @@ BY_CUPY = "host → CuPy, in chunks, because this torch has no CUDA"
 
 
 settle, give_back = memory.settle, memory.give_back
-umap, tsne = layout.umap, layout.tsne
+LAYOUTS: dict[MethodName, Callable[..., Layout]] = {"umap": layouts.umap, "tsne": layouts.tsne}
 in_parts = plain.in_parts
-check, factorize = limits.check, gpu_table.factorize
-read_table, read_tensor = table.read, pt.load
+check, factorize = limits.check, table.factorize
+read_tensor = pt.load
 
 
 def set_up(memory_limit: int | None = None) -> None:
@@ -82,7 +81,7 @@ def working(plan: Plan) -> AbstractContextManager[None]:
     return nullcontext()
 
 
-def promise(method: Method, plan: Plan) -> str:
+def promise(method: MethodName, plan: Plan) -> str:
     """Return what is promised about repeating a map with the same input, settings and seed."""
     return plan.repeatable[method]
 
@@ -90,7 +89,7 @@ def promise(method: Method, plan: Plan) -> str:
 def plan(rows: int, columns: int, itemsize: int, settings: Settings, scaled: bool = False) -> Plan:
     """Say how a reduction will be done with the memory that is free now."""
     room = memory_model.Bytes(memory.free(), machine.memory_available())
-    return sizing.plan(planning.Work(rows, columns, itemsize, settings, room, scaled=scaled))
+    return make_plan(Work(rows, columns, itemsize, settings, room, scaled=scaled))
 
 
 def as_array(X: Any, scale: float = 1.0) -> cupy.ndarray:
@@ -180,12 +179,12 @@ def neighbors(X: Any, plan: GraphPlan) -> Graph:
         X = to_host(X)
     elif isinstance(X, np.ndarray):
         X = as_array(X)
-    return gpu_graph.build(X, plan)
+    return neighbor_search.build(X, plan)
 
 
 def nearest(X: cupy.ndarray, metric: str, k: int) -> np.ndarray:
     """Return the k rows nearest to each row, exactly, the row itself first."""
-    found: np.ndarray = cupy.asnumpy(gpu_graph.build(X, GraphPlan(metric, k, "exact")).indices)
+    found: np.ndarray = cupy.asnumpy(neighbor_search.build(X, GraphPlan(metric, k, "exact")).indices)
     return found
 
 
@@ -205,7 +204,7 @@ def to_numpy(X: cupy.ndarray) -> np.ndarray:
     return found
 
 
-def start(X: Any, asked: Umap | Tsne) -> cupy.ndarray:
+def start(X: Any, asked: MethodSettings) -> cupy.ndarray:
     """Return what a layout needs of a matrix besides its graph, so that the matrix can go.
 
     With a graph, cuML's UMAP reads no value of X, and its t-SNE only the first two principal components, if it starts
@@ -216,3 +215,8 @@ def start(X: Any, asked: Umap | Tsne) -> cupy.ndarray:
     if asked.init == "pca" if isinstance(asked, Tsne) else not limits.spectral(len(X)):
         fit_pca(_chunks(X), columns, cupy).fill(scores[:, :columns], _chunks(X))
     return scores
+
+
+def layout(method: MethodName, X: cupy.ndarray, graph: Graph, settings: MethodSettings, seed: int) -> Layout:
+    """Return the map that a method makes; X is what `start` gave."""
+    return LAYOUTS[method](X, graph, settings, seed)

@@ -1,29 +1,28 @@
-"""Translate settings into the parameters of cuML's estimators, without importing them.
+"""Translate settings into the parameters of cuML's estimators, without importing cuML.
 
-The keywords that are left out have the same default as in umap-learn and scikit-learn.
+The defaults of all other parameters are the same as in umap-learn and scikit-learn.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from gpuvis.backends.neighbor_graph import neighbors_of
 from gpuvis.settings import Tsne, Umap
 
 TSNE_METRICS = ("euclidean", "cosine", "correlation", "manhattan", "chebyshev")
 
 
 def pca_keywords(n_components: int) -> dict[str, Any]:
-    """Return the keywords of `cuml.PCA`: covariance and its eigenvectors."""
+    """Return the parameters of `cuml.PCA`, which computes the covariance and its eigenvectors."""
     return {"n_components": n_components, "svd_solver": "full", "output_type": "cupy"}
 
 
 def umap_keywords(settings: Umap, seed: int) -> dict[str, Any]:
-    """Return the keywords of `cuml.UMAP`, which is handed a graph as well.
+    """Return the parameters of `cuml.UMAP`, which gets a neighbour graph as well.
 
-    `n_epochs` None has the meaning of umap-learn: 500 up to 10,000 rows, else 200. `force_serial_epochs` keeps points
-    from being thrown far out. `build_algo` is not used with a graph; but if it came to NN-descent, cuML would bring the
-    data back to the host before it looks at the graph.
+    `n_epochs` None means the same as in umap-learn: 500 epochs up to 10,000 rows, 200 for more. `force_serial_epochs`
+    prevents points from being flung far outside the map. `build_algo` has no effect with a graph; but with NN-descent
+    cuML would copy the data to the host before it notices the graph.
     """
     return {
         "n_neighbors": settings.n_neighbors,
@@ -40,12 +39,13 @@ def umap_keywords(settings: Umap, seed: int) -> dict[str, Any]:
 
 
 def tsne_keywords(settings: Tsne, rows: int, seed: int) -> dict[str, Any]:
-    """Return the keywords of `cuml.TSNE`, which is handed a graph of squared distances as well.
+    """Return the parameters of `cuml.TSNE`, which gets a neighbour graph with squared distances as well.
 
-    The adaptive learning rate would choose its own `n_neighbors` and exaggeration, so it is off. The rate itself is
+    The adaptive learning rate is off, because it would choose its own `n_neighbors` and exaggeration. The rate is
     scikit-learn's, max(N / 48, 50), times 4: cuML's gradient lacks the factor 4 of the definition (van der Maaten,
-    Hinton 2008, eq. 5; cuML 26.10, cpp/src/tsne/fft_kernels.cuh, IntegrationKernel). After the exaggeration cuML
-    doubles it. `metric` is not used with a graph, so one that cuML's t-SNE does not know may stand as euclidean.
+    Hinton 2008, JMLR 9:2579, eq. 5; cuML 26.10, cpp/src/tsne/fft_kernels.cuh, IntegrationKernel). After the early
+    exaggeration cuML doubles the rate. `metric` has no effect with a graph, so "euclidean" can replace a metric that
+    cuML's t-SNE does not know.
     """
     return {
         "n_components": 2,
@@ -58,7 +58,7 @@ def tsne_keywords(settings: Tsne, rows: int, seed: int) -> dict[str, Any]:
         "init": settings.init,
         "random_state": seed,
         "method": "fft",
-        "n_neighbors": neighbors_of(settings, rows),
+        "n_neighbors": settings.n_graph_neighbors(rows),
         "square_distances": False,
         "output_type": "cupy",
     }

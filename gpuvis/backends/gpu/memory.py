@@ -1,6 +1,6 @@
-"""The memory of the device: one pool for RAPIDS and CuPy; free, peak and held bytes.
+"""Manage the memory of the device: set up one pool for RAPIDS and CuPy, and count free bytes and peaks.
 
-torch keeps a pool of its own, for the one tensor that comes from it; both are counted and both are limited.
+torch has a pool of its own, for the one tensor that crosses through it. Both pools are counted, and both are limited.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import rmm
 import rmm.statistics
 import torch
 
-KEPT = 256 << 20  # bytes that the pool keeps for the next step; the rest goes back whenever the device is waited for
+KEPT = 256 << 20  # bytes that the pool keeps for the next step; it frees the rest at each synchronisation
 
 POOLED = "an asynchronous pool"
 PLAIN = "cudaMalloc, since memory pools are not supported"
@@ -20,15 +20,15 @@ _allocator = ""
 
 
 def set_up(limit: int | None = None) -> None:
-    """Let RAPIDS and CuPy allocate from one asynchronous pool, before either has allocated anything.
+    """Make RAPIDS and CuPy allocate from one asynchronous pool, before either has allocated anything.
 
-    Importing cuML points CuPy's allocator at RMM, whose default is a plain cudaMalloc for each array. A pool that the
-    process has set up already is left alone. Where the device has no pools, as some virtual GPUs, that default stays.
+    Importing cuML makes CuPy allocate through RMM, whose default is a plain cudaMalloc for each array. That default
+    stays on devices without pools, such as some virtual GPUs. A pool that the process has set up before is not changed.
 
     Parameters
     ----------
     limit : int, optional
-        The most bytes that each of the two pools may hold, for a card that is shared.
+        Most bytes that each of the two pools may hold, for a GPU that is shared.
     """
     global _limit, _allocator  # noqa: PLW0603  a process has one device, and one pool on it
     if type(rmm.mr.get_current_device_resource()) is not rmm.mr.CudaMemoryResource:
@@ -36,7 +36,7 @@ def set_up(limit: int | None = None) -> None:
     _limit = limit
     try:
         pool, _allocator = rmm.mr.CudaAsyncMemoryResource(release_threshold=KEPT), POOLED
-    except RuntimeError:  # of cuda_async_memory_resource.hpp; whatever else it may be, the small fit meets it too
+    except RuntimeError:  # by cuda_async_memory_resource.hpp; an error of another cause will recur in the small fit
         pool, _allocator = rmm.mr.CudaMemoryResource(), PLAIN
     rmm.mr.set_current_device_resource(rmm.mr.LimitingResourceAdaptor(pool, limit) if limit else pool)
     rmm.statistics.enable_statistics()
@@ -46,7 +46,7 @@ def set_up(limit: int | None = None) -> None:
 
 
 def allocator() -> str:
-    """Return how memory is allocated."""
+    """Return how memory is allocated, for the run record."""
     return _allocator or "as the process had set it up"
 
 
@@ -56,20 +56,25 @@ def total() -> int:
 
 
 def free() -> int:
-    """Return how many bytes a reduction may take: what is free once all that can be is given back, within the limit."""
+    """Return the bytes that a reduction may use: all that is free, within the limit, after unused memory was freed."""
     give_back()
     available = int(cupy.cuda.runtime.memGetInfo()[0])
     return available if _limit is None else min(available, _limit)
 
 
 def settle() -> dict[str, float]:
-    """Wait until the device has done all its work; return the most bytes held on it since the last call.
+    """Wait until the device has done all its work; return the peak of its memory since the last call, in bytes.
 
-    The two pools peak at moments of their own: their sum is at least the true peak.
+    The two pools may peak at different moments, so the sum of their peaks is an upper bound.
+
+    Returns
+    -------
+    dict
+        `peak_device_bytes`; empty if the process has set up another pool, which does not count.
     """
-    give_back()  # what torch has freed but keeps, RAPIDS cannot have
+    give_back()  # memory that torch has freed but keeps is not available to RAPIDS
     since = rmm.statistics.pop_statistics()
-    if since is None:  # somebody else's pool, which is not counted
+    if since is None:  # another pool, without statistics
         return {}
     held = rmm.statistics.get_statistics().current_bytes
     rmm.statistics.push_statistics()
@@ -81,7 +86,7 @@ def settle() -> dict[str, float]:
 
 
 def give_back() -> None:
-    """Return what no array needs any more to the device, for whoever else uses it."""
+    """Free the memory that no array needs any more, for other processes on the device."""
     cupy.cuda.runtime.deviceSynchronize()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -12,9 +12,8 @@ from typing import Any, Literal
 from gpuvis.backends.gpu import limits, memory_model
 from gpuvis.backends.gpu.limits import MOST_ROWS
 from gpuvis.backends.gpu.memory_model import Bytes, in_units
-from gpuvis.backends.neighbor_graph import neighbors_of
 from gpuvis.errors import DataError, OutOfMemoryError, SettingsError
-from gpuvis.settings import Method, Settings
+from gpuvis.settings import METRICS, MethodName, Settings
 
 SHARED_K = 96  # every exact graph has as many columns: enough for the usual UMAP and t-SNE, which then share one
 USABLE = 0.95  # of what is free
@@ -24,7 +23,6 @@ USABLE = 0.95  # of what is free
 EXACT_WORK = 2.5e14
 PAIRS_PER_SECOND = 9.3e10
 LONGEST_HOURS = 2.0
-APPROXIMATE_METRICS = ("euclidean", "cosine")  # of NN-descent
 
 
 @dataclass(frozen=True)
@@ -72,9 +70,9 @@ class Plan:
 
     pca: str | None
     on_device: bool
-    graphs: dict[Method, GraphPlan]
+    graphs: dict[MethodName, GraphPlan]
     steps: dict[str, Bytes]
-    repeatable: dict[Method, str]
+    repeatable: dict[MethodName, str]
 
     @property
     def peak(self) -> Bytes:
@@ -141,7 +139,7 @@ class Work:
 
 
 def draft(work: Work) -> Plan:
-    """Decide how a reduction is done, whether or not it fits in the end (`sizing.plan` sees to that).
+    """Decide how a reduction is done, whether or not it fits in the end (`plan` checks that).
 
     Raises
     ------
@@ -181,11 +179,11 @@ def _pca(work: Work, loading: Bytes) -> tuple[str | None, Bytes]:
     return ("in core" if work.fits(in_core) else "streamed"), in_core
 
 
-def _graph(work: Work, method: Method, held: Bytes) -> GraphPlan:
-    asked = getattr(work.settings, method)
-    k = neighbors_of(asked, work.rows)
+def _graph(work: Work, method: MethodName, held: Bytes) -> GraphPlan:
+    asked = work.settings.maps[method]
+    k = asked.n_graph_neighbors(work.rows)
     multiply_adds = work.rows**2 * max(work.width, 64)
-    must = work.settings.deterministic or asked.metric not in APPROXIMATE_METRICS
+    must = work.settings.deterministic or not METRICS[asked.metric].approximate_on_gpu
     wide = min(max(k, SHARED_K), work.rows)
     wide = wide if work.rows * wide <= limits.MOST_ROWS else k
     exact = GraphPlan(asked.metric, wide, "exact")
@@ -227,14 +225,12 @@ def _start(work: Work, k: int) -> Bytes:
     return Bytes(found + (memory_model.pca_streamed(work.rows, work.width).device if asked else 0))
 
 
-def _layout(work: Work, method: Method, graph: GraphPlan) -> Bytes:
-    k = neighbors_of(getattr(work.settings, method), work.rows)
+def _layout(work: Work, method: MethodName, graph: GraphPlan) -> Bytes:
+    k = work.settings.maps[method].n_graph_neighbors(work.rows)
     trimmed = memory_model.NEIGHBOUR * work.rows * k
     whole = memory_model.NEIGHBOUR * work.rows * graph.k
     held = Bytes(trimmed, whole) if graph.on_host else Bytes(whole + (trimmed if k < graph.k else 0))
-    return held.plus(
-        memory_model.tsne_layout(work.rows, k) if method == "tsne" else memory_model.umap_layout(work.rows, k)
-    )
+    return held.plus(memory_model.LAYOUTS[method](work.rows, k))
 
 
 def plan(work: Work) -> Plan:

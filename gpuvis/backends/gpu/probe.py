@@ -1,4 +1,4 @@
-"""Tell whether a GPU can be used, and if not, why."""
+"""Find out whether a GPU can be used, and if not, why."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from importlib import import_module, metadata
 from importlib.util import find_spec
 
 NEEDED = ("cupy", "cuml", "cudf", "cuvs", "rmm")
-OLDEST_DRIVER = {12: 12020, 13: 13000}  # by CUDA's major version, which the libraries are built for
+OLDEST_DRIVER = {12: 12020, 13: 13000}  # by the major version of CUDA that the libraries are built for
 LOWEST_CAPABILITY = {12: 70, 13: 75}
 
 
 def obstacle() -> str | None:
-    """Return what can be known to stand in the way without importing RAPIDS, which takes seconds."""
+    """Return why no GPU can be used, as far as that is known without importing RAPIDS, which takes seconds.
+
+    None if nothing is known to be in the way.
+    """
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
     if hidden is not None and hidden.strip() in {"", "-1"}:
         return f"CUDA_VISIBLE_DEVICES is {hidden!r}, which hides every GPU"
@@ -23,19 +26,27 @@ def obstacle() -> str | None:
 
 
 def what_the_gpu_lacks(memory_limit: int | None = None) -> str | None:
-    """Try the GPU step by step, where there is no obstacle; return why it cannot be used, if it cannot."""
-    found = _device() or _libraries()
-    if found:
-        return found
+    """Try the GPU step by step, down to a small fit; return why it cannot be used, or None if it can.
+
+    To be called if there is no `obstacle`.
+
+    Parameters
+    ----------
+    memory_limit : int, optional
+        Most bytes of its memory to use.
+    """
+    reason = _device() or _libraries()
+    if reason:
+        return reason
     try:
         import_module("gpuvis.backends.gpu.backend").set_up(memory_limit)
-    except Exception as error:  # noqa: BLE001  whatever fails here would fail in the middle of the work
+    except Exception as error:  # noqa: BLE001  any error here would also occur in the middle of a run
         return f"a small fit on the GPU failed: {_in_one_line(error)}"
     return None
 
 
 def _device() -> str | None:
-    """Look at the device through CuPy, which imports in a second; the other libraries take several."""
+    """Return why the device cannot be used, or None; by CuPy alone, which is imported quickly."""
     try:
         cupy = import_module("cupy")
     except Exception as error:  # noqa: BLE001  a broken installation raises anything
@@ -60,6 +71,7 @@ def _device() -> str | None:
 
 
 def _why_not(runtime: object) -> str:
+    """Return why the driver shows no device."""
     try:
         count = runtime.getDeviceCount()  # type: ignore[attr-defined]
     except RuntimeError as error:
@@ -68,6 +80,7 @@ def _why_not(runtime: object) -> str:
 
 
 def _libraries() -> str | None:
+    """Return which library cannot be imported, and why; None if all can."""
     for name in NEEDED[1:]:
         try:
             import_module(name)
@@ -77,6 +90,7 @@ def _libraries() -> str | None:
 
 
 def _installed() -> str:
+    """Return which version of cuML is installed, as a sentence."""
     for name in ("cuml-cu13", "cuml-cu12", "cuml"):
         try:
             return f"cuML {metadata.version(name)} is installed"

@@ -1,4 +1,4 @@
-/* What the page holds, unpacked: coordinates, columns, neighbours, images. A point is known by its place among them. */
+/* Unpack the data of the page: coordinates, columns, neighbours, images. A point is identified by its index. */
 
 const TYPES = { u1: Uint8Array, u2: Uint16Array, u4: Uint32Array, f4: Float32Array };
 const BLANK = "(blank)";

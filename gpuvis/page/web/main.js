@@ -1,4 +1,4 @@
-/* The page: what its parts tell each other. */
+/* Start the page, and pass events between its parts. */
 
 const MOST_PINS = 12;
 const MEANING = [

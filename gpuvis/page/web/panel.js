@@ -1,4 +1,4 @@
-/* One point told in full: its image, its fields, its neighbours. The card under the pointer, and those that are pinned. */
+/* All of one point: its image, fields and neighbours, on the card under the pointer and on pinned cards. */
 
 const SAFE_SCHEMES = ["http:", "https:", "file:"];
 const RARELY_SHOWN = /\.(tiff?|hei[cf]|jp2|psd|dng|dcm)$/i; // images of which few browsers know how

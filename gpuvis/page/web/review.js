@@ -1,4 +1,4 @@
-/* Whose labels are in doubt, as far as the table tells: suspects, how doubtful each point is, what its neighbours suggest. */
+/* The points with doubtful labels: suspects, how doubtful each one is, and the suggested label. */
 
 class Review {
   constructor(page) {

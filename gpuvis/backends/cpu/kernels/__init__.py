@@ -1,7 +1,8 @@
 """Load the compiled loops for the best instruction set of this processor.
 
-They are built when gpuvis is installed, from the C++ beside this file, once for each set; all give the same bits. Each
-takes arrays as they are, in C order, and the rows to work on as (first, last); while one runs, other threads may too.
+They are built when gpuvis is installed, from the C++ files in this folder, once for each instruction set; all give the
+same bits. Each loop takes arrays in C order, without copying them, and a range of rows to work on, (first, last). It
+releases Python's global lock.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from scipy.linalg import cython_blas
 
 from gpuvis.errors import NotBuiltError
 
-LOWEST = ("_v2", "_base")  # on x86-64; on other processors
+LOWEST = ("_v2", "_base")  # the modules that run on any x86-64, and on any other processor
 
 
 def _module(name: str) -> Any:
@@ -22,12 +23,12 @@ def _module(name: str) -> Any:
 
 
 def _lowest() -> Any:
-    """Return the module that runs on any processor of this kind.
+    """Return the module that runs on every processor of this architecture.
 
     Raises
     ------
     NotBuiltError
-        No loops were compiled for this Python.
+        The loops were not compiled for this Python.
     """
     for name in LOWEST:
         try:
@@ -47,7 +48,7 @@ def _with_blas(level: str) -> Any:
 
 
 def available() -> dict[str, Any]:
-    """Return the modules that this processor can run, the best first, each with all that `loops` has."""
+    """Return the modules that this processor can run, the best first; each has the same functions as `loops`."""
     return {level: _with_blas(level) for level in _lowest().levels()}
 
 

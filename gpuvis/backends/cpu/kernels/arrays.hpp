@@ -1,4 +1,4 @@
-// Arrays as the loops take them: contiguous, in C order, of memory that somebody else owns.
+// Views of arrays: contiguous, in C order. They do not own the memory.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,7 @@ template <class T> struct Rows {
     Span<T> operator[](std::int64_t i) const { return {data + i * width, width}; }
 };
 
-// The rows that a call works on: from the first up to, and without, the last.
+// The rows that a call works on: from `first` up to, but not including, `last`.
 struct Range {
     std::int64_t first, last;
 };

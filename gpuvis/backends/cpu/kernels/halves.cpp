@@ -1,4 +1,4 @@
-// Numbers in half precision, widened to float32: exactly, as IEEE 754 has it.
+// Widen numbers from half precision to float32, exactly (IEEE 754).
 #include "kernels.hpp"
 #include "lanes.hpp"
 

@@ -1,11 +1,11 @@
-// The compiled loops of the CPU backend. Each works on a range of rows, so that the Python side may share them out
-// among any number of threads. Results do not depend on how rows are split into ranges, but for those of matrix
-// products: there the split is by the shape of the data alone.
+// The compiled loops of the CPU backend. Each works on a range of rows, so that Python can divide the rows among any
+// number of threads. Results do not depend on how rows are divided into ranges, except for the loops with matrix
+// products, for which the ranges depend only on the shape of the data.
 #pragma once
 
 #include "arrays.hpp"
 
-// BLAS in single precision, as SciPy has it; see `use_blas`.
+// The matrix product of SciPy's BLAS, in single precision; see `use_blas`.
 using Sgemm = void (*)(char *, char *, int *, int *, int *, float *, float *, int *, float *, int *, float *, float *,
                        int *);
 extern Sgemm sgemm;
@@ -18,12 +18,12 @@ void search_all(Rows<const float> queries, Span<const std::int32_t> own, Rows<co
                 Rows<std::int32_t> indices, Range range);
 void search_lists(Rows<const std::int32_t> lists, Rows<const float> X, Span<const float> squares,
                   Span<const std::int64_t> starts, Rows<std::int32_t> indices, Range range);
-template <class T> void squared_distances(Rows<const T> X, Rows<const T> columns, Rows<T> found, Range range);
+template <class T> void squared_distances(Rows<const T> X, Rows<const T> columns, Rows<T> squares, Range range);
 template <class T>
 void tally(Rows<const T> values, std::int64_t base, Rows<const T> limits, Rows<std::int64_t> closer, Rows<T> far,
            Rows<std::int32_t> near, Range range);
-void measure(Rows<const float> X, Span<const std::uint8_t> real, bool scaled, Span<const std::int32_t> order,
-             Rows<const std::int32_t> found, Rows<std::int32_t> indices, Rows<float> distances, Range range);
+void measure(Rows<const float> X, Span<const std::uint8_t> nonzero, bool scaled, Span<const std::int32_t> order,
+             Rows<const std::int32_t> neighbors, Rows<std::int32_t> indices, Rows<float> distances, Range range);
 
 // affinities.cpp
 void memberships(Rows<const float> distances, Rows<float> values, Range range);
@@ -37,10 +37,10 @@ struct Graph {
 };
 
 // umap.cpp
-constexpr std::int64_t DRAWN = 16; // positions that are drawn together
+constexpr std::int64_t DRAWN = 16; // consecutive shuffled positions that are drawn together
 
-// The rate, and what the averages of the gradient (`mean`) and of its square keep; `unbiased` is what makes the root of
-// the latter so.
+// The parameters of Adam: the rate, with the bias correction of the mean gradient; the bias correction of the root of
+// its mean square; the decay rates of both means; and epsilon.
 struct Adam {
     float rate, unbiased, mean, square, epsilon;
 };
@@ -59,7 +59,7 @@ void tsne_step(Graph graph, Rows<const float> points, Rows<const float> force, P
 void tsne_pairs(Rows<const float> sides, Rows<float> force, Span<float> totals, Range range);
 
 // tsne_grid.cpp
-constexpr std::int64_t STRIP = 8; // rows of the grid that are filled at a time; more than the 4 that a point touches
+constexpr std::int64_t STRIP = 8; // rows of the grid that are filled at a time; a point touches 4 of them
 
 struct Frame {
     float low_x, low_y, inverse;

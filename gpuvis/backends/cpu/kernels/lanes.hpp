@@ -1,8 +1,8 @@
-// A few numbers at a time, in the vector types that GCC and Clang have for any processor.
+// Arithmetic on a few numbers at a time, with the vector types of GCC and Clang, which exist for any processor.
 //
-// A vector is as wide as the processor's, and long sums are STEP partial ones however wide that is: so the same bits
-// come from each instruction set. Functions of a mathematical library would differ from machine to machine, so exp, log
-// and powers are polynomials.
+// A vector is as wide as the processor's. Long sums always consist of STEP partial sums, however wide a vector is, so
+// every instruction set gives the same bits. Functions of a mathematical library differ between machines, so exp, log
+// and powers are polynomials here.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@ constexpr int LANES = 8;
 #else
 constexpr int LANES = 4;
 #endif
-constexpr int STEP = 8, PARTS = STEP / LANES; // numbers that a loop takes at a time, and the vectors that these are
+constexpr int STEP = 8, PARTS = STEP / LANES; // numbers that a loop takes at a time; as how many vectors
 
 using Floats = float __attribute__((vector_size(4 * LANES)));
 using Ints = std::int32_t __attribute__((vector_size(4 * LANES)));
@@ -66,20 +66,21 @@ inline Points load_points(const float *from) {
 // 2^n for whole numbers from -126 to 127.
 inline Floats power_of_two(Ints n) { return (Floats)((n + 127) << 23); }
 
-// e^x for x <= 0, to two units in the last place; 0 below -87. By halvings of e^r = sum r^n / n!, |r| <= log(2) / 2.
+// e^x for x <= 0, to two units in the last place; 0 below -87. e^x = 2^n e^r, where e^r = sum r^n / n!, |r| <= log(2)
+// / 2.
 inline Floats exp_below_0(Floats x) {
     const Floats bounded = most(x, all(-87.0f));
-    const Ints n = ints(bounded * 1.44269504f - 0.5f); // rounds towards 0, which is up
+    const Ints n = ints(bounded * 1.44269504f - 0.5f); // rounds towards 0, which is upwards
     // log(2) in two parts: products of the first one with n are exact
     const Floats whole = floats(n), r = (bounded - whole * 0.693359375f) - whole * -2.12194440e-4f;
-    const Floats r2 = r * r; // sums of pairs of terms: each waits for fewer others
+    const Floats r2 = r * r; // sums of pairs of terms depend on fewer earlier results
     const Floats high = (1.0f / 24 + r * (1.0f / 120)) + r2 * (1.0f / 720 + r * (1.0f / 5040));
     const Floats series = (1.0f + r) + r2 * ((0.5f + r * (1.0f / 6)) + r2 * high);
     return x < -87.0f ? Floats{} : series * power_of_two(n);
 }
 
-// x^exponent for x > 0, to 2e-5 of itself, and to 3e-5 for exponents up to 2: log2 and 2^r as polynomials of the
-// mantissa and of the fraction, fitted for the least maximal error with their ends fixed.
+// x^exponent for x > 0, with a relative error of 2e-5, and of 3e-5 for exponents up to 2. log2 is a polynomial of the
+// mantissa and 2^r one of the fraction, fitted for the least maximal error with fixed values at the ends.
 inline Floats power(Floats x, float exponent) {
     const Ints bits = (Ints)x;
     const Floats m = (Floats)((bits & 0x7FFFFF) | 0x3F800000) - 1.0f;

@@ -1,4 +1,5 @@
-// The loops as Python sees them: arrays are taken as they are, or refused; while a loop runs, other threads may too.
+// The Python bindings of the loops. No array is copied: one of another type, shape or order is refused. A loop releases
+// Python's global lock.
 #include "kernels.hpp"
 
 #include <nanobind/nanobind.h>
@@ -9,7 +10,7 @@ namespace nb = nanobind;
 
 namespace nanobind::detail {
 
-// An array without a copy: of another type, shape or order it would be a copy that the loop filled in vain.
+// Take an array without converting it: the loop would fill a converted copy in vain.
 template <class T, int N> struct array_caster {
     make_caster<ndarray<T, ndim<N>, c_contig, device::cpu>> array;
 
@@ -39,7 +40,7 @@ template <class T> struct type_caster<Rows<T>> : array_caster<T, 2> {
     }
 };
 
-// A struct from a tuple of its members.
+// Make a struct from a tuple of its members.
 template <class Struct, class... Members> struct struct_caster {
     NB_TYPE_CASTER(Struct, const_name("tuple"))
     make_caster<std::tuple<Members...>> members;
@@ -69,21 +70,22 @@ namespace {
 // Take BLAS from SciPy: the capsule `scipy.linalg.cython_blas.__pyx_capi__["sgemm"]`.
 void use_blas(nb::capsule blas) { sgemm = reinterpret_cast<Sgemm>(blas.data(blas.name())); }
 
-// Which levels this processor has, the best first; told by what compilers of any age know of each.
+// Return the instruction sets that this processor has, the best first: the levels of x86-64, by those of their features
+// that old compilers know too.
 nb::list levels() {
-    nb::list found;
+    nb::list names;
 #ifdef __x86_64__
     __builtin_cpu_init();
     const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
     if (v3 && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
-        found.append("v4");
+        names.append("v4");
     if (v3)
-        found.append("v3");
-    found.append("v2");
+        names.append("v3");
+    names.append("v2");
 #else
-    found.append("base");
+    names.append("base");
 #endif
-    return found;
+    return names;
 }
 
 } // namespace

@@ -1,4 +1,4 @@
-// The rows nearest to others, by matrix products of blocks of them.
+// Find the rows nearest to queries, by matrix products of blocks of rows.
 #include "kernels.hpp"
 #include "lanes.hpp"
 
@@ -12,11 +12,11 @@ Sgemm sgemm = nullptr;
 
 namespace {
 
-constexpr std::int64_t CHUNK = 2048;  // rows of the one side of a product, at most
-constexpr std::int64_t TOGETHER = 32; // rows that are looked at together
+constexpr std::int64_t CHUNK = 2048;  // most rows in a matrix product, on the side that is searched
+constexpr std::int64_t TOGETHER = 32; // rows that are checked together
 constexpr float FAR = std::numeric_limits<float>::infinity();
 
-// Products of all rows of A with all rows of B: (A.size, B.size).
+// Fill the products of all rows of A with all rows of B: (A.size, B.size).
 void multiply(Rows<const float> A, Rows<const float> B, float *products) {
     char transposed = 'T', plain = 'N';
     int rows = static_cast<int>(A.size), columns = static_cast<int>(B.size), width = static_cast<int>(A.width);
@@ -25,7 +25,7 @@ void multiply(Rows<const float> A, Rows<const float> B, float *products) {
           const_cast<float *>(A.data), &width, &zero, products, &columns);
 }
 
-// Put a row among the nearest so far; the farthest of them goes.
+// Insert a row among the nearest ones so far, and drop the farthest of these.
 template <class T> void insert(T distance, std::int32_t row, Span<T> distances, Span<std::int32_t> indices) {
     std::int64_t at = distances.size - 1;
     for (; at > 0 && distances[at - 1] > distance; --at) {
@@ -36,8 +36,8 @@ template <class T> void insert(T distance, std::int32_t row, Span<T> distances, 
     indices[at] = row;
 }
 
-// Count the values below each of some limits, a few limits at a time. Counts are as wide as values, so that the loops
-// are vectorised.
+// Count the values below each limit, a few limits at a time. Counts have as many bits as values, so that the compiler
+// can vectorise the loops.
 template <class T> void count_below(Span<const T> values, Span<const T> limits, Span<std::int64_t> counts) {
     constexpr std::int64_t GROUP = 4;
     using Count = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
@@ -54,7 +54,7 @@ template <class T> void count_below(Span<const T> values, Span<const T> limits, 
     }
 }
 
-// Take rows, from row `base` on, that are nearer than the farthest of the nearest so far.
+// Insert those of the rows from row `base` on that are nearer than the farthest of the nearest ones so far.
 template <class T> void offer(Span<const T> values, std::int64_t base, Span<T> distances, Span<std::int32_t> indices) {
     T &farthest = distances[distances.size - 1];
     for (std::int64_t start = 0; start < values.size; start += TOGETHER) {
@@ -68,8 +68,8 @@ template <class T> void offer(Span<const T> values, std::int64_t base, Span<T> d
     }
 }
 
-// The same for a query whose products with rows are given; it is row `own` itself. Rows are ordered by the square of
-// their distance less the query's own square.
+// Do the same for a query whose products with rows are given. The query is row `own`, which is left out. Rows are
+// ordered by their squared distance less the square of the query.
 void offer_products(Span<float> products, Span<const float> squares, std::int64_t base, std::int64_t own,
                     Span<float> distances, Span<std::int32_t> indices) {
     for (std::int64_t j = 0; j < products.size; ++j)
@@ -79,7 +79,7 @@ void offer_products(Span<float> products, Span<const float> squares, std::int64_
     offer<float>({products.data, products.size}, base, distances, indices);
 }
 
-// The queries of a range by the list that they look into: as in compressed sparse rows, with a row for each list.
+// The queries of a range, grouped by the lists that they search, as in compressed sparse rows with a row for each list.
 struct Members {
     std::vector<std::int64_t> ends, queries;
 
@@ -98,12 +98,12 @@ struct Members {
 };
 
 float squared_distance(const float *x, const float *y, std::int64_t count) {
-    Sums sums[2]; // so that one need not wait for the other
+    Sums sums[2]; // two that do not depend on each other are quicker
     std::int64_t c = 0;
     for (; c + 2 * STEP <= count; c += 2 * STEP)
         for (int vector = 0; vector < 2 * PARTS; ++vector) {
-            const Floats off = load(x + c + LANES * vector) - load(y + c + LANES * vector);
-            sums[vector / PARTS].parts[vector % PARTS] += off * off;
+            const Floats difference = load(x + c + LANES * vector) - load(y + c + LANES * vector);
+            sums[vector / PARTS].parts[vector % PARTS] += difference * difference;
         }
     float rest = 0;
     for (; c < count; ++c)
@@ -113,7 +113,7 @@ float squared_distance(const float *x, const float *y, std::int64_t count) {
 
 } // namespace
 
-// Find the nearest rows of each query among all; `own`: which row a query is itself, or -1.
+// Find the nearest of all rows for each query; `own`: the row that a query is itself, or -1.
 void search_all(Rows<const float> queries, Span<const std::int32_t> own, Rows<const float> X, Span<const float> squares,
                 Rows<std::int32_t> indices, Range range) {
     const std::int64_t count = range.last - range.first, k = indices.width;
@@ -127,45 +127,46 @@ void search_all(Rows<const float> queries, Span<const std::int32_t> own, Rows<co
     }
 }
 
-// Find the nearest rows of each row in some lists, of which the first is likely to have most of them.
+// Find the nearest rows of each row in some lists; its first list is likely to have most of them.
 void search_lists(Rows<const std::int32_t> lists, Rows<const float> X, Span<const float> squares,
                   Span<const std::int64_t> starts, Rows<std::int32_t> indices, Range range) {
     const std::int64_t count = range.last - range.first, k = indices.width, n_lists = starts.size - 1;
     const Members members(lists, n_lists, range);
     std::vector<float> queries(count * X.width), products(count * CHUNK), distances(count * k, FAR);
-    // The nearest list to many of the range comes first: that leaves less to take from others.
+    // Start with the list that is nearest to the first row, and so to many others: that leaves fewer rows to insert
+    // from the other lists.
     const std::int64_t nearest = lists[range.first][0];
     for (std::int64_t turn = 0; turn < n_lists; ++turn) {
         const std::int64_t list = (nearest + turn) % n_lists;
-        const std::int64_t *asking = members.queries.data() + members.ends[list];
-        const std::int64_t some = members.ends[list + 1] - members.ends[list];
-        for (std::int64_t q = 0; q < some; ++q)
-            std::copy_n(X[asking[q]].data, X.width, &queries[q * X.width]);
-        for (std::int64_t start = starts[list]; some > 0 && start < starts[list + 1]; start += CHUNK) {
+        const std::int64_t *in_list = members.queries.data() + members.ends[list];
+        const std::int64_t n_in_list = members.ends[list + 1] - members.ends[list];
+        for (std::int64_t q = 0; q < n_in_list; ++q)
+            std::copy_n(X[in_list[q]].data, X.width, &queries[q * X.width]);
+        for (std::int64_t start = starts[list]; n_in_list > 0 && start < starts[list + 1]; start += CHUNK) {
             const std::int64_t width = std::min(CHUNK, starts[list + 1] - start);
-            multiply({queries.data(), some, X.width}, {X[start].data, width, X.width}, products.data());
-            for (std::int64_t q = 0; q < some; ++q)
-                offer_products({&products[q * width], width}, squares.part(start, start + width), start, asking[q],
-                               {&distances[(asking[q] - range.first) * k], k}, indices[asking[q]]);
+            multiply({queries.data(), n_in_list, X.width}, {X[start].data, width, X.width}, products.data());
+            for (std::int64_t q = 0; q < n_in_list; ++q)
+                offer_products({&products[q * width], width}, squares.part(start, start + width), start, in_list[q],
+                               {&distances[(in_list[q] - range.first) * k], k}, indices[in_list[q]]);
         }
     }
 }
 
-// Fill the squared distances of each row to others of few columns, which are given as a row for each column.
-template <class T> void squared_distances(Rows<const T> X, Rows<const T> columns, Rows<T> found, Range range) {
+// Fill the squared distances of each row to other rows. These have few columns, and are given transposed.
+template <class T> void squared_distances(Rows<const T> X, Rows<const T> columns, Rows<T> squares, Range range) {
     for (std::int64_t i = range.first; i < range.last; ++i) {
-        const Span<T> squares = found[i];
-        std::fill(squares.begin(), squares.end(), T{0});
+        const Span<T> row = squares[i];
+        std::fill(row.begin(), row.end(), T{0});
         for (std::int64_t c = 0; c < columns.size; ++c)
             for (std::int64_t j = 0; j < columns.width; ++j)
-                squares[j] += (columns[c][j] - X[i][c]) * (columns[c][j] - X[i][c]);
+                row[j] += (columns[c][j] - X[i][c]) * (columns[c][j] - X[i][c]);
     }
 }
 template void squared_distances<float>(Rows<const float>, Rows<const float>, Rows<float>, Range);
 template void squared_distances<double>(Rows<const double>, Rows<const double>, Rows<double>, Range);
 
-// Take in the distances of each anchor (a row of `values`) to rows from row `base` on: count those below limits, and
-// keep the nearest.
+// Update the results of each anchor by its distances, a row of `values`, to the rows from row `base` on: count the
+// distances below each limit, and keep the nearest rows.
 template <class T>
 void tally(Rows<const T> values, std::int64_t base, Rows<const T> limits, Rows<std::int64_t> closer, Rows<T> far,
            Rows<std::int32_t> near, Range range) {
@@ -180,20 +181,21 @@ template void tally<float>(Rows<const float>, std::int64_t, Rows<const float>, R
 template void tally<double>(Rows<const double>, std::int64_t, Rows<const double>, Rows<std::int64_t>, Rows<double>,
                             Rows<std::int32_t>, Range);
 
-// Fill a graph: distances anew, from differences, rising along each row; the row itself first. Row i of X is row
-// order[i] of the graph. Of rows brought to length 1 (`scaled`), half the square is one minus the cosine; a row of
-// zeros (not `real`) is 1 away from all.
-void measure(Rows<const float> X, Span<const std::uint8_t> real, bool scaled, Span<const std::int32_t> order,
-             Rows<const std::int32_t> found, Rows<std::int32_t> indices, Rows<float> distances, Range range) {
+// Fill a graph from the neighbours of each row: the row itself first, then its neighbours by ascending distance. The
+// distances are computed anew, from differences. Row i of X is row order[i] of the graph. For rows scaled to length 1
+// (`scaled`), half the squared distance is one minus the cosine; the distance of a row of zeros (not `nonzero`) to all
+// others is 1.
+void measure(Rows<const float> X, Span<const std::uint8_t> nonzero, bool scaled, Span<const std::int32_t> order,
+             Rows<const std::int32_t> neighbors, Rows<std::int32_t> indices, Rows<float> distances, Range range) {
     for (std::int64_t i = range.first; i < range.last; ++i) {
         const Span<std::int32_t> near = indices[order[i]];
         const Span<float> far = distances[order[i]];
         near[0] = order[i];
         far[0] = 0;
-        for (std::int64_t t = 0; t < found.width; ++t) {
-            const std::int32_t j = found[i][t];
+        for (std::int64_t t = 0; t < neighbors.width; ++t) {
+            const std::int32_t j = neighbors[i][t];
             const float square = squared_distance(X[i].data, X[j].data, X.width);
-            const float distance = !scaled ? std::sqrt(square) : real[i] && real[j] ? square * 0.5f : 1.0f;
+            const float distance = !scaled ? std::sqrt(square) : nonzero[i] && nonzero[j] ? square * 0.5f : 1.0f;
             insert(distance, order[j], far.part(1, t + 2), near.part(1, t + 2));
         }
     }

@@ -1,4 +1,4 @@
-// The neighbours of a point, copied from all over a map, so that the loop that computes with them takes whole vectors.
+// Copy the neighbours of a point from all over the map to one place, so that forces can be computed in whole vectors.
 #pragma once
 
 #include "kernels.hpp"
@@ -11,13 +11,13 @@ struct Force {
     float x, y;
 };
 
-// The force of all neighbours, and the sum of their weights.
+// The force of all neighbours on a point, and the sum of their weights.
 struct Pull {
     Force force;
     float weight;
 };
 
-// Room for the positions x, y, x, y, ... of the neighbours of any point of a range, rounded up to whole steps.
+// A buffer for the positions x, y, x, y, ... of the neighbours of any point in a range, rounded up to whole steps.
 struct Neighbors {
     std::vector<float> positions;
 
@@ -38,10 +38,10 @@ struct Neighbors {
             std::memcpy(&positions[2 * t], points.data + 2 * static_cast<std::int64_t>(near[t]), 2 * sizeof(float));
         const Floats x = all(points[i][0]), y = all(points[i][1]);
         Sums sum_x, sum_y, sum_weights;
-        const auto add = [&](const float *from, const float *some) {
+        const auto add = [&](const float *from, const float *of_edges) {
             for (int part = 0; part < PARTS; ++part) {
                 const Points other = load_points(from + 2 * LANES * part);
-                const Floats dx = x - other.x, dy = y - other.y, weight = load(some + LANES * part);
+                const Floats dx = x - other.x, dy = y - other.y, weight = load(of_edges + LANES * part);
                 const Floats size = force(dx, dy, weight);
                 sum_x.parts[part] += size * dx;
                 sum_y.parts[part] += size * dy;
@@ -52,7 +52,7 @@ struct Neighbors {
         for (; t + STEP <= count; t += STEP)
             add(&positions[2 * t], weights + t);
         if (t < count) {
-            float rest[STEP] = {}; // others that were there before have weight 0
+            float rest[STEP] = {}; // weight 0 for positions that are left from another point
             std::copy(weights + t, weights + count, rest);
             add(&positions[2 * t], rest);
         }

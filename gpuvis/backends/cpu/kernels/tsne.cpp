@@ -1,9 +1,10 @@
-// One step of t-SNE, and its repulsion by all pairs.
+// Compute one step of t-SNE, and its repulsion exactly, over all pairs of points.
 #include "pairs.hpp"
 
 namespace {
 
-// Where one coordinate moves: momentum, and a gain that grows while the gradient keeps its side (Jacobs 1988).
+// Return a coordinate after a step, with momentum and a gain, which grows while the gradient keeps its sign (Jacobs
+// 1988, Neural Networks 1:295).
 float stepped(float at, float gradient, float &update, float &gain, const Pace &pace) {
     gain = update * gradient < 0 ? gain + 0.2f : std::max(gain * 0.8f, 0.01f);
     update = pace.momentum * update - pace.rate * gain * gradient;
@@ -12,8 +13,8 @@ float stepped(float at, float gradient, float &update, float &gain, const Pace &
 
 } // namespace
 
-// Move each point of a range once: by the attraction, the sum of p K d over its neighbours, K = 1 / (1 + |d|^2), and by
-// the repulsion that is in `force` (van der Maaten, Hinton 2008, equation 5).
+// Move each point of a range once: by the attraction, which is the sum of p K d over its neighbours, where
+// K = 1 / (1 + |d|^2), and by the repulsion in `force` (van der Maaten, Hinton 2008, JMLR 9:2579, equation 5).
 void tsne_step(Graph graph, Rows<const float> points, Rows<const float> force, Pulls pulls, Pace pace,
                Rows<float> update, Rows<float> gain, Rows<float> after, Range range) {
     Neighbors neighbors(graph, range);
@@ -27,10 +28,10 @@ void tsne_step(Graph graph, Rows<const float> points, Rows<const float> force, P
     }
 }
 
-// Fill the repulsion of a range, the sum of K^2 d over all points, and for each its sum of K, with 1 for itself.
-// `sides` are all x, then all y.
+// Fill the repulsion of each point of a range, the sum of K^2 d over all points, and its total, the sum of K, which
+// includes 1 for the point itself. `sides` are all x, then all y.
 void tsne_pairs(Rows<const float> sides, Rows<float> force, Span<float> totals, Range range) {
-    constexpr int ABREAST = 16, VECTORS = ABREAST / LANES; // points that are looked at together
+    constexpr int ABREAST = 16, VECTORS = ABREAST / LANES; // points that are computed together
     const Span<const float> xs = sides[0], ys = sides[1];
     for (std::int64_t start = range.first; start < range.last; start += ABREAST) {
         const std::int64_t count = std::min<std::int64_t>(ABREAST, range.last - start);

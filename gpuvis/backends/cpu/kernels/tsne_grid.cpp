@@ -1,4 +1,4 @@
-// Points on a grid by cubic B-splines: charges go to its nodes, and slopes of a potential come from them.
+// Interpolate by cubic B-splines between points and a grid: spread charges to its nodes, read slopes of a potential.
 #include "kernels.hpp"
 
 #include <algorithm>
@@ -7,7 +7,7 @@
 
 namespace {
 
-using Quad = float __attribute__((vector_size(16))); // of the four nodes around a point, along an axis
+using Quad = float __attribute__((vector_size(16))); // a value for each of the four nodes around a point, along an axis
 
 Quad load(const float *from) {
     Quad values;
@@ -17,19 +17,19 @@ Quad load(const float *from) {
 
 float sum(Quad v) { return (v[0] + v[2]) + (v[1] + v[3]); }
 
-// The spline at the four nodes around a point that lies at t between the middle two.
+// Return the spline at the four nodes around a point, where t is its position between the middle two, from 0 to 1.
 Quad weights(float t) {
     const float s = 1 - t, t2 = t * t, t3 = t * t2;
     return Quad{s * s * s, 3 * t3 - 6 * t2 + 4, 3 * (t + t2 - t3) + 1, t3} * (1.0f / 6);
 }
 
-// The derivatives of the weights.
+// Return the derivatives of the weights.
 Quad slopes(float t) {
     const float s = 1 - t, t2 = t * t;
     return Quad{-0.5f * s * s, 1.5f * t2 - 2 * t, -1.5f * t2 + t + 0.5f, 0.5f * t2};
 }
 
-// The place of a point on the grid: the node below it along each axis, and how far it is from there.
+// The place of a point on the grid: the node below it along each axis, and its distance from that node, from 0 to 1.
 struct Place {
     std::int32_t row, column;
     float along_rows, along_columns;
@@ -43,7 +43,7 @@ Place place_of(Span<const float> point, const Frame &frame) {
 
 } // namespace
 
-// Sort the points by their row of the grid, stably; ends[r] is where row r ends.
+// Sort the points by their row of the grid, stably; the points of row r end at ends[r].
 void grid_order(Rows<const float> points, Frame frame, Span<std::int64_t> ends, Span<std::int32_t> order) {
     std::vector<std::int32_t> rows(points.size);
     std::fill(ends.begin(), ends.end(), 0);
@@ -57,7 +57,8 @@ void grid_order(Rows<const float> points, Frame frame, Span<std::int64_t> ends, 
         order[ends[rows[i]]++] = static_cast<std::int32_t>(i);
 }
 
-// Put charges of 1 on the grid: a range of the odd or of the even strips of rows, so that no two strips meet.
+// Add a charge of 1 for each point to the grid, in a range of the odd or of the even strips of rows. Two strips of the
+// same parity never touch the same node.
 void grid_spread(Rows<const float> points, Frame frame, Span<const std::int64_t> ends, Span<const std::int32_t> order,
                  Rows<float> charge, int odd, Range range) {
     for (std::int64_t half = range.first; half < range.last; ++half) {
@@ -74,7 +75,7 @@ void grid_spread(Rows<const float> points, Frame frame, Span<const std::int64_t>
     }
 }
 
-// Sum the products of charges and potentials, row by row of the grid.
+// Sum the products of charges and potentials over each row of the grid.
 void grid_overlap(Rows<const float> charge, Rows<const float> potential, Span<double> sums, Range range) {
     for (std::int64_t r = range.first; r < range.last; ++r) {
         double total = 0;
@@ -84,7 +85,7 @@ void grid_overlap(Rows<const float> charge, Rows<const float> potential, Span<do
     }
 }
 
-// Fill the repulsion of a range from the slopes of the potential: K^2 d is -grad K / 2.
+// Fill the repulsion of each point of a range from the slopes of the potential: K^2 d is -grad K / 2.
 void grid_gather(Rows<const float> points, Frame frame, Rows<const float> potential, Rows<float> force, Range range) {
     const float scale = -0.5f * frame.inverse;
     for (std::int64_t i = range.first; i < range.last; ++i) {

@@ -1,4 +1,4 @@
-// One epoch of UMAP by gathered gradients: each point moves itself, from where all were in the epoch before.
+// Compute one epoch of UMAP: each point moves by a gradient from the positions of all points in the last epoch.
 #include "pairs.hpp"
 
 #include <cmath>
@@ -7,11 +7,11 @@ namespace {
 
 constexpr std::int64_t NEGATIVES = 32; // positions drawn for each point
 constexpr float RATIO = 5;             // repulsions for each attraction, as in umap-learn
-constexpr float SHORTEST = 1e-12f;     // squared distance: logarithms need one above 0
-constexpr float CLOSE = 1e-3f;         // squared distance below which the repulsion does not grow, as in umap-learn
-constexpr float STRONGEST = 4;         // of one repulsion along an axis, as in umap-learn
+constexpr float SHORTEST = 1e-12f;     // added to squared distances: logarithms need a number above 0
+constexpr float CLOSE = 1e-3f;         // squared distance below which the repulsion hardly grows, as in umap-learn
+constexpr float STRONGEST = 4;         // limit of one repulsion along an axis, as in umap-learn
 
-// A random number from another one (SplitMix64's mixing; Steele, Lea, Flood 2014, OOPSLA).
+// Return a random number from another one (the mixing of SplitMix64; Steele, Lea, Flood 2014, OOPSLA).
 std::uint64_t mixed(std::uint64_t x) {
     x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9;
     x = (x ^ (x >> 27)) * 0x94D049BB133111EB;
@@ -20,7 +20,7 @@ std::uint64_t mixed(std::uint64_t x) {
 
 Floats limited(Floats force) { return most(all(-STRONGEST), least(all(STRONGEST), force)); }
 
-// The attraction of its neighbours on point i: the gradient of -w log(1 / (1 + a d^2b)), of both directions.
+// Return the attraction of the neighbours on point i: the gradient of -w log(1 / (1 + a d^2b)), for both directions.
 Pull attraction(const Graph &graph, const Rows<const float> &points, std::int64_t i, float a, float b,
                 Neighbors &neighbors) {
     const Pull pull = neighbors.pull(graph, points, i, [a, b](Floats dx, Floats dy, Floats weight) {
@@ -30,7 +30,7 @@ Pull attraction(const Graph &graph, const Rows<const float> &points, std::int64_
     return {{-4 * a * b * pull.force.x, -4 * a * b * pull.force.y}, pull.weight};
 }
 
-// The repulsion of some positions, drawn at random, on a point.
+// Return the repulsion on a point from positions drawn at random.
 Force repulsion(float at_x, float at_y, const Rows<const float> &shuffled, std::int64_t rows, std::uint64_t random,
                 float a, float b) {
     const Floats x = all(at_x), y = all(at_y);
@@ -49,7 +49,7 @@ Force repulsion(float at_x, float at_y, const Rows<const float> &shuffled, std::
     return {sum_x.total(), sum_y.total()};
 }
 
-// One step of Adam (Kingma, Ba 2015, arXiv:1412.6980) along a coordinate.
+// Return a coordinate after one step of Adam (Kingma, Ba 2015, arXiv:1412.6980).
 float moved(float at, float gradient, float &mean, float &square, const Adam &adam) {
     mean = adam.mean * mean + (1 - adam.mean) * gradient;
     square = adam.square * square + (1 - adam.square) * gradient * gradient;
@@ -58,7 +58,7 @@ float moved(float at, float gradient, float &mean, float &square, const Adam &ad
 
 } // namespace
 
-// Move each point of a range once. `shuffled` are all positions in a random order, and the first DRAWN again.
+// Move each point of a range once. `shuffled` are all positions in random order, and then the first DRAWN once more.
 void umap_epoch(Graph graph, Rows<const float> points, Rows<float> after, Rows<float> means, Rows<float> squares,
                 Rows<const float> shuffled, float a, float b, std::uint64_t random, Adam adam, Range range) {
     Neighbors neighbors(graph, range);

@@ -1,0 +1,981 @@
+"""The page in a browser, worked by mouse and keyboard as its readers do."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import numpy as np
+import pytest
+from examples import WORDS, table_of
+from matplotlib.path import Path as Outline
+from PIL import Image
+from reader import DRAWN, HOSTILE, expect, nearest
+
+from gpuvis.page import coloring, columns, palette, thumbnails
+from gpuvis.page.image_links import Images
+from gpuvis.page.options import Page
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+pytestmark = pytest.mark.browser
+
+PAPER = {"light": "rgb(255, 255, 255)", "dark": "rgb(22, 24, 28)"}
+FORMULAS = ("=cmd|' /C calc'!A0", "+1+1", "@x", "-2+3", "\t=1", "-1", "+1.5e3", 'a, "b"', "two\nlines")
+
+
+def pictures(folder: Path, rows: int) -> list[str]:
+    """Write an image for each row, each of another colour, and return their paths."""
+    folder.mkdir()
+    paths = [str(folder / f"{row:03d}.png") for row in range(rows)]
+    for row, path in enumerate(paths):
+        Image.new("RGB", (150, 100), color_of(row)).save(path)
+    return paths
+
+
+def color_of(row: int) -> tuple[int, int, int]:
+    return row * 67 % 256, row * 131 % 256, row * 29 % 256
+
+
+def rgb_of(colors: Sequence[str]) -> np.ndarray:
+    return np.array([list(bytes.fromhex(color[1:])) for color in colors])
+
+
+def shot(place: Any) -> np.ndarray:
+    """Return a picture of what is seen."""
+    return np.asarray(Image.open(io.BytesIO(place.screenshot())).convert("RGB")).astype(int)
+
+
+def changed(before: np.ndarray, now: np.ndarray) -> np.ndarray:
+    """Return which pixels have changed; the same shape may be drawn again with slightly other edges."""
+    return np.argwhere(np.abs(now - before).max(-1) > 60)
+
+
+# Images
+
+
+def test_hovering_shows_the_image_and_the_fields_of_a_point(read, tmp_path) -> None:
+    pictures(tmp_path / "images", 12)
+    table = table_of(12)
+    reader = read(table, images=Images("images/"))
+    for row in (3, 7):
+        reader.hover(row)
+        expect(reader.see("#point .card")).to_have_attribute("data-row", str(row))
+        expect(reader.see("#point img")).to_have_js_property("naturalWidth", 150)
+        fields = reader.fields
+        place = [float(part) for part in fields.pop("x, y").split(", ")]
+        assert place == pytest.approx(reader.coords[row], rel=1e-5)
+        assert fields == {**table.loc[row], "row": str(row)}
+        assert list(fields)[:3] == list(Page().hover)
+
+
+def test_a_huge_image_is_shown_within_its_place(read, tmp_path) -> None:
+    (path,) = pictures(tmp_path / "images", 1)
+    Image.new("RGB", (9000, 6000), (200, 30, 30)).save(path)
+    reader = read(table_of(2), images=Images("images/"))
+    reader.hover(0)
+    expect(reader.see("#point img")).to_have_js_property("naturalWidth", 9000)
+    place = reader.see("#point img").bounding_box()
+    middle = int(place["y"] + place["height"] / 2), int(place["x"] + place["width"] / 2)
+    for _ in range(50):  # it is decoded beside the page's work
+        if np.abs(shot(reader.page)[middle] - (200, 30, 30)).max() < 5:
+            break
+        reader.page.wait_for_timeout(100)
+    else:
+        pytest.fail("the image is not to be seen")
+    assert place["width"] < 320
+    reader.pin(0)
+    assert reader.see("#pins img").bounding_box()["height"] <= 190
+
+
+def test_a_point_without_an_image_tells_where_it_was_sought(read, tmp_path) -> None:
+    pictures(tmp_path / "images", 1)
+    (tmp_path / "images/broken.png").write_bytes(b"no image")
+    names = ["\ufeffnowhere.png", "broken.png", "50% of ä.png", ""]
+    reader = read(
+        table_of(4).assign(file_name=names),
+        images=Images("images/"),
+        missing=("%EF%BB%BFnowhere.png", "50%25%20of%20%C3%A4.png", "50%25%20of%20a%CC%88.png"),
+    )
+    for row, name in enumerate(names):
+        address = (tmp_path / "images" / name).as_uri().replace(quote(name), name)
+        told = f"no image: {address}" if name else "no file name"
+        reader.keyboard.press("0")
+        reader.hover(row)
+        expect(reader.see("#point .missing")).to_have_text(told)
+        reader.pin(row)
+        expect(reader.see("#pins .card").first.locator(".missing")).to_have_text(told)
+    expect(reader.see("img")).to_have_count(0)
+
+
+def test_images_are_found_by_names_of_any_characters(read, tmp_path) -> None:
+    names = ["a b.png", "a%20b.png", "what?.png", "no #1.png", unicodedata.normalize("NFC", "März.png"), "x&y+z=1;.png"]
+    there = [*names[:4], unicodedata.normalize("NFD", names[4]), names[5]]
+    for path, name in zip(pictures(tmp_path / "images", 6), there, strict=True):
+        Path(path).rename(tmp_path / "images" / name)
+    reader = read(table_of(6).assign(file_name=names), images=Images("images/"), missing=("M%C3%A4rz.png",))
+    for row in range(6):
+        reader.hover(row)
+        expect(reader.see("#point img")).to_have_js_property("naturalWidth", 150)
+    reader.pin(4)
+    expect(reader.see("#pins .card img")).to_have_js_property("naturalWidth", 150)
+    assert reader.see("#pins .card a").first.get_attribute("href").endswith(quote(there[4]))
+
+
+def test_kinds_of_images_that_few_browsers_show_are_told(read, tmp_path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images/a.TIFF").write_bytes(b"II*")
+    reader = read(table_of(1).assign(file_name="a.TIFF"), images=Images("images/"))
+    reader.hover(0)
+    address = (tmp_path / "images/a.TIFF").as_uri()
+    expect(reader.see("#point .missing")).to_have_text(f"no image, or one that few browsers show (.TIFF): {address}")
+
+
+def test_images_are_found_in_another_folder_now_and_later(read, tmp_path) -> None:
+    pictures(tmp_path / "100% elsewhere", 6)
+    reader = read(table_of(7), missing=("006.png",))
+    reader.hover(4)
+    expect(reader.see("#point .missing")).to_have_text("no image: 004.png")
+    reader.see("summary", has_text="Where the images are").click()
+    reader.see("#image-root").click()
+    reader.keyboard.type(str(tmp_path / "100% elsewhere"))
+    reader.keyboard.press("Enter")
+    expect(reader.see("#point img")).to_have_js_property("naturalWidth", 150)
+    reader.page.reload()
+    reader.page.wait_for_selector("html[data-drawn]")
+    reader.hover(1)
+    expect(reader.see("#point img")).to_have_js_property("naturalWidth", 150)
+    expect(reader.see("#image-root")).to_have_value(f"{tmp_path}/100% elsewhere/")
+    reader.hover(6)
+    expect(reader.see("#point .missing")).to_contain_text("elsewhere/006.png")
+
+
+def test_thumbnails_are_cut_from_their_sheet(read, tmp_path) -> None:
+    paths = pictures(tmp_path / "images", 40)
+    reader = read(table_of(41), images=Images(None, thumbnails.sheets([*paths, None])), neighbors=nearest(41))
+    for row in (0, 31, 32, 39):
+        reader.hover(row)
+        expect(reader.see("#point .card")).to_have_attribute("data-row", str(row))
+        thumbnail = reader.see("#point .thumbnail")
+        assert "blob:" in thumbnail.evaluate("thumbnail => thumbnail.style.getPropertyValue('--sheet')")
+        middle = shot(thumbnail)[65:85, 137:157].mean((0, 1))
+        assert middle == pytest.approx(color_of(row), abs=8)
+    reader.hover(40)
+    expect(reader.see("#point .missing")).to_have_text("no image: 040.png")
+    reader.pin(33)
+    small = reader.see("#pins .small .thumbnail").nth(2)
+    assert shot(small)[20:30, 23:33].mean((0, 1)) == pytest.approx(color_of(36), abs=8)
+
+
+# Pins
+
+
+def test_clicked_points_are_pinned_side_by_side(read) -> None:
+    reader = read(table_of(30))
+    reader.pin(2)
+    reader.pin(5)
+    expect(reader.see("#pins .card")).to_have_count(2)
+    left, right = (card.bounding_box() for card in reader.see("#pins .card").all())
+    assert left["y"] == right["y"]
+    assert left["x"] + left["width"] <= right["x"]
+    reader.see("[data-row='5']").get_by_role("button", name="Unpin").click()
+    expect(reader.see("#pins .card")).to_have_attribute("data-row", "2")
+    reader.button("Unpin").click()
+    expect(reader.see("#tray")).to_be_hidden()
+    assert reader.window["height"] == pytest.approx(reader.see("#plot").bounding_box()["height"], abs=1)
+
+
+def test_a_pinned_point_shows_its_neighbours_which_can_be_pinned(read) -> None:
+    reader = read(table_of(30), neighbors=nearest(30))
+    reader.pin(2)
+    expect(reader.see("#pins h3")).to_have_text("5 nearest in the original space, 1 of the same class")
+    expect(reader.see("#pins .small span")).to_have_text([WORDS[row % 3] for row in range(3, 8)])
+    expect(reader.see("#pins .small.differs")).to_have_count(4)
+    reader.see("#pins .small").nth(3).click()
+    expect(reader.see("#pins .card").first).to_have_attribute("data-row", "6")
+    expect(reader.see("#pins .card")).to_have_count(2)
+
+
+def test_the_address_names_a_point_and_so_does_a_copied_link(read) -> None:
+    reader = read(table_of(30), place="#row=12")
+    expect(reader.see("#pins .card")).to_have_attribute("data-row", "12")
+    assert reader.middle == pytest.approx(reader.coords[12], abs=1e-3)
+    reader.see("#map").focus()
+    reader.keyboard.press("ArrowLeft")
+    assert reader.middle != pytest.approx(reader.coords[12], abs=1e-3)
+    reader.button("Centre").click()
+    assert reader.middle == pytest.approx(reader.coords[12], abs=1e-3)
+    reader.button("Fit").click()
+    reader.pin(8)
+    reader.button("Copy link").first.click()
+    expect(reader.see(".toast")).to_contain_text("copied: file:///")
+    assert reader.copied == reader.page.url.replace("#row=12", "#row=8")
+    reader.page.goto(reader.page.url.replace("#row=12", "#row=99"))
+    expect(reader.see(".toast").last).to_have_text("row 99 is not on this page")
+
+
+# Colours and legend
+
+
+def varied(rows: int) -> pd.DataFrame:
+    """Nine classes of three parents, another column of classes, and numbers of which some are missing."""
+    label = np.arange(rows) % 9
+    return table_of(rows).assign(
+        ground_truth_num_label=label.astype(str),
+        ground_truth_word_label=[f"class {k}" for k in label],
+        ground_truth_L2_num_label=(label // 3).astype(str),
+        kind=["round" if k % 4 else "" for k in range(rows)],
+        score=[f"{k / 7:.3f}" if k % 5 else "" for k in range(rows)],
+    )
+
+
+def test_a_column_colours_the_points_as_in_pictures(read) -> None:
+    table = varied(45)
+    reader = read(table, more={"color_by": "ground_truth_num_label"})
+    for name in ("ground_truth_word_label", "ground_truth_L2_num_label", "kind"):
+        reader.color_by(name, coloring.of_table(reader.coords, table, name).rgb)
+        counts = table[name].replace("", "(blank)").value_counts()
+        assert dict(zip(reader.classes, reader.counts, strict=True)) == counts.to_dict()
+        assert reader.counts == sorted(reader.counts, reverse=True)
+
+
+def test_numbers_are_coloured_on_a_scale_as_in_pictures(read) -> None:
+    table = varied(45)
+    reader = read(table)
+    reader.color_by("score", coloring.of_table(reader.coords, table, "score").rgb)
+    expect(reader.see("#classes .ends span")).to_have_text(["0.143", "6.286"])
+    expect(reader.see("#classes .ramp")).to_have_css("background-image", re.compile("linear-gradient"))
+    expect(reader.see("#classes li").last).to_have_text("(blank) 9")
+    expect(reader.see("#legend-find")).to_be_hidden()
+
+
+def test_points_are_drawn_in_the_order_of_pictures(read) -> None:
+    table = varied(60).assign(other=["common"] * 40 + ["rare"] * 20)
+    reader = read(table, more={"color_by": "other"})
+    row_of = {tuple(place): row for row, place in enumerate(reader.coords.tolist())}
+    drawn = [row_of[x, y] for x, y, _ in reader.page.evaluate(DRAWN)]
+    assert drawn == coloring.of_table(reader.coords, table, "other").order.tolist()
+    assert drawn != sorted(drawn)
+
+
+def test_colours_follow_the_parents_or_nothing(read) -> None:
+    table = varied(45)
+    reader = read(table)
+    label = next(column for column in columns.of_table(table, None) if column.name == columns.WORD)
+    reader.color_by(f"{label.name} by parent", rgb_of(label.families)[label.codes])
+    assert len(set(label.families)) == 9
+    reader.color_by("nothing", np.tile(rgb_of(palette.colors(1)), (45, 1)))
+    expect(reader.see("#classes")).to_be_hidden()
+    reader.hover(20)
+    expect(reader.see("#point .card")).to_have_attribute("data-row", "20")
+
+
+def test_a_click_hides_a_class_and_its_points_cannot_be_found(read) -> None:
+    reader = read(table_of(30))
+    expect(reader.see("#status")).to_have_text("30 of 30 points shown")
+    expect(reader.see("#classes .count")).to_have_text(["10"] * 3)
+    entry = reader.see("#classes .class", has_text="bog")
+    entry.click()
+    expect(entry).to_have_attribute("aria-pressed", "false")
+    expect(reader.see("#status")).to_have_text("20 of 30 points shown")
+    assert set(reader.colors) == {row for row in range(30) if row % 3 != 2}
+    reader.hover(7)
+    expect(reader.see("#map")).to_have_class("pointing")
+    reader.hover(17)
+    expect(reader.see("#map")).not_to_have_class("pointing")
+    assert reader.fields["row"] == "7"
+    entry.click()
+    expect(reader.see("#status")).to_have_text("30 of 30 points shown")
+    reader.hover(17)
+    expect(reader.see("#point .card")).to_have_attribute("data-row", "17")
+
+
+def test_a_class_is_shown_alone_and_then_all_are_again(read) -> None:
+    reader = read(table_of(30))
+    entry = reader.see("#classes .class", has_text="bog")
+    only = reader.see("#classes li", has_text="bog").locator(".only")
+    for isolate in (entry.dblclick, only.click, lambda: only.press("Enter")):
+        isolate()
+        expect(reader.see("#status")).to_have_text("10 of 30 points shown")
+        expect(reader.see("#classes .class[aria-pressed=true]")).to_have_text("bog10")
+        assert set(reader.colors) == set(range(2, 30, 3))
+        isolate()
+        expect(reader.see("#status")).to_have_text("30 of 30 points shown")
+
+
+def test_all_classes_are_hidden_and_shown_at_once(read) -> None:
+    reader = read(table_of(30))
+    before = shot(reader.see("#map"))
+    reader.button("none").click()
+    expect(reader.see("#status")).to_have_text("0 of 30 points shown")
+    assert not reader.colors
+    reader.button("all").click()
+    expect(reader.see("#status")).to_have_text("30 of 30 points shown")
+    assert len(reader.colors) == 30
+    assert not len(changed(before, shot(reader.see("#map"))))
+
+
+def test_classes_are_sorted_and_searched(read) -> None:
+    labels = ["oak"] * 3 + ["Ash 10"] * 5 + ["ash 9"] * 1 + [""] * 2
+    reader = read(table_of(11).assign(ground_truth_word_label=labels, ground_truth_num_label=""))
+    assert reader.classes == ["Ash 10", "oak", "(blank)", "ash 9"]
+    expect(reader.see("#classes .count")).to_have_text(["5", "3", "2", "1"])
+    reader.button("by size").click()
+    assert reader.classes == ["(blank)", "ash 9", "Ash 10", "oak"]
+    expect(reader.see("#classes .count")).to_have_text(["2", "1", "5", "3"])
+    reader.see("#legend-find").click()
+    reader.keyboard.type("ASH")
+    assert reader.classes == ["ash 9", "Ash 10"]
+    reader.keyboard.type("!")
+    expect(reader.see("#classes li")).to_have_text("no such class")
+
+
+def test_a_thousand_classes_of_many_points_are_one_trace(read) -> None:
+    labels = [f"class {k % 1000}" for k in range(50_000)]
+    reader = read(table_of(50_000).assign(ground_truth_word_label=labels))
+    expect(reader.see("#status")).to_have_text("50,000 of 50,000 points shown")
+    assert reader.page.evaluate("document.getElementById('plot').data.map(trace => trace.type)") == ["scattergl"]
+    expect(reader.see("#classes .class")).to_have_count(1000)
+    assert len(set(reader.colors.values())) == 1000
+    reader.see("#legend-find").click()
+    reader.keyboard.type("class 77")
+    reader.see("#classes .class").first.click()
+    expect(reader.see("#status")).to_have_text("49,950 of 50,000 points shown")
+
+
+# Finding
+
+
+def test_points_are_found_by_their_fields(read) -> None:
+    reader = read(table_of(30))
+    for text, told in [
+        ("007.png", "1 hit"),
+        ("MARSH", "10 hits"),
+        ('"old"', "10 hits"),
+        ("row 3", "1 hit"),
+        ("png00", "0 hits"),  # goes over the end of a name
+        (" ", ""),
+    ]:
+        reader.find(text)
+        expect(reader.see("#find-count")).to_have_text(told)
+
+
+def test_enter_walks_from_hit_to_hit(read) -> None:
+    reader = read(table_of(30))
+    whole = reader.window
+    reader.find("bog")
+    for row, keys, told in [
+        (2, "Enter", "1 of 10"),
+        (5, "Enter", "2 of 10"),
+        (2, "Shift+Enter", "1 of 10"),
+        (29, "Shift+Enter", "10 of 10"),
+        (2, "Enter", "1 of 10"),
+    ]:
+        reader.keyboard.press(keys)
+        expect(reader.see("#find-count")).to_have_text(told)
+        assert reader.fields["row"] == str(row)
+        assert reader.middle == pytest.approx(reader.coords[row], abs=1e-3)
+    reader.button("Next hit").click()
+    expect(reader.see("#find-count")).to_have_text("2 of 10")
+    reader.button("Previous hit").click()
+    expect(reader.see("#find-count")).to_have_text("1 of 10")
+    reader.keyboard.press("Escape")
+    assert reader.window["x"] + reader.window["y"] == pytest.approx(whole["x"] + whole["y"])
+
+
+def test_what_is_found_has_rings_and_is_shown_only_as_far_as_the_legend_shows_it(read) -> None:
+    reader = read(table_of(30))
+
+    def ringed() -> set[int]:
+        accent = np.argwhere(np.abs(shot(reader.page) - rgb_of(["#d6006c"])).max(-1) < 40)[:, ::-1]
+        return {row for row, spot in enumerate(reader.spots) if (np.hypot(*(accent - spot).T) < 14).sum() > 20}
+
+    assert not ringed()
+    reader.find("2.png")
+    expect(reader.see("#find-count")).to_have_text("3 hits")
+    assert ringed() == {2, 12, 22}
+    reader.see("#classes .class", has_text="bog").click()
+    expect(reader.see("#status")).to_have_text("20 of 30 points shown")
+    assert ringed() == {12, 22}
+    expect(reader.see("#find-count")).to_have_text("2 hits, 1 hidden")
+
+
+# Selecting
+
+
+@pytest.mark.parametrize("mode", ["Lasso", "Box"])
+def test_exactly_the_points_within_an_outline_are_selected(read, mode) -> None:
+    reader = read(table_of(200))
+    reader.button(mode).click()
+    chosen: set[int] = set()
+    for corners, key in [
+        ([(500, 120), (700, 450), (300, 480), (420, 300)], None),
+        ([(600, 200), (800, 300), (560, 380)], "Shift"),
+        ([(400, 250), (640, 350), (480, 420)], "Alt"),
+    ]:
+        spots = reader.spots
+        shape = corners if mode == "Lasso" else box(corners[0], corners[-1])
+        inside = set(np.flatnonzero(Outline(shape).contains_points(spots)).tolist())
+        assert inside
+        reader.draw(corners, *[key] if key else [])
+        chosen = chosen - inside if key == "Alt" else chosen | inside
+        expect(reader.see("#selection strong")).to_have_text(f"{len(chosen)} points selected")
+        assert sorted(reader.selected) == sorted(chosen)
+    reader.button("Clear").click()
+    expect(reader.see("#tray")).to_be_hidden()
+
+
+def box(start: tuple[float, float], end: tuple[float, float]) -> list[tuple[float, float]]:
+    return [start, (start[0], end[1]), end, (end[0], start[1])]
+
+
+def test_what_is_unlike_the_rest_of_a_selection_comes_first_and_is_listed_alone(read) -> None:
+    labels = ["fen"] * 27 + ["bog"] * 2 + ["oak"]
+    reader = read(table_of(30).assign(ground_truth_word_label=labels, ground_truth_num_label=""))
+    reader.button("Box").click()
+    reader.draw_around_all()
+    expect(reader.see("#selection strong")).to_have_text("30 points selected")
+    assert reader.selected == [29, 27, 28, *range(27)]
+    expect(reader.see(".shares button")).to_have_text(["fen 27", "bog 2", "oak 1"])
+    share = reader.see(".shares button", has_text="bog")
+    for rows in ([27, 28], [29, 27, 28, *range(27)]):
+        share.click()
+        expect(share).to_have_attribute("aria-pressed", str(len(rows) == 2).lower())
+        assert reader.selected == rows
+    reader.see(".shares button", has_text="oak").hover()
+    expect(reader.see("#selection strong")).to_have_text("30 points selected")
+
+
+def test_hits_and_classes_can_be_selected(read) -> None:
+    reader = read(table_of(30))
+    expect(reader.see("#find-select")).to_be_hidden()
+    reader.find("7.png")
+    reader.button("Select").click()
+    assert sorted(reader.selected) == [7, 17, 27]
+    entry = reader.see("#classes li", has_text="bog")
+    entry.hover()
+    entry.locator(".choose").click(modifiers=["Shift"])
+    assert sorted(reader.selected) == sorted({7, 17, 27, *range(2, 30, 3)})
+    entry.locator(".choose").click()
+    assert reader.selected == list(range(2, 30, 3))
+    entry.locator(".choose").click(modifiers=["Alt"])
+    expect(reader.see("#tray")).to_be_hidden()
+
+
+def test_all_of_many_selected_points_can_be_listed(read) -> None:
+    reader = read(table_of(300))
+    reader.keyboard.press("b")
+    reader.draw_around_all()
+    expect(reader.see("#selection .small")).to_have_count(120)
+    count = int(reader.see("#selection strong").text_content().split()[0])
+    assert count > 240
+    reader.button(f"{count - 120} more").click()
+    reader.button(f"{count - 240} more").click()
+    expect(reader.see("#selection .small")).to_have_count(count)
+
+
+def test_a_selection_is_saved_as_csv_that_no_spreadsheet_runs(read) -> None:
+    rows = len(FORMULAS)
+    table = table_of(rows).assign(file_name=FORMULAS, **{"=1+1": FORMULAS[::-1]})
+    reader = read(table)
+    reader.keyboard.press("b")
+    reader.draw_around_all()
+    expect(reader.see("#selection strong")).to_contain_text("selected")
+    chosen = sorted(reader.selected)
+    assert len(chosen) > 5
+    with reader.page.expect_download() as download:
+        reader.button("Save CSV").click()
+    text = Path(download.value.path()).read_bytes().decode("utf-8-sig")
+    head, *lines = csv.reader(io.StringIO(text, newline=""))
+    assert head == ["row", *table.columns[:-1], "'=1+1", "x", "y"]
+    assert [int(line[0]) for line in lines] == chosen
+    harmless = {text: text if text in FORMULAS[5:] else f"'{text}" for text in FORMULAS}
+    for row, line in zip(chosen, lines, strict=True):
+        assert line[1:-2] == [harmless.get(value, value) for value in table.loc[row]]
+        assert [float(part) for part in line[-2:]] == pytest.approx(reader.coords[row], rel=1e-5)
+    reader.button("Copy file names").click()
+    expect(reader.see(".toast")).to_have_text(f"copied: {len(chosen)} file names")
+    assert reader.copied == "\n".join(table["file_name"][chosen])
+
+
+# Tools and keys
+
+
+def test_names_stand_above_the_centres_of_classes(read) -> None:
+    reader = read(table_of(29).assign(ground_truth_word_label="bog"))
+    names = reader.button("Names")
+    for press in (lambda: reader.keyboard.press("n"), names.click):
+        before = shot(reader.see("#plot"))
+        press()
+        expect(names).to_have_attribute("aria-pressed", "true")
+        top, left = changed(before, shot(reader.see("#plot"))).T
+        center = np.median(reader.spots, 0) - [reader.window["left"], reader.window["top"] + 14]
+        assert [left.mean(), top.mean()] == pytest.approx(center.tolist(), abs=4)
+        assert np.ptp(left) < 50
+        press()
+        expect(names).to_have_attribute("aria-pressed", "false")
+        assert not len(changed(before, shot(reader.see("#plot"))))
+
+
+@pytest.mark.parametrize(("theme", "dark"), [("auto", False), ("auto", True), ("dark", False)])
+def test_the_theme_follows_the_system_or_the_page(read, theme, dark) -> None:
+    reader = read(table_of(6), more={"theme": theme}, dark=dark)
+    before, after = ("light", "dark") if (theme, dark) == ("auto", False) else ("dark", "light")
+    expect(reader.see("html")).to_have_css("color-scheme", before)
+    reader.button("Light or dark").click()
+    expect(reader.see("html")).to_have_css("color-scheme", after)
+    expect(reader.see("body")).to_have_css("background-color", PAPER[after])
+
+
+@pytest.mark.parametrize("width", [1000, 400])
+def test_warnings_of_a_map_wrap_and_leave_the_map_its_room(read, width) -> None:
+    warnings = ["the map keeps <b>no more</b> of the nearest neighbours than a plain PCA map " * 3, "islands" * 60] * 2
+    reader = read(table_of(30), caption="\n".join(["UMAP of a test", "recall@15 10.0%", *warnings]))
+    reader.page.set_viewport_size({"width": width, "height": 800})
+    expect(reader.see("#quality")).to_have_text("recall@15 10.0%")
+    expect(reader.see("#warnings li")).to_have_text(warnings)
+    told, above, plot = (reader.see(part).bounding_box() for part in ("#warnings", "header", "#plot"))
+    assert reader.page.evaluate("warnings.scrollWidth <= warnings.clientWidth")
+    assert told["y"] + told["height"] <= above["y"] + above["height"] <= plot["y"]
+    assert 800 - plot["y"] > 350  # the rest of the warnings is scrolled to
+    reader.page.evaluate("warnings.scrollTop = 9999")
+    assert reader.see("#warnings li").last.bounding_box()["y"] < told["y"] + told["height"]
+
+
+def test_a_map_without_warnings_has_no_room_for_them(read) -> None:
+    reader = read(table_of(30), caption="UMAP of a test\nrecall@15 50.0%")
+    expect(reader.see("#warnings li")).to_have_count(0)
+    expect(reader.see("#warnings")).to_be_hidden()
+
+
+def test_the_theme_that_a_reader_chose_is_kept(read) -> None:
+    reader = read(table_of(6))
+    reader.keyboard.press("t")
+    reader.page.reload()
+    expect(reader.see("html")).to_have_css("color-scheme", "dark")
+
+
+def near(picture: np.ndarray, spot: np.ndarray, color: str, reach: int = 4) -> int:
+    """Count the pixels of a colour near a spot."""
+    left, top = np.round(spot).astype(int)
+    part = picture[top - reach : top + reach + 1, left - reach : left + reach + 1]
+    return int((np.abs(part - rgb_of([color])).max(-1) < 12).sum())
+
+
+def test_what_is_selected_or_pointed_at_stands_out_and_the_rest_fades(read) -> None:
+    reader = read(table_of(30), more={"theme": "light"})
+    plot = reader.see("#plot")
+    expect(plot).not_to_have_class(re.compile("faded"))
+    entry = reader.see("#classes li", has_text="bog")
+    entry.hover()
+    expect(plot).to_have_class(re.compile("faded"))
+    reader.page.wait_for_timeout(100)
+    seen = shot(reader.page)
+    full = {row for row in range(30) if near(seen, reader.spots[row], reader.colors[row])}
+    assert set(range(2, 30, 3)) <= full
+    assert len(full) < 14  # some may be covered
+    reader.mouse.move(1100, 20)
+    expect(plot).not_to_have_class(re.compile("faded"))
+    reader.find("7.png")
+    expect(plot).to_have_class(re.compile("faded"))
+    reader.button("Select").click()
+    expect(reader.see("#selection strong")).to_have_text("3 points selected")
+    reader.keyboard.press("Escape")
+    reader.button("Fit").click()
+    reader.see(".shares button", has_text="bog").hover()
+    reader.page.wait_for_timeout(100)
+    seen, spots = shot(reader.page), reader.spots
+    assert [row for row in (7, 17, 27) if near(seen, spots[row], reader.colors[row])] == [17]
+    with reader.page.expect_download() as download:
+        reader.button("Save").click()
+    picture = np.asarray(Image.open(io.BytesIO(Path(download.value.path()).read_bytes())).convert("RGB")).astype(int)
+    place = np.array([reader.window["left"], reader.window["top"]])
+    assert [row for row in range(30) if near(picture, 2 * (spots[row] - place), reader.colors[row])] == [7, 17, 27]
+    reader.button("Clear").click()
+    reader.find("")
+    expect(plot).not_to_have_class(re.compile("faded"))
+
+
+def test_lines_go_to_the_neighbours_of_the_last_pin_or_of_the_one_pointed_at(read) -> None:
+    angle = np.arange(30) * 2 * np.pi / 30
+    coords = np.stack([np.cos(angle), np.sin(angle)], 1).astype(np.float32)
+    across = ((np.arange(30) + 15) % 30)[:, None].astype(np.int32)
+    reader = read(table_of(30), coords, neighbors=across, more={"theme": "light"})
+
+    def has_line(row: int) -> bool:
+        quarter = reader.spots[row] * 0.75 + reader.spots[across[row, 0]] * 0.25
+        return near(shot(reader.page), quarter, "#1c1e21") > 0
+
+    reader.pin(3)
+    reader.page.wait_for_timeout(300)  # until its neighbour is in view, and others are not
+    reader.keyboard.press("0")
+    reader.pin(8)
+    reader.mouse.move(1100, 20)
+    reader.page.wait_for_timeout(100)
+    assert (has_line(3), has_line(8)) == (False, True)
+    reader.see("#pins .card").nth(1).hover()
+    reader.page.wait_for_timeout(100)
+    assert (has_line(3), has_line(8)) == (True, False)
+
+
+def test_outlines_go_with_the_selection(read) -> None:
+    reader = read(table_of(30), more={"theme": "light"})
+    reader.mouse.move(1100, 20)
+    before = shot(reader.see("#map"))
+    reader.keyboard.press("b")
+    reader.draw([(100, 150), (900, 560)])
+    reader.button("Clear").click()
+    reader.keyboard.press("p")
+    reader.mouse.move(1100, 20)
+    expect(reader.see("#tray")).to_be_hidden()
+    reader.page.wait_for_timeout(200)
+    assert not len(changed(before, shot(reader.see("#map"))))
+
+
+def test_a_slip_of_the_hand_loses_nothing(read) -> None:
+    reader = read(table_of(30))
+    reader.button("Box").click()
+    reader.draw_around_all()
+    kept = reader.see("#selection strong").text_content()
+    reader.draw([(500, 300), (501, 301)])  # a click that moves
+    reader.draw([(20, 140), (60, 160)])  # around nothing
+    expect(reader.see(".toast")).to_have_text("no points there: the selection stays")
+    entry = reader.see("#classes li", has_text="bog")
+    entry.locator(".class").click()
+    expect(reader.see("#status")).to_have_text("20 of 30 points shown")
+    expect(reader.see("#selection strong")).to_have_text(f"{kept}, 10 of them hidden")
+    entry.hover()
+    entry.locator(".choose").click()
+    expect(reader.see(".toast")).to_have_text("bog is hidden: show it to select it")
+    expect(reader.see("#selection strong")).to_have_text(f"{kept}, 10 of them hidden")
+    reader.see(".shares button").first.click()
+    listed = reader.selected
+    reader.see("#selection .small").first.click()
+    expect(reader.see("#pins .card")).to_have_count(1)
+    assert reader.selected == listed  # the list stays as it was made
+    reader.see("#color-by").select_option(label="ground_truth_num_label")
+    reader.see("#color-by").select_option(label="ground_truth_word_label")
+    expect(reader.see("#status")).to_have_text("20 of 30 points shown")
+
+
+def test_a_double_click_on_the_map_pins_one_point(read) -> None:
+    reader = read(table_of(300), neighbors=nearest(300))
+    bottom = int(np.abs(reader.spots - [200, 700]).sum(1).argmin())  # where the tray comes to lie
+    reader.mouse.dblclick(*reader.spots[bottom])
+    reader.page.wait_for_timeout(600)
+    expect(reader.see("#pins .card")).to_have_count(1)
+    expect(reader.see("#pins .card")).to_have_attribute("data-row", str(bottom))
+
+
+def test_twelve_pins_are_kept(read) -> None:
+    reader = read(table_of(30))
+    for row in range(14):
+        reader.find(f"{row:03d}.png")
+        for key in ("Enter", "Control+Enter"):
+            reader.keyboard.press(key)
+    rows = [card.get_attribute("data-row") for card in reader.see("#pins .card").all()]
+    assert rows == [str(row) for row in range(13, 1, -1)]
+
+
+@pytest.mark.parametrize("root", ["javascript:alert(1)//", "data:text/html,<script>alert(1)</script>", "blob:x"])
+def test_no_root_of_images_is_run(read, root) -> None:
+    reader = read(table_of(3), images=Images("images/"), missing=("000.png",))
+    reader.see("summary", has_text="Where the images are").click()
+    reader.see("#image-root").fill(root)
+    reader.keyboard.press("Enter")
+    reader.hover(0)
+    expect(reader.see("#point .missing")).to_have_text("no image: 000.png")
+    reader.pin(0)
+    expect(reader.see("#pins .card a")).to_have_count(0)
+
+
+def test_no_file_name_leads_out_of_the_root(read) -> None:
+    names = ["../secret.png", "a/../../secret.png", "a\\..\\b.png"]
+    reader = read(table_of(3).assign(file_name=names), images=Images("images/"))
+    for row, name in enumerate(names):
+        reader.hover(row)
+        expect(reader.see("#point .missing")).to_have_text(f"no image: {name}")
+
+
+def test_folders_are_told_as_windows_does(read, tmp_path) -> None:
+    (tmp_path / "images/cat").mkdir(parents=True)
+    Image.new("RGB", (150, 100)).save(tmp_path / "images/cat/a.png")
+    reader = read(
+        table_of(2).assign(file_name=["cat\\a.png", "b.png"]), images=Images("images/"), missing=("a.png", "b.png")
+    )
+    reader.hover(0)
+    expect(reader.see("#point img")).to_have_js_property("naturalWidth", 150)
+    reader.see("summary", has_text="Where the images are").click()
+    reader.see("#image-root").fill("C:\\data\\images")
+    reader.keyboard.press("Enter")
+    reader.hover(1)
+    expect(reader.see("#point .missing")).to_have_text("no image: file:///C:/data/images/b.png")
+
+
+def test_sliders_change_the_points(read) -> None:
+    reader = read(table_of(30))
+    reader.see("summary", has_text="Points").click()
+    for name in ("size", "opacity"):
+        slider = reader.see(f"#{name}")
+        values = [float(slider.input_value())]
+        for press in (lambda at=slider: at.click(position={"x": 20, "y": 8}), lambda at=slider: at.press("ArrowRight")):
+            press()
+            values.append(float(slider.input_value()))
+            reader.page.wait_for_function(
+                f"document.getElementById('plot')._fullData[0].marker.{name} === {values[-1]}"
+            )
+        assert values[0] > values[2] > values[1]
+    chosen = reader.page.evaluate("document.getElementById('plot')._fullData[0].marker.size")
+    reader.page.set_viewport_size({"width": 1900, "height": 1200})
+    assert reader.window["width"] > 1500
+    assert reader.page.evaluate("document.getElementById('plot')._fullData[0].marker.size") == chosen
+
+
+def test_keys_move_the_map(read) -> None:
+    reader = read(table_of(30))
+    whole = reader.window
+    reader.see("#map").focus()
+    for key, part in [("+", 1 / 1.5), ("-", 1), ("-", 1.5), ("0", 1)]:
+        reader.keyboard.press(key)
+        assert np.ptp(reader.window["x"]) == pytest.approx(part * np.ptp(whole["x"]))
+    for key, right, up in [("ArrowRight", 1, 0), ("ArrowLeft", -1, 0), ("ArrowUp", 0, 1), ("ArrowDown", 0, -1)]:
+        before = np.array(reader.middle)
+        reader.keyboard.press(key)
+        assert np.sign(np.round(reader.middle - before, 6)).tolist() == [right, up]
+    reader.keyboard.press("ArrowUp")
+    reader.keyboard.press("0")
+    assert reader.window["x"] + reader.window["y"] == pytest.approx(whole["x"] + whole["y"])
+
+
+def test_escape_takes_one_thing_back_at_a_time(read) -> None:
+    reader = read(table_of(30))
+    reader.pin(3)
+    reader.keyboard.press("l")
+    expect(reader.button("Lasso")).to_have_attribute("aria-pressed", "true")
+    reader.draw([(100, 150), (900, 150), (900, 500), (100, 500)])
+    expect(reader.see("#selection")).to_be_visible()
+    reader.keyboard.press("/")
+    reader.keyboard.type("bog")
+    expect(reader.see("#find-count")).to_have_text("10 hits")
+    reader.see("summary", has_text="Points").click()
+    open_box, hits, lasso = "#tools details[open]", "#find-count:text('hits')", "[data-mode=lasso][aria-pressed=true]"
+    there = [open_box, hits, lasso, "#selection", "#pins"]
+    for taken in range(1, len(there) + 1):
+        reader.keyboard.press("Escape")
+        for place, selector in enumerate(there):
+            expect(reader.see(selector)).to_have_count(int(place >= taken))
+    expect(reader.see("#tray")).to_be_hidden()
+    expect(reader.see("#find-text")).to_have_value("")
+
+
+def test_tab_reaches_all_there_is(read) -> None:
+    reader = read(table_of(30))
+    reached = []
+    for _ in range(30):
+        reader.keyboard.press("Tab")
+        reached.append(reader.see(":focus").evaluate("({ id, textContent }) => id || textContent"))
+    assert reached == [
+        *("find-text", "find-back", "find-next", "map"),
+        *("Move", "Lasso", "Box", "+", "−", "Fit", "Names", "Save", "◐", "Points", "Where the images are"),
+        *("color-by", "filter-by", "legend-find", "by size", "all", "none"),
+        *(part for word in WORDS for part in (f"{word}10", "select", "only")),
+    ]
+
+
+def test_keys_alone_find_pin_and_select(read) -> None:
+    reader = read(table_of(30))
+    for key in ("/", "1", "7", ".", "Enter", "Tab", "Tab", "Tab", "Enter"):
+        reader.keyboard.press(key)
+    assert reader.selected == [17]
+    reader.see("#map").focus()
+    reader.keyboard.press("Enter")
+    expect(reader.see("#pins .card")).to_have_attribute("data-row", "17")
+    reader.see("#point").get_by_role("button", name="Pin").focus()
+    reader.keyboard.press("Enter")
+    expect(reader.see("#pins .card")).to_have_count(1)
+
+
+def test_pinning_leaves_the_map_where_it_is(read) -> None:
+    reader = read(table_of(30))
+    whole, before = reader.window, reader.spots
+    upper, lowest = int(before[:, 1].argmin()), int(before[:, 1].argmax())
+    reader.pin(upper)
+    assert reader.window["height"] < whole["height"] - 100
+    assert reader.spots == pytest.approx(before, abs=1)
+    reader.button("Unpin").click()
+    assert reader.window["x"] + reader.window["y"] == pytest.approx(whole["x"] + whole["y"])
+    reader.pin(lowest)  # the tray would cover it
+    place = reader.see("#plot").bounding_box()
+    reader.page.wait_for_function(
+        "document.getElementById('plot')._fullLayout.yaxis.range[0] < " + str(whole["y"][0] + 1)
+    )
+    assert reader.spots[lowest][1] < place["y"] + place["height"] - 10
+
+
+def test_another_window_shows_the_whole_map_with_points_of_its_size(read) -> None:
+    reader = read(table_of(3000))
+    size = "document.getElementById('plot')._fullData[0].marker.size"
+    before, whole = reader.page.evaluate(size), reader.window
+    reader.page.set_viewport_size({"width": 2200, "height": 1300})
+    reader.page.wait_for_function(f"{size} > {before}")
+    seen = reader.window
+    assert seen["width"] > whole["width"] + 800
+    assert (seen["x"][0] <= reader.coords[:, 0].min()) & (seen["y"][1] >= reader.coords[:, 1].max())
+    assert min(np.ptp(seen[axis]) / np.ptp(reader.coords, axis=0)[k] for k, axis in enumerate("xy")) < 1.1
+
+
+def test_rings_go_with_what_they_are_around(read) -> None:
+    reader = read(table_of(30))
+    reader.mouse.move(1100, 20)
+    before = shot(reader.page)[130:580, :950]
+    entry = reader.see("#classes .class", has_text="bog")
+    for leave in (lambda: reader.mouse.move(1100, 20), reader.button("Lasso").hover):
+        reader.hover(3)
+        reader.page.wait_for_timeout(100)
+        assert len(changed(before, shot(reader.page)[130:580, :950]))
+        leave()
+        reader.page.wait_for_timeout(100)
+        assert not len(changed(before, shot(reader.page)[130:580, :950]))
+    entry.click()
+    expect(reader.see("#status")).to_have_text("20 of 30 points shown")
+    hidden = shot(reader.page)[130:580, :950]
+    reader.mouse.move(1100, 20)
+    reader.page.wait_for_timeout(100)
+    assert not len(changed(hidden, shot(reader.page)[130:580, :950]))
+
+
+def test_the_wheel_zooms_at_the_pointer(read) -> None:
+    reader = read(table_of(30))
+    whole, spots = reader.window, reader.spots
+    for mode in ("Move", "Lasso"):
+        reader.button(mode).click()
+        reader.hover(9)
+        reader.mouse.wheel(0, -240)
+        reader.page.wait_for_function(
+            f"document.getElementById('plot')._fullLayout.xaxis.range[0] > {whole['x'][0]} + 0.1"
+        )
+        assert reader.spots[9] == pytest.approx(spots[9], abs=1)
+        reader.hover(20)
+        expect(reader.see("#point .card")).to_have_attribute("data-row", "20")
+        reader.button("Fit").click()
+        assert reader.window["x"] + reader.window["y"] == pytest.approx(whole["x"] + whole["y"])
+
+
+def test_dragging_moves_the_map_and_pins_nothing(read) -> None:
+    reader = read(table_of(30))
+    before, way = reader.spots, np.array([120, 50])
+    reader.draw([before[9], before[9] + way / 2, before[9] + way])
+    assert reader.spots == pytest.approx(before + way, abs=1)
+    expect(reader.see("#tray")).to_be_hidden()
+
+
+def test_a_picture_is_saved_as_the_map_is_seen(read) -> None:
+    reader = read(table_of(30), dark=True)
+    reader.pin(11)
+    with reader.page.expect_download() as download:
+        reader.button("Save").click()
+    expect(reader.see(".toast")).to_have_text("saved as map.png")
+    picture = Image.open(io.BytesIO(Path(download.value.path()).read_bytes())).convert("RGB")
+    seen = reader.window
+    assert picture.size == (2 * seen["width"], 2 * seen["height"])
+    size = reader.page.evaluate("document.getElementById('plot')._fullData[0].marker.size")
+    left, top = 2 * (reader.spots[11] - [seen["left"], seen["top"]])
+    paper, ink, point = rgb_of(["#16181c", "#eceef1", reader.colors[11]])
+    assert picture.getpixel((2, 2)) == tuple(paper)
+    assert picture.getpixel((left, top)) == pytest.approx(tuple(point), abs=3)
+    assert picture.getpixel((left + size + 8, top)) == pytest.approx(tuple(ink), abs=30)  # a ring around it
+
+
+# What a browser, a table or a label may be like
+
+
+@pytest.mark.parametrize(("rows", "shown"), [(5_000, 5_000), (20_000, 10_000)])
+def test_without_webgl_a_part_of_many_points_is_shown(read, rows, shown) -> None:
+    reader = read(table_of(rows), webgl=False)
+    expect(reader.see("#status")).to_have_text(re.compile(f"^{shown:,} of {rows:,} points shown"))
+    expect(reader.see("#plot path.point")).to_have_count(shown)
+    assert ("no WebGL" in reader.see("#status").text_content()) == (shown < rows)
+    row = max(reader.colors, key=lambda row: reader.coords[row, 0])
+    reader.hover(row)
+    expect(reader.see("#point .card")).to_have_attribute("data-row", str(row))
+
+
+def test_no_text_becomes_markup(read) -> None:
+    rows = len(HOSTILE)
+    table = table_of(rows).assign(
+        file_name=HOSTILE, ground_truth_word_label=HOSTILE, ground_truth_num_label="", **dict.fromkeys(HOSTILE, HOSTILE)
+    )
+    reader = read(table, caption=HOSTILE[0], neighbors=nearest(rows), more={"hover": HOSTILE[:2]})
+    assert HOSTILE[0] in reader.see("#caption").text_content()
+    assert sorted(reader.classes) == sorted(HOSTILE)
+    assert set(HOSTILE) <= set(reader.see("#color-by option").all_text_contents())
+    reader.button("Names").click()
+    for row, text in enumerate(HOSTILE):
+        reader.hover(row)
+        expect(reader.see("#point .card")).to_have_attribute("data-row", str(row))
+        assert [reader.fields[name] for name in HOSTILE] == [text] * rows
+        assert text in reader.see("#point .missing").text_content()
+    reader.pin(0)
+    expect(reader.see("#pins .small span")).to_have_text([text.replace("\n", " ") for text in HOSTILE[1:6]])
+    reader.keyboard.press("b")
+    reader.draw_around_all()
+    expect(reader.see("#selection .small").first).to_be_visible()
+    reader.find(HOSTILE[0])
+    expect(reader.see("#find-count")).to_have_text("1 hit")
+    reader.button("Next hit").click()
+    assert reader.fields["row"] == "0"
+    assert reader.page.title() != "pwned"
+    assert reader.page.title().endswith(HOSTILE[0])
+    expect(reader.see("body").locator("img, a, b, iframe")).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    "coords",
+    [
+        [[3, 4]],
+        [[0, 0], [1, 1]],
+        [[0, 0], [1e-6, 0], [0, 1e-6], [0.5e-6, 0], [1e-6, 1e-6]],
+        [[7, -2]] * 5,
+        [[1e6, 0], [1e6, 5]],
+    ],
+)
+def test_few_or_equal_points_are_shown(read, coords) -> None:
+    coords = np.array(coords, np.float32)
+    reader = read(table_of(len(coords)), coords)
+    expect(reader.see("#status")).to_have_text(f"{len(coords)} of {len(coords)} points shown")
+    reader.hover(len(coords) - 1)
+    expect(reader.see("#point .card")).to_have_attribute("data-row", re.compile(r"\d"))
+
+
+def test_many_points_are_drawn_by_webgl(read) -> None:
+    reader = read(table_of(12_000))
+    expect(reader.see("#plot canvas.gl-canvas-focus")).to_have_count(1)
+    row = int(reader.coords[:, 0].argmax())
+    left, top = reader.spots[row].astype(int)
+    assert shot(reader.page)[top, left].min() < 200
+    reader.hover(row)
+    expect(reader.see("#point .card")).to_have_attribute("data-row", str(row))
+
+
+def test_rows_without_names_are_told_by_their_numbers(read) -> None:
+    reader = read(table_of(30).assign(file_name="", ground_truth_word_label=""))
+    assert sorted(reader.classes) == ["0", "1", "2"]
+    reader.hover(7)
+    expect(reader.see("#point .missing")).to_have_text("no file name")
+    assert reader.fields["file_name"] == "(blank)"
+    assert reader.fields["ground_truth_num_label"] == "1"
+
+
+def test_nothing_invites_to_send_data_away(read) -> None:
+    reader = read(table_of(30))
+    expect(reader.see(".modebar, .modebar-btn")).to_have_count(0)
+    for text in ("Share", "Chart Studio", "Produced with Plotly", "Cloud"):
+        expect(reader.page.get_by_text(text)).to_have_count(0)
+        expect(reader.page.get_by_title(text)).to_have_count(0)

@@ -1,4 +1,4 @@
-"""The settings of a map; METHODS and METRICS, the tables of all methods and distance metrics.
+"""The settings of a map; METHODS and METRICS, the tables where a new method or distance metric begins.
 
 `Settings` is never edited: `Settings.fitted_to` gives a second value, with a note for each difference,
 and both go into the run record.

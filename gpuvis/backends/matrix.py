@@ -1,4 +1,4 @@
-"""Check a matrix of the caller, and have the backend plan the work on it."""
+"""Check a matrix given from Python once, and call the plan of the backend."""
 
 from __future__ import annotations
 

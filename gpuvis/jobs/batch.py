@@ -1,4 +1,4 @@
-"""Many folders: find them, check all of them first, run them, report."""
+"""Run a request: find the folders, decide about all of them, then hand them to the pipeline or a worker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The settings of a map; METHODS and METRICS, the tables of all methods and distance metrics.
+"""The settings of a map; METHODS and METRICS, the tables where a new method or distance metric begins.
 
 `Settings` is never edited: `Settings.fitted_to` gives a second value, with a note for each difference,
 and both go into the run record.
@@ -260,7 +260,7 @@ class Settings:
     seed : int, default=1
         Seed of every random choice; any.
     deterministic : bool, default=False
-        Take no faster way that differs from run to run, or refuse. On the CPU there is none anyway.
+        Use only algorithms that repeat, or refuse. On the CPU all of them do.
     threads : int or None, default=None
         CPU threads to use; None: those that the process may use. No map on the CPU depends on it, unless it says so.
 

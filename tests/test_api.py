@@ -7,6 +7,7 @@ import inspect
 
 import numpy as np
 import pytest
+import torch
 
 import gpuvis
 from gpuvis.errors import DataError, SettingsError
@@ -66,6 +67,8 @@ def test_labels_that_are_none_have_no_say() -> None:
     found = gpuvis.find_outliers(X, labels, backend="cpu")
     assert np.isnan(found.votes.suspicion[:3]).all()
     assert np.isfinite(found.votes.suspicion[3:]).all()
+    tensor = gpuvis.find_outliers(X, torch.from_numpy(labels), backend="cpu")
+    np.testing.assert_array_equal(found.votes.suspicion, tensor.votes.suspicion)
     words = ["", "", "", *np.array(["a", "b", "c"])[labels[3:]]]
     np.testing.assert_array_equal(found.votes.suspicion, gpuvis.find_outliers(X, words, backend="cpu").votes.suspicion)
 
@@ -79,7 +82,7 @@ def test_labels_that_are_none_have_no_say() -> None:
         (lambda: gpuvis.find_outliers(X[:3], [1, 2, 3]), DataError, "^X "),
         (lambda: gpuvis.draw(X), DataError, r"coords has shape \(60, 8\)"),
         (lambda: gpuvis.draw(X[:, :2], {"a": [1]}), DataError, "table has 1 rows; expected 60"),
-        (lambda: gpuvis.load_map("nowhere"), gpuvis.CacheError, "cannot be read"),
+        (lambda: gpuvis.load_map("nowhere"), gpuvis.CacheError, "is not there; make the map with gpuvis reduce"),
     ],
 )
 def test_what_does_not_fit_is_refused(call, error, text) -> None:

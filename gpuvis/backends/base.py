@@ -1,4 +1,4 @@
-"""The Backend protocol: all that differs between machines."""
+"""The Backend protocol: the operations (PCA, neighbours, layouts, …) that CPU and GPU each implement."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Check a matrix of the caller, and have the backend plan the work on it."""
+"""Check a matrix given from Python once, and call the plan of the backend."""
 
 from __future__ import annotations
 
@@ -121,6 +121,7 @@ def label_codes(labels: Sequence[Any] | np.ndarray, rows: int) -> np.ndarray:
     DataError
         There is not one label for each row.
     """
+    labels = labels.tolist() if hasattr(labels, "tolist") else labels  # tensors have no values that can be compared
     if len(labels) != rows:
         raise DataError(f"labels has {len(labels)} entries; expected one for each of the {rows} rows of X")
     known = [_is_label(label) for label in labels]

@@ -1,4 +1,4 @@
-"""Count rows nearer than a limit and keep the nearest ones, in any array library: for the measures of a map.
+"""For the measures of a map: per anchor, count the rows within a distance, and keep the nearest ones.
 
 To measure a map, distances between anchors and all rows are computed block by block (`gpuvis.quality.ranks`). From each
 block `tally` updates two results for every anchor:

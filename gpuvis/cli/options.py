@@ -98,13 +98,13 @@ _OF_SETTINGS = (
     option("umap_neighbors", type=int, default=_umap.n_neighbors, show_default=True, help="Size of a neighbourhood."),
     option("umap_min_dist", type=float, default=_umap.min_dist, show_default=True, help="How close points may lie."),
     option("umap_metric", default=_umap.metric, show_default=True, help="Distance between rows."),
-    option("umap_optimizer", type=click.Choice(OPTIMIZERS), default="auto", show_default=True, help="Who lays it out."),
+    option("umap_optimizer", type=click.Choice(OPTIMIZERS), default="auto", show_default=True, help="Program that computes the layout."),
     option("tsne_perplexity", type=float, default=_tsne.perplexity, show_default=True, help="Effective neighbours."),
     option("tsne_metric", default=_tsne.metric, show_default=True, help="Distance between rows."),
     option("tsne_init", type=click.Choice(INITS), default=_tsne.init, show_default=True, help="Where points start."),
-    option("tsne_method", type=click.Choice(TSNE_METHODS), default="auto", show_default=True, help="How it is done."),
+    option("tsne_method", type=click.Choice(TSNE_METHODS), default="auto", show_default=True, help="Algorithm of t-SNE."),
     option("threads", type=COUNT, help="CPU threads to use.  [default: those that the process may use]"),
-    click.option("--deterministic", is_flag=True, help="Take no faster way that differs from run to run, or refuse."),
+    click.option("--deterministic", is_flag=True, help="Use only algorithms that repeat; fail where there is none."),
 )
 
 

@@ -1,4 +1,4 @@
-"""Read a cache folder, and verify its values."""
+"""Read a cache (a folder with embeddings.pt and metadata.csv), and verify its values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many folders: find them, check all of them first, run them, report."""
+"""Run a request: find the folders, decide about all of them, then hand them to the pipeline or a worker."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ class Report:
         return max((outcome.exit_code for outcome in self.outcomes), default=0)
 
 
-def run(request: Request, progress: Progress | None = None) -> Report:
+def run(request: Request | str | os.PathLike[str], progress: Progress | None = None) -> Report:
     """Make the maps of folders: what `gpuvis reduce` does, and `gpuvis plot` and `gpuvis outliers`.
 
     A folder that fails is reported, and the others go on. Ctrl-C ends the run; what was saved stays. Work on a GPU is
@@ -160,8 +160,8 @@ def run(request: Request, progress: Progress | None = None) -> Report:
 
     Parameters
     ----------
-    request : Request
-        Which folders, which maps, and how.
+    request : Request, or path
+        Which folders, which maps, and how. A path: one UMAP map of each cache in or below this folder.
     progress : Progress, optional
         Is called as the work goes on. Default: nothing is shown.
 
@@ -185,6 +185,7 @@ def run(request: Request, progress: Progress | None = None) -> Report:
     >>> [(str(outcome.folder), outcome.method, outcome.result) for outcome in report.outcomes]
     [('runs/a', 'umap', 'written')]
     """
+    request = request if isinstance(request, Request) else Request(request)
     progress, report = progress or Progress(), Report([], request.backend)
 
     def take(outcome: Outcome) -> None:

@@ -1,4 +1,4 @@
-"""Overlap folders: read the next and draw the last while one is computed.
+"""Run several folders in one process: the next is read and the last one drawn while one is computed.
 
 The main thread computes and saves coordinates. One other thread reads, at most one folder ahead; one draws, in the
 order of the maps, and is at most one page behind.

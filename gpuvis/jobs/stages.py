@@ -1,4 +1,4 @@
-"""The steps of working on one folder: read, reduce, save, measure, draw."""
+"""The steps of one folder, called by pipeline and worker: read, reduce, save, measure, draw."""
 
 from __future__ import annotations
 

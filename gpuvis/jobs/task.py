@@ -1,4 +1,4 @@
-"""The state of one folder while it is worked on: its cache, its backend, its clock."""
+"""The state of one folder while its steps run: its cache, its backend, its clock."""
 
 from __future__ import annotations
 

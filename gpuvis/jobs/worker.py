@@ -1,4 +1,4 @@
-"""Do the work in a child process (on a GPU), so that a crash costs one folder and not the batch.
+"""Run folders in a child process (on a GPU; one child), so that a crash costs one folder and not the batch.
 
 The pipe to the child is a leash as well: when the parent closes it or is gone, the child unwinds, which removes what is
 half written, and ends.

@@ -1,4 +1,4 @@
-"""Build the page of a map: one HTML file with coordinates and columns, which works offline."""
+"""Put data, template and scripts together into the page: one HTML file, which works offline."""
 
 from __future__ import annotations
 

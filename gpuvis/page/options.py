@@ -1,4 +1,4 @@
-"""The options of a page: columns, images, theme, pictures for papers."""
+"""PageOptions: what a page shows (colour, images, theme, pictures for papers). Flags are in cli/options.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compare some rows, the anchors, with all rows: nearest neighbours, ranks and distances.
+"""For a sample of rows, the anchors: their nearest neighbours, ranks and distances among all rows.
 
 How good a map is follows from comparing two spaces: the original columns and the plane of the map. In one space,
 `compare` finds for each anchor:

@@ -1,4 +1,4 @@
-"""Read a cache folder and the folder of its outputs, each file at most once."""
+"""A cache folder with its output folder, read lazily, each file once, and remembered for the jobs."""
 
 from __future__ import annotations
 

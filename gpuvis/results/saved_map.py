@@ -194,6 +194,8 @@ def load_map(
     ((60, 2), 'umap', 60)
     """
     files = Outputs(Path(folder if out is None else out), prefix, method)
+    if not files.coords.exists():
+        raise CacheError(f"{files.coords} is not there; make the map with gpuvis reduce or gpuvis.run")
     of_cache = Folder(Path(folder), files.folder)
     shown, record = saved(files.coords, of_cache), files.read_own_record()
     recall = files.load_quality(record) if record else None

@@ -1,4 +1,4 @@
-"""Validate a JSON record when it is read: which keys and types it may have."""
+"""Validate a JSON record when it is read, before `record.py` takes it."""
 
 from __future__ import annotations
 

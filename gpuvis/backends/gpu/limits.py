@@ -1,4 +1,4 @@
-"""The limits of RAPIDS 26.10 (metrics, rows, neighbours), read from its source code, and which maps repeat."""
+"""The limits of RAPIDS 26.10 (metrics, rows, neighbours), from its source code, and when a map repeats."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-// The compiled loops of the CPU backend. Each works on a range of rows, so that Python can divide the rows among any
+// The compiled loops of the CPU backend.
+//
+// Each works on a range of rows, so that Python can divide the rows among any
 // number of threads. Results do not depend on how rows are divided into ranges, except for the loops with matrix
 // products, for which the ranges depend only on the shape of the data.
 #pragma once

@@ -1,4 +1,6 @@
-// The Python bindings of the loops. No array is copied: one of another type, shape or order is refused. A loop releases
+// The Python bindings of the compiled loops.
+//
+// No array is copied: one of another type, shape or order is refused. A loop releases
 // Python's global lock.
 #include "kernels.hpp"
 

@@ -105,6 +105,7 @@ def maps(read: Read) -> Generator[Finish]:
         finally:
             with suppress(Exception):  # a device that is lost has failed the maps already
                 task.backend.give_back()
+    task.release()
 
 
 def settled(outcome: Outcome) -> Finish:

@@ -112,6 +112,11 @@ class Task:
         seconds = time.perf_counter() - start
         return Source(verified, settings, planned, record, seconds, self.steps.of("read"))
 
+    def release(self) -> None:
+        """Let go of the embeddings: pages are drawn without them, while the next folder is computed."""
+        for name in ("_cache", "_verified"):
+            vars(self).pop(name, None)
+
     def check_unchanged(self) -> None:
         """Check that the files of the cache are those that were looked at.
 

@@ -124,10 +124,8 @@ def label_codes(labels: Sequence[Any] | np.ndarray, rows: int) -> np.ndarray:
     labels = labels.tolist() if hasattr(labels, "tolist") else labels  # tensors have no values that can be compared
     if len(labels) != rows:
         raise DataError(f"labels has {len(labels)} entries; expected one for each of the {rows} rows of X")
-    known = [_is_label(label) for label in labels]
-    names = {label: None for label, is_label in zip(labels, known, strict=True) if is_label}
-    places = {label: place for place, label in enumerate(names)}
-    return np.array([places[label] if ok else -1 for label, ok in zip(labels, known, strict=True)], np.int64)
+    places: dict[Any, int] = {}
+    return np.array([places.setdefault(one, len(places)) if _is_label(one) else -1 for one in labels], np.int64)
 
 
 def _is_label(label: Any) -> bool:

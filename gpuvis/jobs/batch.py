@@ -120,9 +120,9 @@ class Request:
     @property
     def root(self) -> Path | None:
         """Where the files lie that the pages share, and the front page; None: the folders have nothing in common."""
-        common = Path(os.path.commonpath([os.path.abspath(root) for root in self.paths]))
         if self.out_dir is not None:
             return Path(self.out_dir)
+        common = Path(os.path.commonpath([os.path.abspath(root) for root in self.paths]))
         return None if common == Path(common.anchor) else common
 
 
@@ -237,8 +237,9 @@ def _check(jobs: list[Job], take: Callable[[Outcome], None]) -> deque[Decision]:
 
 def _guarded(decisions: Collection[Decision], ready: Here | Worker) -> Here | Worker:
     """Return who does the work: a child also where a file stays mapped, which would end this process if it were cut."""
-    mapped = any(stays_mapped(decision.job.folder / EMBEDDINGS) for decision in decisions)
-    if len(decisions) < 2 or isinstance(ready, Worker) or not mapped:
+    if len(decisions) < 2 or isinstance(ready, Worker):
+        return ready
+    if not any(stays_mapped(decision.job.folder / EMBEDDINGS) for decision in decisions):
         return ready
     return Worker("cpu", partial(_on_the_cpu, choose, ready.chosen.reason))
 

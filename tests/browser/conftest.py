@@ -1,4 +1,4 @@
-"""One Chromium for all tests of pages, and pages that it opens."""
+"""One Chromium for all tests of pages, and pages that it opens in one tab."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from reader import Reader
 
+WINDOW = {"width": 1280, "height": 800}
 PATIENCE = 30_000  # ms, on a busy machine
 FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 WITHOUT_WEBGL = """
@@ -46,22 +47,28 @@ def chromium() -> Iterator[Any]:
         browser.close()
 
 
-@pytest.fixture
-def read(chromium: Any, tmp_path: Path) -> Iterator[Read]:
-    """Draw a page and open it, where there is no network. Nothing may go wrong but what a test says is missing."""
-    from reader import Reader, expect
+@pytest.fixture(scope="session")
+def tab(chromium: Any) -> Any:
+    """One tab for all tests, since it compiles plotly.js only once; there is no network."""
+    from reader import expect
 
-    asked: set[str] = set()
-    troubles: list[str] = []
-    absent: set[str] = set()
-    context = chromium.new_context(viewport={"width": 1280, "height": 800})
+    context = chromium.new_context(viewport=WINDOW)
     context.set_default_timeout(PATIENCE)
     expect.set_options(timeout=PATIENCE)
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     context.route(re.compile("^https?:"), lambda route: route.abort())
-    context.on("request", lambda request: asked.add(request.url.partition(":")[0]))
-    context.on("weberror", lambda error: troubles.append(str(error.error)))
-    context.on("dialog", lambda dialog: (troubles.append(dialog.message), dialog.dismiss()))
+    return context.new_page()
+
+
+@pytest.fixture
+def read(tab: Any, tmp_path: Path) -> Iterator[Read]:
+    """Draw a page and open it. Nothing may go wrong but what a test says is missing."""
+    from reader import Reader
+
+    context = tab.context
+    requested: set[str] = set()
+    troubles: list[str] = []
+    absent: set[str] = set()
 
     def hear(message: Any) -> None:
         address = message.location["url"]
@@ -69,7 +76,20 @@ def read(chromium: Any, tmp_path: Path) -> Iterator[Read]:
         if message.type in {"error", "warning"} and not missed:
             troubles.append(f"{message.text} {address}")
 
-    context.on("console", hear)
+    def dismiss(dialog: Any) -> None:
+        troubles.append(dialog.message)
+        dialog.dismiss()
+
+    listeners = {
+        "request": lambda request: requested.add(request.url.partition(":")[0]),
+        "weberror": lambda error: troubles.append(str(error.error)),
+        "dialog": dismiss,
+        "console": hear,
+    }
+    for event, listener in listeners.items():
+        context.on(event, listener)
+    context.clear_cookies()
+    tab.set_viewport_size(WINDOW)
 
     def opened(
         table: pd.DataFrame,
@@ -88,15 +108,22 @@ def read(chromium: Any, tmp_path: Path) -> Iterator[Read]:
         absent.update(missing)
         file = tmp_path / "map.html"
         file.write_text(html.draw(coords, table, Page(**more or {}), caption, **parts)[0], encoding="utf-8")
-        page = context.new_page()
-        page.emulate_media(color_scheme="dark" if dark else "light")
+        page = tab if webgl else context.new_page()
         if not webgl:
             page.add_init_script(WITHOUT_WEBGL)
+        page.emulate_media(color_scheme="dark" if dark else "light")
+        page.mouse.move(0, 0)
+        page.goto("about:blank")
         page.goto(file.as_uri() + place)
         page.wait_for_selector("html[data-drawn]")
         return Reader(page, coords)
 
     yield opened
-    context.close()
+    for page in context.pages:
+        if page.url.startswith("file:"):
+            page.evaluate("localStorage.clear()")
+        page.goto("about:blank") if page is tab else page.close()
+    for event, listener in listeners.items():
+        context.remove_listener(event, listener)
     assert not troubles
-    assert asked <= {"file", "data", "blob"}
+    assert requested <= {"file", "data", "blob"}

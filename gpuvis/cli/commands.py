@@ -244,12 +244,12 @@ def info(as_json: bool) -> None:
     from dataclasses import asdict
 
     from gpuvis import machine
-    from gpuvis.backends import WORTH, choose
+    from gpuvis.backends import MIN_GPU_ROWS, choose
 
     backend, reason = choose("auto")
     facts = {"backend": backend.name, "reason": reason, **asdict(backend.describe()), "versions": machine.versions()}
     if backend.name == "gpu":
-        facts["auto"] = f"the GPU from {WORTH:,} rows in one command, fewer on the CPU"
+        facts["auto"] = f"the GPU from {MIN_GPU_ROWS:,} rows in one command, fewer on the CPU"
     if as_json:
         click.echo(json.dumps(facts, indent=2))
         return

@@ -12,7 +12,7 @@ from functools import partial
 from math import inf
 from pathlib import Path
 
-from gpuvis.backends import NO_GPU, Chosen, choose, obstacle, too_few
+from gpuvis.backends import NO_GPU, Selection, choose, obstacle, too_few
 from gpuvis.errors import SettingsError
 from gpuvis.io.folders import find
 from gpuvis.io.pt import stays_mapped
@@ -271,8 +271,8 @@ def _worker(request: Request, rows: int | None = None) -> Here | Worker:
     return Worker("cpu" if few else request.backend, limited, request.timeout)
 
 
-def _on_the_cpu(choose: Callable[[str], Chosen], reason: str, name: str) -> Chosen:
-    return Chosen(choose("cpu").backend, reason)
+def _on_the_cpu(choose: Callable[[str], Selection], reason: str, name: str) -> Selection:
+    return Selection(choose("cpu").backend, reason)
 
 
 def _ready(worker: Here | Worker, report: Report, request: Request) -> Here | Worker:
@@ -285,7 +285,7 @@ def _ready(worker: Here | Worker, report: Report, request: Request) -> Here | Wo
         logger.info("backend: %s, because %s", choice.name, choice.reason)
     if isinstance(worker, Worker) and choice.name == "cpu" and request.timeout is None:
         worker.close()
-        return Here(Chosen(choose("cpu").backend, choice.reason))
+        return Here(Selection(choose("cpu").backend, choice.reason))
     return worker
 
 

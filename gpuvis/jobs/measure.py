@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from gpuvis.backends import Chosen
+from gpuvis.backends import Selection
 from gpuvis.backends.base import Backend
 from gpuvis.errors import CacheError, GpuvisError
 from gpuvis.io.folders import check_files, enclosing_cache
@@ -144,7 +144,7 @@ def _task(job: Job, backend: Backend, before: Task | None) -> Task:
     """Return the task of a folder: the one before, which has read it, if it is of the same folder."""
     if before and before.job.folder == job.folder:
         return before
-    return Task(Decision(job, job.look(), {}), Chosen(backend, ""), StepTimer())
+    return Task(Decision(job, job.look(), {}), Selection(backend, ""), StepTimer())
 
 
 def rows(jobs: Iterable[Job], files: Iterable[Path]) -> int:

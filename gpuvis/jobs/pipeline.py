@@ -14,7 +14,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from typing import Any
 
-from gpuvis.backends import Chosen
+from gpuvis.backends import Selection
 from gpuvis.io.files import locked
 from gpuvis.jobs import draw, stages
 from gpuvis.jobs.job import Decision, Job
@@ -49,7 +49,7 @@ class Pipeline:
         self._stop = threading.Event()
         self._saving, self._closed = threading.Lock(), False
 
-    def run(self, decisions: deque[Decision], chosen: Chosen, progress: Progress) -> None:
+    def run(self, decisions: deque[Decision], chosen: Selection, progress: Progress) -> None:
         """Do what was decided, folder by folder, as `stages.run` does one; what is done is taken from `decisions`."""
         draw.prepare(decisions[0].job.page)
         ahead = self._begin(decisions.popleft(), chosen)
@@ -77,7 +77,7 @@ class Pipeline:
             for lock in self._locks:
                 lock.close()
 
-    def _begin(self, decision: Decision, chosen: Chosen) -> tuple[Job, ExitStack, Future[Read]]:
+    def _begin(self, decision: Decision, chosen: Selection) -> tuple[Job, ExitStack, Future[Read]]:
         lock = ExitStack()
         self._locks.append(lock)
 

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gpuvis.backends import Chosen
+from gpuvis.backends import Selection
 from gpuvis.io.files import locked
 from gpuvis.jobs import audit, draw, measure
 from gpuvis.jobs.draw import Drawn
@@ -47,7 +47,7 @@ class Read:
     maps: Source | Exception | None
 
 
-def run(decision: Decision, chosen: Chosen, steps: StepTimer) -> Generator[Outcome]:
+def run(decision: Decision, chosen: Selection, steps: StepTimer) -> Generator[Outcome]:
     """Do what is to be done for one folder, and give the outcome of each map as soon as it is saved.
 
     Raises
@@ -62,7 +62,7 @@ def run(decision: Decision, chosen: Chosen, steps: StepTimer) -> Generator[Outco
             yield finish(nullcontext())
 
 
-def read(decision: Decision, chosen: Chosen, steps: StepTimer, go_on: Callable[[], None] = lambda: None) -> Read:
+def read(decision: Decision, chosen: Selection, steps: StepTimer, go_on: Callable[[], None] = lambda: None) -> Read:
     """Read and verify the cache of a folder that is locked; `go_on` is called again and again meanwhile."""
     job = decision.job
     job.sweep()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from gpuvis.backends import Chosen
+from gpuvis.backends import Selection
 from gpuvis.backends.base import Backend, Planned
 from gpuvis.backends.matrix import plan
 from gpuvis.errors import CacheError
@@ -58,7 +58,7 @@ class Task:
     Attributes
     ----------
     decision : Decision
-    chosen : Chosen
+    chosen : Selection
         The backend.
     steps : StepTimer
         The clock.
@@ -67,7 +67,7 @@ class Task:
     """
 
     decision: Decision
-    chosen: Chosen
+    chosen: Selection
     steps: StepTimer
     go_on: Callable[[], None] = lambda: None
 

@@ -25,7 +25,7 @@ from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import Any
 
-from gpuvis.backends import Chosen
+from gpuvis.backends import Selection
 from gpuvis.backends.base import Backend, Device
 from gpuvis.errors import GpuvisError, NoGpuError, OutOfMemoryError
 from gpuvis.io.files import locked
@@ -54,7 +54,7 @@ class _Lost(Exception):  # noqa: N818  users get to see it as a GpuvisError
 class Here:
     """Work in this process, as a Worker does it in a child."""
 
-    def __init__(self, chosen: Chosen) -> None:
+    def __init__(self, chosen: Selection) -> None:
         self.chosen = chosen
 
     def choice(self) -> Choice:
@@ -317,7 +317,7 @@ def _work(decision: Decision, reason: str, backend: Backend, tell: Tell) -> bool
     failed = False
     try:
         with closing(
-            stages.run(decision, Chosen(backend, reason), StepTimer(partial(tell, "step"), backend.settle))
+            stages.run(decision, Selection(backend, reason), StepTimer(partial(tell, "step"), backend.settle))
         ) as outcomes:
             for outcome in outcomes:
                 failed = failed or outcome.error is not None

@@ -59,7 +59,7 @@ class Request:
     maps : bool, default=True
         Make maps.
     outliers : bool, default=False
-        Score how well each sample sits with its label.
+        Score how well each sample fits its label.
     min_trust : float or None
         Least trustworthiness. A map with less fails, but its files are kept.
     """

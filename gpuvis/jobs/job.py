@@ -46,7 +46,7 @@ class Job:
     maps : bool
         Make maps.
     outliers : bool
-        Score how well each sample sits with its label.
+        Score how well each sample fits its label.
     """
 
     folder: Path

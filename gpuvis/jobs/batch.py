@@ -220,16 +220,16 @@ def _check(jobs: list[Job], add: Callable[[Outcome], None]) -> deque[Decision]:
     The outcomes of the other folders are added to the report. Tables stay in memory until their folder's turn, up to
     `TABLES_BYTES`.
     """
-    decisions, room = deque[Decision](), TABLES_BYTES
+    decisions, free_bytes = deque[Decision](), TABLES_BYTES
     for folder_job in jobs:
         try:
-            decision = job.check(folder_job, room)
+            decision = job.check(folder_job, free_bytes)
         except Exception as error:  # noqa: BLE001  an error in one folder must not stop the others
             add(failure(folder_job.folder, error))
             continue
         if decision.kinds:
             decisions.append(decision)
-            room -= decision.folder.table_bytes
+            free_bytes -= decision.folder.table_bytes
         else:
             for outcome in decision.settled:
                 add(outcome)

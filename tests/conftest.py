@@ -14,7 +14,7 @@ from examples import WORDS, labels_of, table_of
 from rapids_double.fixtures import rapids  # noqa: F401  # a fixture for all tests
 
 from gpuvis import demo
-from gpuvis.backends import Chosen, parallel
+from gpuvis.backends import Selection, parallel
 from gpuvis.io.writer import write_cache
 
 hypothesis.settings.register_profile("steady", deadline=None, derandomize=True)
@@ -64,5 +64,5 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def backend(monkeypatch: pytest.MonkeyPatch) -> FirstColumns:
     """The quick backend, also for batches and the command line."""
     fake = FirstColumns()
-    monkeypatch.setattr("gpuvis.jobs.batch.choose", lambda name: Chosen(fake, "for the test"))
+    monkeypatch.setattr("gpuvis.jobs.batch.choose", lambda name: Selection(fake, "for the test"))
     return fake

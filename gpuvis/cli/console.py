@@ -1,10 +1,11 @@
-"""Progress, notes and summary on a terminal or in a log: text to stderr, written paths to stdout."""
+"""Show progress, notes and a summary on a terminal or in a log: text on stderr, written paths on stdout."""
 
 from __future__ import annotations
 
 import logging
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Self
@@ -22,7 +23,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from gpuvis.cli.terminal import harmless
+from gpuvis.cli.terminal import printable
 from gpuvis.jobs import progress
 from gpuvis.jobs.batch import Report
 from gpuvis.jobs.job import Decision
@@ -30,8 +31,8 @@ from gpuvis.jobs.outcome import Kind, Outcome
 from gpuvis.quality import report
 
 STYLES = dict.fromkeys(("written", "drawn again", "measured", "scored"), "green") | {"up to date": "cyan"}
-BESIDE_FOLDER = 50  # columns of the live line that are not the folder
-WIDE, HIGH = 10_000, 25  # of a width alone, where TERM is dumb, rich makes 80 columns
+OTHER_COLUMNS = 50  # of the progress line, without the folder
+UNWRAPPED_WIDTH, HEIGHT = 10_000, 25  # rich ignores a width without a height if TERM is dumb
 
 
 class Display(progress.Progress):
@@ -41,15 +42,15 @@ class Display(progress.Progress):
     ----------
     verbosity : int
         -1: errors only; 0: notes and progress; 1: everything.
-    written : callable
-        Is given the paths of each map that is written.
+    on_written : callable
+        Called with the paths of each map that was written.
     """
 
-    def __init__(self, verbosity: int, written: Callable[[Iterable[Path]], None]) -> None:
-        # Where a line is too long the terminal wraps it; nothing is cut, and in a log file nothing is wrapped.
-        self._wide = Console(stderr=True, highlight=False, width=WIDE, height=HIGH)
-        self.console = Console(stderr=True, highlight=False) if self._wide.is_terminal else self._wide
-        self._verbosity, self._written = verbosity, written
+    def __init__(self, verbosity: int, on_written: Callable[[Iterable[Path]], None]) -> None:
+        # The terminal itself wraps long lines: so nothing is cut, and nothing is wrapped in a log file.
+        self._unwrapped = Console(stderr=True, highlight=False, width=UNWRAPPED_WIDTH, height=HEIGHT)
+        self.console = Console(stderr=True, highlight=False) if self._unwrapped.is_terminal else self._unwrapped
+        self._verbosity, self._on_written = verbosity, on_written
         self._live = self.console.is_terminal and not self.console.is_dumb_terminal and verbosity >= 0
         self._progress = Progress(
             SpinnerColumn(),
@@ -66,8 +67,8 @@ class Display(progress.Progress):
         )
         self._task = self._progress.add_task("", total=None, where="checking", step="")
         self._handler = _LogToConsole(self)
-        self._left: dict[Path, set[Kind]] = {}  # what is still to be made, of each folder
-        self._said: set[str] = set()
+        self._remaining: dict[Path, set[Kind]] = {}  # of each folder, the methods (or "outliers") not done yet
+        self._printed: set[str] = set()
 
     def __enter__(self) -> Self:
         logger = logging.getLogger("gpuvis")
@@ -84,51 +85,52 @@ class Display(progress.Progress):
         logger.setLevel(self._level)
 
     def say(self, text: str, style: str = "", prefix: str = "") -> None:
-        """Print one line, whatever characters it holds."""
-        self.console.print(Text.assemble((prefix, style), harmless(text)), soft_wrap=True)
+        """Print one line. Control characters in it are replaced."""
+        self.console.print(Text.assemble((prefix, style), printable(text)), soft_wrap=True)
 
     def say_once(self, text: str, style: str, prefix: str) -> None:
-        """Print one line, unless it was printed before: two maps of a folder may have the same to tell."""
-        if text not in self._said:
-            self._said.add(text)
+        """Print one line, unless it was printed before: two maps of a folder may have the same note."""
+        if text not in self._printed:
+            self._printed.add(text)
             self.say(text, style, prefix)
 
-    def begin(self, works: list[Decision], backend: str) -> None:
-        """Take note of what will be done."""
-        self._left = {work.job.folder: set(work.kinds) for work in works}
-        maps, audits = sum(len(work.to_do) for work in works), sum(work.scores for work in works)
-        self._progress.update(self._task, total=maps + audits)
-        if works and self._verbosity >= 0 and not self._live:
-            counts = {"maps to make": maps, "folders to score": audits, "folders": len(works)}
+    def begin(self, decisions: list[Decision], backend: str) -> None:
+        """Show how many maps there are to make, and on which backend."""
+        self._remaining = {decision.job.folder: set(decision.kinds) for decision in decisions}
+        maps = sum(len(decision.to_do) for decision in decisions)
+        scores = sum(decision.scores for decision in decisions)
+        self._progress.update(self._task, total=maps + scores)
+        if decisions and self._verbosity >= 0 and not self._live:
+            counts = {"maps to make": maps, "folders to score": scores, "folders": len(decisions)}
             parts = [f"{name}: {count}" for name, count in counts.items() if count]
             self.say(", ".join([*parts, f"backend: {backend}"]))
 
     def folder(self, number: int, folder: Path) -> None:
-        """Show which folder is worked on."""
-        self._where = harmless(f"[{number}/{len(self._left)}] {folder}")
-        place = max(12, self.console.width - BESIDE_FOLDER)
-        where = self._where if len(self._where) <= place else "…" + self._where[1 - place :]
+        """Show the current folder."""
+        self._where = printable(f"[{number}/{len(self._remaining)}] {folder}")
+        width = max(12, self.console.width - OTHER_COLUMNS)
+        where = self._where if len(self._where) <= width else "…" + self._where[1 - width :]
         self._progress.update(self._task, where=where)
 
     def step(self, name: str) -> None:
-        """Show which step is worked on."""
+        """Show the current step."""
         self._progress.update(self._task, step=name)
         if self._verbosity > 0:
             self.say(f"{self._where}: {name}")
 
     def outcome(self, outcome: Outcome) -> None:
-        """Show what became of a map."""
-        left = self._left.get(outcome.folder, set())
-        made = left & {outcome.method} if outcome.method else left.copy()
-        left -= made
-        self._progress.advance(self._task, len(made))
-        self._written(outcome.paths)
+        """Show the outcome of a map."""
+        remaining = self._remaining.get(outcome.folder, set())
+        done = remaining & {outcome.method} if outcome.method else remaining.copy()
+        remaining -= done
+        self._progress.advance(self._task, len(done))
+        self._on_written(outcome.paths)
         in_lines = self._verbosity >= 0 and not self._live
         if outcome.error:
             self.say_once(str(outcome.error), "bold red", "error: ")
         elif in_lines:
-            took = "" if outcome.seconds is None else f" in {outcome.seconds:.1f} s"
-            self.say(f"{outcome.folder}: {outcome.method} {outcome.result}{took}")
+            seconds = "" if outcome.seconds is None else f" in {outcome.seconds:.1f} s"
+            self.say(f"{outcome.folder}: {outcome.method} {outcome.result}{seconds}")
         if outcome.quality and in_lines:
             self.say(f"{outcome.folder}: {outcome.method} {report.line(outcome.quality)}")
         for warning in report.warnings(outcome.quality) if outcome.quality and self._verbosity >= 0 else []:
@@ -147,35 +149,28 @@ class Display(progress.Progress):
         table.add_column("result", no_wrap=True)
         for outcome in report.outcomes:
             table.add_row(*_cells(outcome, report.backend))
-        self._wide.print(table)
+        self._unwrapped.print(table)
         for outcome in report.outcomes:
             for line in outcome.lines:
-                self._wide.print(Text(harmless(line)))
-        counts = [f"{n} {result}" for result, n in _counts(report).items()]
+                self._unwrapped.print(Text(printable(line)))
         if report.index:
             self.say(f"all maps: {report.index}")
-        self.say(", ".join(counts))
+        counts = Counter(outcome.result for outcome in report.outcomes)
+        self.say(", ".join(f"{count} {result}" for result, count in counts.items()))
 
 
 def _cells(outcome: Outcome, backend: str) -> list[Text]:
     size = " × ".join(f"{count:,}" for count in (outcome.rows, outcome.columns) if count is not None)
-    ran = outcome.seconds is not None
+    has_run = outcome.seconds is not None
     return [
-        Text(harmless(str(outcome.folder))),
+        Text(printable(str(outcome.folder))),
         Text(size),
         Text(outcome.method or ""),
-        Text(backend if ran else ""),
-        Text(f"{outcome.seconds:.1f}" if ran else ""),
+        Text(backend if has_run else ""),
+        Text(f"{outcome.seconds:.1f}" if has_run else ""),
         *map(Text, report.cells(outcome.quality)),
         Text(outcome.result, STYLES.get(outcome.result, "red")),
     ]
-
-
-def _counts(report: Report) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for outcome in report.outcomes:
-        counts[outcome.result] = counts.get(outcome.result, 0) + 1
-    return counts
 
 
 class _LogToConsole(logging.Handler):
@@ -188,33 +183,33 @@ class _LogToConsole(logging.Handler):
         self._display.say_once(self.format(record), style, prefix)
 
 
-def silence() -> None:
-    """Let go of stdout, which takes no more: else Python tries again as it ends."""
+def silence_stdout() -> None:
+    """Redirect stdout to /dev/null after it failed; otherwise Python writes to it again when it exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 class Paths:
-    """Written paths on stdout, a line each: at once into a pipe or a file, at the end where progress is shown."""
+    """Written paths on stdout, one per line: at once into a pipe or a file, but at the end on a terminal."""
 
     def __init__(self) -> None:
         self.error: OSError | None = None
         self._waiting: list[Path] = []
 
     def add(self, paths: Iterable[Path]) -> None:
-        """Take in what was written."""
+        """Add the paths of files that were written."""
         self._waiting += paths
         if not sys.stdout.isatty():
             self.flush()
 
     def flush(self) -> None:
-        """Write what is waiting."""
-        shown = harmless if sys.stdout.isatty() else str  # programs get the paths as they are
-        lines = [os.fsencode(shown(str(path))) + b"\n" for path in self._waiting]
+        """Print the paths added so far."""
+        as_text = printable if sys.stdout.isatty() else str  # other programs need the exact paths
+        lines = [os.fsencode(as_text(str(path))) + b"\n" for path in self._waiting]
         self._waiting.clear()
         try:
-            sys.stdout.buffer.writelines(lines)  # bytes: a path need not be text
+            sys.stdout.buffer.writelines(lines)  # bytes, since a path may not be valid text
             sys.stdout.buffer.flush()
         except OSError as error:
-            if not isinstance(error, BrokenPipeError):  # whoever reads may stop reading
+            if not isinstance(error, BrokenPipeError):  # the reader may stop early: that is no error
                 self.error = error
-            silence()
+            silence_stdout()

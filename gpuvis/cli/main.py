@@ -1,4 +1,4 @@
-"""The program: exit codes, signals and closed streams around the commands."""
+"""The program around the commands: exit codes, signals and closed streams."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ import click
 
 from gpuvis import __version__
 from gpuvis.cli.commands import COMMANDS
-from gpuvis.cli.terminal import harmless, open_streams
+from gpuvis.cli.terminal import open_streams, printable
 from gpuvis.errors import GpuvisError, OutOfMemoryError, is_out_of_memory
 from gpuvis.signals import STOPS, Stopped, ignore_stops, stop
 
-# Objects after which garbage is looked for: each time all that libraries have loaded is looked through, for 40 ms.
-SELDOM = 50_000
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+# New objects after which Python collects garbage. A collection goes through all objects of the libraries, in 40 ms.
+GC_THRESHOLD = 50_000
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 class Program(click.Group):
-    """Turn errors into one line on stderr and the exit code of their kind."""
+    """Turn errors into one line on stderr and an exit code."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Run a command, and end the process with its code."""
+        """Run a command, and end the process with its exit code."""
         open_streams()
-        before = {number: signal.signal(number, lambda number, frame: sys.exit(128 + number)) for number in STOPS}
-        often = gc.get_threshold()
-        gc.set_threshold(SELDOM)
-        atexit.register(gc.freeze)  # or all of it would be looked through for garbage at the end, for 0.1 s
+        handlers = {number: signal.signal(number, lambda number, frame: sys.exit(128 + number)) for number in STOPS}
+        threshold = gc.get_threshold()
+        gc.set_threshold(GC_THRESHOLD)
+        atexit.register(gc.freeze)  # saves the last garbage collection, which takes 0.1 s
         try:
             return super().main(*args, **kwargs)
         except OSError as error:
-            if error.filename or error.errno not in FULL:  # then it is not stdout; files have errors of their own
+            if error.filename or error.errno not in NO_ROOM:  # an error of a file, not of stdout
                 raise
-            from gpuvis.cli.console import silence
+            from gpuvis.cli.console import silence_stdout
 
-            silence()
+            silence_stdout()
             click.echo(f"error: stdout: {error.strerror}; make room there, or send it elsewhere", err=True)
             sys.exit(1)
         finally:
-            gc.set_threshold(*often)
+            gc.set_threshold(*threshold)
             if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-                for number, handler in before.items():
+                for number, handler in handlers.items():
                     signal.signal(number, handler)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -55,13 +55,13 @@ class Program(click.Group):
         try:
             return super().invoke(ctx)
         except GpuvisError as error:
-            click.echo(harmless(f"error: {error}"), err=True)
+            click.echo(printable(f"error: {error}"), err=True)
             ctx.exit(error.exit_code)
         except (MemoryError, ImportError) as error:
             if not is_out_of_memory(error):
                 raise
             click.echo(
-                harmless(f"error: memory ran out ({error or 'no more is given'}); use a machine with more"), err=True
+                printable(f"error: memory ran out ({error or 'no more is given'}); use a machine with more"), err=True
             )
             ctx.exit(OutOfMemoryError.exit_code)
         except Stopped as stopped:

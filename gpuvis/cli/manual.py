@@ -1,4 +1,4 @@
-"""The manual in a terminal: its topics, and the page of one of them."""
+"""The manual in a terminal: the list of its topics, or one page."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions
     from rich.markdown import Markdown
 
-# In the order in which they are listed; each is a page in gpuvis/docs.
+# In the order of the list. Each is a page in gpuvis/docs.
 TOPICS = (
     *("files", "cli", "page", "quality", "labels", "python", "gpu", "performance", "troubleshooting", "glossary"),
     *("architecture", "contributing"),
 )
-PLAIN, WIDEST = 80, 100  # columns where stdout is no terminal, and the most on one
+FILE_WIDTH, MAX_WIDTH = 80, 100  # columns if stdout is not a terminal, and most columns if it is
 
 
 def page(topic: str) -> str:
@@ -29,13 +29,13 @@ def page(topic: str) -> str:
 
 
 def summary(topic: str) -> str:
-    """Return what a topic is about: the sentence below the title of its page."""
+    """Return the first sentence of a topic's page, below its title."""
     _title, sentence, *_ = filter(None, page(topic).splitlines())
     return sentence
 
 
 def list_topics(context: click.Context) -> None:
-    """Print the topics, and how to show one."""
+    """Print the list of topics, and how to show a page."""
     formatter = context.make_formatter()
     formatter.write("The manual. Show a topic with gpuvis help TOPIC, as in: gpuvis help page\n\n")
     formatter.write_dl([(topic, summary(topic)) for topic in TOPICS])
@@ -44,15 +44,15 @@ def list_topics(context: click.Context) -> None:
 
 
 def show_topic(topic: str) -> None:
-    """Print the page of a topic; on a terminal that is too low for it, through a pager."""
+    """Print the page of a topic. If it is longer than the terminal, use a pager."""
     from rich.console import Console
 
     console = Console(highlight=False)
-    width = min(console.width, WIDEST) if console.is_terminal else PLAIN
+    width = min(console.width, MAX_WIDTH) if console.is_terminal else FILE_WIDTH
     with console.capture() as captured:
         console.print(_markdown(page(topic)), width=width, crop=False)
-    drawn = captured.get().encode(console.encoding, "replace").decode(console.encoding)
-    text = re.sub(r" +$", "", drawn, flags=re.MULTILINE).rstrip("\n") + "\n"
+    encodable = captured.get().encode(console.encoding, "replace").decode(console.encoding)
+    text = re.sub(r" +$", "", encodable, flags=re.MULTILINE).rstrip("\n") + "\n"
     if console.is_terminal and text.count("\n") >= console.height:
         click.echo_via_pager(text)
     else:
@@ -60,7 +60,7 @@ def show_topic(topic: str) -> None:
 
 
 def _markdown(text: str) -> Markdown:
-    """Return a page as rich prints it, with code as it stands: a line that is folded cannot be copied."""
+    """Return a page for rich to print. Code is not wrapped, so that it can be copied."""
     from rich.markdown import CodeBlock, Markdown
     from rich.text import Text
 
@@ -71,24 +71,24 @@ def _markdown(text: str) -> Markdown:
     class Page(Markdown):
         elements = Markdown.elements | {"fence": Code, "code_block": Code}
 
-    made = Page(text, hyperlinks=False)
-    made.parsed = list(_for_terminal(made.parsed))
-    return made
+    page = Page(text, hyperlinks=False)
+    page.parsed = list(_for_terminal(page.parsed))
+    return page
 
 
 def _for_terminal(tokens: list[Token]) -> Iterator[Token]:
-    """Leave out what a terminal cannot show, HTML and images; a link to a page names the command that shows it."""
-    linked = True
+    """Leave out HTML, images and links to other files. A link to a topic becomes the command that shows its page."""
+    keeps_link = True
     for token in tokens:
         if token.type in {"html_block", "html_inline", "image"}:
             continue
         if token.type == "link_open":
             target = str(token.attrs["href"])
             topic = target.partition("#")[0].removesuffix(".md")
-            linked = topic in TOPICS or "://" in target
+            keeps_link = topic in TOPICS or "://" in target
             if topic in TOPICS:
                 token.attrs["href"] = f"gpuvis help {topic}"
         if token.children:
             token.children = list(_for_terminal(token.children))
-        if linked or not token.type.startswith("link_"):
+        if keeps_link or not token.type.startswith("link_"):
             yield token

@@ -16,18 +16,24 @@ import click
 from gpuvis.page.options import PLOTLYJS, STATIC, THEMES, PageOptions
 from gpuvis.settings import INITS, METHODS, OPTIMIZERS, TSNE_METHODS, Settings, TsneSettings, UmapSettings
 
-UNITS = {f"{letter}{kind}": base ** (2 + power) for power, letter in enumerate("mgt")
-         for kind, base in (("", 1024), ("b", 1000), ("ib", 1024))}  # fmt: skip
+# "g" and "gib" → 2³⁰, "gb" → 10⁹, and so on
+UNITS = {f"{letter}{ending}": base**power for power, letter in enumerate("mgt", 2)
+         for ending, base in (("", 1024), ("b", 1000), ("ib", 1024))}  # fmt: skip
 _umap, _tsne, _page = UmapSettings(), TsneSettings(), PageOptions()
 
 
 def option(name: str, **kwargs: Any) -> Callable[..., Any]:
-    """Give an option both spellings, `--pca_dim` and `--pca-dim`."""
+    """Return an option with both spellings, `--pca_dim` and `--pca-dim`."""
     return click.option(*dict.fromkeys((f"--{name}", f"--{name.replace('_', '-')}", name)), **kwargs)
 
 
+def _group(*options: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a decorator that gives a command several options."""
+    return lambda command: reduce(lambda decorated, add: add(decorated), reversed(options), command)
+
+
 def columns(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:
-    """Split a list of columns as a line of CSV: names that hold commas may stand in quotes."""
+    """Split a list of columns as a line of CSV: names with commas can be quoted."""
     try:
         return tuple(name for name in next(csv.reader([value], skipinitialspace=True), []) if name)
     except csv.Error as error:
@@ -35,7 +41,7 @@ def columns(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple
 
 
 class _Path(click.Path):
-    """A path; whether it can be read is checked later, for each folder on its own."""
+    """A path. Whether it can be read is checked later, folder by folder."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if str(value) == "":
@@ -53,14 +59,15 @@ class _Size(click.ParamType):  # type: ignore[type-arg]  # generic since click 8
     name = "size"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?(?:e\d+)?)\s*([a-z]*)\s*", str(value).lower())
-        if not found or found[2] not in UNITS or float(found[1]) * UNITS[found[2]] < 1 << 20:
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?(?:e\d+)?)\s*([a-z]*)\s*", str(value).lower())
+        size = float(match[1]) * UNITS.get(match[2], 0) if match else 0
+        if size < 1 << 20:
             self.fail(f"{value!r} is no size of a MiB or more; expected a number with a unit, as 80GiB", param, ctx)
-        return int(float(found[1]) * UNITS[found[2]])
+        return int(size)
 
 
 class _Count(click.ParamType):  # type: ignore[type-arg]
-    """A whole number above 0, which may be written as 50e6 or 50_000_000."""
+    """A whole number above 0, also written as 50e6 or 50_000_000."""
 
     name = "count"
 
@@ -75,7 +82,7 @@ class _Count(click.ParamType):  # type: ignore[type-arg]
 
 
 class _Seed(click.ParamType):  # type: ignore[type-arg]
-    """A whole number, or `random`, which draws one."""
+    """A whole number, or `random` for a seed that is drawn."""
 
     name = "seed"
 
@@ -90,10 +97,23 @@ class _Seed(click.ParamType):  # type: ignore[type-arg]
 
 PATH, SIZE, COUNT, SEED = _Path(readable=False, path_type=Path), _Size(), _Count(), _Seed()
 
-_OF_SETTINGS = (
+folder_arguments = _group(
+    click.argument("folders", metavar="[FOLDER]...", nargs=-1, type=PATH),
+    click.option("--cache_dir", "--cache-dir", "cache_dirs", multiple=True, type=PATH,
+                 help="The same as FOLDER; may be repeated."),
+)  # fmt: skip
+backend_option = click.option("--backend", type=click.Choice(["auto", "gpu", "cpu"]), default="auto", show_default=True, help="Where to compute.")
+threads_option = option("threads", type=COUNT, help="CPU threads to use.  [default: all that the process may use]")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+verbosity_options = _group(
+    click.option("-q", "--quiet", is_flag=True, help="Print errors only."),
+    click.option("-v", "--verbose", is_flag=True, help="Print each step."),
+)
+
+settings_options = _group(
     click.option("--umap", is_flag=True, help="Draw a UMAP map (the default)."),
     click.option("--tsne", is_flag=True, help="Draw a t-SNE map; with --umap, both."),
-    option("pca_dim", type=int, help="Reduce to so many principal components first.  [default: no PCA]"),
+    option("pca_dim", type=int, help="Reduce to this many principal components first.  [default: no PCA]"),
     option("seed", type=SEED, default=1, show_default=True, help="Seed of every random choice; random: draw one."),
     option("umap_neighbors", type=int, default=_umap.n_neighbors, show_default=True, help="Size of a neighbourhood."),
     option("umap_min_dist", type=float, default=_umap.min_dist, show_default=True, help="How close points may lie."),
@@ -103,17 +123,16 @@ _OF_SETTINGS = (
     option("tsne_metric", default=_tsne.metric, show_default=True, help="Distance between rows."),
     option("tsne_init", type=click.Choice(INITS), default=_tsne.init, show_default=True, help="Where points start."),
     option("tsne_method", type=click.Choice(TSNE_METHODS), default="auto", show_default=True, help="Algorithm of t-SNE."),
-    option("threads", type=COUNT, help="CPU threads to use.  [default: those that the process may use]"),
-    click.option("--deterministic", is_flag=True, help="Use only algorithms that repeat; fail where there is none."),
+    threads_option,
+    click.option("--deterministic", is_flag=True, help="Use only algorithms that repeat exactly; fail where there is none."),
 )
 
-
-_OF_PAGE = (
+page_options = _group(
     option("color_by", default=_page.color_by, show_default=True, help="Column of metadata.csv that colours the points."),
     option("hover", default=",".join(_page.hover), show_default=True, callback=columns,
-           help="Columns told first of a point, separated by commas."),
+           help="Columns to show first for a point, separated by commas."),
     option("image_root", metavar="DIR_OR_URL",
-           help="Where the images are that file_name names.  [default: images beside metadata.csv, if they are there]"),
+           help="Folder or address of the images that file_name names.  [default: images beside metadata.csv, if they are there]"),
     click.option("--thumbnails", is_flag=True, help="Put small images into the page, so that it can be sent."),
     click.option("--neighbors/--no-neighbors", default=None,
                  help="Show the true nearest neighbours of each point.  [default: up to 10,000 rows]"),
@@ -121,51 +140,41 @@ _OF_PAGE = (
     click.option("--plotlyjs", type=click.Choice(PLOTLYJS), default=_page.plotlyjs, show_default=True,
                  help="plotly.js: in each page, one copy at the root of the batch, or from cdn.plot.ly."),
     click.option("--static", type=click.Choice(STATIC), multiple=True,
-                 help="Draw a picture for papers as well; may be repeated."),
+                 help="Also draw a picture for papers; may be repeated."),
 )  # fmt: skip
 
 
-def of_settings(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options that say what is to be computed."""
-    return reduce(lambda made, add: add(made), reversed(_OF_SETTINGS), command)
-
-
-def of_page(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options that say what the page shows."""
-    return reduce(lambda made, add: add(made), reversed(_OF_PAGE), command)
-
-
-def page_of(flags: dict[str, Any]) -> PageOptions:
-    """Return what those options say.
+def page_from(flags: dict[str, Any]) -> PageOptions:
+    """Return the page options from the flags of `page_options`.
 
     Raises
     ------
     SettingsError
     """
     names = ("color_by", "hover", "image_root", "thumbnails", "neighbors", "theme", "plotlyjs")
-    static = tuple(kind for kind in STATIC if kind in flags["static"])
+    static = tuple(file_format for file_format in STATIC if file_format in flags["static"])
     return PageOptions(**{name: flags[name] for name in names}, static=static)
 
 
-def maps_of(flags: dict[str, Any]) -> Settings:
-    """Return default settings of the maps that --umap and --tsne pick; of all maps, where neither is given."""
-    picked = [method for method in METHODS if flags.get(method)]
-    return Settings.of(*(picked or METHODS))
+def methods_from(flags: dict[str, Any]) -> Settings:
+    """Return default settings for the methods that --umap and --tsne name; for all methods if neither is given."""
+    methods = [method for method in METHODS if flags.get(method)]
+    return Settings.of(*(methods or METHODS))
 
 
-def settings_of(flags: dict[str, Any]) -> Settings:
-    """Return what those options say.
+def settings_from(flags: dict[str, Any]) -> Settings:
+    """Return the settings from the flags of `settings_options`.
 
     Raises
     ------
     SettingsError
     """
 
-    def of(method: str, *names: str) -> dict[str, Any]:
+    def method_flags(method: str, *names: str) -> dict[str, Any]:
         return {name: flags[f"{method}_{name}"] for name in names}
 
-    umap = UmapSettings(n_neighbors=flags["umap_neighbors"], **of("umap", "min_dist", "metric", "optimizer"))
-    tsne = TsneSettings(**of("tsne", "perplexity", "metric", "init", "method"))
+    umap = UmapSettings(n_neighbors=flags["umap_neighbors"], **method_flags("umap", "min_dist", "metric", "optimizer"))
+    tsne = TsneSettings(**method_flags("tsne", "perplexity", "metric", "init", "method"))
     return Settings(
         umap=umap if flags["umap"] or not flags["tsne"] else None,
         tsne=tsne if flags["tsne"] else None,

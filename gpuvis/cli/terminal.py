@@ -1,4 +1,4 @@
-"""Make text safe for a terminal, and open streams that were closed."""
+"""Make text safe to print on a terminal, and output streams safe to write to."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ import sys
 from contextlib import suppress
 from typing import Any, TextIO, cast
 
-# Each becomes one character, so that columns stay as wide: ESC is shown as ␛; those above ASCII have no picture.
-SHOWN = (
+# Each control character becomes one symbol, so that columns keep their width: ESC becomes ␛. Those above ASCII have no
+# symbol of their own, and become U+FFFD.
+SYMBOLS = (
     {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\n\t"}
     | {0x7F: 0x2421}
     | dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
 )
 
 
-def harmless(text: str) -> str:
-    """Return a text in which no character but those that end lines or columns controls a terminal."""
-    return text.translate(SHOWN)
+def printable(text: str) -> str:
+    """Replace all control characters, except newlines and tabs, by symbols: a terminal would obey them."""
+    return text.translate(SYMBOLS)
 
 
-class Talk:
-    """A stream for what is said besides: what it does not take is lost, which is no reason to end.
+class TolerantStream:
+    """A text stream that ignores errors of writing: messages may be lost, but the work goes on.
 
     Parameters
     ----------
@@ -32,13 +33,13 @@ class Talk:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        """Write a text, if it is taken."""
+        """Write a text, or lose it."""
         with suppress(OSError):
             self._stream.write(text)
         return len(text)
 
     def flush(self) -> None:
-        """Pass on what waits, if it is taken."""
+        """Write buffered text, or lose it."""
         with suppress(OSError):
             self._stream.flush()
 
@@ -47,12 +48,12 @@ class Talk:
 
 
 def open_streams() -> None:
-    """Let streams that were closed at the start lead nowhere, and let none that is full cost the work.
+    """Connect standard streams that are closed to /dev/null, and ignore errors of writing to stderr.
 
-    A file that is opened would take the number of one that is closed.
+    The next file that is opened would get the descriptor of a closed stream, and receive its text.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115  as long as the process
-    if not isinstance(sys.stderr, Talk):
-        sys.stderr = cast("TextIO", Talk(sys.stderr))
+            setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115  stays open until the process ends
+    if not isinstance(sys.stderr, TolerantStream):
+        sys.stderr = cast("TextIO", TolerantStream(sys.stderr))

@@ -24,34 +24,33 @@ if TYPE_CHECKING:
     from gpuvis.jobs.task import Source, Task
     from gpuvis.results.folder import Folder
 
-LISTED = 20
-NAMES = ("near_duplicate", "duplicate")
-ROW_BYTES = 500  # of the files, about
+MOST_LISTED = 20  # labels in the record, the most suspicious first
+ROW_BYTES = 500  # of both tables, about
 
 
 def up_to_date(out: Path, folder: Folder) -> ScoresRecord | None:
-    """Return the record of the scores of a folder if they are of this cache; None: they are to be written.
+    """Return the record of a folder's scores if they are complete and of this cache; None: score the samples.
 
     Raises
     ------
     OutputExistsError
-        There are files that are not what would be written now.
+        Scores exist that are of another cache, or that gpuvis did not write.
     """
-    there = [path for path in files(out) if path.exists()]
-    if not there:
+    existing = [path for path in files(out) if path.exists()]
+    if not existing:
         return None
     run = ScoresRecord.read(out / RECORD)
-    reason = _reason(out, run, folder) if run else outputs.no_record(out / RECORD)
+    reason = _conflict(out, run, folder) if run else outputs.no_record(out / RECORD)
     if reason:
-        raise OutputExistsError(f"{there[0]} is there already and {reason}; use --overwrite to replace it")
+        raise OutputExistsError(f"{existing[0]} is there already and {reason}; use --overwrite to replace it")
     return run if run and all(run.outputs.get(name) for name in SCORES) else None
 
 
-def _reason(out: Path, run: ScoresRecord, folder: Folder) -> str:
-    """Say why scores may not be replaced, or kept; empty if they may."""
+def _conflict(out: Path, run: ScoresRecord, folder: Folder) -> str:
+    """Return why existing scores can be neither kept nor replaced; empty if they can."""
     try:
-        if files := fingerprint.differing(run.input.fingerprint, folder.fingerprint):
-            return f"the cache has changed since ({', '.join(files)})"
+        if changed_files := fingerprint.differing(run.input.fingerprint, folder.fingerprint):
+            return f"the cache has changed since ({', '.join(changed_files)})"
         missing = next((name for name in SCORES if run.outputs.get(name) and not (out / name).exists()), None)
         changed = next(filter(None, (foreign(out / name, run.outputs) for name in SCORES)), "")
         return f"{missing} is missing" if missing else changed
@@ -60,12 +59,12 @@ def _reason(out: Path, run: ScoresRecord, folder: Folder) -> str:
 
 
 def files(folder: Path) -> list[Path]:
-    """Return the paths of the tables, and of their record."""
+    """Return the paths of the two tables and of their record."""
     return [folder / name for name in (*SCORES, RECORD)]
 
 
-def known(job: Job, run: ScoresRecord) -> Outcome:
-    """Return the outcome of scores that are up to date, by their record."""
+def up_to_date_outcome(job: Job, run: ScoresRecord) -> Outcome:
+    """Return the outcome of scores that are up to date, from their record."""
     rows, columns = run.input.rows, run.input.columns
     return Outcome(job.folder, "up to date", "outliers", rows, columns, lines=_lines(job.folder, run))
 
@@ -77,12 +76,12 @@ def audit(task: Task, source: Source) -> tuple[Outcome, pd.DataFrame]:
     -------
     Outcome
     DataFrame
-        `scores_neighbors.csv`, in the order of the rows of the cache.
+        The columns of `scores_neighbors.csv`, in the order of the cache's rows.
 
     Raises
     ------
     GpuvisError
-        The cache changes meanwhile, its labels are no classes, or the files cannot be written.
+        The cache was changed in the meantime, its labels are not classes, or the files cannot be written.
     """
     from gpuvis.labels import tables
 
@@ -99,16 +98,16 @@ def audit(task: Task, source: Source) -> tuple[Outcome, pd.DataFrame]:
     run = ScoresRecord(
         input=source.record,
         outputs=dict.fromkeys(SCORES),
-        backend=record.of_backend(*task.chosen),
+        backend=record.of_backend(*task.selection),
         versions=machine.versions(),
         written=record.now(),
         found={**scores.counts(), "classes": len(labels.names), **scores.details},
-        worst=tables.worst(by_neighbors, LISTED),
+        worst=tables.worst(by_neighbors, MOST_LISTED),
     )
     with steps("save"):
-        save_record(job.out / RECORD, run)  # these files may be replaced, whatever dies from here on
-        made = (tables.of_centroids(cache.table, labels, scores), by_neighbors)
-        run.outputs = {name: _save_table(job.out / name, table) for name, table in zip(SCORES, made, strict=True)}
+        save_record(job.out / RECORD, run)  # if this run dies now, the next one may replace its files
+        written = (tables.of_centroids(cache.table, labels, scores), by_neighbors)
+        run.outputs = {name: _save_table(job.out / name, table) for name, table in zip(SCORES, written, strict=True)}
     run.steps = {**source.steps, **steps.of("outliers", "save")}
     save_record(job.out / RECORD, run)
     seconds, (rows, columns) = source.seconds + time.perf_counter() - start, cache.embeddings.shape
@@ -126,11 +125,13 @@ def _save_table(path: Path, rows: pd.DataFrame) -> str:
 
 
 def _lines(folder: Path, run: ScoresRecord) -> tuple[str, ...]:
-    """Say what was found: counts, and the worst."""
+    """Return the counts of suspects and duplicates, and the most suspicious labels, as lines of text."""
     from gpuvis.labels import tables
 
-    found, rows = run.found, run.input.rows
-    near, equal = (f"{found[f'{name}s']:,}, of another label: {found[f'{name}s_other_label']:,}" for name in NAMES)
-    counts = f"{folder}: suspects: {found['suspects']:,} of {rows:,} labels"
-    duplicates = f"rows with a near-duplicate: {near}; with an equal one: {equal}"
-    return f"{counts}; {duplicates}", *tables.lines(run.worst)
+    counts = run.found
+    near, equal = (
+        f"{counts[name]:,}, of another label: {counts[f'{name}_other_label']:,}"
+        for name in ("near_duplicates", "duplicates")
+    )
+    suspects = f"{folder}: suspects: {counts['suspects']:,} of {run.input.rows:,} labels"
+    return f"{suspects}; rows with a near-duplicate: {near}; with an equal one: {equal}", *tables.lines(run.worst)

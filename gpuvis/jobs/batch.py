@@ -1,4 +1,4 @@
-"""Run a request: find the folders, decide about all of them, then hand them to the pipeline or a worker."""
+"""Run a request: find the folders, decide what to do for each, then pass them to the pipeline or a worker."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from functools import partial
 from math import inf
 from pathlib import Path
 
-from gpuvis.backends import NO_GPU, Chosen, choose, obstacle, too_few
+from gpuvis.backends import NO_GPU, Selection, choose, obstacle, too_few
 from gpuvis.errors import SettingsError
 from gpuvis.io.folders import find
 from gpuvis.io.pt import stays_mapped
 from gpuvis.io.schema import EMBEDDINGS
 from gpuvis.jobs import draw, job
 from gpuvis.jobs.job import Decision, Job
-from gpuvis.jobs.outcome import Outcome, failure, judged
+from gpuvis.jobs.outcome import Outcome, apply_min_trust, failure
 from gpuvis.jobs.pipeline import Pipeline
 from gpuvis.jobs.progress import Progress
-from gpuvis.jobs.worker import Here, Worker
+from gpuvis.jobs.worker import InProcess, Worker
 from gpuvis.page.options import PageOptions
 from gpuvis.settings import Settings, require
 
 logger = logging.getLogger(__name__)
-TABLES_BYTES = 256 << 20  # of `metadata.csv` files that are kept until the turn of their folders
+TABLES_BYTES = 256 << 20  # of `metadata.csv` files whose tables stay in memory until their folder's turn
 
 
 @dataclass(frozen=True)
 class Request:
-    """A request: which folders, which maps, and how.
+    """A request: which folders, which maps, and how to make them.
 
     Attributes
     ----------
@@ -40,28 +40,28 @@ class Request:
         Cache folders, and folders with cache folders anywhere below them.
     settings : Settings
     page : PageOptions or None
-        None: no pages are drawn.
+        None: draw no pages.
     prefix : str, default="vis"
         Start of the outputs' names.
     overwrite : bool, default=False
-        Compute again whatever is there.
+        Compute again even if outputs exist.
     out_dir : path, optional
-        Where the outputs go, under the same relative paths; None: beside each cache.
+        Folder of the outputs, which keep their relative paths; None: each cache folder.
     backend : {"auto", "gpu", "cpu"}, default="auto"
     timeout : float or None
-        Longest that one step of a map may take, in seconds; None: there is no limit.
+        Most seconds that one step of a map may take; None: there is no limit.
     gpu_memory_limit : int or None
-        The most bytes of the GPU's memory to use; None: what is free.
+        Most bytes of the GPU's memory to use; None: all that is free.
     only_draw : bool, default=False
         Draw from saved coordinates, and compute nothing.
     quality : {"auto", "full", "none"}, default="auto"
-        What is measured of each map. full: the recall of every point, however many there are.
+        What to measure of each map. full: the recall of every point, however many there are.
     maps : bool, default=True
         Make maps.
     outliers : bool, default=False
-        Score how well each sample sits with its label.
+        Score how well each sample fits its label.
     min_trust : float or None
-        Least trustworthiness; a map with less fails, and its files are kept.
+        Least trustworthiness. A map with less fails, but its files are kept.
     """
 
     roots: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
@@ -82,9 +82,8 @@ class Request:
     def __post_init__(self) -> None:
         if self.timeout is not None and not 0 < self.timeout < inf:
             raise SettingsError(f"timeout has to be a number of seconds above 0; found {self.timeout:g}")
-        least = self.min_trust
-        if least is not None:
-            require(0 <= least <= 1, "min_trust", "a number from 0 to 1", least)
+        if self.min_trust is not None:
+            require(0 <= self.min_trust <= 1, "min_trust", "a number from 0 to 1", self.min_trust)
             require(self.quality != "none", "quality", "auto or full, if min_trust is to be judged", self.quality)
         if not 0 < len(os.fsencode(self.prefix)) <= 200 or "/" in self.prefix or not self.prefix.isprintable():
             raise SettingsError(f"out_prefix has to be the start of a file name; found {self.prefix!r}")
@@ -97,9 +96,9 @@ class Request:
         return tuple(map(Path, self.roots))
 
     def jobs(self) -> list[Job]:
-        """Find the cache folders and say what is asked of each."""
+        """Find the cache folders, and return a job for each."""
         common = os.path.commonpath([os.path.abspath(root) for root in self.paths])
-        of_folder = partial(
+        job_of = partial(
             Job,
             settings=self.settings,
             page=self.page,
@@ -113,13 +112,13 @@ class Request:
         )
         out = None if self.out_dir is None else Path(self.out_dir)
         return [
-            of_folder(folder, out / os.path.relpath(os.path.abspath(folder), common) if out else folder)
+            job_of(folder, out / os.path.relpath(os.path.abspath(folder), common) if out else folder)
             for folder in find(self.paths)
         ]
 
     @property
     def root(self) -> Path | None:
-        """Where the files lie that the pages share, and the front page; None: the folders have nothing in common."""
+        """The folder of the front page and of files that pages share; None: the roots have no common folder."""
         if self.out_dir is not None:
             return Path(self.out_dir)
         common = Path(os.path.commonpath([os.path.abspath(root) for root in self.paths]))
@@ -134,9 +133,9 @@ class Report:
     ----------
     outcomes : list of Outcome
     backend : str
-        Where the work was done; what was asked for, if there was none to do.
+        The backend that did the work; the requested one if there was nothing to do.
     stopped : KeyboardInterrupt or None
-        What interrupted the batch.
+        The interrupt that ended the batch.
     index : Path or None
         The front page of several folders.
     """
@@ -148,22 +147,22 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """The largest of all outcomes."""
+        """The largest exit code of all outcomes."""
         return max((outcome.exit_code for outcome in self.outcomes), default=0)
 
 
 def run(request: Request | str | os.PathLike[str], progress: Progress | None = None) -> Report:
     """Make the maps of folders: what `gpuvis reduce` does, and `gpuvis plot` and `gpuvis outliers`.
 
-    A folder that fails is reported, and the others go on. Ctrl-C ends the run; what was saved stays. Work on a GPU is
-    done in a process of its own, so a script has to call this below ``if __name__ == "__main__":``.
+    If a folder fails, the report says so, and the other folders go on. Ctrl-C ends the run, and saved files stay. A GPU
+    is used in a process of its own, so a script must call this below ``if __name__ == "__main__":``.
 
     Parameters
     ----------
     request : Request, or path
         Which folders, which maps, and how. A path: one UMAP map of each cache in or below this folder.
     progress : Progress, optional
-        Is called as the work goes on. Default: nothing is shown.
+        Its methods are called as the work goes on. Default: nothing is shown.
 
     Returns
     -------
@@ -173,7 +172,7 @@ def run(request: Request | str | os.PathLike[str], progress: Progress | None = N
     Raises
     ------
     NoGpuError
-        "gpu" was requested, and there is none.
+        "gpu" was requested, and no GPU can be used.
 
     Examples
     --------
@@ -188,108 +187,111 @@ def run(request: Request | str | os.PathLike[str], progress: Progress | None = N
     request = request if isinstance(request, Request) else Request(request)
     progress, report = progress or Progress(), Report([], request.backend)
 
-    def take(outcome: Outcome) -> None:
-        outcome = judged(outcome, request.min_trust)
+    def add(outcome: Outcome) -> None:
+        outcome = apply_min_trust(outcome, request.min_trust)
         report.outcomes.append(outcome)
         progress.outcome(outcome)
 
-    # A child starts while the folders are checked, unless it depends on them whether one is needed.
-    with closing(Pipeline(take)) as pipeline, ExitStack() as started:
+    # The worker starts while the folders are checked, unless the number of rows decides which backend it needs.
+    with closing(Pipeline(add)) as pipeline, ExitStack() as stack:
         try:
-            worker = None if _weighs(request) else started.enter_context(closing(_worker(request)))
+            worker = None if _depends_on_rows(request) else stack.enter_context(closing(_worker(request)))
             jobs = request.jobs()
-            decisions = _check(jobs, take)
-            worker = worker or started.enter_context(closing(_worker(request, sum(one.rows for one in decisions))))
-            wanted = decisions or request.backend == "gpu"  # which is an error without one, whatever there is to do
-            ready = _ready(worker, report, request) if wanted else worker
+            decisions = _check(jobs, add)
+            rows = sum(decision.rows for decision in decisions)
+            worker = worker or stack.enter_context(closing(_worker(request, rows)))
+            if decisions or request.backend == "gpu":  # a missing GPU is an error even if there is nothing to do
+                worker = _wait_for_backend(worker, report, request)
             progress.begin(list(decisions), report.backend)
-            with closing(_guarded(decisions, ready)) as ready:
-                if isinstance(ready, Here) and len(decisions) > 1:
-                    pipeline.run(decisions, ready.chosen, progress)
+            with closing(_protected(worker, decisions)) as worker:
+                if isinstance(worker, InProcess) and len(decisions) > 1:
+                    pipeline.run(decisions, worker.selection, progress)
                 else:
-                    _one_by_one(decisions, ready, progress, take)
-            report.index = draw.write(request.root, jobs) if request.maps else None
+                    _one_by_one(decisions, worker, progress, add)
+            report.index = draw.write_front_page(request.root, jobs) if request.maps else None
         except KeyboardInterrupt as interrupt:
             report.stopped = interrupt.with_traceback(None)
     return report
 
 
-def _check(jobs: list[Job], take: Callable[[Outcome], None]) -> deque[Decision]:
-    """Look at all folders before anything is computed; return what is to be done, and take the outcomes of the rest.
+def _check(jobs: list[Job], add: Callable[[Outcome], None]) -> deque[Decision]:
+    """Check all folders before anything is computed. Return the decisions of folders that have something to do.
 
-    The tables of the folders are kept until their turn, as far as there is room.
+    The outcomes of the other folders are added to the report. Tables stay in memory until their folder's turn, up to
+    `TABLES_BYTES`.
     """
-    decisions, room = deque[Decision](), TABLES_BYTES
-    for asked in jobs:
+    decisions, free_bytes = deque[Decision](), TABLES_BYTES
+    for folder_job in jobs:
         try:
-            decision = job.check(asked, room)
-        except Exception as error:  # noqa: BLE001  whatever is wrong with one folder, the others go on
-            take(failure(asked.folder, error))
+            decision = job.check(folder_job, free_bytes)
+        except Exception as error:  # noqa: BLE001  an error in one folder must not stop the others
+            add(failure(folder_job.folder, error))
             continue
         if decision.kinds:
             decisions.append(decision)
-            room -= decision.folder.table_bytes
+            free_bytes -= decision.folder.table_bytes
         else:
             for outcome in decision.settled:
-                take(outcome)
+                add(outcome)
     return decisions
 
 
-def _guarded(decisions: Collection[Decision], ready: Here | Worker) -> Here | Worker:
-    """Return who does the work: a child also where a file stays mapped, which would end this process if it were cut."""
-    if len(decisions) < 2 or isinstance(ready, Worker):
-        return ready
+def _protected(worker: InProcess | Worker, decisions: Collection[Decision]) -> InProcess | Worker:
+    """Return a child instead of this process if a file stays mapped: were it cut, the process would die of SIGBUS."""
+    if len(decisions) < 2 or isinstance(worker, Worker):
+        return worker
     if not any(stays_mapped(decision.job.folder / EMBEDDINGS) for decision in decisions):
-        return ready
-    return Worker("cpu", partial(_on_the_cpu, choose, ready.chosen.reason))
+        return worker
+    return Worker("cpu", partial(_on_the_cpu, choose, worker.selection.reason))
 
 
 def _one_by_one(
-    decisions: deque[Decision], worker: Here | Worker, progress: Progress, take: Callable[[Outcome], None]
+    decisions: deque[Decision], worker: InProcess | Worker, progress: Progress, add: Callable[[Outcome], None]
 ) -> None:
     for number in range(1, len(decisions) + 1):
         decision = decisions.popleft()
         progress.folder(number, decision.job.folder)
-        with closing(_run(decision, worker, progress)) as outcomes:
-            for outcome in outcomes:  # an interrupt here still has the folder unlocked
-                take(outcome)
+        with closing(_run(decision, worker, progress)) as outcomes:  # an interrupt unlocks the folder too
+            for outcome in outcomes:
+                add(outcome)
 
 
-def _weighs(request: Request) -> bool:
-    """Tell whether it takes the number of rows to choose where to work."""
+def _depends_on_rows(request: Request) -> bool:
+    """Tell whether the number of rows decides between GPU and CPU."""
     return request.backend == "auto" and not obstacle("auto")
 
 
-def _worker(request: Request, rows: int | None = None) -> Here | Worker:
-    """Work in a child if a GPU is likely, or a step may have to be cut short."""
-    few = too_few(request.backend, rows)
-    chosen = partial(_on_the_cpu, choose, few) if few else choose
-    here = Here(chosen(request.backend)) if few or obstacle(request.backend) else None
-    if here and request.timeout is None:
-        return here
-    limited = partial(choose, memory_limit=request.gpu_memory_limit) if request.gpu_memory_limit and not few else chosen
-    return Worker("cpu" if few else request.backend, limited, request.timeout)
+def _worker(request: Request, rows: int | None = None) -> InProcess | Worker:
+    """Start a child if a GPU is likely, or if steps have a time limit; else work in this process."""
+    few_rows = too_few(request.backend, rows)
+    choose_backend = partial(_on_the_cpu, choose, few_rows) if few_rows else choose
+    in_process = InProcess(choose_backend(request.backend)) if few_rows or obstacle(request.backend) else None
+    if in_process and request.timeout is None:
+        return in_process
+    if request.gpu_memory_limit and not few_rows:
+        choose_backend = partial(choose, memory_limit=request.gpu_memory_limit)
+    return Worker("cpu" if few_rows else request.backend, choose_backend, request.timeout)
 
 
-def _on_the_cpu(choose: Callable[[str], Chosen], reason: str, name: str) -> Chosen:
-    return Chosen(choose("cpu").backend, reason)
+def _on_the_cpu(choose: Callable[[str], Selection], reason: str, name: str) -> Selection:
+    return Selection(choose("cpu").backend, reason)
 
 
-def _ready(worker: Here | Worker, report: Report, request: Request) -> Here | Worker:
-    """Wait for the choice. If a child can only use the CPU, this process can do that as well."""
-    choice = worker.choice()
-    report.backend = choice.name
-    if choice.reason.startswith(NO_GPU) and not obstacle("auto"):  # RAPIDS is installed: somebody counts on the GPU
-        logger.warning("%s", choice.reason)
+def _wait_for_backend(worker: InProcess | Worker, report: Report, request: Request) -> InProcess | Worker:
+    """Wait until the worker has its backend. If a child uses only the CPU, return this process instead."""
+    info = worker.backend_info()
+    report.backend = info.name
+    if info.reason.startswith(NO_GPU) and not obstacle("auto"):  # RAPIDS is installed, so the user expects the GPU
+        logger.warning("%s", info.reason)
     else:
-        logger.info("backend: %s, because %s", choice.name, choice.reason)
-    if isinstance(worker, Worker) and choice.name == "cpu" and request.timeout is None:
+        logger.info("backend: %s, because %s", info.name, info.reason)
+    if isinstance(worker, Worker) and info.name == "cpu" and request.timeout is None:
         worker.close()
-        return Here(Chosen(choose("cpu").backend, choice.reason))
+        return InProcess(Selection(choose("cpu").backend, info.reason))
     return worker
 
 
-def _run(decision: Decision, worker: Here | Worker, progress: Progress) -> Generator[Outcome]:
+def _run(decision: Decision, worker: InProcess | Worker, progress: Progress) -> Generator[Outcome]:
     try:
         yield from worker.run(decision, progress.step)
     except Exception as error:  # noqa: BLE001

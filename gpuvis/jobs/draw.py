@@ -30,11 +30,14 @@ if TYPE_CHECKING:
     from gpuvis.page.index import Entry
 
 logger = logging.getLogger(__name__)
-NAME = "index.html"
+FRONT_PAGE = "index.html"
 
 
 def prepare(page: PageOptions | None) -> None:
-    """Begin with a page, if one is to be drawn: before other threads do, since two that import see half a module."""
+    """Prepare for drawing, if a page is requested.
+
+    Call it before other threads start: two threads that import the same module may see half of it.
+    """
     if page:
         from gpuvis.page import html as page_html
 
@@ -48,11 +51,11 @@ class Drawn:
     Attributes
     ----------
     files : dict of Path to bytes
-        The page and its pictures, to be saved; none of those that could not be drawn.
+        The contents of the page and of its pictures, except of pictures that could not be drawn.
     notes : list of str
         What is unusual.
     shown : dict or None
-        What the page shows, for the record. None: it lacks something of what was asked, so the next run draws it again.
+        What the page shows, for the record. None: something requested is missing, so the next run draws it again.
     needs : list of str
         Paths of files that the page loads, relative to it.
     """
@@ -77,53 +80,53 @@ def draw(job: Job, files: Outputs, folder: Folder, shown: Shown, run: RunRecord 
         caption = "\n".join([caption, *_trust_lines(run)]).rstrip("\n")
     with steps("draw"):
         plotly_js = _plotly(job, page)
-        drawn, notes, is_whole = _drawn(job, folder, shown, caption, files.page, plotly_js)
+        drawn, notes, is_complete = _draw_files(job, folder, shown, caption, files.page, plotly_js)
     contents = {path: content for path, content in zip(files.drawn(page), drawn, strict=True) if content}
     needs = [plotly_js] if plotly_js and page.plotlyjs == "shared" else []
-    return Drawn(contents, notes, folder.shown(page) if is_whole and shown.is_current else None, needs)
+    return Drawn(contents, notes, folder.shown(page) if is_complete and shown.is_current else None, needs)
 
 
 def _trust_lines(run: RunRecord) -> list[str]:
-    """Return lines on a map: how far to trust it, blank if that was not measured, and what is wrong with it."""
-    measured = run.quality
+    """Return the caption's lines on quality: how far to trust the map, empty if not measured; then warnings."""
+    quality = run.quality
     unusual = [note for note in run.input.notes if note.startswith(EMBEDDINGS)]
-    return [report.line(measured), *report.warnings(measured), *unusual] if measured else ["", *unusual]
+    return [report.line(quality), *report.warnings(quality), *unusual] if quality else ["", *unusual]
 
 
-def _drawn(
+def _draw_files(
     job: Job, folder: Folder, shown: Shown, caption: str, path: Path, plotly_js: str | None
 ) -> tuple[list[bytes], list[str], bool]:
-    """Return what is drawn, empty where that failed, notes, and whether it lacks nothing of what was asked."""
+    """Return the page and its pictures (empty if drawing failed), notes, and whether nothing requested is missing."""
     from gpuvis.page import coloring
     from gpuvis.page import html as page_html
 
     page, rows = job.page or PageOptions(), len(shown.coords)
     images, notes = _images(job, page, shown.table, path)
     table = folder.annotations.joined(shown.table, shown.measured.recall)
-    html, more = page_html.draw(shown.coords, table, page, caption, shown.measured.neighbors, images, plotly_js)
+    html, html_notes = page_html.draw(shown.coords, table, page, caption, shown.measured.neighbors, images, plotly_js)
     notes += folder.annotations.notes
     drawn = [html.encode("utf-8", "backslashreplace")]
-    painted = coloring.of_table(shown.coords, table, page.color_by) if page.static else None
-    for kind in page.static:
+    colors = coloring.of_table(shown.coords, table, page.color_by) if page.static else None
+    for file_format in page.static:
         try:
-            drawn.append(_picture(shown.coords, painted, caption.partition("\n")[0], kind))
-        except Exception as error:  # noqa: BLE001  the page does not need it
+            drawn.append(_picture(shown.coords, colors, caption.partition("\n")[0], file_format))
+        except Exception as error:  # noqa: BLE001  the page does not need its pictures
             drawn.append(b"")
-            notes.append(f"no {kind} was drawn: {type(error).__name__}: {' '.join(str(error).split())}")
+            notes.append(f"no {file_format} was drawn: {type(error).__name__}: {' '.join(str(error).split())}")
     if page.neighbors and rows > MOST_ROWS_SHOWN:
         notes.append(f"no neighbours: a page has room for those of {MOST_ROWS_SHOWN:,} rows, and these are {rows:,}")
     lacks_neighbors = shown.measured.neighbors is None and page.wants_neighbors(rows)
     lacks_thumbnails = page.thumbnails and not (images and images.sheets and images.sheets.files)
-    return drawn, notes + more, not (lacks_neighbors or lacks_thumbnails) and all(drawn)
+    return drawn, notes + html_notes, not (lacks_neighbors or lacks_thumbnails) and all(drawn)
 
 
-def _picture(coords: np.ndarray, painted: Any, caption: str, kind: str) -> bytes:
-    backend = os.environ.pop("MPLBACKEND", None)  # none is used, and what a notebook names need not be installed
+def _picture(coords: np.ndarray, colors: Any, caption: str, file_format: str) -> bytes:
+    backend = os.environ.pop("MPLBACKEND", None)  # not needed, and the one that a notebook sets may not be installed
     try:
         from gpuvis.page import static
     finally:
         os.environ.update({"MPLBACKEND": backend} if backend else {})
-    return static.draw(coords, painted, caption, kind)
+    return static.draw(coords, colors, caption, file_format)
 
 
 def _images(job: Job, page: PageOptions, table: pd.DataFrame, path: Path) -> tuple[Images | None, list[str]]:
@@ -142,7 +145,7 @@ def _images(job: Job, page: PageOptions, table: pd.DataFrame, path: Path) -> tup
 
 
 def _plotly(job: Job, page: PageOptions) -> str | None:
-    """Return the address of plotly.js; None: the page is to hold it."""
+    """Return the address of plotly.js; None: the page contains it."""
     from gpuvis.page import html as page_html
 
     if page.plotlyjs == "inline":
@@ -156,7 +159,7 @@ def _plotly(job: Job, page: PageOptions) -> str | None:
 
 
 def _share(path: Path, content: bytes) -> None:
-    """Write a file that other runs may be writing too, unless it is there and whole."""
+    """Write a file, unless it has this content already. Other runs may write it at the same time."""
     try:
         if not (path.is_file() and path.read_bytes() == content):
             with replacing(path) as temporary:
@@ -165,27 +168,27 @@ def _share(path: Path, content: bytes) -> None:
         raise OutputError(f"{path} could not be written: {error.strerror or error}; use --plotlyjs inline") from None
 
 
-def write(root: Path | None, jobs: Sequence[Job]) -> Path | None:
-    """Write the front page of several folders; without it the maps are whole, so nothing here fails.
+def write_front_page(root: Path | None, jobs: Sequence[Job]) -> Path | None:
+    """Write the front page of several folders. Errors are logged, since the maps are complete without it.
 
-    Maps that are linked already stay, whoever is asked for now, as long as their pages are there.
+    It keeps links of earlier front pages to maps of other folders, as long as the pages of those maps exist.
 
     Returns
     -------
     Path or None
-        The page; None where there is nothing to show, or something else lies in its place.
+        The front page; None if there are no maps to show, or `index.html` is a file of another program.
     """
     if root is None or len(jobs) < 2:
         return None
-    path = root / NAME
+    path = root / FRONT_PAGE
     try:
         from gpuvis.page import index
 
         if not index.is_ours(path):
             logger.warning("%s is not one of gpuvis, so it was left as it is, and no front page was written", path)
             return None
-        found = [job.outputs(method) for job in jobs for method in METHODS]
-        entries = list(_entries(root, [*found, *_named(root, index.links(path))]))
+        maps = [job.outputs(method) for job in jobs for method in METHODS]
+        entries = list(_entries(root, [*maps, *_linked_maps(root, index.links(path))]))
         if not entries:
             return None
         content = index.draw(entries, root.resolve().name).encode("utf-8", "replace")
@@ -198,8 +201,8 @@ def write(root: Path | None, jobs: Sequence[Job]) -> Path | None:
     return path
 
 
-def _named(root: Path, links: Iterable[str]) -> Iterator[Outputs]:
-    """Return the files of the maps that pages are of, by the names of these."""
+def _linked_maps(root: Path, links: Iterable[str]) -> Iterator[Outputs]:
+    """Return the files of each map whose page is linked."""
     for link in links:
         page = root / link
         prefix, _, method = page.stem.rpartition("_")
@@ -212,6 +215,6 @@ def _entries(root: Path, maps: Iterable[Outputs]) -> Iterator[Entry]:
 
     for page, files in {Path(os.path.relpath(files.page, root)): files for files in maps}.items():
         picture = index.picture_of(files.page) if files.page.is_file() else ""
-        if picture:  # else it is none of ours
+        if picture:  # gpuvis drew the page
             run = files.read_own_record()
             yield index.Entry(page, picture, run.caption if run else files.method)

@@ -1,4 +1,4 @@
-"""Decide what is to be done for one folder: which maps to compute, to draw, or to leave."""
+"""Decide what to do for one folder: which maps to compute, which to draw, and which to leave as they are."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ from gpuvis.results.record import RunRecord
 from gpuvis.settings import MethodName, Settings
 
 COORDS_BYTES = 8  # of a row
-PAGE_BYTES, PAGE_ROW_BYTES = 5 << 20, 100  # plotly.js, and what the page holds of a row
+PAGE_BYTES, PAGE_ROW_BYTES = 5 << 20, 100  # plotly.js, and the data of one row in the page
 
 
 @dataclass(frozen=True)
 class Job:
-    """One cache folder and what is asked of it.
+    """One cache folder, and what to do with it.
 
     Attributes
     ----------
     folder : Path
         The cache.
     out : Path
-        Where the outputs go.
+        The folder of the outputs.
     settings : Settings
     page : PageOptions or None
-        None: no page is drawn.
+        None: draw no page.
     prefix : str
         Start of the outputs' names.
     overwrite : bool
-        Compute again whatever is there.
+        Compute again even if outputs exist.
     only_draw : bool
-        Draw from saved coordinates, whatever they were made of, and compute nothing.
+        Draw from saved coordinates, whatever their settings were, and compute nothing.
     root : Path or None
-        Where files lie that pages share; None: beside the page.
+        Folder of the files that pages share; None: the folder of the page.
     quality : {"auto", "full", "none"}
-        What is measured of a map. full: each point, however many there are.
+        What to measure of a map. full: every point, however many there are.
     maps : bool
         Make maps.
     outliers : bool
-        Score how well each sample sits with its label.
+        Score how well each sample fits its label.
     """
 
     folder: Path
@@ -63,8 +63,8 @@ class Job:
 
     @property
     def methods(self) -> tuple[MethodName, ...]:
-        """The maps that are asked for."""
-        return self.settings.methods if self.maps else ()
+        """The methods of the requested maps."""
+        return self.settings.methods if self.maps or self.only_draw else ()
 
     def outputs(self, method: MethodName) -> Outputs:
         """Return the files of one map."""
@@ -72,11 +72,11 @@ class Job:
 
     @property
     def files(self) -> list[Path]:
-        """All that may be written."""
+        """All files that the job may write."""
         return [*audit.files(self.out), *(path for method in self.methods for path in self.outputs(method).files)]
 
     def sweep(self) -> None:
-        """Remove what runs that died had begun to write; the folder is locked."""
+        """Remove half-written files of runs that died. Only call this while the folder is locked."""
         sweep(*self.files)
 
     def look(self) -> Folder:
@@ -86,19 +86,19 @@ class Job:
 
 @dataclass(frozen=True, eq=False)
 class Decision:
-    """The decision about a job: what to compute, to draw, and to leave.
+    """The decision about a job: what to compute, what to draw, and what to leave.
 
     Attributes
     ----------
     job : Job
     folder : Folder
-        What it was decided by.
+        The state of the folder on which the decision rests.
     maps : dict of str to Status
-        By their methods; none of those that are refused.
+        The status of each map by its method, except of refused maps.
     scores : bool, default=False
-        Samples are to be scored.
+        Score the samples.
     outcomes : tuple of Outcome
-        Of what is refused, and of scores that are up to date.
+        Of refused maps, and of scores that are refused or up to date.
     """
 
     job: Job
@@ -109,22 +109,22 @@ class Decision:
 
     @property
     def to_do(self) -> dict[MethodName, Status]:
-        """The maps for which something is to be done."""
+        """The maps to compute, measure or draw."""
         return {method: state for method, state in self.maps.items() if state.action is not Action.NOTHING}
 
     @property
     def computed(self) -> list[MethodName]:
-        """The maps that are to be computed."""
+        """The methods of the maps to compute."""
         return [method for method, state in self.maps.items() if state.action is Action.COMPUTE]
 
     @property
     def kinds(self) -> list[Kind]:
-        """All that is to be done."""
+        """The methods of the maps in `to_do`, and "outliers" if samples are to be scored."""
         return [*self.to_do, *(("outliers",) if self.scores else ())]
 
     @property
     def settled(self) -> list[Outcome]:
-        """The outcomes of maps and scores for which nothing is to be done, or nothing can be done."""
+        """The outcomes of maps and scores that are up to date or refused."""
         current = [
             _up_to_date(self.job, method, record)
             for method, (action, record, _) in self.maps.items()
@@ -134,11 +134,11 @@ class Decision:
 
     @property
     def rows(self) -> int:
-        """The rows of the embeddings, if something is to be computed of them and their size was looked at."""
+        """The rows of the embeddings; 0 if nothing is computed from them, or their size was not read."""
         return self.folder.rows if self.scores or self.computed else 0
 
     def with_new_scores(self) -> Decision:
-        """Return the decision after samples were scored: pages may lack the new scores, or show them already."""
+        """Decide again about drawing after samples were scored: a page may or may not show the new scores already."""
         maps = {
             method: state if state.action is Action.COMPUTE else _status(self.job, self.folder, method)
             for method, state in self.maps.items()
@@ -147,9 +147,14 @@ class Decision:
 
 
 def _status(job: Job, folder: Folder, method: MethodName) -> Status:
+    files = job.outputs(method)
+    if job.only_draw:
+        if not job.overwrite:
+            check_ours(files, job.page)
+        return of_saved(files, folder)
     if job.overwrite:
-        return Status(Action.COMPUTE)
-    return status(job.outputs(method), folder, job.settings, job.page, job.quality)
+        return Status(Action.COMPUTE, files.read_record())
+    return status(files, folder, job.settings, job.page, job.quality)
 
 
 def _up_to_date(job: Job, method: MethodName, record: RunRecord) -> Outcome:
@@ -158,63 +163,59 @@ def _up_to_date(job: Job, method: MethodName, record: RunRecord) -> Outcome:
 
 
 def decide(job: Job) -> Decision:
-    """Decide what there is to do for a folder, by what is there."""
+    """Decide what to do for a folder, by the files that exist.
+
+    Raises
+    ------
+    CacheError
+        The job only draws, and no coordinates were saved.
+    """
     folder = job.look()
-    if job.only_draw:
-        return _drawn(job, folder)
     maps: dict[MethodName, Status] = {}
-    outcomes = []
-    for method in job.methods:
+    refused = []
+    for method in _saved(job) if job.only_draw else job.methods:
         try:
             maps[method] = _status(job, folder, method)
         except GpuvisError as error:
-            outcomes.append(Outcome(job.folder, "refused", method, error=error))
-    scored = _scored(job, folder) if job.outliers else None
-    scores = job.outliers and scored is None
-    return Decision(job, folder, maps, scores, (*outcomes, *([scored] if scored else [])))
+            refused.append(Outcome(job.folder, "refused", method, error=error))
+    if not job.outliers or job.only_draw:
+        return Decision(job, folder, maps, outcomes=tuple(refused))
+    scores = _finished_scores(job, folder)
+    return Decision(job, folder, maps, scores is None, (*refused, *([scores] if scores else [])))
 
 
-def _scored(job: Job, folder: Folder) -> Outcome | None:
-    """Return the outcome of scores that are up to date, or refused; None: samples are to be scored."""
+def _saved(job: Job) -> list[MethodName]:
+    """Return the methods of the maps whose coordinates were saved."""
+    files = [job.outputs(method) for method in job.methods]
+    methods = [outputs.method for outputs in files if outputs.coords.exists()]
+    if not methods:
+        missing = " or ".join(outputs.coords.name for outputs in files)
+        raise CacheError(f"{job.out} has no {missing} to draw; make the map with gpuvis reduce")
+    return methods
+
+
+def _finished_scores(job: Job, folder: Folder) -> Outcome | None:
+    """Return the outcome of scores that are up to date or refused; None: the samples are to be scored."""
     try:
         record = None if job.overwrite else audit.up_to_date(job.out, folder)
     except GpuvisError as error:
         return Outcome(job.folder, "refused", "outliers", error=error)
-    return audit.known(job, record) if record else None
-
-
-def _drawn(job: Job, folder: Folder) -> Decision:
-    """Have every map drawn whose coordinates are there, unless something else lies in the place of its page."""
-    maps: dict[MethodName, Status] = {}
-    outcomes = []
-    for method in job.settings.methods:
-        files = job.outputs(method)
-        try:
-            if files.coords.exists():
-                if not job.overwrite:
-                    check_ours(files, job.page)
-                maps[method] = of_saved(files, folder)
-        except GpuvisError as error:
-            outcomes.append(Outcome(job.folder, "refused", method, error=error))
-    if not maps and not outcomes:
-        missing = " or ".join(job.outputs(method).coords.name for method in job.settings.methods)
-        raise CacheError(f"{job.out} has no {missing} to draw; make the map with gpuvis reduce")
-    return Decision(job, folder, maps, outcomes=tuple(outcomes))
+    return audit.up_to_date_outcome(job, record) if record else None
 
 
 def check(job: Job, most_bytes: float = inf) -> Decision:
-    """Decide what there is to do for a folder, and check that it can be done, before anything is computed.
+    """Decide what to do for a folder, and check that it can be done, before anything is computed.
 
     Parameters
     ----------
     job : Job
     most_bytes : float
-        A larger `metadata.csv` is not read yet, since it would be kept until its turn.
+        Read `metadata.csv` only if it is at most this large, since its table stays in memory until the folder's turn.
 
     Raises
     ------
     CacheError
-        The cache is not what it has to be.
+        A file of the cache is missing or damaged, or there are no coordinates to draw.
     OutputError
         The outputs cannot be written.
     """

@@ -1,4 +1,4 @@
-"""Measure the maps of a run, and saved maps, also those of other programs (gpuvis score)."""
+"""Measure the maps of a run, and saved maps, also maps of other programs (gpuvis score)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from gpuvis.backends import Chosen
+from gpuvis.backends import Selection
 from gpuvis.backends.base import Backend
 from gpuvis.errors import CacheError, GpuvisError
 from gpuvis.io.folders import check_files, enclosing_cache
@@ -29,14 +29,14 @@ from gpuvis.settings import MethodName, Settings
 from gpuvis.timing import StepTimer
 
 logger = logging.getLogger(__name__)
-SHOWN = 10  # neighbours of a point, by its page
+NEIGHBORS_SHOWN = 10  # of each point, on its page
 T = TypeVar("T")
 
 
-def again(task: Task, method: MethodName, shown: Shown, run: RunRecord | None, wanted: str) -> Measured:
-    """Find what is wanted of a saved map, by its run record, if its embeddings are still there; see `of_map`."""
+def measure_saved(task: Task, method: MethodName, shown: Shown, run: RunRecord | None, level: str) -> Measured:
+    """Measure a saved map with the metric of its run record, if its embeddings still exist; see `measure_map`."""
     job, rows = task.job, len(shown.coords)
-    if wanted == "none" and not _shows_neighbors(job, rows):
+    if level == "none" and not _shows_neighbors(job, rows):
         return Measured()
     try:
         settings = job.settings.only(method)
@@ -44,28 +44,28 @@ def again(task: Task, method: MethodName, shown: Shown, run: RunRecord | None, w
         metric = (run.metric if run else None) or settings.maps[method].metric
         original = saved_map.original(source.cache, source.planned, rows, metric)
     except GpuvisError as error:
-        lacks = "no neighbours" if wanted == "none" else "the map was not measured"
-        asked = wanted != "none" or (job.page and job.page.neighbors)
-        logger.log(logging.WARNING if asked else logging.INFO, "%s: %s: %s", job.folder, lacks, error)
+        missing = "no neighbours" if level == "none" else "the map was not measured"
+        is_requested = level != "none" or (job.page and job.page.neighbors)
+        logger.log(logging.WARNING if is_requested else logging.INFO, "%s: %s: %s", job.folder, missing, error)
         return Measured()
-    return of_map(task, original, shown, wanted)
+    return measure_map(task, original, shown, level)
 
 
-def of_map(task: Task, original: Original, shown: Shown, wanted: str) -> Measured:
-    """Measure a map; what cannot be measured is logged, and the map is whole without it.
+def measure_map(task: Task, original: Original, shown: Shown, level: str) -> Measured:
+    """Measure a map, and find the neighbours for its page. Errors are logged: the map is useful without its measures.
 
     Parameters
     ----------
     task : Task
     original : Original
     shown : Shown
-    wanted : {"auto", "full", "none"}
-        What is to be measured. full: the recall of each point; auto: up to 10,000 rows, above of a sample.
+    level : {"auto", "full", "none"}
+        What to measure. full: the recall of every point; auto: the same up to 10,000 rows, and of a sample above.
     """
     job, backend, steps = task.job, task.backend, task.steps
     (rows, columns), nearest = original.X.shape, None
     sampled = len(quality.sample(rows, columns, original.metric)) < rows
-    every_point = sampled and (wanted == "full" or (wanted == "auto" and rows <= MOST_ROWS_SEARCHED))
+    every_point = sampled and (level == "full" or (level == "auto" and rows <= MOST_ROWS_SEARCHED))
     if rows > 1 and (every_point or _shows_neighbors(job, rows)):
 
         def search() -> np.ndarray:
@@ -73,24 +73,23 @@ def of_map(task: Task, original: Original, shown: Shown, wanted: str) -> Measure
                 count = min(quality.K, rows - 1)
                 return reduce.nearest(original.X, original.metric, count, backend, *original.planned)
 
-        nearest = _unless_it_fails(job, "no neighbours", search)
-    neighbors = nearest[:, :SHOWN] if nearest is not None and _shows_neighbors(job, rows) else None
-    if wanted == "none":
+        nearest = _or_log(job, "no neighbours", search)
+    neighbors = nearest[:, :NEIGHBORS_SHOWN] if nearest is not None and _shows_neighbors(job, rows) else None
+    if level == "none":
         return Measured(neighbors=neighbors)
 
     def measure() -> tuple[dict[str, Any], np.ndarray]:
         with steps("quality"), backend.working(original.planned.plan):
-            values, recall = measured(original, shown, backend)
+            values, recall = _quality(original, shown, backend)
             if every_point and nearest is not None:
                 recall = quality.recall_of_points(shown.coords, nearest[:, : values["k"]], backend)
         return {**values, "points": int(np.isfinite(recall).sum())}, recall
 
-    values, recall = _unless_it_fails(job, "the map was not measured", measure) or (None, None)
+    values, recall = _or_log(job, "the map was not measured", measure) or (None, None)
     return Measured(values, recall, neighbors)
 
 
-def measured(original: Original, shown: Shown, backend: Backend) -> Quality:
-    """Return what `quality.measure_map` gives of a map."""
+def _quality(original: Original, shown: Shown, backend: Backend) -> Quality:
     labels = classes.of(shown.table, original.labels, backend.factorize).codes
     planned, principal = original.planned, original.principal
     return quality.measure_map(original.X, shown.coords, labels, original.metric, backend, planned, principal)
@@ -100,17 +99,18 @@ def _shows_neighbors(job: Job, rows: int) -> bool:
     return job.page is not None and job.page.wants_neighbors(rows)
 
 
-def _unless_it_fails(job: Job, otherwise: str, find: Callable[[], T]) -> T | None:
+def _or_log(job: Job, consequence: str, work: Callable[[], T]) -> T | None:
+    """Return the result of some work; None if it fails, which is logged with its consequence."""
     try:
-        return find()
+        return work()
     except Exception as error:  # noqa: BLE001
-        logger.warning("%s: %s: %s", job.folder, otherwise, failure(job.folder, error).error)
+        logger.warning("%s: %s: %s", job.folder, consequence, failure(job.folder, error).error)
         return None
 
 
 @dataclass(frozen=True)
 class Score:
-    """One map: its coordinates, what was measured or why it could not be, and what has changed since it was made."""
+    """One map: the path of its coordinates, its measures or an error, and what has changed since it was made."""
 
     path: Path
     measured: dict[str, Any] | None = None
@@ -119,9 +119,9 @@ class Score:
 
 
 def scores(jobs: Iterable[Job], files: Iterable[Path], backend: Backend) -> Iterator[Score]:
-    """Measure the maps of some folders, then those in some files; one that cannot be measured does not cost the next.
+    """Measure the maps of folders, then the maps in files. An error in one map does not stop the next.
 
-    A file is a map of the cache that it lies in or below.
+    A file holds a map of the cache in its folder, or in the nearest folder above.
     """
     task: Task | None = None
     for job in jobs:
@@ -140,15 +140,15 @@ def scores(jobs: Iterable[Job], files: Iterable[Path], backend: Backend) -> Iter
             yield _score(path, task)
 
 
-def _task(job: Job, backend: Backend, before: Task | None) -> Task:
-    """Return the task of a folder: the one before, which has read it, if it is of the same folder."""
-    if before and before.job.folder == job.folder:
-        return before
-    return Task(Decision(job, job.look(), {}), Chosen(backend, ""), StepTimer())
+def _task(job: Job, backend: Backend, previous: Task | None) -> Task:
+    """Return the task of a folder. If the previous task is of the same folder, reuse it: it has read the cache."""
+    if previous and previous.job.folder == job.folder:
+        return previous
+    return Task(Decision(job, job.look(), {}), Selection(backend, ""), StepTimer())
 
 
 def rows(jobs: Iterable[Job], files: Iterable[Path]) -> int:
-    """Return about how many rows the maps that are to be measured have, by the sizes of their files."""
+    """Estimate the number of rows of all maps to measure, from the sizes of their files."""
     maps = [*files, *(job.outputs(method).coords for job in jobs for method in job.settings.methods)]
     return sum(path.stat().st_size for path in maps if path.is_file()) // COORDS_BYTES
 
@@ -162,7 +162,7 @@ def _score(path: Path, task: Task) -> Score:
         source = task.source(settings)
         original = saved_map.original(source.cache, source.planned, len(shown.coords), metric)
         with task.backend.working(source.planned.plan):
-            return Score(path, measured(original, shown, task.backend)[0], state.changed)
+            return Score(path, _quality(original, shown, task.backend)[0], state.changed)
     except Exception as error:  # noqa: BLE001
         return Score(path, error=failure(path, error).error)
 

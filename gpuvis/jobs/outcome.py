@@ -17,9 +17,9 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of one map, of the scores of a folder, or of a folder that fails as a whole.
+    """The outcome of one map, of the scores of a folder, or of a whole folder that failed.
 
-    `paths`: what was written; `quality`: what was measured; `lines`: more text for people.
+    `paths`: the files that were written; `quality`: the measures of the map; `lines`: more text to print.
     """
 
     folder: Path
@@ -35,7 +35,7 @@ class Outcome:
 
     @property
     def exit_code(self) -> int:
-        """0, or that of the error."""
+        """The exit code of the error; 0 if there is none."""
         return self.error.exit_code if self.error else 0
 
 
@@ -50,24 +50,24 @@ def failure(folder: Path, error: Exception, method: Kind | None = None) -> Outco
     elif not isinstance(error, GpuvisError):
         logger.info("%s: unexpected error", folder, exc_info=error)
         error = GpuvisError(f"{folder}: unexpected {type(error).__name__}: {message}")
-    # Frames would keep their arrays, which the next map needs the room of.
+    # A traceback keeps the arrays of its frames, and the next map needs their memory.
     error.__cause__ = error.__context__ = error.__traceback__ = None
     return Outcome(folder, "failed", method, error=error)
 
 
-def judged(outcome: Outcome, least: float | None) -> Outcome:
-    """Return the outcome of a map, failed if its trustworthiness is below the least that was asked, or not known."""
-    if least is None or outcome.error or outcome.method in {None, "outliers"}:
+def apply_min_trust(outcome: Outcome, min_trust: float | None) -> Outcome:
+    """Fail a map whose trustworthiness is below `min_trust`, or was not measured."""
+    if min_trust is None or outcome.error or outcome.method in {None, "outliers"}:
         return outcome
     if not outcome.quality:
         verdict = "was not measured"
     else:
         _, on_map, pca = scores_of_fit(outcome.quality)
-        if on_map["trustworthiness"] >= least:
+        if on_map["trustworthiness"] >= min_trust:
             return outcome
         verdict = (
             f"has a trustworthiness of {on_map['trustworthiness']:.4f} (a plain PCA map {pca['trustworthiness']:.4f}), "
-            f"below --min-trust {least:g}"
+            f"below --min-trust {min_trust:g}"
         )
     error = QualityError(f"{outcome.folder}: the {outcome.method} map {verdict}; its files are kept")
     return replace(outcome, result=f"{outcome.result}, not trusted", error=error)

@@ -9,19 +9,19 @@ from gpuvis.jobs.outcome import Outcome
 
 
 class Progress:
-    """Follow a batch, in silence.
+    """Follow a batch, and show nothing.
 
-    Outcomes come from whatever thread has them, one at a time; all else comes from the main thread.
+    Any thread may call `outcome`, but only one at a time. The main thread calls the other methods.
     """
 
-    def begin(self, works: list[Decision], backend: str) -> None:
-        """Take note of what will be done; each map is one piece of work."""
+    def begin(self, decisions: list[Decision], backend: str) -> None:
+        """Handle the start of the batch. `decisions`: one for each folder with something to do."""
 
     def folder(self, number: int, folder: Path) -> None:
-        """Take note that work on a folder starts; the last maps of the one before it may not be written yet."""
+        """Handle the start of work on a folder. The last maps of the previous folder may not be written yet."""
 
     def step(self, name: str) -> None:
-        """Take note that a step starts."""
+        """Handle the start of a step."""
 
     def outcome(self, outcome: Outcome) -> None:
-        """Take note of an outcome."""
+        """Handle the end of a map, of a folder's scores, or of a folder that fails as a whole."""

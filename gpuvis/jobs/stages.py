@@ -1,15 +1,16 @@
-"""The steps of one folder, called by pipeline and worker: read, reduce, save, measure, draw."""
+"""The stages of one folder, called by pipeline and worker: read, reduce, save, measure, draw."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, closing, nullcontext, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gpuvis.backends import Chosen
+from gpuvis.backends import Selection
+from gpuvis.backends.base import Backend
 from gpuvis.io.files import locked
 from gpuvis.jobs import audit, draw, measure
 from gpuvis.jobs.draw import Drawn
@@ -27,19 +28,19 @@ from gpuvis.timing import StepTimer
 
 logger = logging.getLogger(__name__)
 
-Saving = AbstractContextManager[None]  # within which files are written
-Finish = Callable[[Saving], Outcome]  # the last stage of a map: draws its page and saves its record
+Saving = AbstractContextManager[None]  # held while files are written
+Finish = Callable[[Saving], Outcome]  # the last stage of a map: draw its page and save its record
 
 
 @dataclass(frozen=True, eq=False)
-class Read:
-    """A folder after the first stage.
+class Inputs:
+    """The inputs of a folder's scores and maps, read and verified.
 
     Attributes
     ----------
     task : Task
     scores, maps : Source, Exception, or None
-        What these are computed from, or why they cannot be; None: they are not to be computed.
+        The source, or the error that prevents it. None: there are no scores, or no maps, to compute.
     """
 
     task: Task
@@ -47,8 +48,8 @@ class Read:
     maps: Source | Exception | None
 
 
-def run(decision: Decision, chosen: Chosen, steps: StepTimer) -> Generator[Outcome]:
-    """Do what is to be done for one folder, and give the outcome of each map as soon as it is saved.
+def run(decision: Decision, selection: Selection, steps: StepTimer) -> Generator[Outcome]:
+    """Do the job of one folder, and yield the outcome of each map as soon as its files are saved.
 
     Raises
     ------
@@ -57,74 +58,82 @@ def run(decision: Decision, chosen: Chosen, steps: StepTimer) -> Generator[Outco
     """
     job = decision.job
     draw.prepare(job.page)
-    with locked(job.out), closing(maps(read(decision, chosen, steps))) as unfinished:
+    with locked(job.out), closing(maps(read(decision, selection, steps))) as unfinished:
         for finish in unfinished:
             yield finish(nullcontext())
 
 
-def read(decision: Decision, chosen: Chosen, steps: StepTimer, go_on: Callable[[], None] = lambda: None) -> Read:
-    """Read and verify the cache of a folder that is locked; `go_on` is called again and again meanwhile."""
+def read(
+    decision: Decision, selection: Selection, steps: StepTimer, check_stop: Callable[[], None] = lambda: None
+) -> Inputs:
+    """Read and verify the cache of a locked folder. `check_stop` is called often, and raises an error to end this."""
     job = decision.job
     job.sweep()
-    if decision.folder.stamp != job.look().stamp:  # another run may have finished here since
+    if decision.folder.stamp != job.look().stamp:  # another run may have finished here in the meantime
         decision = decide(job)
-    task = Task(decision, chosen, steps, go_on)
+    task = Task(decision, selection, steps, check_stop)
     scores = _source(task, outliers.search(job.settings.threads)) if decision.scores else None
-    return Read(task, scores, _source(task, job.settings.only(*decision.computed)) if decision.computed else None)
+    return Inputs(task, scores, _source(task, job.settings.only(*decision.computed)) if decision.computed else None)
 
 
 def _source(task: Task, settings: Settings) -> Source | Exception:
     try:
         return task.source(settings)
-    except Exception as error:  # noqa: BLE001  it is reported in its turn, and maps that need no cache are made
+    except Exception as error:  # noqa: BLE001  `maps` raises it, after it has drawn the maps that need no embeddings
         return error
 
 
-def maps(read: Read) -> Generator[Finish]:
-    """Make the maps of a folder; of each give what is left to do, once its coordinates are saved.
+def maps(inputs: Inputs) -> Generator[Finish]:
+    """Make the maps of a folder. Once the coordinates of a map are saved, yield its last stage.
 
     Raises
     ------
     GpuvisError
         Nothing can be done for this folder.
     """
-    task, decision = read.task, read.task.decision
-    if read.scores:  # before pages are drawn, which show them
-        outcome = _score(task, read.scores)
-        yield settled(outcome)
-        decision = decision if outcome.error else decision.with_new_scores()
-    yield from map(settled, decision.settled)
-    for method, state in decision.maps.items():
-        if state.action is Action.FINISH:
-            yield again(task, method, state)
-    if isinstance(read.maps, Exception):
-        raise read.maps
-    if read.maps:
-        try:
-            yield from _compute(task, read.maps)
-        finally:
-            with suppress(Exception):  # a device that is lost has failed the maps already
-                task.backend.give_back()
-    task.release()
+    task, decision = inputs.task, inputs.task.decision
+    try:
+        if inputs.scores:  # first, since pages show the scores
+            outcome = _score(task, inputs.scores)
+            yield finished(outcome)
+            decision = decision if outcome.error else decision.with_new_scores()
+        yield from map(finished, decision.settled)
+        for method, state in decision.maps.items():
+            if state.action is Action.FINISH:
+                yield redraw(task, method, state)
+        if isinstance(inputs.maps, Exception):
+            raise inputs.maps
+        if inputs.maps:
+            with _memory_given_back(task.backend):
+                yield from _compute(task, inputs.maps)
+    finally:
+        task.release()
 
 
-def settled(outcome: Outcome) -> Finish:
-    """Return the last stage where nothing is left to do."""
+def finished(outcome: Outcome) -> Finish:
+    """Return a last stage that has nothing left to do."""
     return lambda saving: outcome
 
 
-def _score(task: Task, source: Source | Exception) -> Outcome:
+@contextmanager
+def _memory_given_back(backend: Backend) -> Iterator[None]:
     try:
-        if isinstance(source, Exception):
-            raise source
-        outcome, scores = audit.audit(task, source)
-        task.folder.take_scores(scores)
-    except Exception as error:  # noqa: BLE001  maps are made all the same
-        return failure(task.job.folder, error, "outliers")
+        yield
     finally:
-        with suppress(Exception):  # a device that is lost fails the maps by itself
-            task.backend.give_back()
-    return outcome
+        with suppress(Exception):  # if the device is lost, the maps fail with an error of their own
+            backend.give_back()
+
+
+def _score(task: Task, source: Source | Exception) -> Outcome:
+    with _memory_given_back(task.backend):
+        try:
+            if isinstance(source, Exception):
+                raise source
+            outcome, scores = audit.audit(task, source)
+            task.folder.take_scores(scores)
+        except Exception as error:  # noqa: BLE001  maps can be made without scores
+            return failure(task.job.folder, error, "outliers")
+        return outcome
 
 
 def _compute(task: Task, source: Source) -> Iterator[Finish]:
@@ -139,7 +148,7 @@ def _compute(task: Task, source: Source) -> Iterator[Finish]:
     def make(method: MethodName) -> Finish:
         reduction = reduce.embed(prepared, method, task.backend, task.steps)
         task.check_unchanged()
-        record = RunRecord.of(source.record, settings, reduction, *task.chosen)
+        record = RunRecord.of(source.record, settings, reduction, *task.selection)
         record.steps = {**source.steps, **reduction.steps}
         metric, principal = reduction.effective["metric"], reduction.principal
         original = Original(embeddings, metric, source.planned, source.cache.labels, principal)
@@ -149,39 +158,39 @@ def _compute(task: Task, source: Source) -> Iterator[Finish]:
     for method in settings.methods:
         try:
             finish = make(method)
-        except Exception as error:  # noqa: BLE001  whatever goes wrong with one map, the next one is still to be made
-            finish = settled(failure(folder, error, method))
+        except Exception as error:  # noqa: BLE001  an error in one map must not stop the next
+            finish = finished(failure(folder, error, method))
         yield finish
         start = time.perf_counter()
 
 
 def save(task: Task, method: MethodName, record: RunRecord, shown: Shown, original: Original, start: float) -> Finish:
-    """Save the coordinates, then measure the map: so they are safe even if measuring or drawing fails."""
+    """Save the coordinates, then measure the map. So the coordinates are safe if measuring or drawing fails."""
     job, files = task.job, task.job.outputs(method)
     _save_coords(task, files, record, shown)
-    measured = measure.of_map(task, original, shown, job.quality)
+    measured = measure.measure_map(task, original, shown, job.quality)
     paths = (files.coords, *_save_quality(task, files, record, measured))
     rows, columns = record.input.rows, record.input.columns
     outcome = Outcome(job.folder, "written", method, rows, columns, paths=paths, quality=record.quality)
     return _finish(task, files, outcome, replace(shown, measured=measured), record, start)
 
 
-def again(task: Task, method: MethodName, state: Status) -> Finish:
-    """Measure a map if that is still to be done, and draw it again, from its saved coordinates."""
+def redraw(task: Task, method: MethodName, state: Status) -> Finish:
+    """Draw a map again from its saved coordinates, and measure it first if its measures are missing."""
     start, job, files = time.perf_counter(), task.job, task.job.outputs(method)
     record, paths = state.record, tuple[Path, ...]()
     try:
         shown = saved(files.coords, task.folder)
         if state.changed:
             logger.warning("%s: %s", job.folder, state.changed)
-        wanted = job.quality if record and is_unmeasured(files, record, job.quality) else "none"
-        measured = measure.again(task, method, shown, record, wanted)
+        quality = job.quality if record and is_unmeasured(files, record, job.quality) else "none"
+        measured = measure.measure_saved(task, method, shown, record, quality)
         if record:
-            _begin(files, record, job.page, measured)
+            _announce_files(files, record, job.page, measured)
             paths = _save_quality(task, files, record, measured)
             measured = replace(measured, quality=record.quality, recall=files.load_quality(record))
     except Exception as error:  # noqa: BLE001
-        return settled(failure(job.folder, error, method))
+        return finished(failure(job.folder, error, method))
     result = "drawn again" if job.page else "measured" if paths else "not measured"
     rows, columns = len(shown.coords), record.input.columns if record else None
     outcome = Outcome(job.folder, result, method, rows, columns, paths=paths, quality=measured.quality)
@@ -190,22 +199,23 @@ def again(task: Task, method: MethodName, state: Status) -> Finish:
 
 
 def _save_coords(task: Task, files: Outputs, record: RunRecord, shown: Shown) -> None:
-    job, before = task.job, files.read_record()
-    drawn_before = before.outputs if before else {}
-    to_come = [*files.drawn(job.page), *([files.quality] if job.quality != "none" else [])]
+    """Save the coordinates, then remove files of an earlier map that this run will not replace."""
+    job, old_record = task.job, task.decision.maps[files.method].record
+    old_outputs = old_record.outputs if old_record else {}
+    next_files = [*files.drawn(job.page), *([files.quality] if job.quality != "none" else [])]
     with task.steps("save"), stops_deferred():
-        files.save_coords(shown.coords, record, to_come)
+        files.save_coords(shown.coords, record, next_files)
         for path in [files.quality, files.page, *map(files.static, STATIC)] if job.overwrite else []:
-            is_old = path.is_file() and (path.name in drawn_before or is_ours(path))
-            if is_old and (path == files.quality or path not in to_come):
+            is_old = path.is_file() and (path.name in old_outputs or is_ours(path))
+            if is_old and (path == files.quality or path not in next_files):
                 path.unlink()
-                if path not in to_come:
+                if path not in next_files:
                     logger.warning("%s: %s showed an earlier map and was removed", job.folder, path.name)
     record.steps |= task.steps.of("save")
 
 
-def _begin(files: Outputs, record: RunRecord, page: PageOptions | None, measured: Measured) -> None:
-    """Have the record of a map say which of its files are about to be replaced."""
+def _announce_files(files: Outputs, record: RunRecord, page: PageOptions | None, measured: Measured) -> None:
+    """Save in a map's record which of its files are about to be replaced."""
     drawn = files.drawn(page)
     if page:
         for path in map(files.static, STATIC):
@@ -231,13 +241,16 @@ def _save_quality(task: Task, files: Outputs, record: RunRecord, measured: Measu
 def _finish(
     task: Task, files: Outputs, outcome: Outcome, shown: Shown, record: RunRecord | None, start: float
 ) -> Finish:
-    """Return the last stage of a map: drawing, if a page is wanted, and the record. `outcome`: that before it."""
+    """Return the last stage of a map: draw the page, if one is requested, and save the record.
+
+    `outcome`: the outcome so far; `start`: when work on the map started.
+    """
     job = task.job
     clock = task.steps.detached("draw") if job.page else task.steps
-    ready = time.perf_counter() - start
+    seconds_before = time.perf_counter() - start
 
     def finish(saving: Saving) -> Outcome:
-        began = time.perf_counter()
+        finish_start = time.perf_counter()
         drawn, paths, error = Drawn(), outcome.paths, None
         try:
             if job.page:
@@ -252,14 +265,14 @@ def _finish(
         for note in drawn.notes:
             logger.warning("%s: %s", job.folder, note)
         paths += (files.record,) if record and paths else ()
-        seconds = ready + time.perf_counter() - began
-        return replace(_judged(outcome, error), paths=paths, seconds=seconds)
+        seconds = seconds_before + time.perf_counter() - finish_start
+        return replace(_with_error(outcome, error), paths=paths, seconds=seconds)
 
     return finish
 
 
-def _judged(outcome: Outcome, error: Exception | None) -> Outcome:
-    """Return the outcome of a map that was or was not drawn."""
+def _with_error(outcome: Outcome, error: Exception | None) -> Outcome:
+    """Return the outcome of a map, with the error of drawing it, if there was one."""
     if error is None:
         return outcome
     failed = failure(outcome.folder, error, outcome.method)
@@ -267,11 +280,11 @@ def _judged(outcome: Outcome, error: Exception | None) -> Outcome:
 
 
 def _save_drawn(files: Outputs, drawn: Drawn, record: RunRecord | None, clock: StepTimer) -> tuple[Path, ...]:
-    """Save the page and its pictures; then the record, even if that failed."""
+    """Save the page and its pictures, then the record, even if the page cannot be saved."""
     try:
-        sums = {path.name: files.save_drawn(path, content) for path, content in drawn.files.items()}
+        checksums = {path.name: files.save_drawn(path, content) for path, content in drawn.files.items()}
         if record and drawn.files:
-            record.outputs |= sums
+            record.outputs |= checksums
             record.page, record.needed_by_page = drawn.shown, drawn.needs
     finally:
         if record and not record.finished:

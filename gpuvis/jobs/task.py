@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from gpuvis.backends import Chosen
+from gpuvis.backends import Selection
 from gpuvis.backends.base import Backend, Planned
 from gpuvis.backends.matrix import plan
 from gpuvis.errors import CacheError
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """The input of maps or scores.
+    """A verified cache, and the plan to compute maps or scores from it.
 
     Attributes
     ----------
@@ -34,13 +34,13 @@ class Source:
         Read, and verified.
     settings : Settings
     planned : Planned
-        How it is to be done with these settings.
+        The plan for these settings.
     record : CacheRecord
-        The cache as records describe it.
+        The description of the cache for run records.
     seconds : float
-        How long reading took; 0 if something else had read it before.
+        How long reading took; nearly 0 if the cache had been read before.
     steps : dict
-        The same for the record.
+        Seconds and peak memory of the step "read", for run records.
     """
 
     cache: Cache
@@ -53,38 +53,38 @@ class Source:
 
 @dataclass(eq=False)
 class Task:
-    """The state of a folder while it is worked on.
+    """The state of a folder while its job runs.
 
     Attributes
     ----------
     decision : Decision
-    chosen : Chosen
-        The backend.
+    selection : Selection
+        The backend, and the reason for it.
     steps : StepTimer
         The clock.
-    go_on : callable
-        Called again and again while the cache is read; what it raises ends the reading.
+    check_stop : callable
+        Called before each block of rows is read. To end the reading, it raises an error.
     """
 
     decision: Decision
-    chosen: Chosen
+    selection: Selection
     steps: StepTimer
-    go_on: Callable[[], None] = lambda: None
+    check_stop: Callable[[], None] = lambda: None
 
     @property
     def job(self) -> Job:
-        """The request for this folder."""
+        """The job of this folder."""
         return self.decision.job
 
     @property
     def folder(self) -> Folder:
-        """The folder, and all that was read of it."""
+        """The folder, with everything that was read from it."""
         return self.decision.folder
 
     @property
     def backend(self) -> Backend:
-        """Where the work is done."""
-        return self.chosen.backend
+        """The backend that computes."""
+        return self.selection.backend
 
     @cached_property
     def _cache(self) -> Cache:
@@ -92,20 +92,20 @@ class Task:
 
     @cached_property
     def _verified(self) -> tuple[float, Cache]:
-        return self._cache.verify(self.go_on)
+        return self._cache.verify(self.check_stop)
 
     def source(self, settings: Settings) -> Source:
-        """Return the cache, verified, and the plan for some settings.
+        """Return the verified cache, and the plan for these settings.
 
         Raises
         ------
         GpuvisError
-            The cache is not whole, or too large.
+            The cache is damaged, or does not fit in memory.
         """
         start = time.perf_counter()
         with nullcontext() if "read" in self.steps.measured else self.steps("read"):
             embeddings = self._cache.embeddings
-            plan(embeddings, settings, self.backend)  # refuse what cannot be before reading it through
+            plan(embeddings, settings, self.backend)  # refuse an impossible job before all values are read
             largest, verified = self._verified
             planned = Planned(plan(embeddings, settings, self.backend, largest), largest)
             record = CacheRecord.of(verified, self.folder.fingerprint)
@@ -113,12 +113,12 @@ class Task:
         return Source(verified, settings, planned, record, seconds, self.steps.of("read"))
 
     def release(self) -> None:
-        """Let go of the embeddings: pages are drawn without them, while the next folder is computed."""
+        """Drop the embeddings: the page is drawn without them, while the next folder is computed."""
         for name in ("_cache", "_verified"):
             vars(self).pop(name, None)
 
     def check_unchanged(self) -> None:
-        """Check that the files of the cache are those that were looked at.
+        """Check that the cache's files have not changed since the decision.
 
         Raises
         ------

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from gpuvis.backends import Chosen, choose
+from gpuvis.backends import Selection, choose
 from gpuvis.backends.cpu import backend as cpu
 from gpuvis.errors import DataError, NoGpuError, SettingsError
 from gpuvis.reduction.reduce import reduce
@@ -185,7 +185,7 @@ def test_unknown_backends_are_refused() -> None:
 
 def test_few_rows_are_not_worth_loading_rapids(monkeypatch) -> None:
     monkeypatch.setattr("gpuvis.backends.gpu.probe.obstacle", lambda: None)
-    monkeypatch.setattr("gpuvis.backends.gpu.probe.what_the_gpu_lacks", lambda limit=None: "it was looked at")
+    monkeypatch.setattr("gpuvis.backends.gpu.probe.check_gpu", lambda limit=None: "it was looked at")
     told = (
         "1,400 rows in all are done sooner on the CPU than RAPIDS is loaded: auto takes the GPU from 50,000 rows on, "
         "--backend gpu for any"
@@ -201,7 +201,7 @@ def test_few_rows_are_not_worth_loading_rapids(monkeypatch) -> None:
 def test_arrays_are_weighed_unless_they_lie_on_the_device(monkeypatch) -> None:
     asked: list[int | None] = []
     monkeypatch.setattr(
-        "gpuvis.backends.matrix.choose", lambda name, rows=None: asked.append(rows) or Chosen(cpu, "for the test")
+        "gpuvis.backends.matrix.choose", lambda name, rows=None: asked.append(rows) or Selection(cpu, "for the test")
     )
     X = np.random.default_rng(0).standard_normal((20, 3)).astype(np.float32)
 

@@ -23,7 +23,7 @@ import data
 import numpy as np
 
 from gpuvis import machine
-from gpuvis.backends import Chosen, choose
+from gpuvis.backends import Selection, choose
 from gpuvis.errors import GpuvisError, NoGpuError, OutputError
 from gpuvis.io import cache
 from gpuvis.jobs import job, stages
@@ -61,7 +61,7 @@ def settings_of(method: str, pca_dim: int) -> Settings:
     )
 
 
-def run_once(folder: Path, settings: Settings, chosen: Chosen) -> Timed:
+def run_once(folder: Path, settings: Settings, chosen: Selection) -> Timed:
     """Do a whole job, and read its record."""
     (method,) = settings.methods
     with tempfile.TemporaryDirectory() as out:
@@ -91,7 +91,7 @@ def median(runs: list[Timed]) -> Timed:
     )
 
 
-def measure(folder: Path, settings: Settings, chosen: Chosen, runs: int) -> Timed | str:
+def measure(folder: Path, settings: Settings, chosen: Selection, runs: int) -> Timed | str:
     """Time a job, or say why that was not possible."""
     try:
         return median([run_once(folder, settings, chosen) for _ in range(runs)])

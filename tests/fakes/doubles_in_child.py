@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from doubles import FirstColumns
 
-from gpuvis.backends import Chosen
+from gpuvis.backends import Selection
 from gpuvis.backends.base import Device, Layout
 from gpuvis.errors import NoGpuError
 from gpuvis.results.outputs import Outputs
@@ -121,7 +121,7 @@ class Troubled(FirstColumns):
         time.sleep(0.7)
 
 
-def choose(name: str) -> Chosen:
+def choose(name: str) -> Selection:
     """Choose as `gpuvis.backends.choose` does, or as GPUVIS_TEST_CHOICE says."""
     from gpuvis.io import cache  # noqa: F401  torch takes seconds to import, which counts as no step of a job then
 
@@ -130,7 +130,7 @@ def choose(name: str) -> Chosen:
         _save_slowly()
     os.write(1, b"chatter\n")
     if name == "cpu":
-        return Chosen(Troubled() if how == "trouble on the CPU" else FirstColumns(), "the CPU was asked for")
+        return Selection(Troubled() if how == "trouble on the CPU" else FirstColumns(), "the CPU was asked for")
     if how == "segfault":
         os.kill(os.getpid(), signal.SIGSEGV)
     if how == "bug":
@@ -138,13 +138,13 @@ def choose(name: str) -> Chosen:
     if how == "cpu" and name == "gpu":
         raise NoGpuError("the GPU backend cannot be used: it is too old; use --backend cpu or auto to work on the CPU")
     if how == "cpu":
-        return Chosen(FirstColumns(), "no GPU can be used: it is too old")
+        return Selection(FirstColumns(), "no GPU can be used: it is too old")
     if how == "once" and Path(os.environ["GPUVIS_TEST_MARK"]).exists():
         raise NoGpuError("the GPU backend cannot be used: it fell off the bus")
     if how == "once":
         Path(os.environ["GPUVIS_TEST_MARK"]).touch()
     assert "cuml" not in sys.modules
-    return Chosen(Troubled(), f"{name} was asked for")
+    return Selection(Troubled(), f"{name} was asked for")
 
 
 def _save_slowly() -> None:

@@ -35,7 +35,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if session.config.option.collectonly or not session.items:
         return
     needs_rapids = any(item.get_closest_marker("gpu") for item in session.items)
-    lacking = (probe.obstacle() or probe.what_the_gpu_lacks()) if needs_rapids else what_the_core_lacks()
+    lacking = (probe.obstacle() or probe.check_gpu()) if needs_rapids else what_the_core_lacks()
     if lacking:
         raise pytest.UsageError(f"nothing was tested, because no GPU can be used: {lacking}")
     terminal: Any = session.config.pluginmanager.get_plugin("terminalreporter")

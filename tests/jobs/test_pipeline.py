@@ -15,7 +15,7 @@ from doubles import FirstColumns, Log, results
 from examples import content
 from process import FAKES
 
-from gpuvis.backends import Chosen
+from gpuvis.backends import Selection
 from gpuvis.errors import CacheError, OutputExistsError
 from gpuvis.io import pt
 from gpuvis.io.files import locked
@@ -55,7 +55,7 @@ def four(make_cache, tmp_path) -> Path:
 
 def run(root: Path, backend: FirstColumns, log: Log | None = None, **asked) -> batch.Report:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gpuvis.jobs.batch.choose", lambda name: Chosen(backend, "for the test"))
+        patch.setattr("gpuvis.jobs.batch.choose", lambda name: Selection(backend, "for the test"))
         return batch.run(Request((root,), **{"settings": Settings(), **asked}), log or Log())
 
 
@@ -266,7 +266,7 @@ import sys, time
 sys.path.insert(0, sys.argv.pop(1))
 from doubles import FirstColumns
 from gpuvis.io import pt
-from gpuvis.backends import Chosen
+from gpuvis.backends import Selection
 from gpuvis.jobs import batch
 from gpuvis.cli.main import main
 class Hanging(FirstColumns):
@@ -277,7 +277,7 @@ class Hanging(FirstColumns):
     def umap(self, *args):
         print("computing", file=sys.stderr, flush=True)
         time.sleep(60)
-batch.choose, batch.obstacle = lambda name: Chosen(Hanging(), "for the test"), lambda name: "for the test"
+batch.choose, batch.obstacle = lambda name: Selection(Hanging(), "for the test"), lambda name: "for the test"
 main()
 """
 

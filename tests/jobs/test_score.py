@@ -206,9 +206,7 @@ def test_rows_without_labels_have_no_label_accuracy(make_cache) -> None:
 def test_rapids_is_loaded_only_for_maps_of_many_rows(scored, monkeypatch, worth, looked) -> None:
     asked: list[bool] = []
     monkeypatch.setattr("gpuvis.backends.gpu.probe.obstacle", lambda: None)
-    monkeypatch.setattr(
-        "gpuvis.backends.gpu.probe.what_the_gpu_lacks", lambda limit=None: asked.append(True) or "it is new"
-    )
-    monkeypatch.setattr("gpuvis.backends.WORTH", worth)
+    monkeypatch.setattr("gpuvis.backends.gpu.probe.check_gpu", lambda limit=None: asked.append(True) or "it is new")
+    monkeypatch.setattr("gpuvis.backends.MIN_GPU_ROWS", worth)
     assert CliRunner().invoke(main, ["score", str(scored)]).exit_code == 0
     assert bool(asked) == looked

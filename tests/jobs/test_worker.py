@@ -47,7 +47,7 @@ def possible(monkeypatch) -> None:
     """Nothing is known to keep from the GPU, which is the double in the child."""
     monkeypatch.setattr("gpuvis.jobs.batch.obstacle", lambda name: None)
     monkeypatch.setattr("gpuvis.jobs.batch.choose", doubles_in_child.choose)
-    monkeypatch.setattr("gpuvis.backends.WORTH", 0)
+    monkeypatch.setattr("gpuvis.backends.MIN_GPU_ROWS", 0)
 
 
 @pytest.fixture
@@ -283,7 +283,7 @@ import sys; sys.path.insert(0, sys.argv.pop(1))
 import doubles_in_child
 from gpuvis import backends
 from gpuvis.jobs import batch, worker as child
-batch.choose, batch.obstacle, backends.WORTH = doubles_in_child.choose, lambda name: None, 0
+batch.choose, batch.obstacle, backends.MIN_GPU_ROWS = doubles_in_child.choose, lambda name: None, 0
 from gpuvis.cli.main import main
 main()
 """
@@ -398,7 +398,7 @@ def test_notes_come_once_and_stdout_is_for_paths(three) -> None:
 @pytest.mark.parametrize(("worth", "where"), [(119, "gpu"), (120, "gpu"), (121, "cpu")])
 def test_the_rows_of_all_folders_decide(three, make_cache, monkeypatch, caplog, worth, where) -> None:
     """RAPIDS is loaded once for all of them."""
-    monkeypatch.setattr("gpuvis.backends.WORTH", worth)
+    monkeypatch.setattr("gpuvis.backends.MIN_GPU_ROWS", worth)
     root = three()
     with caplog.at_level("INFO", "gpuvis"):
         report = batch.run(ask(root), Log())
@@ -414,12 +414,12 @@ def test_the_rows_of_all_folders_decide(three, make_cache, monkeypatch, caplog, 
 
 
 def test_few_rows_with_a_timeout_stay_on_the_cpu_in_a_child(three, monkeypatch) -> None:
-    monkeypatch.setattr("gpuvis.backends.WORTH", 10**6)
+    monkeypatch.setattr("gpuvis.backends.MIN_GPU_ROWS", 10**6)
     root = three()
     assert batch.run(ask(root, timeout=60), Log()).backend == "cpu"
     assert told(root / "a")["reason"].startswith("120 rows in all")
 
 
 def test_gpu_takes_it_for_any_number_of_rows(three, monkeypatch) -> None:
-    monkeypatch.setattr("gpuvis.backends.WORTH", 10**6)
+    monkeypatch.setattr("gpuvis.backends.MIN_GPU_ROWS", 10**6)
     assert batch.run(ask(three(), backend="gpu"), Log()).backend == "gpu"

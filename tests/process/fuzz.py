@@ -31,7 +31,7 @@ from gpuvis.io import cache, pt, table
 from gpuvis.io.writer import write_cache
 from gpuvis.jobs import job
 from gpuvis.jobs.job import Job
-from gpuvis.jobs.outcome import judged as judged_by_trust
+from gpuvis.jobs.outcome import apply_min_trust
 from gpuvis.quality import report
 from gpuvis.results import outputs, record, saved_map
 from gpuvis.results.annotations import read_annotations
@@ -165,7 +165,7 @@ def read_record(folder: Path) -> None:
     for outcome in decided.settled:
         if outcome.error:
             raise outcome.error
-        judged_by_trust(outcome, 0.5)
+        apply_min_trust(outcome, 0.5)
         report.cells(outcome.quality)
     run = outputs.Outputs(folder, "vis", "umap").read_record()
     if not run:

@@ -40,7 +40,7 @@ def test_info_tells_the_reason(without_gpu: dict[str, str], why: str) -> None:
 
 def test_auto_falls_back_and_writes_the_maps(without_gpu: dict[str, str], why: str, folder: Path) -> None:
     # As if so few rows were worth a GPU.
-    program = "from gpuvis import backends; backends.WORTH = 0; from gpuvis.cli.main import main; main()"
+    program = "from gpuvis import backends; backends.MIN_GPU_ROWS = 0; from gpuvis.cli.main import main; main()"
     done = run(without_gpu, "-c", program, "reduce", folder, "--umap", "--tsne", "--backend", "auto")
     assert done.returncode == 0, done.stderr
     for method in ("umap", "tsne"):

@@ -21,7 +21,7 @@ from doubles import FirstColumns, Log, Scaled
 from examples import ENDS, content, table_of
 from process import as_nobody
 
-from gpuvis.backends import Chosen
+from gpuvis.backends import Selection
 from gpuvis.backends.base import Layout
 from gpuvis.cli.main import main
 from gpuvis.errors import CacheError, OutputError, OutputExistsError
@@ -40,7 +40,7 @@ from gpuvis.timing import StepTimer
 def run(asked: Job, backend: FirstColumns | None = None) -> list[str]:
     return [
         outcome.result
-        for outcome in stages.run(job.decide(asked), Chosen(backend or FirstColumns(), "for the test"), StepTimer())
+        for outcome in stages.run(job.decide(asked), Selection(backend or FirstColumns(), "for the test"), StepTimer())
     ]
 
 
@@ -359,7 +359,7 @@ def failing(error: BaseException) -> FirstColumns:
 
 
 def failures(asked: Job, backend: FirstColumns) -> list[tuple[str, int]]:
-    outcomes = stages.run(job.decide(asked), Chosen(backend, "for the test"), StepTimer())
+    outcomes = stages.run(job.decide(asked), Selection(backend, "for the test"), StepTimer())
     return [(str(outcome.error or outcome.result), outcome.exit_code) for outcome in outcomes]
 
 
@@ -485,7 +485,7 @@ def test_a_write_is_whole_or_not_at_all(tmp_path) -> None:
 
 def test_what_runs_that_died_had_begun_is_swept(asked, tmp_path) -> None:
     """By the next run, whatever it does; other files stay."""
-    list(stages.run(job.decide(asked), Chosen(FirstColumns(), ""), StepTimer()))
+    list(stages.run(job.decide(asked), Selection(FirstColumns(), ""), StepTimer()))
     victim, before = tmp_path / "victim", content(asked.out)
     victim.write_text("kept")
     files = asked.outputs("umap")
@@ -496,7 +496,7 @@ def test_what_runs_that_died_had_begun_is_swept(asked, tmp_path) -> None:
         (asked.out / name).touch()
         before[name] = b""
     (asked.out / ".vis_umap_quality.npy.part").mkdir()
-    list(stages.run(job.decide(asked), Chosen(FirstColumns(), ""), StepTimer()))
+    list(stages.run(job.decide(asked), Selection(FirstColumns(), ""), StepTimer()))
     (asked.out / ".vis_umap_quality.npy.part").rmdir()
     assert content(asked.out) == before
     assert victim.read_text() == "kept"

@@ -7,15 +7,12 @@ from importlib import import_module, metadata
 from importlib.util import find_spec
 
 NEEDED = ("cupy", "cuml", "cudf", "cuvs", "rmm")
-OLDEST_DRIVER = {12: 12020, 13: 13000}  # by the major version of CUDA that the libraries are built for
+OLDEST_DRIVER = {12: 12020, 13: 13000}  # keys: the major version of CUDA that the libraries are built for
 LOWEST_CAPABILITY = {12: 70, 13: 75}
 
 
 def obstacle() -> str | None:
-    """Return why no GPU can be used, as far as that is known without importing RAPIDS, which takes seconds.
-
-    None if nothing is known to be in the way.
-    """
+    """Return why no GPU can be used; None if nothing prevents it. Does not import RAPIDS, which takes seconds."""
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
     if hidden is not None and hidden.strip() in {"", "-1"}:
         return f"CUDA_VISIBLE_DEVICES is {hidden!r}, which hides every GPU"
@@ -25,15 +22,15 @@ def obstacle() -> str | None:
     return None
 
 
-def what_the_gpu_lacks(memory_limit: int | None = None) -> str | None:
-    """Try the GPU step by step, down to a small fit; return why it cannot be used, or None if it can.
+def check_gpu(memory_limit: int | None = None) -> str | None:
+    """Test the GPU: driver, libraries, a small fit. Return why it cannot be used, or None if it can.
 
-    To be called if there is no `obstacle`.
+    Call `obstacle` first.
 
     Parameters
     ----------
     memory_limit : int, optional
-        Most bytes of its memory to use.
+        Most bytes of device memory to use.
     """
     reason = _device() or _libraries()
     if reason:
@@ -46,7 +43,7 @@ def what_the_gpu_lacks(memory_limit: int | None = None) -> str | None:
 
 
 def _device() -> str | None:
-    """Return why the device cannot be used, or None; by CuPy alone, which is imported quickly."""
+    """Return why the device cannot be used, or None. Needs only CuPy, whose import is quick."""
     try:
         cupy = import_module("cupy")
     except Exception as error:  # noqa: BLE001  a broken installation raises anything
@@ -80,7 +77,7 @@ def _why_not(runtime: object) -> str:
 
 
 def _libraries() -> str | None:
-    """Return which library cannot be imported, and why; None if all can."""
+    """Return which library cannot be imported, and why; None if all can be imported."""
     for name in NEEDED[1:]:
         try:
             import_module(name)
@@ -90,7 +87,7 @@ def _libraries() -> str | None:
 
 
 def _installed() -> str:
-    """Return which version of cuML is installed, as a sentence."""
+    """Return the installed version of cuML, as a sentence."""
     for name in ("cuml-cu13", "cuml-cu12", "cuml"):
         try:
             return f"cuML {metadata.version(name)} is installed"

@@ -19,7 +19,7 @@ from sklearn.datasets import load_digits
 from sklearn.manifold import trustworthiness
 
 import gpuvis
-from gpuvis.backends import Chosen, choose
+from gpuvis.backends import Selection, choose
 from gpuvis.backends.gpu import limits, plan
 from gpuvis.backends.gpu.memory_model import Bytes
 from gpuvis.errors import NoGpuError, OutOfMemoryError, SettingsError
@@ -316,7 +316,7 @@ def test_the_record_of_a_run_says_how_it_was_done(rapids, make_cache) -> None:
     folder = make_cache(rows=120, columns=20)
     backend, reason = choose("gpu")
     asked = job.Job(folder, folder, gpuvis.Settings(umap=gpuvis.Umap(n_neighbors=10), pca_dim=5), page=None)
-    (outcome,) = stages.run(job.decide(asked), Chosen(backend, reason), StepTimer(settle=backend.settle))
+    (outcome,) = stages.run(job.decide(asked), Selection(backend, reason), StepTimer(settle=backend.settle))
     assert outcome.result == "written"
     told = json.loads((folder / "vis_umap_run.json").read_text())
     assert told["backend"]["name"] == "gpu"

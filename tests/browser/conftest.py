@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -60,15 +61,11 @@ def tab(chromium: Any) -> Any:
     return context.new_page()
 
 
-@pytest.fixture
-def read(tab: Any, tmp_path: Path) -> Iterator[Read]:
-    """Draw a page and open it. Nothing may go wrong but what a test says is missing."""
-    from reader import Reader
-
-    context = tab.context
-    requested: set[str] = set()
+@contextmanager
+def overheard(context: Any, absent: set[str]) -> Iterator[tuple[list[str], set[str]]]:
+    """Collect what goes wrong on the pages of a context, but for absent files, and the schemes of its requests."""
     troubles: list[str] = []
-    absent: set[str] = set()
+    schemes: set[str] = set()
 
     def hear(message: Any) -> None:
         address = message.location["url"]
@@ -81,13 +78,25 @@ def read(tab: Any, tmp_path: Path) -> Iterator[Read]:
         dialog.dismiss()
 
     listeners = {
-        "request": lambda request: requested.add(request.url.partition(":")[0]),
+        "request": lambda request: schemes.add(request.url.partition(":")[0]),
         "weberror": lambda error: troubles.append(str(error.error)),
         "dialog": dismiss,
         "console": hear,
     }
     for event, listener in listeners.items():
         context.on(event, listener)
+    yield troubles, schemes
+    for event, listener in listeners.items():
+        context.remove_listener(event, listener)
+
+
+@pytest.fixture
+def read(tab: Any, tmp_path: Path) -> Iterator[Read]:
+    """Draw a page and open it. Nothing may go wrong but what a test says is missing."""
+    from reader import Reader
+
+    context = tab.context
+    absent: set[str] = set()
     context.clear_cookies()
     tab.set_viewport_size(WINDOW)
 
@@ -118,12 +127,11 @@ def read(tab: Any, tmp_path: Path) -> Iterator[Read]:
         page.wait_for_selector("html[data-drawn]")
         return Reader(page, coords)
 
-    yield opened
-    for page in context.pages:
-        if page.url.startswith("file:"):
-            page.evaluate("localStorage.clear()")
-        page.goto("about:blank") if page is tab else page.close()
-    for event, listener in listeners.items():
-        context.remove_listener(event, listener)
+    with overheard(context, absent) as (troubles, schemes):
+        yield opened
+        for page in context.pages:
+            if page.url.startswith("file:"):
+                page.evaluate("localStorage.clear()")
+            page.goto("about:blank") if page is tab else page.close()
     assert not troubles
-    assert requested <= {"file", "data", "blob"}
+    assert schemes <= {"file", "data", "blob"}

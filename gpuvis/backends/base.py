@@ -19,53 +19,53 @@ if TYPE_CHECKING:
 
 
 class Plan(Protocol):
-    """How a reduction will be done: what all backends' plans have."""
+    """The plan of a reduction: the attributes that every backend's plan has."""
 
     @property
     def graphs(self) -> Mapping[MethodName, Any]:
-        """How the neighbours of each map are found, but of maps whose library finds them itself."""
+        """The neighbour search of each map, except maps whose library searches by itself."""
 
     @property
     def advice(self) -> str:
-        """What to do if it does not fit in memory after all."""
+        """What the user can do if memory runs out despite the plan."""
 
     def describe(self) -> dict[str, Any]:
-        """Return all of it, ready for JSON."""
+        """Return the whole plan, ready for JSON."""
 
 
 class Planned(NamedTuple):
-    """How a matrix will be reduced.
+    """The plan of a matrix, and its largest value.
 
     Attributes
     ----------
     plan : Plan
     largest : float
-        The largest absolute value of the matrix, which decides by how much it is scaled.
+        Largest absolute value of the matrix; the scale depends on it.
     """
 
     plan: Plan
     largest: float
 
 
-Array = Any  # NumPy's on the CPU, CuPy's on the GPU
+Array = Any  # a NumPy array on the CPU, a CuPy array on the GPU
 ALL_THE_SAME = "the rows are all the same, so tsne_init pca has no axes: random is used"
 
 
 @dataclass(frozen=True)
 class Device:
-    """Where a reduction runs.
+    """The device that runs a reduction.
 
     Attributes
     ----------
     kind : {"cpu", "gpu"}
     name : str
-        The processor's or the GPU's name.
+        Name of the processor or of the GPU.
     threads : int
         CPU threads that the process may use.
     memory_bytes : int
-        Memory that the device has for the process.
+        Memory of the device that the process may use.
     details : dict of str to str
-        What else bears on a result there.
+        Other facts that may change a result, such as the driver's version.
     """
 
     kind: str
@@ -77,18 +77,18 @@ class Device:
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """A map as a backend drew it.
+    """The map that a backend computed.
 
     Attributes
     ----------
     coords : array of shape (N, 2)
     notes : list of str
-        What was unusual.
+        Unusual events.
     details : dict
-        What is known of the way there, such as ``epochs``, or ``iterations`` and, on the CPU, ``kl``, the divergence
-        reached.
+        Facts about the optimisation: ``epochs`` or ``iterations``; for t-SNE on the CPU also ``kl``, the final
+        divergence.
     principal : array of shape (N, 2), or None
-        The first two principal components, if it began at them.
+        The first two principal components, if the layout started from them.
     """
 
     coords: Array
@@ -98,84 +98,85 @@ class Layout:
 
 
 class Backend(Protocol):
-    """A machine's way to reduce. A module with these names is a backend."""
+    """The operations of a reduction on one kind of device. A module with these names is a backend."""
 
     name: str
     xp: Any
     """The array namespace: NumPy or CuPy."""
     SAFE: tuple[float, float]
-    """Between which the largest value of a matrix may lie; others are scaled by a power of two."""
+    """Range for the largest value of a matrix. A matrix outside it is scaled by a power of two."""
     ROUNDING: float
-    """A cosine distance in a neighbour graph that is no larger may as well be 0."""
+    """Rounding error of a cosine distance in a neighbour graph. Distances up to it may in truth be 0."""
     COMPARED: tuple[int, int]
-    """Anchors and rows that are compared at a time, when a map is measured."""
+    """Anchors and rows to compare at a time when a map is measured."""
 
     def describe(self) -> Device:
-        """Return the device that the work runs on."""
+        """Return the device of this backend."""
 
     def check(self, settings: Settings) -> None:
-        """Raise `SettingsError` for what this backend does not know."""
+        """Raise `SettingsError` if this backend does not support a setting."""
 
     def plan(self, rows: int, columns: int, itemsize: int, settings: Settings, scaled: bool = False) -> Plan:
-        """Say how a reduction with fitted settings will be done.
+        """Plan a reduction with fitted settings.
 
-        `scaled`: the values of the matrix have to be scaled, so that even a mapped file is copied.
+        `scaled`: the matrix has to be scaled, so even a memory-mapped file is copied.
         """
 
     def working(self, plan: Any) -> AbstractContextManager[None]:
-        """Use what the plan says of this machine's processors in the block."""
+        """Use the planned number of CPU threads in the block."""
 
     def promise(self, method: MethodName, plan: Any) -> str:
-        """Return what is promised about repeating a map with the same input, settings and seed."""
+        """Return whether the same input, settings and seed give the same map, as a sentence."""
 
     def read_tensor(self, path: Path) -> Any:
-        """Read a `.pt` file as `gpuvis.io.pt.load` does, or as an array of the same values."""
+        """Read a `.pt` file as `gpuvis.io.pt.load` does, or as an array with the same values."""
 
     def factorize(self, column: pd.Series) -> tuple[np.ndarray, list[str]]:
-        """Tell apart the values of a column of strings as `gpuvis.io.table.factorize` does, in any order."""
+        """Return codes and values of a column of strings, as `gpuvis.io.table.factorize` does; values in any order."""
 
     def as_array(self, X: Any, scale: float = 1.0) -> Array:
-        """Return a tensor or array, times a scale, as this backend's own: float32, C order, a view where possible."""
+        """Return a tensor or array, times a scale, as this backend's array: float32, C order, a view if possible."""
 
     def to_host(self, X: Array) -> np.ndarray:
-        """Return an array of this backend as a NumPy array of float32 in C order."""
+        """Return an array of this backend as a NumPy array, float32, C order."""
 
     def load(self, X: Any, scale: float, plan: Any) -> Array:
-        """Return a matrix, times a scale, where the plan wants it."""
+        """Return a matrix, times a scale, on the device or the host, as the plan decides."""
 
     def pca(self, X: Any, n_components: int, seed: int, scale: float, plan: Any) -> tuple[Array, float | None]:
-        """Return the scores of a tensor or array, and the share of variance kept (None: there is none)."""
+        """Return the PCA scores of a tensor or array, and the share of variance kept (None if all rows are equal)."""
 
     def neighbors(self, X: Array, plan: Any) -> Graph:
         """Return the neighbour graph."""
 
     def nearest(self, X: Array, metric: str, k: int) -> np.ndarray:
-        """Return the k rows nearest to each row of what `as_array` gave, exactly, the row itself first."""
+        """Return the indices of the k nearest rows of each row, exactly, the row itself first; X: from `as_array`."""
 
     def in_parts(self, work: Callable[[tuple[int, int]], None], count: int, size: int) -> None:
-        """Call `work((first, last))` for parts of so many, at the same time where that is quicker."""
+        """Call `work((first, last))` for parts of `count` items, of at most `size` each; in parallel if quicker."""
 
     def cdist(self, A: Array, B: Array, metric: str) -> Array:
-        """Return the distances of rows, (m, n), by their differences; metric: sqeuclidean, or as settings name it."""
+        """Return the distances between rows, (m, n), from their differences; metric: sqeuclidean, or as in settings."""
 
-    def tally(self, values: Array, base: int, limits: Array, closer: Array, far: Array, near: Array) -> None:
-        """Take in the distances of m anchors to the rows from `base` on, (m, n).
+    def tally(self, values: Array, base: int, limits: Array, counts: Array, distances: Array, indices: Array) -> None:
+        """Update, in place, the results of m anchors from their distances to a block of rows, `values` (m, n).
 
-        Filled in place: how many are below each limit, `closer`, (m, t), is added to; of all distances so far the
-        least, `far`, (m, k), rising, and the rows that they are of, `near`; of equally near ones any.
+        `base` is the index of the block's first row. `counts`, (m, t), grows by the number of distances below each of
+        the `limits`, (m, t). `distances` and `indices`, (m, k), keep the nearest rows so far, ascending; of several at
+        equal distances, any.
         """
 
     def to_numpy(self, X: Array) -> np.ndarray:
-        """Return an array of any type, such as row numbers, as a NumPy array."""
+        """Return an array of any dtype, such as row indices, as a NumPy array."""
 
-    def start(self, X: Array, asked: Any) -> Array:
-        """Return what a layout needs of a matrix besides its graph."""
+    def start(self, X: Array, settings: Any) -> Array:
+        """Return what a layout needs of a matrix besides its graph: usually its first two principal components."""
 
     def layout(self, method: MethodName, X: Array, graph: Any, settings: Any, seed: int) -> Layout:
-        """Return the map that a method makes. X: what `start` gave; settings: those of the method."""
+        """Compute the map of a method. X: from `start`; settings: the method's."""
 
     def settle(self) -> dict[str, float]:
-        """Wait until all work is done; return what is known of the device's memory since the last call."""
+        """Wait until the device has finished; return its peak memory since the last call, if it is measured."""
 
     def give_back(self) -> None:
-        """Give back memory that is no longer needed."""
+        """Free memory that is no longer needed."""

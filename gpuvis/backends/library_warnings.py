@@ -11,14 +11,14 @@ from io import StringIO
 
 logger = logging.getLogger(__name__)
 PRINTED = re.compile(r"(?:\[[^\]]*\])*\[(\w+) *\] (.*)")  # a line of cuML's logger (common/logger.hpp, default_pattern)
-GRAVE = {"warning", "error", "critical"}
+LEVELS = {"warning", "error", "critical"}
 
 
 @contextmanager
 def collect_warnings() -> Iterator[list[str]]:
-    """Collect the warnings in the block, instead of showing them.
+    """Collect the warnings of the block instead of showing them.
 
-    The list is filled, without repeated warnings, when the block ends.
+    The list is filled when the block ends, without repetitions.
     """
     notes: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
@@ -31,9 +31,9 @@ def collect_warnings() -> Iterator[list[str]]:
 
 @contextmanager
 def collect_all() -> Iterator[list[str]]:
-    """Collect warnings, and also those that cuML's logger prints to sys.stdout (cuml/internals/logger.pyx).
+    """Collect warnings, including those that cuML's logger prints to sys.stdout (cuml/internals/logger.pyx).
 
-    Everything printed in the block goes to our log instead.
+    Everything that the block prints goes to our log instead.
     """
     printed = StringIO()
     try:
@@ -42,6 +42,6 @@ def collect_all() -> Iterator[list[str]]:
     finally:
         for line in printed.getvalue().splitlines():
             match = PRINTED.fullmatch(line.strip())
-            if match and match[1] in GRAVE:
+            if match and match[1] in LEVELS:
                 notes += [] if (note := f"cuML: {match[2]}") in notes else [note]
             logger.info("%s", line.strip())

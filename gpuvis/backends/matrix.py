@@ -1,4 +1,4 @@
-"""Check a matrix given from Python once, and call the plan of the backend."""
+"""Check a matrix that a caller passed from Python, and plan the work on it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from gpuvis.settings import Settings
 
 
 class CheckedMatrix(NamedTuple):
-    """A matrix that was checked.
+    """A checked matrix and its plan.
 
     Attributes
     ----------
     X : torch.Tensor or array of shape (N, D)
     planned : Planned
     notes : list of str
-        Unusual values.
+        Notes on unusual values.
     """
 
     X: Any
@@ -36,9 +36,9 @@ def choose_for(X: Any, backend: str) -> Backend:
     Raises
     ------
     NoGpuError
-        "gpu" was requested, and there is none.
+        "gpu" was requested, and this machine has no GPU that can be used.
     """
-    # An array on the GPU stays there, however few its rows; a scalar has none, and is refused by `check_matrix`.
+    # An array on the GPU stays there, even with few rows. A scalar has no rows; `check_matrix` refuses it.
     rows = None if hasattr(X, "__cuda_array_interface__") or getattr(X, "ndim", 2) == 0 else len(X)
     return choose(backend, rows=rows).backend
 
@@ -55,7 +55,7 @@ def check_matrix(X: Any, settings: Settings, backend: Backend) -> CheckedMatrix:
     Raises
     ------
     DataError
-        X is not a matrix of real numbers, too small, or not finite.
+        X is not a matrix of real numbers, is too small, or is not finite.
     SettingsError
         The backend does not support a setting, or would take too long with it.
     OutOfMemoryError
@@ -73,7 +73,7 @@ def check_matrix(X: Any, settings: Settings, backend: Backend) -> CheckedMatrix:
 
 
 def _as_supported(X: Any, backend: Backend) -> Any:
-    """Return tensors and arrays of the device unchanged, anything else as a NumPy array in native byte order."""
+    """Return a tensor or an array of the device unchanged, anything else as a NumPy array in native byte order."""
     if hasattr(X, "detach") or (backend.xp is not np and isinstance(X, backend.xp.ndarray)):
         return X
     foreign = hasattr(X, "__dlpack__") and not isinstance(X, np.ndarray)
@@ -90,7 +90,7 @@ def plan(X: Any, settings: Settings, backend: Backend, largest: float | None = N
     settings : Settings
     backend : Backend
     largest : float, optional
-        The largest absolute value of X. With it, the plan takes into account whether X has to be scaled.
+        The largest absolute value of X. If given, the plan considers whether X has to be scaled.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def plan(X: Any, settings: Settings, backend: Backend, largest: float | None = N
 
 
 def label_codes(labels: Sequence[Any] | np.ndarray, rows: int) -> np.ndarray:
-    """Return the class of each row as a number from 0 on; -1 for a row without a label.
+    """Return the class of each row as a number, counted from 0; -1 for a row without a label.
 
     Parameters
     ----------
@@ -119,13 +119,13 @@ def label_codes(labels: Sequence[Any] | np.ndarray, rows: int) -> np.ndarray:
     Raises
     ------
     DataError
-        There is not one label for each row.
+        The number of labels is not N.
     """
-    labels = labels.tolist() if hasattr(labels, "tolist") else labels  # tensors have no values that can be compared
+    labels = labels.tolist() if hasattr(labels, "tolist") else labels  # elements of tensors cannot be dictionary keys
     if len(labels) != rows:
         raise DataError(f"labels has {len(labels)} entries; expected one for each of the {rows} rows of X")
-    places: dict[Any, int] = {}
-    return np.array([places.setdefault(one, len(places)) if _is_label(one) else -1 for one in labels], np.int64)
+    codes: dict[Any, int] = {}
+    return np.array([codes.setdefault(label, len(codes)) if _is_label(label) else -1 for label in labels], np.int64)
 
 
 def _is_label(label: Any) -> bool:

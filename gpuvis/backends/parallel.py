@@ -1,7 +1,7 @@
-"""Run compiled loops, and those of NumPy and BLAS, in threads.
+"""Run compiled loops and matrix products in threads.
 
 No result depends on the number of threads. Each call of a loop writes only its own rows. Sums over rows are taken over
-blocks whose number does not depend on the threads. Matrix products are of fixed blocks too, on one thread each, because
+blocks whose number does not depend on the threads. Matrix products are of fixed blocks too, each on one thread, because
 BLAS rounds differently on two threads.
 """
 
@@ -16,7 +16,7 @@ from threading import Barrier, RLock
 from typing import Any, TypeVar
 
 import numpy as np
-import scipy.linalg.cython_blas  # loaded now, since only libraries that are loaded can be limited
+import scipy.linalg.cython_blas  # loaded now, because threadpoolctl limits only libraries that are loaded
 from threadpoolctl import threadpool_limits
 
 from gpuvis import machine
@@ -24,41 +24,41 @@ from gpuvis import machine
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-PIECES = 4  # ranges of rows for each thread, so that others can take over from a thread that is held up
+PIECES = 4  # ranges of rows for each thread, so that other threads can take over the work of a slow one
 LEAST, MOST = 1024, 1 << 16  # rows of a range: enough to be worth waking a thread; few enough to react to an interrupt
 
 _count = machine.cpu_threads()
 _pool = ThreadPoolExecutor(_count)
-_turn = RLock()  # limits hold for the whole process, so of two threads that reduce, one waits for the other
+_limits_lock = RLock()  # limits apply to the whole process, so two threads that reduce take turns
 
 
-def _in_child() -> None:
-    """Make a new pool and lock after a fork, which copies no threads, and copies locks in the state they are in."""
-    global _pool, _turn
-    _pool, _turn = ThreadPoolExecutor(_count), RLock()
+def _renew_after_fork() -> None:
+    """Make a new pool and lock in a forked child, which has no threads, and may have a copy of a locked lock."""
+    global _pool, _limits_lock
+    _pool, _limits_lock = ThreadPoolExecutor(_count), RLock()
 
 
-os.register_at_fork(after_in_child=_in_child)
+os.register_at_fork(after_in_child=_renew_after_fork)
 
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Run loops in the block on `count` threads, and each matrix product on one."""
+    """Run the loops of the block on `count` threads, and each matrix product on one."""
     global _count, _pool
-    with _turn, ThreadPoolExecutor(count) as pool, threadpool_limits(1, user_api="blas"):
+    with _limits_lock, ThreadPoolExecutor(count) as pool, threadpool_limits(1, user_api="blas"):
         if machine.memory_room() is not None:
-            _take_buffers(pool, count)
-        before, (_count, _pool) = (_count, _pool), (count, pool)
+            _allocate_buffers(pool, count)
+        previous, (_count, _pool) = (_count, _pool), (count, pool)
         try:
             yield
         finally:
-            _count, _pool = before
+            _count, _pool = previous
 
 
-def _take_buffers(pool: ThreadPoolExecutor, count: int) -> None:
-    """Make BLAS, that of NumPy and that of SciPy, allocate its buffers for all threads now.
+def _allocate_buffers(pool: ThreadPoolExecutor, count: int) -> None:
+    """Make the BLAS of NumPy and that of SciPy allocate their buffers for all threads now.
 
-    If there is no memory for them later, BLAS does not report it: it waits for ever, or ends the process.
+    If there is no memory for them later, BLAS raises no error: it waits for ever, or ends the process.
     """
     square, ready = np.zeros((512, 512), np.float32), Barrier(count)
 
@@ -87,19 +87,19 @@ def openmp_limited() -> Iterator[None]:
 def in_ranges(loop: Callable[..., Any], rows: int, *arguments: Any, size: int = 0) -> None:
     """Call `loop(*arguments, (first, last))` for ranges that cover all rows, on all threads.
 
-    The calling thread takes ranges too, and can react to signals between two of them. An error in a call is raised
-    here, after which no more ranges begin.
+    The calling thread processes ranges too, and can react to signals between two of them. An error in a call is raised
+    here; no further range is started.
 
     Parameters
     ----------
     loop : callable
         Releases Python's global lock; may be called for ranges in any order, and for several at the same time.
     rows : int
-        How many rows there are.
+        Number of rows.
     *arguments
         First arguments of each call.
     size : int, optional
-        Rows of a range: for loops whose result depends on it, or that take long for one row. By default it depends on
+        Rows of a range, for loops whose result depends on it, or that take long for one row. By default it depends on
         the number of threads.
     """
     pieces = max(min(rows // LEAST, PIECES * _count), -(-rows // MOST), 1)
@@ -116,7 +116,7 @@ def in_ranges(loop: Callable[..., Any], rows: int, *arguments: Any, size: int = 
             for first in iter(next_start, None):
                 loop(*arguments, (first, min(first + size, rows)))
         finally:
-            starts.clear()  # after an error or an interrupt no more ranges begin
+            starts.clear()  # after an error or an interrupt no further range is started
 
     try:
         others = [_pool.submit(work) for _ in range(min(_count, len(starts)) - 1)]

@@ -35,7 +35,7 @@ class Pca:
         """Project rows of shape (n, D), float32; return scores of shape (n, n_components), float32."""
         return (block - self.mean) @ self.components.T
 
-    def fill(self, scores: Array, blocks: Iterable[Array], place: Callable[[Array], Array] = lambda part: part) -> None:
+    def fill(self, scores: Array, blocks: Iterable[Array], move: Callable[[Array], Array] = lambda part: part) -> None:
         """Fill the scores of all rows.
 
         Parameters
@@ -44,12 +44,12 @@ class Pca:
             Filled in place.
         blocks : iterable of arrays of shape (n, D), float32
             All rows, in order.
-        place : callable, optional
-            Moves the scores of a block to the device of `scores`.
+        move : callable, optional
+            Copies the scores of a block to the device of `scores`.
         """
         start = 0
         for block in blocks:
-            scores[start : start + len(block)] = place(self.transform(block))
+            scores[start : start + len(block)] = move(self.transform(block))
             start += len(block)
 
 
@@ -67,7 +67,7 @@ def fit(blocks: Iterable[Array], n_components: int, xp: Any) -> Pca:
     """
     blocks = iter(blocks)
     first = next(blocks)
-    shift = middle(first, xp)
+    shift = block_mean(first, xp)
     return solve(_all_moments(chain([first], blocks), shift, xp), shift, n_components, xp, xp.linalg.eigh)
 
 
@@ -77,18 +77,18 @@ def _all_moments(blocks: Iterator[Array], shift: Array, xp: Any) -> Iterator[tup
         del block  # frees its memory before the next block is made
 
 
-def middle(block: Array, xp: Any) -> Array:
+def block_mean(block: Array, xp: Any) -> Array:
     """Return the mean of a block of rows, (D,), float32.
 
-    Subtracted from all rows, it keeps the digits in which rows far from zero differ.
+    Subtracting it from all rows keeps the digits in which rows far from zero differ.
     """
     return block.mean(0, dtype=xp.float64).astype(xp.float32)
 
 
 def moments(block: Array, shift: Array, xp: Any) -> tuple[int, Array, Array]:
-    """Return the number of rows of a block, their sum, (D,), and the sum of their products, (D, D), after a shift.
+    """Return the number of rows of a block, their sum, (D,), and the sum of their products, (D, D).
 
-    Both sums are float64; the products themselves are computed in float32.
+    `shift` is subtracted from each row first. Both sums are float64; the products are computed in float32.
     """
     shifted = block - shift
     return len(block), shifted.sum(0, dtype=xp.float64), (shifted.T @ shifted).astype(xp.float64)
@@ -140,13 +140,13 @@ def _is_flipped(axes: Array, xp: Any) -> Array:
     return xp.take_along_axis(axes, xp.abs(axes).argmax(1)[:, None], 1) < 0
 
 
-def of_few_rows(
+def gram_scores(
     X: Array, n_components: int, xp: Any, eigh: Callable[[Array], tuple[Array, Array]]
 ) -> tuple[Array, float | None]:
-    """Return the scores and the share of variance kept, for fewer rows than columns.
+    """Compute the scores from the Gram matrix, and the share of variance kept, for fewer rows than columns.
 
-    With few rows the N × N matrix of their products is smaller than the covariance. Its eigenvectors, times the square
-    roots of its eigenvalues, are the scores.
+    The N × N Gram matrix is then smaller than the covariance. Its eigenvectors, times the square roots of its
+    eigenvalues, are the scores.
 
     Parameters
     ----------

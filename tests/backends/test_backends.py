@@ -153,7 +153,7 @@ def test_the_start_of_tsne_is_that_of_scikit_learn(X) -> None:
 
     told = PCA(2, svd_solver="full").fit_transform(X.astype(np.float64))
     told *= 1e-4 / told[:, 0].std()  # as in TSNE._fit
-    np.testing.assert_allclose(cpu.scaled(cpu.start(X, Tsne())), told, atol=1e-8)
+    np.testing.assert_allclose(cpu.scale_start(cpu.start(X, Tsne())), told, atol=1e-8)
 
 
 def test_what_was_unusual_is_noted(backend) -> None:

@@ -97,7 +97,7 @@ def layout_of_umap(folder: Path) -> Step:
 def layout_of_tsne(folder: Path) -> Step:
     X = _few_columns(folder)
     found = affinities.probabilities(cpu_neighbors.search(X, 92, "euclidean", 1), 92, 30)
-    return lambda: tsne.layout(found, cpu.scaled(X[:, :2]))
+    return lambda: tsne.layout(found, cpu.scale_start(X[:, :2]))
 
 
 def verification(folder: Path) -> Step:

@@ -1,1 +1,1 @@
-"""Everything that computes on the CPU."""
+"""The CPU backend: its plan, neighbour search, layouts and compiled loops."""

@@ -1,11 +1,12 @@
-"""Turn a neighbour graph into the weights of a layout: UMAP's memberships, t-SNE's joint probabilities.
+"""Compute the edge weights of a layout from a neighbour graph: UMAP's memberships, t-SNE's joint probabilities.
 
-Both find the width of a kernel over the neighbours of each row by bisection. The kernel gives a directed weight from a
-row to each of its neighbours; the weights of both directions are then joined to one.
+Both find, for each row, the width of a kernel over its neighbours by bisection. The kernel gives a directed weight from
+the row to each neighbour. The weights of both directions are then combined.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -35,16 +36,13 @@ def memberships(graph: Graph, k: int, least: float) -> csr_matrix:
     csr_matrix of shape (N, N), float32
         Symmetric, with sorted indices.
     """
-    indices, distances = graph.nearest(k)
-    values = np.empty((len(indices), k - 1), np.float32)
-    in_ranges(loops.memberships, len(indices), distances, values)
-    outgoing, incoming = _directions(indices[:, 1:], values)
-    joined, both = outgoing + incoming, outgoing.multiply(incoming)
+    outgoing, incoming = _directed_weights(graph, k, loops.memberships)
+    weights, products = outgoing + incoming, outgoing.multiply(incoming)
     del outgoing, incoming  # each is as large as the graph
-    joined -= both
-    joined.data[joined.data < least] = 0
-    joined.eliminate_zeros()
-    return joined
+    weights -= products
+    weights.data[weights.data < least] = 0
+    weights.eliminate_zeros()
+    return weights
 
 
 def probabilities(graph: Graph, k: int, perplexity: float) -> csr_matrix:
@@ -64,24 +62,29 @@ def probabilities(graph: Graph, k: int, perplexity: float) -> csr_matrix:
     csr_matrix of shape (N, N), float32
         Symmetric, with sorted indices.
     """
+    outgoing, incoming = _directed_weights(graph, k, loops.probabilities, float(np.log(perplexity)))
+    weights = outgoing + incoming
+    weights.data /= weights.data.sum(dtype=np.float64)
+    return weights
+
+
+def _directed_weights(
+    graph: Graph, k: int, loop: Callable[..., None], *parameters: float
+) -> tuple[csr_matrix, csr_matrix]:
+    """Return the matrix of the weights from each row to its neighbours, (N, N), and its transpose.
+
+    `loop`: the compiled function that computes the weights from the distances and `parameters`.
+    """
     indices, distances = graph.nearest(k)
-    values = np.empty((len(indices), k - 1), np.float32)
-    in_ranges(loops.probabilities, len(indices), distances, float(np.log(perplexity)), values)
-    outgoing, incoming = _directions(indices[:, 1:], values)
-    joined = outgoing + incoming
-    joined.data /= joined.data.sum(dtype=np.float64)
-    return joined
-
-
-def _directions(indices: np.ndarray, values: np.ndarray) -> tuple[csr_matrix, csr_matrix]:
-    """Return the matrix of the weights from each row to its neighbours, (N, N), and its transpose."""
-    rows, k = indices.shape
-    starts = np.arange(0, rows * k + 1, k)
-    outgoing = csr_matrix((values.ravel(), indices.ravel(), starts), (rows, rows))
+    rows, others = len(indices), k - 1
+    values = np.empty((rows, others), np.float32)
+    in_ranges(loop, rows, distances, *parameters, values)
+    starts = np.arange(0, rows * others + 1, others)
+    outgoing = csr_matrix((values.ravel(), indices[:, 1:].ravel(), starts), (rows, rows))
     outgoing.sort_indices()
     return outgoing, outgoing.T.tocsr()
 
 
-def arrays(graph: csr_matrix) -> tuple[Any, Any, Any]:
-    """Return the arrays of a graph, with the types that the compiled loops take: indptr, indices and weights."""
+def csr_arrays(graph: csr_matrix) -> tuple[Any, Any, Any]:
+    """Return indptr, indices and weights of a graph, with the dtypes that the compiled loops take."""
     return graph.indptr.astype(np.int64), graph.indices.astype(np.int32, copy=False), graph.data

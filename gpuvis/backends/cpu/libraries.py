@@ -17,14 +17,14 @@ from gpuvis.backends.parallel import openmp_limited
 from gpuvis.errors import SettingsError, is_out_of_memory
 from gpuvis.settings import Tsne, Umap
 
-EXACT_ROWS = 5000  # up to which scikit-learn compares all pairs of rows
-SAMPLE = 256  # rows on which recall is measured
+EXACT_ROWS = 5000  # most rows for which scikit-learn compares all pairs
+SAMPLE = 256  # rows for which recall is measured
 
 
 def pca(X: np.ndarray, n_components: int, seed: int) -> tuple[np.ndarray, float | None]:
-    """Return principal components by scikit-learn, which chooses the solver by the shape.
+    """Compute PCA scores by scikit-learn, which chooses the solver by the shape of X.
 
-    Parameters and results as in `Backend.pca`.
+    Parameters and results are those of `Backend.pca`.
     """
     with collect_warnings():
         from sklearn.decomposition import PCA
@@ -36,7 +36,7 @@ def pca(X: np.ndarray, n_components: int, seed: int) -> tuple[np.ndarray, float 
 
 
 def neighbors(X: np.ndarray, k: int, metric: str, seed: int) -> Graph:
-    """Return the neighbour graph by any metric: exact, by scikit-learn, for few rows; else approximate, by pynndescent.
+    """Build the neighbour graph for any metric: exact, by scikit-learn, for few rows; else by pynndescent.
 
     pynndescent runs on one thread, because its result depends on the number of threads.
 
@@ -51,23 +51,25 @@ def neighbors(X: np.ndarray, k: int, metric: str, seed: int) -> Graph:
     Returns
     -------
     Graph
-        Its details tell the `engine` and the `recall`, measured on a sample of rows.
+        Its details hold the `engine` and the `recall` on a sample of rows.
     """
     if len(X) <= EXACT_ROWS:
         return nearest(X, k, metric)
-    with collect_warnings(), _naming_variables():
+    with collect_warnings(), _numba_errors():
         from pynndescent import NNDescent
 
-        _keep_compiled("pynndescent.pynndescent_", "pynndescent.rp_trees", "pynndescent.utils", "pynndescent.distances")
+        _cache_compiled(
+            "pynndescent.pynndescent_", "pynndescent.rp_trees", "pynndescent.utils", "pynndescent.distances"
+        )
         indices, distances = NNDescent(X, metric, n_neighbors=k, random_state=seed, n_jobs=1).neighbor_graph
     sample = np.random.default_rng(seed).choice(len(X), SAMPLE, replace=False)
     true, _ = _exact(X, X[sample], k, metric)
-    recall = float(np.mean([np.isin(of_row, indices[row]).mean() for of_row, row in zip(true, sample, strict=True)]))
+    recall = float(np.mean([np.isin(ids, indices[row]).mean() for ids, row in zip(true, sample, strict=True)]))
     return _graph(indices, distances, "pynndescent", recall)
 
 
 def nearest(X: np.ndarray, k: int, metric: str) -> Graph:
-    """Return the exact neighbour graph by any metric, however many rows there are."""
+    """Build the exact neighbour graph for any metric and any number of rows."""
     return _graph(*_exact(X, X, k, metric), "scikit-learn, exact", 1.0)
 
 
@@ -87,11 +89,11 @@ def _graph(indices: np.ndarray, distances: np.ndarray, engine: str, recall: floa
 
 
 def umap(X: np.ndarray, graph: Graph, settings: Umap, seed: int) -> Layout:
-    """Lay a graph out by umap-learn, on one thread, because seeded results of several threads differ."""
-    with collect_warnings() as notes, _naming_variables():
+    """Lay out a graph by umap-learn, on one thread, because results of several threads differ despite the seed."""
+    with collect_warnings() as notes, _numba_errors():
         from umap import UMAP
 
-        _keep_compiled("umap.umap_", "umap.layouts")
+        _cache_compiled("umap.umap_", "umap.layouts")
         model = UMAP(
             n_neighbors=settings.n_neighbors,
             min_dist=settings.min_dist,
@@ -105,7 +107,7 @@ def umap(X: np.ndarray, graph: Graph, settings: Umap, seed: int) -> Layout:
 
 
 def tsne(X: np.ndarray, start: np.ndarray, settings: Tsne, seed: int) -> Layout:
-    """Lay a matrix out by scikit-learn's t-SNE, which finds the neighbours itself."""
+    """Lay out a matrix by scikit-learn's t-SNE, which searches the neighbours by itself."""
     with collect_warnings() as notes:
         from sklearn.manifold import TSNE
 
@@ -122,13 +124,13 @@ def tsne(X: np.ndarray, start: np.ndarray, settings: Tsne, seed: int) -> Layout:
 
 
 @contextmanager
-def _naming_variables() -> Iterator[None]:
-    """Name the environment variables of numba in an error raised in the block, since a wrong one may be the cause.
+def _numba_errors() -> Iterator[None]:
+    """Name numba's environment variables in an error raised in the block, because a wrong one may be the cause.
 
     Raises
     ------
     SettingsError
-        If the block fails, not for lack of memory, while such variables are set.
+        The block failed for another reason than lack of memory, while such variables were set.
     """
     try:
         yield
@@ -140,8 +142,8 @@ def _naming_variables() -> Iterator[None]:
         raise SettingsError(f"numba stopped: {message}; look at {', '.join(names)} in the environment") from error
 
 
-def _keep_compiled(*modules: str) -> None:
-    """Make numba cache the compiled functions of these modules on disk, if it can write anywhere."""
+def _cache_compiled(*modules: str) -> None:
+    """Make numba cache the compiled functions of these modules on disk, if it finds a folder it can write to."""
     from numba.core.registry import CPUDispatcher
 
     for name in modules:

@@ -6,10 +6,10 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 
-def along(points: np.ndarray) -> np.ndarray:
-    """Return the order of points along a Morton curve, in which points close in the plane are close in memory.
+def morton_order(points: np.ndarray) -> np.ndarray:
+    """Return the order of points along a Morton curve, so that points close in the plane are close in memory.
 
-    The position on the curve is the coordinates, as 16 bits each, with their bits interleaved (Morton 1966, IBM).
+    The position on the curve interleaves the bits of both coordinates, 16 bits each (Morton 1966, IBM).
 
     Parameters
     ----------
@@ -19,7 +19,7 @@ def along(points: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray of shape (N,), int64
-        The indices of the points in that order.
+        Indices of the points in this order.
     """
     sides = np.ascontiguousarray(points.T)
     low = sides.min(1)[:, None]
@@ -28,7 +28,7 @@ def along(points: np.ndarray) -> np.ndarray:
     for shift, mask in ((8, 0x00FF00FF), (4, 0x0F0F0F0F), (2, 0x33333333), (1, 0x55555555)):
         bits = (bits | bits << np.uint32(shift)) & np.uint32(mask)
     code = (bits[0] << np.uint32(1) | bits[1]).astype(np.uint64)
-    # Sorting positions and indices together, as one number, is ten times as quick as argsort.
+    # Sorting position and index together, as one number, is ten times as fast as argsort.
     keys = code << np.uint64(32) | np.arange(len(points), dtype=np.uint64)
     keys.sort()
     order: np.ndarray = (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
@@ -36,7 +36,7 @@ def along(points: np.ndarray) -> np.ndarray:
 
 
 def permuted(graph: csr_matrix, order: np.ndarray) -> csr_matrix:
-    """Return a graph with its vertices in another order: vertex i is vertex order[i] of the given graph."""
+    """Reorder the vertices of a graph: vertex i of the result is vertex order[i] of the given graph."""
     rank = np.empty(len(order), graph.indices.dtype)
     rank[order] = np.arange(len(order), dtype=rank.dtype)
     rows = graph[order]

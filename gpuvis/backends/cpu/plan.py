@@ -1,4 +1,4 @@
-"""Plan a reduction on the CPU: library, neighbour search and threads of each step."""
+"""Plan a reduction on the CPU: threads, and for each map its library and neighbour search."""
 
 from __future__ import annotations
 
@@ -10,18 +10,21 @@ from gpuvis.settings import METHODS, METRICS, MethodName, Settings
 
 SAME = "identical coordinates on the same machine with the same library versions, on any number of threads"
 SAME_THREADS = "identical coordinates on the same machine with the same library versions and number of threads"
-OURS: dict[MethodName, str] = {"umap": "gathered gradients, Adam", "tsne": "gathered gradients, FFT or all pairs"}
+LAYOUTS: dict[MethodName, str] = {
+    "umap": "gathered gradients, Adam",
+    "tsne": "gathered gradients, FFT or all pairs",
+}
 
 
 @dataclass(frozen=True)
 class Search:
-    """Which neighbours are looked for. Two maps with the same search share their graph.
+    """The parameters of a neighbour search. Two maps with the same search share their graph.
 
     Attributes
     ----------
     metric : str
     k : int
-        Columns, the point itself counted.
+        Columns of the graph, including the row itself.
     seed : int
     """
 
@@ -32,17 +35,17 @@ class Search:
 
 @dataclass(frozen=True)
 class CpuPlan:
-    """How a reduction will be done on the CPU.
+    """The plan of a reduction on the CPU.
 
     Attributes
     ----------
     threads : int
     layouts : dict of str to str
-        Who does the layout of each map.
+        The library or algorithm that lays out each map.
     graphs : dict of str to Search
-        For each map but those that find their neighbours themselves.
+        The neighbour search of each map, except maps whose library searches by itself.
     repeatable : dict of str to str
-        What is promised for each map.
+        Whether each map can be repeated, as a sentence.
     """
 
     threads: int
@@ -53,7 +56,7 @@ class CpuPlan:
     advice = "use a smaller pca_dim, or a machine with more memory"
 
     def describe(self) -> dict[str, Any]:
-        """Return all of it, ready for JSON."""
+        """Return the whole plan, ready for JSON."""
         return asdict(self)
 
 
@@ -62,10 +65,10 @@ def plan(rows: int, settings: Settings) -> CpuPlan:
     layouts: dict[MethodName, str] = {}
     graphs: dict[MethodName, Search] = {}
     repeatable: dict[MethodName, str] = {}
-    for method, asked in settings.maps.items():
-        layouts[method] = asked.library or OURS.get(method, METHODS[method].title)
-        own = METRICS[asked.metric].by_products and not asked.library
-        repeatable[method] = SAME if own else SAME_THREADS
-        if k := asked.n_graph_neighbors(rows):
-            graphs[method] = Search(asked.metric, k, settings.random_state)
+    for method, method_settings in settings.maps.items():
+        layouts[method] = method_settings.library or LAYOUTS.get(method, METHODS[method].title)
+        own_loops = METRICS[method_settings.metric].by_products and not method_settings.library
+        repeatable[method] = SAME if own_loops else SAME_THREADS
+        if k := method_settings.n_graph_neighbors(rows):
+            graphs[method] = Search(method_settings.metric, k, settings.random_state)
     return CpuPlan(settings.threads or machine.cpu_threads(), layouts, graphs, repeatable)

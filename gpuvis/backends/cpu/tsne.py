@@ -1,25 +1,25 @@
-"""Lay out t-SNE on the CPU: gradient descent, with the repulsion interpolated on a grid.
+"""Lay out t-SNE on the CPU by gradient descent, with the repulsion interpolated on a grid.
 
 Exaggeration, momentum and gains are scikit-learn's (van der Maaten, Hinton 2008, JMLR 9:2579; Jacobs 1988). The numbers
 of iterations and the learning rate are openTSNE's. The rate is the number of points divided by the exaggeration of the
 phase (Belkina et al. 2019, doi:10.1038/s41467-019-13055-y), divided by 4, because the gradient here includes the factor
 4 of that paper. scikit-learn keeps the rate of the first phase to the end. On MNIST, 500 iterations without
-exaggeration reach a divergence of 2.81 this way; scikit-learn's 750 at its rate reach 2.77, and the map is about as
+exaggeration reach a divergence of 2.81 this way; scikit-learn's 750 at its rate reach 2.77. The maps are about equally
 good (recall@15 0.340 and 0.343).
 
-The repulsion of a point is the sum of K² d over all other points, divided by Z, where K = 1 / (1 + |d|²), d is the
-difference of the two points, and Z is the sum of K over all pairs of points. For few points all pairs are added up. For
-many points the sums are computed on a grid by FFT, as convolutions (Linderman, Rachh, Hoskins, Steinerberger, Kluger
-2019, doi:10.1038/s41592-018-0308-4), with fewer transforms than in that paper:
+The repulsion of a point is the sum of K² d over all other points, divided by Z. Here d is the difference of two points,
+K = 1 / (1 + |d|²), and Z is the sum of K over all pairs of points. For few points all pairs are summed. For many points
+the sums are convolutions, computed on a grid by FFT (Linderman, Rachh, Hoskins, Steinerberger, Kluger 2019,
+doi:10.1038/s41592-018-0308-4), with fewer transforms than in that paper:
 
 - Every point has a charge of 1. The convolution of the charges with K is the potential, Σ K: one transform forward and
   one back.
 - K² d is -∇K / 2, so the slope of the potential at a point gives both components of its force.
 - The product of charges and potential, summed over the grid, is Z.
 
-Charges are spread to the grid, and slopes are read from it, by cubic B-splines, which are smooth; the paper has
-Lagrange polynomials. Dividing the transform of K by the square of the splines' transform makes both steps interpolate
-(as in particle-mesh Ewald: Essmann et al. 1995, doi:10.1063/1.470117).
+Cubic B-splines spread the charges to the grid and read the slopes from it. They are smooth; the paper uses Lagrange
+polynomials. Dividing the transform of K by the square of the splines' transform makes both steps interpolate (as in
+particle-mesh Ewald: Essmann et al. 1995, doi:10.1063/1.470117).
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gpuvis.backends.cpu.affinities import arrays
+from gpuvis.backends.cpu.affinities import csr_arrays
 from gpuvis.backends.cpu.kernels import loops
-from gpuvis.backends.cpu.order import along, permuted
+from gpuvis.backends.cpu.order import morton_order, permuted
 from gpuvis.backends.parallel import current_threads, in_order, in_ranges
 
 if TYPE_CHECKING:
@@ -41,14 +41,14 @@ F = np.float32
 EXAGGERATION = 12.0
 EARLY, LATE = 250, 500  # iterations with and without exaggeration
 SLOWEST = 50.0  # least learning rate
-SORTED_AT = 100  # iteration at which points are sorted in memory: by then, clusters hardly move any more
-TINY = 1e-30
+SORTED_AT = 100  # iteration at which points are sorted in memory: by then, clusters hardly move
+TINY = 1e-30  # prevents divisions by 0 and logarithms of 0
 BLOCK = 8192  # points whose divergence is summed at a time
-ALL_PAIRS = 3000  # up to this many points the repulsion is added up pair by pair
+ALL_PAIRS = 3000  # most points for which the repulsion is summed over all pairs
 SPACING = 0.4  # distance of grid nodes, at which the root mean square error of the forces is about 1 %
 FEWEST = 32  # fewest nodes along a side
 MOST = 2048  # most nodes along a side; the grid of a wider map is coarser
-MARGIN = 5  # nodes along a side that are kept free of points
+MARGIN = 5  # nodes along a side without points
 ROOM = 1.06  # width of a new grid, as a multiple of the width of its points
 STRIPS = 4  # strips of the grid that one call fills
 
@@ -63,14 +63,14 @@ def layout(weights: csr_matrix, start: Array) -> tuple[Array, dict[str, Any]]:
     weights : csr_matrix of shape (N, N)
         Joint probabilities, as `affinities.probabilities` returns them.
     start : array of shape (N, 2), float32
-        Initial coordinates, with a standard deviation of 1e-4. Points in the same place would stay together, so they
-        must not all be the same.
+        Initial coordinates, with a standard deviation of 1e-4. They must not all be equal, because equal points stay
+        together.
 
     Returns
     -------
     coords : array of shape (N, 2), float32
     details : dict
-        ``iterations``; ``repulsion``, "exact" or "grid"; and ``kl``, the Kullback-Leibler divergence reached.
+        ``iterations``; ``repulsion``, "exact" or "grid"; and ``kl``, the final Kullback-Leibler divergence.
     """
     points = np.array(start, F, order="C")
     if len(points) < 2:
@@ -85,13 +85,13 @@ def layout(weights: csr_matrix, start: Array) -> tuple[Array, dict[str, Any]]:
 
 
 def _descend(weights: csr_matrix, points: Array, repulsion: Repulsion) -> tuple[Array, float]:
-    """Move points by gradient descent; return their final coordinates, and Z at these."""
-    graph, order = arrays(weights), None
+    """Move points by gradient descent; return their final coordinates, and Z for them."""
+    graph, order = csr_arrays(weights), None
     after, force, update, gain = (np.full_like(points, value) for value in (0, 0, 0, 1))
     for iteration in range(EARLY + LATE):
         if iteration == SORTED_AT and repulsion.by_grid:
-            order = along(points)
-            graph = arrays(permuted(weights, order))
+            order = morton_order(points)
+            graph = csr_arrays(permuted(weights, order))
             points, update, gain = points[order], update[order], gain[order]
         if iteration == EARLY:
             update[:], gain[:] = 0, 1
@@ -108,20 +108,20 @@ def _descend(weights: csr_matrix, points: Array, repulsion: Repulsion) -> tuple[
 
 
 def _cross_entropy(weights: csr_matrix, points: Array) -> float:
-    """Return the sum of p log(p / K) over the edges; with log Z added, it is the Kullback-Leibler divergence."""
+    """Return the sum of p log(p / K) over the edges. Adding log Z gives the Kullback-Leibler divergence."""
 
-    def of_block(first: int) -> float:
+    def block_sum(first: int) -> float:
         rows = slice(first, first + BLOCK)
         block = weights[rows]
         differences = np.repeat(points[rows], np.diff(block.indptr), axis=0) - points[block.indices]
         p = block.data
         return float((p * np.log(np.maximum(p * (1 + np.square(differences).sum(1)), TINY))).sum(dtype=np.float64))
 
-    return sum(in_order(of_block, range(0, len(points), BLOCK), current_threads()))
+    return sum(in_order(block_sum, range(0, len(points), BLOCK), current_threads()))
 
 
-def exact(points: Array, force: Array) -> float:
-    """Compute the repulsion by adding up all pairs.
+def exact_repulsion(points: Array, force: Array) -> float:
+    """Compute the repulsion by a sum over all pairs.
 
     Parameters
     ----------
@@ -147,11 +147,11 @@ class Grid:
     width : float
         Side of the bounding square of the points.
     rows : int
-        How many points there are.
+        Number of points.
     """
 
     def __init__(self, width: float, rows: int) -> None:
-        from scipy import fft  # imported here, because maps of few points do not need it
+        from scipy import fft  # here, because maps of few points do not need it
 
         nodes = ROOM * width / SPACING + MARGIN
         padded = 2 * fft.next_fast_len(int(np.clip(nodes, FEWEST, MOST)), real=True)
@@ -166,7 +166,7 @@ class Grid:
         self.ends, self.order = np.empty(size + 1, np.int64), np.empty(rows, np.int32)
 
     def fits(self, width: float) -> bool:
-        """Check that points of this width fit on the grid, and that it is not wastefully large for them."""
+        """Check that points of this width fit on the grid, and that the grid is not too large for them."""
         room = self.spacing * (self.size - MARGIN)
         return bool(width <= room and (self.size <= FEWEST or width > room / 3))
 
@@ -194,10 +194,10 @@ class Grid:
         loops.grid_order(points, frame, self.ends, self.order)
         self.charge[:] = 0
         strips = -(-size // loops.STRIP)
-        for odd in (0, 1):  # two even strips never touch the same node, nor do two odd ones
+        for odd in (0, 1):  # strips of the same parity never touch the same node, so threads can fill them in parallel
             arguments = points, frame, self.ends, self.order, self.charge, odd
             in_ranges(loops.grid_spread, (strips + 1 - odd) // 2, *arguments, size=STRIPS)
-        # Axis by axis: half of the padded square is empty before the transforms, and is not needed after them.
+        # One axis at a time: half of the padded square is empty before the transforms, and not needed after them.
         spectrum = fft.rfft(self.charge, padded, axis=1, workers=workers)
         spectrum = fft.fft(spectrum, padded, axis=0, workers=workers, overwrite_x=True)
         spectrum *= self.kernel
@@ -207,19 +207,19 @@ class Grid:
         in_ranges(loops.grid_overlap, size, self.charge, potential, sums)
         in_ranges(loops.grid_gather, len(points), points, frame, potential, force)
         total = float(sums.sum())
-        return max(total - len(points), 1e-3 * len(points))  # above 0 even where points are so distant that K vanishes
+        return max(total - len(points), 1e-3 * len(points))  # above 0 even if points are so distant that K vanishes
 
 
 class Repulsion:
-    """The repulsion during the layout of one map: by all pairs, or by a grid that grows with the map."""
+    """The repulsion during the layout of one map: over all pairs, or by a grid that grows with the map."""
 
     def __init__(self, rows: int) -> None:
         self.by_grid, self.grid = rows > ALL_PAIRS, None  # type: bool, Grid | None
 
     def fill(self, points: Array, force: Array) -> float:
-        """Compute the repulsion of points as `exact` does, for many points by the grid; return Z."""
+        """Fill the repulsion and return Z, as `exact_repulsion` does; for many points by the grid."""
         if not self.by_grid:
-            return exact(points, force)
+            return exact_repulsion(points, force)
         corners = np.array([[axis.min(), axis.max()] for axis in points.T], np.float64)
         width = float((corners[:, 1] - corners[:, 0]).max())
         if self.grid is None or not self.grid.fits(width):

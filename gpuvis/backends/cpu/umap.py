@@ -1,26 +1,26 @@
 """Lay out a UMAP graph on the CPU: in each epoch every vertex moves by a gradient from the positions of the last epoch.
 
-umap-learn moves both ends of an edge at once, one edge after another. Its result depends on that order, so with a seed
-it runs on a single thread. Here an epoch (`kernels/umap.cpp`) is one step of Adam for all vertices (Kingma, Ba 2015,
-arXiv:1412.6980; uwot's `batch` mode and others do the same), along the forces of umap-learn:
+umap-learn moves both ends of an edge at once, one edge after another. Its result depends on the order of the edges, so
+with a seed it runs on a single thread. Here an epoch (`kernels/umap.cpp`) is one step of Adam for all vertices (Kingma,
+Ba 2015, arXiv:1412.6980; uwot's `batch` mode and others do the same), along the forces of umap-learn:
 
-- The attraction of a vertex is the sum over all its edges, times their weights. umap-learn draws edges at random by
-  their weights, and limits each pull.
+- The attraction of a vertex is the weighted sum over all its edges. umap-learn draws edges at random by their weights,
+  and limits each pull.
 - The repulsion is from 32 random vertices, scaled to the 5 that umap-learn draws for each attraction.
 
 The weights, the curve (a, b), and the constant and the limit of the repulsion are umap-learn's.
 
-The layout starts from the first two principal components. They place the classes as the data does, and cost less than
-a spectral start. The choices below were measured by tests/benchmarks/layouts.py on the digits, MNIST (PCA to 50), a
+The layout starts from the first two principal components. They arrange the classes as the data does, and cost less than
+a spectral start. The constants below were measured by tests/benchmarks/layouts.py on the digits, MNIST (PCA to 50), a
 CLIP-like class hierarchy, a long-tailed one with 1,500 classes of 2, and a graph in 57 parts:
 
-- Adam's rate falls to 0 by the square (`FALL`). With as many epochs this finds more neighbours than a linear fall on
-  all five, at about the same trustworthiness.
-- Momentum alone, with a rate chosen for each data set, is about as good with as many epochs, except on MNIST, where it
-  needs up to twice as many. Adam needs only one rate for all.
+- Adam's rate falls to 0 by the square (`FALL`). With the same number of epochs this gives a higher recall than a linear
+  fall on all five, at about the same trustworthiness.
+- Momentum alone, with a rate tuned for each data set, is about as good with the same number of epochs, except on MNIST,
+  where it needs up to twice as many. Adam needs only one rate for all.
 - A far smaller `EPSILON` makes no clear difference.
-- Starts with a `WIDTH` from 10 to 20 differ little: 10 loses some neighbours on the digits and on the graph in parts,
-  20 is as good as 15.
+- Starts with a `WIDTH` from 10 to 20 differ little: 10 has a lower recall on the digits and on the graph in parts, 20
+  is as good as 15.
 """
 
 from __future__ import annotations
@@ -29,33 +29,33 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuvis.backends.cpu.affinities import arrays
+from gpuvis.backends.cpu.affinities import csr_arrays
 from gpuvis.backends.cpu.kernels import loops
-from gpuvis.backends.cpu.order import along, permuted
+from gpuvis.backends.cpu.order import morton_order, permuted
 from gpuvis.backends.parallel import in_ranges
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 F = np.float32
-FEW_ROWS = 10_000  # up to this many rows there are more epochs, as in umap-learn
+FEW_ROWS = 10_000  # most rows for which there are more epochs, as in umap-learn
 EPOCHS, EPOCHS_OF_FEW = 200, 300
 LEAST, LEAST_OF_FEW = 1 / 200, 1 / 500  # least weight of an edge; umap-learn never draws edges below it
 SORTED_AT = 20  # epoch at which points are sorted in memory: by then, neighbours are close on the map
 WIDTH = F(15)  # largest absolute coordinate at the start
-NOISE = 1e-4  # standard deviation of the noise added at the start, so that equal rows can separate
-TINY = F(1e-30)  # prevents a division by 0 where all points start in one place
-RATE, FALL = 1.0, 2  # Adam's learning rate: at first, and the power by which it falls to 0
+NOISE = 1e-4  # standard deviation of the noise added to the start, so that equal rows can separate
+TINY = F(1e-30)  # prevents a division by 0 if all points start at the origin
+RATE, FALL = 1.0, 2  # Adam's initial learning rate, and the power by which it falls to 0
 MEAN, SQUARE, EPSILON = 0.5, 0.9, 0.1  # Adam's decay rates, beta 1 and beta 2, and its epsilon
 
 
-def epochs_of(rows: int) -> int:
-    """Return the number of epochs for a layout of so many rows."""
+def epoch_count(rows: int) -> int:
+    """Return the number of epochs of a layout."""
     return EPOCHS_OF_FEW if rows <= FEW_ROWS else EPOCHS
 
 
 def least_weight(rows: int) -> float:
-    """Return the weight below which an edge of the graph is left out, for so many rows."""
+    """Return the least weight of an edge; edges below it are left out."""
     return LEAST_OF_FEW if rows <= FEW_ROWS else LEAST
 
 
@@ -116,14 +116,14 @@ def layout(weights: csr_matrix, start: np.ndarray, min_dist: float, seed: int) -
     points = start * (WIDTH / max(np.abs(start).max(), TINY)) + rng.normal(0, NOISE, start.shape)
     points = np.ascontiguousarray(points, np.float32)
     after, means, squares = np.empty_like(points), np.zeros_like(points), np.zeros_like(points)
-    # The loop reads DRAWN consecutive positions from any row on, so the first ones follow the last once more.
+    # The loop reads DRAWN consecutive positions from any row on, so the first DRAWN are repeated at the end.
     permutation = np.resize(rng.permutation(rows), rows + loops.DRAWN)
     shuffled = np.empty((len(permutation), 2), np.float32)
-    graph, (a, b), n_epochs, order = arrays(weights), curve(min_dist), epochs_of(rows), None
+    graph, (a, b), n_epochs, order = csr_arrays(weights), curve(min_dist), epoch_count(rows), None
     for epoch in range(n_epochs):
         if epoch == SORTED_AT and rows > FEW_ROWS:
-            order = along(points)
-            graph = arrays(permuted(weights, order))
+            order = morton_order(points)
+            graph = csr_arrays(permuted(weights, order))
             points, means, squares = points[order], means[order], squares[order]
         _shuffle(points, permutation, shuffled)
         random, adam = int(rng.integers(1 << 63)), _adam(epoch, n_epochs)
@@ -136,15 +136,16 @@ def layout(weights: csr_matrix, start: np.ndarray, min_dist: float, seed: int) -
 
 
 def _shuffle(points: np.ndarray, permutation: np.ndarray, shuffled: np.ndarray) -> None:
-    """Fill `shuffled` with positions in random order, so that consecutive ones are a random sample."""
-    source, target = points.view(np.int64)[:, 0], shuffled.view(np.int64)[:, 0]  # x and y as one number: quicker
+    """Fill `shuffled` with the positions in random order, so that consecutive ones are a random sample."""
+    source, target = points.view(np.int64)[:, 0], shuffled.view(np.int64)[:, 0]  # x and y as one number: faster
     np.take(source, permutation, out=target, mode="clip")  # any other mode makes one more copy
 
 
 def _adam(epoch: int, n_epochs: int) -> tuple[float, ...]:
-    """Return Adam's parameters in an epoch, as `kernels.hpp` has them: rate, unbiased, mean, square, epsilon.
+    """Return Adam's parameters in an epoch: rate, unbiased, mean, square, epsilon (struct Adam in `kernels.hpp`).
 
-    The rate includes the bias correction of the mean gradient; `unbiased` is that of the root of its square.
+    The rate includes the bias correction of the mean gradient; `unbiased` is the bias correction of the root mean
+    square.
     """
     rate = RATE * (1 - epoch / n_epochs) ** FALL / (1 - MEAN ** (epoch + 1))
     return rate, (1 - SQUARE ** (epoch + 1)) ** -0.5, MEAN, SQUARE, EPSILON

@@ -1,1 +1,1 @@
-"""The GPU: RAPIDS on CuPy arrays."""
+"""The GPU backend: RAPIDS on CuPy arrays."""

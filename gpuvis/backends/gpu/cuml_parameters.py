@@ -18,11 +18,11 @@ def pca_keywords(n_components: int) -> dict[str, Any]:
 
 
 def umap_keywords(settings: Umap, seed: int) -> dict[str, Any]:
-    """Return the parameters of `cuml.UMAP`, which gets a neighbour graph as well.
+    """Return the parameters of `cuml.UMAP`, which also gets a neighbour graph.
 
     `n_epochs` None means the same as in umap-learn: 500 epochs up to 10,000 rows, 200 for more. `force_serial_epochs`
-    prevents points from being flung far outside the map. `build_algo` has no effect with a graph; but with NN-descent
-    cuML would copy the data to the host before it notices the graph.
+    prevents outliers far outside the map. `build_algo` has no effect with a graph; but with NN-descent cuML would copy
+    the data to the host before it notices the graph.
     """
     return {
         "n_neighbors": settings.n_neighbors,
@@ -39,13 +39,13 @@ def umap_keywords(settings: Umap, seed: int) -> dict[str, Any]:
 
 
 def tsne_keywords(settings: Tsne, rows: int, seed: int) -> dict[str, Any]:
-    """Return the parameters of `cuml.TSNE`, which gets a neighbour graph with squared distances as well.
+    """Return the parameters of `cuml.TSNE`, which also gets a neighbour graph with squared distances.
 
-    The adaptive learning rate is off, because it would choose its own `n_neighbors` and exaggeration. The rate is
-    scikit-learn's, max(N / 48, 50), times 4: cuML's gradient lacks the factor 4 of the definition (van der Maaten,
-    Hinton 2008, JMLR 9:2579, eq. 5; cuML 26.10, cpp/src/tsne/fft_kernels.cuh, IntegrationKernel). After the early
-    exaggeration cuML doubles the rate. `metric` has no effect with a graph, so "euclidean" can replace a metric that
-    cuML's t-SNE does not know.
+    The adaptive learning rate is off, because it would replace `n_neighbors` and the exaggeration. The rate is
+    scikit-learn's, max(N / 48, 50), times 4, because cuML's gradient lacks the factor 4 of the definition (van der
+    Maaten, Hinton 2008, JMLR 9:2579, eq. 5; cuML 26.10, cpp/src/tsne/fft_kernels.cuh, IntegrationKernel). After the
+    early exaggeration cuML doubles the rate. `metric` has no effect with a graph, so "euclidean" can replace a metric
+    that cuML's t-SNE does not support.
     """
     return {
         "n_components": 2,

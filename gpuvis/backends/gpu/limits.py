@@ -1,4 +1,4 @@
-"""The limits of RAPIDS 26.10 (metrics, rows, neighbours), from its source code, and when a map repeats."""
+"""The limits of RAPIDS 26.10 (metrics, rows, neighbours), from its source code, and which maps are repeatable."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from gpuvis.backends.gpu import memory_model
 from gpuvis.errors import SettingsError
 from gpuvis.settings import METRICS, Settings
 
-MOST_ROWS = 2**31 - 1  # cuML counts rows, and its t-SNE the entries of the graph, with C's int
+MOST_ROWS = 2**31 - 1  # cuML counts rows, and its t-SNE the entries of the graph, in C's int
 MOST_NEIGHBORS = 1023  # most neighbours that cuML's t-SNE takes
 
 # Range for the largest absolute value of a matrix: NN-descent computes in float16, whose largest number is 65504.
@@ -14,13 +14,13 @@ SAFE = (1e-3, 1.0)
 
 COMPARED = 1024, 1 << 16  # anchors and rows to compare at a time: their distances take 256 MiB
 
-# Fewest and most rows for which UMAP can start from eigenvectors. cuVS asks for three of them in a space of at most
+# Fewest and most rows for which UMAP can start from eigenvectors. cuVS computes three of them in a space of at most
 # N - 3 dimensions (spectral_embedding.cuh, compute_eigenpairs), which is out of bounds for 5 to 7 rows and imprecise
 # for a few more; raft indexes 20 vectors of N values with C's int (lanczos.cuh, kernel_normalize).
 SPECTRAL = 16, (2**31 - 1) // 20
 
-# Most neighbours for which a search always chooses the same ones of several at equal distances: for more, raft's
-# select_k is a radix sort with atomics (select_k-inl.cuh, choose_select_k_algorithm).
+# Most neighbours for which a search always breaks ties of distances in the same way. For more, raft's select_k is a
+# radix sort with atomics (select_k-inl.cuh, choose_select_k_algorithm).
 STEADY = 256
 
 SAME = "identical coordinates on the same GPU model with the same library versions and the same plan"
@@ -29,12 +29,12 @@ DIFFERS = "no, because the neighbour graph is built by NN-descent, which differs
 
 
 def spectral(rows: int) -> bool:
-    """Check whether UMAP can start from eigenvectors; otherwise it starts from principal components."""
+    """Return whether UMAP can start from eigenvectors; otherwise it starts from principal components."""
     return SPECTRAL[0] <= rows <= SPECTRAL[1]
 
 
 def promise(exact: bool, k: int) -> str:
-    """Return whether a map can be repeated, as a sentence.
+    """Return whether a map is repeatable, as a sentence.
 
     Parameters
     ----------
@@ -49,20 +49,20 @@ def promise(exact: bool, k: int) -> str:
 
 
 def check(settings: Settings) -> None:
-    """Check that the GPU supports these settings, which does not depend on the data.
+    """Check that the GPU supports the settings, whatever the data.
 
     Raises
     ------
     SettingsError
-        It does not.
+        The GPU does not support a setting.
     """
-    for method, of_map in settings.maps.items():
+    for method, options in settings.maps.items():
         if method not in memory_model.LAYOUTS:
             raise SettingsError(f"{method} is not known on the GPU; use --backend cpu")
-        if of_map.library:
-            raise SettingsError(f"{method} by {of_map.library} is for the CPU; leave that out, or use --backend cpu")
-        if not METRICS[of_map.metric].on_gpu:
-            raise SettingsError(f"{method}_metric {of_map.metric} is not known on the GPU; use --backend cpu")
+        if options.library:
+            raise SettingsError(f"{method} by {options.library} is for the CPU; leave that out, or use --backend cpu")
+        if not METRICS[options.metric].on_gpu:
+            raise SettingsError(f"{method}_metric {options.metric} is not known on the GPU; use --backend cpu")
     if settings.tsne and 3 * settings.tsne.perplexity + 2 > MOST_NEIGHBORS:
         raise SettingsError(
             f"tsne_perplexity {settings.tsne.perplexity:g} is too large for the GPU, which takes {MOST_NEIGHBORS} "

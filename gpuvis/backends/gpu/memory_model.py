@@ -1,9 +1,9 @@
-"""Estimate the memory of each step on the device and on the host, from how the libraries allocate it.
+"""Estimate the memory of each step on the device and on the host, from the allocations of the libraries.
 
-Functions return the peak of a step for a number of rows, as `Bytes` or as one number of bytes. Shares of headroom are
-those that the documentation of the libraries asks for. Sources: cuVS's guides to brute force, NN-descent and
-all-neighbors, and the allocations in the source files of RAPIDS 26.10 that each function names (cuML's cpp/src/umap and
-cpp/src/tsne, cuVS's cpp/src/neighbors). Nothing has been measured on a GPU yet.
+Functions return the peak of a step, as `Bytes` or as one number of bytes. The headroom is what the documentation of the
+libraries recommends. Sources: cuVS's guides to brute force, NN-descent and all-neighbors, and the allocations in the
+source files of RAPIDS 26.10 that each function names (cuML's cpp/src/umap and cpp/src/tsne, cuVS's cpp/src/neighbors).
+Nothing has been measured on a GPU yet.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import NamedTuple
 FLOAT, INDEX = 4, 8  # bytes of float32 and int64
 NEIGHBOUR = FLOAT + INDEX  # bytes of one entry of a graph
 TILES = 1 << 30  # most bytes of distances that a brute-force search holds at a time
-CHUNK = 256 << 20  # bytes of a matrix that are streamed at a time
+CHUNK = 256 << 20  # bytes of a matrix to copy at a time
 OVERLAP = 2  # clusters to which a batched search assigns each row
 UNEVEN = 1.5  # assumed size of the largest cluster, as a multiple of the mean
 
@@ -38,7 +38,7 @@ class Bytes(NamedTuple):
         return Bytes(self.device + other.device, self.host + other.host)
 
     def with_headroom(self, share: float) -> Bytes:
-        """Return the memory, increased by a share of it."""
+        """Return the memory plus a share of it."""
         return Bytes(int(self.device * (1 + share)), int(self.host * (1 + share)))
 
 
@@ -48,15 +48,15 @@ def matrix(rows: int, columns: int) -> int:
 
 
 def loading(rows: int, columns: int, itemsize: int) -> Bytes:
-    """Estimate copying a matrix to the device in its own type and converting it to float32 there."""
-    own = itemsize * rows * columns
-    return Bytes(matrix(rows, columns) + (own if itemsize != FLOAT else 0))
+    """Estimate copying a matrix to the device in its own dtype and converting it to float32 there."""
+    original = itemsize * rows * columns
+    return Bytes(matrix(rows, columns) + (original if itemsize != FLOAT else 0))
 
 
 def pca_in_core(rows: int, columns: int, n_components: int) -> Bytes:
-    """Estimate PCA of a matrix on the device, besides the matrix itself.
+    """Estimate PCA of a matrix on the device, without the matrix itself.
 
-    cuML copies the matrix to Fortran order, holding one copy at a time, and the scores to C order
+    cuML copies the matrix to Fortran order, one copy at a time, and the scores to C order
     (cuml/decomposition/pca.pyx).
     """
     scores = matrix(rows, n_components)
@@ -66,30 +66,30 @@ def pca_in_core(rows: int, columns: int, n_components: int) -> Bytes:
 def pca_streamed(rows: int, columns: int) -> Bytes:
     """Estimate PCA chunk by chunk.
 
-    It holds a chunk in its own type and as float32, its shifted copy, and float64 matrices for the eigenvectors.
+    It holds a chunk in its own dtype and as float32, its shifted copy, and float64 matrices for the eigenvectors.
     """
     chunk = min(CHUNK, matrix(rows, columns))
     return Bytes(4 * chunk + 5 * 8 * columns * columns, chunk)
 
 
 def exact_graph(rows: int, k: int) -> Bytes:
-    """Estimate a brute-force search, besides the matrix."""
+    """Estimate a brute-force search, without the matrix."""
     return Bytes(int(1.1 * (NEIGHBOUR * rows * k + 3 * FLOAT * rows)) + min(TILES, FLOAT * rows * rows))
 
 
 def _expanded(degree: int) -> int:
-    """Return the degree that NN-descent allocates: more by 30 % above 32, rounded up to a multiple of 32."""
+    """Return the degree that NN-descent allocates: 30 % more if above 32, rounded up to a multiple of 32."""
     return -(-int(degree if degree <= 32 else 1.3 * degree) // 32) * 32
 
 
 def degrees(k: int) -> tuple[int, int]:
-    """Return the final and the intermediate degree of an NN-descent graph: cuVS's defaults, or more if k needs it."""
+    """Return the final and the intermediate degree of an NN-descent graph: cuVS's defaults, or more for a large k."""
     final = max(64, k)
     return final, max(128, 3 * final // 2)
 
 
 def nn_descent(rows: int, columns: int, k: int, on_device: bool = False) -> Bytes:
-    """Estimate a search by NN-descent, besides the matrix and the output.
+    """Estimate a search by NN-descent, without the matrix and the output.
 
     A matrix on the device is not copied; one on the host is, as float16 if it has more than 16 columns
     (nn_descent.cuh, GNND::build).
@@ -107,9 +107,9 @@ def approximate_graph(rows: int, k: int) -> Bytes:
 
 
 def batched_graph(rows: int, columns: int, k: int, n_clusters: int, on_host: bool) -> Bytes:
-    """Estimate a search in batches, from the host, including the output.
+    """Estimate a search in batches from the host, including the output.
 
-    Each cluster is searched by itself, and its neighbours are merged into the output (all_neighbors_batched.cuh).
+    Each cluster is searched separately, and its neighbours are merged into the output (all_neighbors_batched.cuh).
     """
     members = int(UNEVEN * rows * OVERLAP / n_clusters) + 1
     cluster = members * (FLOAT * columns + k * (2 * INDEX + FLOAT) + INDEX)
@@ -132,7 +132,7 @@ def umap_layout(rows: int, n_neighbors: int) -> Bytes:
 
 
 def tsne_layout(rows: int, n_neighbors: int) -> Bytes:
-    """Estimate a t-SNE layout: the larger of sorting the symmetric affinities and of the steps by FFT.
+    """Estimate a t-SNE layout: the larger of sorting the symmetric affinities and the steps by FFT.
 
     Sorting (tsne_runner.cuh, distance_and_perplexity): for each of N k entries the squared distance and P, 4 bytes
     each; and 2 N k entries in COO format, 20 bytes each (two int64, one float32), which `thrust::sort` sorts with keys
@@ -145,4 +145,4 @@ def tsne_layout(rows: int, n_neighbors: int) -> Bytes:
     return Bytes(max(sorting, stepping))
 
 
-LAYOUTS = {"umap": umap_layout, "tsne": tsne_layout}  # of the methods that the GPU knows
+LAYOUTS = {"umap": umap_layout, "tsne": tsne_layout}  # the methods that the GPU supports

@@ -1,4 +1,4 @@
-"""Find neighbour graphs on the GPU, by cuVS: exact, by NN-descent, or in batches from the host."""
+"""Build neighbour graphs on the GPU by cuVS: exact, by NN-descent, or in batches from the host."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ALGORITHMS = {"exact": "brute_force", "nn_descent": "nn_descent", "batched": "nn
 
 
 def build(X: Any, plan: GraphPlan) -> Graph:
-    """Find the nearest neighbours of every row.
+    """Build the graph of the nearest neighbours of every row.
 
     Parameters
     ----------
@@ -48,11 +48,11 @@ def build(X: Any, plan: GraphPlan) -> Graph:
 
 
 def _directed_rows(X: Any, metric: str) -> Any:
-    """Return the indices of the rows that have a direction; None if all have one, or the metric needs none.
+    """Return the indices of the rows that have a direction; None if all have one, or if the metric needs none.
 
-    Rows of zeros have no direction for cosine distances, nor have constant rows for correlation. Their distance to
-    every row is 1, as on the CPU. cuVS computes 0 / 0 instead: in an exact search they are nobody's neighbours and have
-    only row 0 as neighbour; by NN-descent they are nearest to all rows.
+    Rows of zeros have no direction for cosine distances, and constant rows none for correlation. Their distance to
+    every row is 1, as on the CPU. cuVS computes 0 / 0 instead: in an exact search they are no row's neighbour and have
+    only row 0 as neighbour; with NN-descent they are nearest to all rows.
     """
     if not METRICS[metric].angular:
         return None
@@ -69,22 +69,22 @@ def _directed_rows(X: Any, metric: str) -> Any:
 def _fill_columns(indices: Any, distances: Any, rows: Any, k: int, xp: Any) -> None:
     """Fill the columns from k on with rows without a direction, at distance 1, and sort each row by distance.
 
-    `rows`: the rows with a direction, which are fewer than the columns of the graph.
+    `rows`: the rows with a direction; there are fewer of them than columns of the graph.
     """
     (undirected,) = xp.where(indices[:, 0] < 0)
-    turn = xp.arange(len(rows))[:, None] + xp.arange(indices.shape[1] - k)[None, :]
-    indices[rows, k:], distances[rows, k:] = undirected[turn % len(undirected)], 1
+    positions = xp.arange(len(rows))[:, None] + xp.arange(indices.shape[1] - k)[None, :]
+    indices[rows, k:], distances[rows, k:] = undirected[positions % len(undirected)], 1
     order = distances[rows].argsort(1)
     indices[rows] = xp.take_along_axis(indices[rows], order, 1)
     distances[rows] = xp.take_along_axis(distances[rows], order, 1)
 
 
 def _search(X: Any, plan: GraphPlan, xp: Any) -> tuple[Any, Any]:
-    """Return indices and distances as cuVS finds them, before repair."""
+    """Return the indices and distances from cuVS, before repair."""
     indices = xp.empty((len(X), plan.k), np.int64)
     distances = xp.empty((len(X), plan.k), np.float32)
     X, scale = _centred(X, plan)
-    cupy.cuda.runtime.deviceSynchronize()  # cuVS works on a stream of its own, and does not synchronise at the end
+    cupy.cuda.runtime.deviceSynchronize()  # cuVS works on its own stream, and does not synchronise at the end
     all_neighbors.build(X, plan.k, _params(plan), indices=indices, distances=distances)
     cupy.cuda.runtime.deviceSynchronize()
     if scale != 1:
@@ -95,8 +95,8 @@ def _search(X: Any, plan: GraphPlan, xp: Any) -> tuple[Any, Any]:
 def _centred(X: Any, plan: GraphPlan) -> tuple[Any, float]:
     """Return a matrix for NN-descent, and the factor by which it was scaled.
 
-    NN-descent computes in float16, so rows far from zero are centred, and then scaled. If rows are no farther from zero
-    than from their mean, centring would gain less than one bit, and nothing is done.
+    NN-descent computes in float16, so rows far from zero are centred, then scaled. If the mean is no farther from zero
+    than the rows are from the mean, centring would gain less than one bit, and nothing is done.
     """
     if not plan.centred:
         return X, 1.0

@@ -1,6 +1,7 @@
-"""Plan a reduction on a GPU: which steps fit, and how. Arithmetic only, so any machine can size a job.
+"""Plan a reduction on a GPU: choose how each step is done so that it fits in memory.
 
-No decision about one map depends on which other map was asked for in the same call.
+This is arithmetic only, so it works on a machine without a GPU. No decision about one map depends on the other maps of
+the same call.
 """
 
 from __future__ import annotations
@@ -15,32 +16,32 @@ from gpuvis.backends.gpu.memory_model import Bytes, in_units
 from gpuvis.errors import DataError, OutOfMemoryError, SettingsError
 from gpuvis.settings import METRICS, MethodName, Settings
 
-SHARED_K = 96  # every exact graph has as many columns: enough for the usual UMAP and t-SNE, which then share one
-USABLE = 0.95  # of what is free
+SHARED_K = 96  # fewest columns of an exact graph: enough for the defaults of UMAP and t-SNE, which then share one graph
+USABLE = 0.95  # share of the free memory that a step may use
 
-# Multiply-adds, rows² × columns, up to which a graph is exact: about 40 s at the 9.3e10 pairs of rows a second that
-# cuML's developers measured for brute force on an RTX Pro 6000 (pull request 8123); and at most, where it has to be.
+# Most multiply-adds, rows² × columns, of an exact graph that is not required: about 40 s at the 9.3e10 pairs of rows a
+# second that cuML's developers measured for brute force on an RTX Pro 6000 (pull request 8123).
 EXACT_WORK = 2.5e14
 PAIRS_PER_SECOND = 9.3e10
-LONGEST_HOURS = 2.0
+LONGEST_HOURS = 2.0  # for an exact graph that is required
 
 
 @dataclass(frozen=True)
 class GraphPlan:
-    """How a neighbour graph is built. Two maps with the same plan share their graph.
+    """The plan of a neighbour graph. Two maps with the same plan share their graph.
 
     Attributes
     ----------
     metric : str
     k : int
-        Columns, the point itself counted.
+        Columns of the graph, including the row itself.
     kind : {"exact", "nn_descent", "batched"}
     n_clusters : int
         Batches of a batched graph.
     on_host : bool
-        The graph is too large for what cuML can count on the device.
+        The graph is kept on the host, because it has more entries than cuML can count on the device.
     centred : bool
-        NN-descent gets a copy of the rows, less their middle if that is far from zero: it reckons in float16.
+        NN-descent gets a copy of the rows, minus their mean if that is far from zero, because it computes in float16.
     """
 
     metric: str
@@ -53,19 +54,19 @@ class GraphPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """How a reduction will be done on a GPU.
+    """The plan of a reduction on a GPU.
 
     Attributes
     ----------
     pca : {"in core", "streamed"} or None
     on_device : bool
-        Whether the matrix, after PCA, lies on the device.
+        Whether the matrix, after PCA, is on the device.
     graphs : dict of str to GraphPlan
         One for each map.
     steps : dict of str to Bytes
         Estimated peak of each step.
     repeatable : dict of str to str
-        What is promised for each map.
+        Whether each map can be repeated, as a sentence.
     """
 
     pca: str | None
@@ -76,44 +77,46 @@ class Plan:
 
     @property
     def peak(self) -> Bytes:
-        """The most that any step takes."""
+        """The largest estimate of all steps, for the device and for the host."""
         return Bytes(*(max(side) for side in zip(*self.steps.values(), strict=True)))
 
     @property
     def advice(self) -> str:
-        """What to do if it does not fit after all."""
+        """What the user can do if memory runs out despite the plan."""
         return (
             f"{memory_model.in_units(self.peak.device)} on the device were planned; use a smaller pca_dim, "
             "fewer neighbours, a GPU that nobody else uses, or --backend cpu"
         )
 
     def lines(self) -> list[str]:
-        """Return all of it in words."""
-        lies = "on the device" if self.on_device else "on the host"
-        lines = [f"PCA          {self.pca or 'none'}", f"matrix       {lies}"]
+        """Return the plan as lines of text, for the terminal."""
+        location = "on the device" if self.on_device else "on the host"
+        lines = [f"PCA          {self.pca or 'none'}", f"matrix       {location}"]
         for method, graph in self.graphs.items():
-            kind = {"exact": "exact", "nn_descent": "NN-descent"}.get(
+            search = {"exact": "exact", "nn_descent": "NN-descent"}.get(
                 graph.kind, f"NN-descent, in {graph.n_clusters} batches from the host"
             )
-            lines.append(f"{method:<12} neighbours: {kind}; repeatable: {self.repeatable[method]}")
+            lines.append(f"{method:<12} neighbours: {search}; repeatable: {self.repeatable[method]}")
         lines += ["", f"{'step':<20}{'device':>10}{'host':>12}"]
         for name, step in (*self.steps.items(), ("peak", self.peak)):
             lines.append(f"{name:<20}{memory_model.in_units(step.device):>10}{memory_model.in_units(step.host):>12}")
         return lines
 
     def describe(self) -> dict[str, Any]:
-        """Return all of it, ready for JSON."""
+        """Return the whole plan, ready for JSON."""
         return {**asdict(self), "steps": {name: step._asdict() for name, step in self.steps.items()}}
 
 
 @dataclass(frozen=True)
 class Work:
-    """What is to be planned: a matrix, the settings fitted to it, and the room there is.
+    """The work to plan: the shape of a matrix, the settings fitted to it, and the free memory.
 
     Attributes
     ----------
+    room : Bytes
+        Free memory on the device and on the host.
     host_known : bool
-        Whether the room on the host is known; else it is not looked at.
+        Whether the free memory of the host is known; if not, only the device is checked.
     scaled : bool
         Whether the values have to be scaled, which takes a copy.
     """
@@ -128,109 +131,112 @@ class Work:
 
     @property
     def width(self) -> int:
-        """Columns after PCA."""
+        """Number of columns after PCA."""
         return self.settings.pca_dim or self.columns
 
     def fits(self, needed: Bytes) -> bool:
-        """Tell whether a step fits."""
+        """Return whether a step that needs this much memory fits."""
         return needed.device <= USABLE * self.room.device and (
             not self.host_known or needed.host <= USABLE * self.room.host
         )
 
 
 def draft(work: Work) -> Plan:
-    """Decide how a reduction is done, whether or not it fits in the end (`plan` checks that).
+    """Decide how each step is done, even if it does not fit; `plan` checks that.
 
     Raises
     ------
     SettingsError
-        An exact graph is needed, by --deterministic or by its metric, and would take too long.
+        --deterministic or a metric requires an exact graph, which would take too long.
     """
     loading = memory_model.loading(work.rows, work.columns, work.itemsize)
     pca, in_core = _pca(work, loading)
-    matrix = memory_model.matrix(work.rows, work.width)
-    beside = memory_model.approximate_graph(work.rows, SHARED_K)
-    on_device = work.fits(Bytes(matrix + beside.device)) and (pca is not None or work.fits(loading))
-    # A mapped file of float32 serves as the matrix on the host, as it is.
+    size = memory_model.matrix(work.rows, work.width)
+    shared_graph = memory_model.approximate_graph(work.rows, SHARED_K)
+    on_device = work.fits(Bytes(size + shared_graph.device)) and (pca is not None or work.fits(loading))
+    # A memory-mapped file of float32 is used on the host without a copy.
     mapped = pca is None and work.itemsize == memory_model.FLOAT and not work.scaled
-    held = Bytes(matrix) if on_device else Bytes(0, 0 if mapped else matrix)
-    steps = {"load": loading if on_device else held}
+    matrix = Bytes(size) if on_device else Bytes(0, 0 if mapped else size)
+    steps = {"load": loading if on_device else matrix}
     if pca:
-        streamed = memory_model.pca_streamed(work.rows, work.columns).plus(held)
+        streamed = memory_model.pca_streamed(work.rows, work.columns).plus(matrix)
         steps = {"pca": in_core if pca == "in core" else streamed}
-    graphs = {method: _graph(work, method, held) for method in work.settings.methods}
-    searches = [held.plus(_search(work, graph, held)) for graph in graphs.values()]
+    graphs = {method: _graph(work, method, matrix) for method in work.settings.methods}
+    searches = [matrix.plus(_search(work, graph, matrix)) for graph in graphs.values()]
     steps["neighbors"] = Bytes(*(max(side) for side in zip(*searches, strict=True)))
-    steps["start"] = held.plus(_start(work, max(graph.k for graph in graphs.values())))
+    steps["start"] = matrix.plus(_start(work, max(graph.k for graph in graphs.values())))
     last = work.settings.methods[-1]
     for method, graph in graphs.items():
-        steps[method] = _layout(work, method, graph).plus(Bytes(0) if method == last else held)
+        steps[method] = _layout(work, method, graph).plus(Bytes(0) if method == last else matrix)
     repeatable = {method: limits.promise(graph.kind == "exact", graph.k) for method, graph in graphs.items()}
     return Plan(pca, on_device, graphs, steps, repeatable)
 
 
 def _pca(work: Work, loading: Bytes) -> tuple[str | None, Bytes]:
-    """Say how PCA is done, and what it takes in core."""
+    """Decide how PCA is done; return this and its memory in core."""
     if work.settings.pca_dim is None:
         return None, Bytes(0)
-    whole = Bytes(memory_model.matrix(work.rows, work.columns))
-    needed = memory_model.pca_in_core(work.rows, work.columns, work.settings.pca_dim).plus(whole)
+    matrix = Bytes(memory_model.matrix(work.rows, work.columns))
+    needed = memory_model.pca_in_core(work.rows, work.columns, work.settings.pca_dim).plus(matrix)
     in_core = Bytes(max(loading.device, needed.device), needed.host)
     return ("in core" if work.fits(in_core) else "streamed"), in_core
 
 
-def _graph(work: Work, method: MethodName, held: Bytes) -> GraphPlan:
-    asked = work.settings.maps[method]
-    k = asked.n_graph_neighbors(work.rows)
+def _graph(work: Work, method: MethodName, matrix: Bytes) -> GraphPlan:
+    """Plan the graph of a method: exact if it is required or quick, else the first approximate search that fits."""
+    options = work.settings.maps[method]
+    k = options.n_graph_neighbors(work.rows)
     multiply_adds = work.rows**2 * max(work.width, 64)
-    must = work.settings.deterministic or not METRICS[asked.metric].approximate_on_gpu
-    wide = min(max(k, SHARED_K), work.rows)
-    wide = wide if work.rows * wide <= limits.MOST_ROWS else k
-    exact = GraphPlan(asked.metric, wide, "exact")
-    if must or (multiply_adds <= EXACT_WORK and work.fits(held.plus(_search(work, exact, held)))):
+    required = work.settings.deterministic or not METRICS[options.metric].approximate_on_gpu
+    columns = min(max(k, SHARED_K), work.rows)
+    columns = columns if work.rows * columns <= limits.MOST_ROWS else k
+    exact = GraphPlan(options.metric, columns, "exact")
+    if required or (multiply_adds <= EXACT_WORK and work.fits(matrix.plus(_search(work, exact, matrix)))):
         hours = multiply_adds / 64 / PAIRS_PER_SECOND / 3600
         if hours > LONGEST_HOURS:
-            why = "--deterministic" if work.settings.deterministic else f"{method}_metric {asked.metric}"
+            why = "--deterministic" if work.settings.deterministic else f"{method}_metric {options.metric}"
             raise SettingsError(
                 f"{why} needs an exact neighbour graph: {multiply_adds:.1e} multiply-adds, some {hours:,.0f} hours at "
                 "the rate published for one large GPU; leave it out, use euclidean or cosine, or reduce a sample"
             )
         return exact
     on_host = work.rows * k > limits.MOST_ROWS
-    plans = [GraphPlan(asked.metric, k, "nn_descent")] if held.device and not on_host else []
-    plans += [GraphPlan(asked.metric, k, "batched", clusters, on_host) for clusters in (4, 8, 16, 32, 64, 128, 256)]
-    if asked.metric == "euclidean" and not work.settings.pca_dim:  # what PCA gives is centred already
-        plans = [both for plain in plans for both in (replace(plain, centred=True), plain)]
-    return next((one for one in plans if work.fits(held.plus(_search(work, one, held)))), plans[-1])
+    plans = [GraphPlan(options.metric, k, "nn_descent")] if matrix.device and not on_host else []
+    plans += [GraphPlan(options.metric, k, "batched", clusters, on_host) for clusters in (4, 8, 16, 32, 64, 128, 256)]
+    if options.metric == "euclidean" and not work.settings.pca_dim:  # PCA scores are centred already
+        plans = [variant for graph in plans for variant in (replace(graph, centred=True), graph)]
+    return next((graph for graph in plans if work.fits(matrix.plus(_search(work, graph, matrix)))), plans[-1])
 
 
-def _search(work: Work, graph: GraphPlan, held: Bytes) -> Bytes:
+def _search(work: Work, graph: GraphPlan, matrix: Bytes) -> Bytes:
+    """Estimate a neighbour search, without the matrix, which is on the device if `matrix.device` is not 0."""
+    size = memory_model.matrix(work.rows, work.width)
     if graph.kind == "exact":
-        copied = 0 if held.device else memory_model.matrix(work.rows, work.width)
-        return memory_model.exact_graph(work.rows, graph.k).plus(Bytes(copied))
-    whole = memory_model.matrix(work.rows, work.width)
-    centred = whole if graph.centred else 0
+        copy = 0 if matrix.device else size
+        return memory_model.exact_graph(work.rows, graph.k).plus(Bytes(copy))
+    centred = size if graph.centred else 0
     if graph.kind == "nn_descent":
         return memory_model.approximate_graph(work.rows, graph.k).plus(Bytes(centred))
-    brought_back = whole if held.device else 0
+    host_copy = size if matrix.device else 0
     batched = memory_model.batched_graph(work.rows, work.width, graph.k, graph.n_clusters, graph.on_host)
-    return batched.plus(Bytes(0, brought_back + centred))
+    return batched.plus(Bytes(0, host_copy + centred))
 
 
 def _start(work: Work, k: int) -> Bytes:
-    """Find the first two principal components of the matrix, if a map starts from them, while the graph is there."""
-    found = memory_model.NEIGHBOUR * work.rows * k + memory_model.matrix(work.rows, 2)
+    """Estimate the first two principal components, if a map starts from them, and the graph, which exists already."""
+    graph_and_scores = memory_model.NEIGHBOUR * work.rows * k + memory_model.matrix(work.rows, 2)
     umap, tsne = work.settings.umap, work.settings.tsne
-    asked = (umap and not limits.spectral(work.rows)) or (tsne and tsne.init == "pca")
-    return Bytes(found + (memory_model.pca_streamed(work.rows, work.width).device if asked else 0))
+    needs_pca = (umap and not limits.spectral(work.rows)) or (tsne and tsne.init == "pca")
+    return Bytes(graph_and_scores + (memory_model.pca_streamed(work.rows, work.width).device if needs_pca else 0))
 
 
 def _layout(work: Work, method: MethodName, graph: GraphPlan) -> Bytes:
+    """Estimate a layout, including the graph and, if the layout uses fewer columns, the copy of these."""
     k = work.settings.maps[method].n_graph_neighbors(work.rows)
     trimmed = memory_model.NEIGHBOUR * work.rows * k
-    whole = memory_model.NEIGHBOUR * work.rows * graph.k
-    held = Bytes(trimmed, whole) if graph.on_host else Bytes(whole + (trimmed if k < graph.k else 0))
-    return held.plus(memory_model.LAYOUTS[method](work.rows, k))
+    full = memory_model.NEIGHBOUR * work.rows * graph.k
+    graphs = Bytes(trimmed, full) if graph.on_host else Bytes(full + (trimmed if k < graph.k else 0))
+    return graphs.plus(memory_model.LAYOUTS[method](work.rows, k))
 
 
 def plan(work: Work) -> Plan:
@@ -239,9 +245,9 @@ def plan(work: Work) -> Plan:
     Raises
     ------
     OutOfMemoryError
-        A step does not fit; the message says by how much, and what would.
+        A step does not fit. The message says how much memory it needs, and which settings would fit.
     SettingsError
-        An exact graph is needed and would take too long.
+        An exact graph is required and would take too long.
     DataError
         There are more rows than cuML can count.
     """
@@ -255,9 +261,9 @@ def plan(work: Work) -> Plan:
 
 
 def _excess(work: Work, drafted: Plan) -> str | None:
-    """Say what does not fit, if anything."""
+    """Return what does not fit, as a sentence; None if all steps fit."""
     for method, graph in drafted.graphs.items():
-        countable = graph.on_host and method == "umap"  # which looks at a graph on the host in another way
+        countable = graph.on_host and method == "umap"  # cuML's UMAP has no such limit for a graph on the host
         if work.rows * graph.k > MOST_ROWS and not countable:
             return f"{method} of {work.rows:,} rows with {graph.k} neighbours each has more entries than cuML can count"
     for name, step in drafted.steps.items():
@@ -275,7 +281,7 @@ def _in_words(size: Bytes) -> str:
 
 
 def _advice(work: Work) -> str:
-    """Say what would fit, found by trying."""
+    """Return the mildest change of the settings that fits, found by trial; if there is none, other advice."""
     for advice, settings in _alternatives(work):
         other = replace(work, settings=settings)
         try:
@@ -287,20 +293,20 @@ def _advice(work: Work) -> str:
 
 
 def _alternatives(work: Work) -> Iterator[tuple[str, Settings]]:
-    """Give milder settings, the mildest change first."""
-    asked = work.settings
-    if len(asked.methods) > 1:
-        for method in asked.methods:
-            yield f"{method} alone would fit", asked.only(method)
-    smaller = [asked]
-    if asked.pca_dim is None and work.columns > 50:
-        smaller.append(replace(asked, pca_dim=50))
-        yield "use --pca_dim 50", smaller[1]
-    for base, also in zip(smaller, ("", " and --pca_dim 50"), strict=False):
+    """Yield advice and settings that need less memory, the mildest change first."""
+    settings = work.settings
+    if len(settings.methods) > 1:
+        for method in settings.methods:
+            yield f"{method} alone would fit", settings.only(method)
+    bases = [settings]
+    if settings.pca_dim is None and work.columns > 50:
+        bases.append(replace(settings, pca_dim=50))
+        yield "use --pca_dim 50", bases[1]
+    for base, also in zip(bases, ("", " and --pca_dim 50"), strict=False):
         if base.umap:
             for k in range(base.umap.n_neighbors - 1, 4, -1):
                 yield f"use --umap_neighbors {k}{also}", replace(base, umap=replace(base.umap, n_neighbors=k))
         if base.tsne:
             for perplexity in range(int(base.tsne.perplexity - 0.5), 4, -1):
-                changed = replace(base.tsne, perplexity=float(perplexity))
-                yield f"use --tsne_perplexity {perplexity}{also}", replace(base, tsne=changed)
+                tsne = replace(base.tsne, perplexity=float(perplexity))
+                yield f"use --tsne_perplexity {perplexity}{also}", replace(base, tsne=tsne)

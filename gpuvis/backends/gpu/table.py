@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-LARGE = 1_000_000  # rows from which the GPU is used; the CPU numbers fewer ones sooner than they are copied
+LARGE = 1_000_000  # fewest rows for which the GPU is used; the CPU numbers fewer sooner than they are copied
 
 
 def factorize(column: pd.Series) -> tuple[np.ndarray, list[str]]:
-    """Return what `gpuvis.io.table.factorize` does for a column of strings, computed on the GPU if it is long."""
+    """Return the same as `gpuvis.io.table.factorize` for a column of strings; a long one is numbered on the GPU."""
     if len(column) < LARGE:
         return table.factorize(column)
     try:
         codes, values = cudf.DataFrame.from_arrow(table.as_arrow(column))[column.name].factorize()
         return cupy.asnumpy(codes), values.to_arrow().to_pylist()
-    except MemoryError:  # the matrix takes precedence on the device, so without room for both the CPU does this
+    except MemoryError:  # the matrix has priority on the device, so without room for both the CPU does this
         return table.factorize(column)

@@ -14,7 +14,7 @@ import pytest
 from gpuvis.backends import parallel
 from gpuvis.backends.cpu import kernels
 from gpuvis.backends.cpu.kernels import available, loops
-from gpuvis.backends.cpu.neighbors import ranked as rank_lists
+from gpuvis.backends.cpu.neighbors import nearest_centers
 from gpuvis.errors import NotBuiltError
 
 F = np.float32
@@ -265,7 +265,7 @@ def test_lists_are_ranked_by_their_centres(rows, columns, lists, count, most) ->
     X, centers = whole_numbers(rows, columns, most), whole_numbers(lists, columns, most, 1)
     expected = twins.nearest_of(centers, squares_of(centers), X, count)
     np.testing.assert_array_equal(ranked(X, centers, count).done()[0], expected)
-    np.testing.assert_array_equal(rank_lists(X, centers, count), expected)
+    np.testing.assert_array_equal(nearest_centers(X, centers, count), expected)
 
 
 EXACT = {

@@ -16,14 +16,14 @@ pytestmark = pytest.mark.usefixtures("two_threads")
 
 def test_what_is_near_in_the_plane_is_near_in_memory() -> None:
     points = np.random.default_rng(0).standard_normal((4096, 2)).astype(np.float32)
-    found = order.along(points)
+    found = order.morton_order(points)
     np.testing.assert_array_equal(np.sort(found), np.arange(4096))
     steps = np.linalg.norm(np.diff(points[found], axis=0), axis=1)
     assert steps.mean() < 0.1 * np.linalg.norm(np.diff(points, axis=0), axis=1).mean()
 
 
 def test_points_in_one_place_keep_their_order() -> None:
-    np.testing.assert_array_equal(order.along(np.full((9, 2), 3, np.float32)), np.arange(9))
+    np.testing.assert_array_equal(order.morton_order(np.full((9, 2), 3, np.float32)), np.arange(9))
 
 
 def test_a_graph_is_permuted_as_by_scipy() -> None:

@@ -16,7 +16,7 @@ from sklearn.manifold import TSNE
 from tsne_graphs import joint, joint_of_none, pca_start, random_start
 
 from gpuvis.backends.cpu import tsne
-from gpuvis.backends.cpu.affinities import arrays
+from gpuvis.backends.cpu.affinities import csr_arrays
 from gpuvis.backends.cpu.kernels import loops
 from gpuvis.backends.cpu.tsne import layout
 
@@ -56,7 +56,7 @@ def scattered(rows: int, seed: int = 0) -> np.ndarray:
 def test_repulsion_by_pairs_is_that_of_the_definition() -> None:
     Y = scattered(701)
     force = np.empty_like(Y)
-    Z = tsne.exact(Y, force)
+    Z = tsne.exact_repulsion(Y, force)
     true, true_Z = repulsion(Y)
     assert error(force, true) < 1e-5
     assert pytest.approx(true_Z, rel=1e-5) == Z
@@ -91,11 +91,11 @@ def test_a_step_goes_down_the_gradient_of_the_divergence() -> None:
     true = 4 * np.einsum("ij,ijk->ik", (P - K / K.sum()) * K, d)
 
     force, new, update, gain = np.empty_like(Y), np.empty_like(Y), np.zeros_like(Y), np.ones_like(Y)
-    Z = tsne.exact(Y, force)
+    Z = tsne.exact_repulsion(Y, force)
 
     def step(direction: float) -> None:
         pulls, pace = (4 * direction, -4 * direction / Z), (100, 0.5)
-        loops.tsne_step(arrays(W), Y, force, pulls, pace, update, gain, new, (0, len(Y)))
+        loops.tsne_step(csr_arrays(W), Y, force, pulls, pace, update, gain, new, (0, len(Y)))
 
     step(1)
     assert error(update, -80 * true) < 1e-5  # the first gain is 0.8

@@ -1,8 +1,8 @@
 """Load the compiled loops for the best instruction set of this processor.
 
-They are built when gpuvis is installed, from the C++ files in this folder, once for each instruction set; all give the
-same bits. Each loop takes arrays in C order, without copying them, and a range of rows to work on, (first, last). It
-releases Python's global lock.
+Installing gpuvis builds them from the C++ files in this folder, once for each instruction set. All give the same bits.
+Each loop takes arrays in C order, without copying them, and a range of rows to work on, (first, last). It releases
+Python's global lock.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _with_blas(level: str) -> Any:
 
 
 def available() -> dict[str, Any]:
-    """Return the modules that this processor can run, the best first; each has the same functions as `loops`."""
+    """Return the modules that this processor can run, the best first; all have the functions of `loops`."""
     return {level: _with_blas(level) for level in _lowest().levels()}
 
 

@@ -1,8 +1,8 @@
 // The compiled loops of the CPU backend.
 //
-// Each works on a range of rows, so that Python can divide the rows among any
-// number of threads. Results do not depend on how rows are divided into ranges, except for the loops with matrix
-// products, for which the ranges depend only on the shape of the data.
+// Each works on a range of rows, so that Python can divide the rows among any number of threads. Results do not depend
+// on how rows are divided into ranges, except for the loops with matrix products; for these the ranges depend only on
+// the shape of the data.
 #pragma once
 
 #include "arrays.hpp"
@@ -41,8 +41,8 @@ struct Graph {
 // umap.cpp
 constexpr std::int64_t DRAWN = 16; // consecutive shuffled positions that are drawn together
 
-// The parameters of Adam: the rate, with the bias correction of the mean gradient; the bias correction of the root of
-// its mean square; the decay rates of both means; and epsilon.
+// The parameters of Adam: the rate, including the bias correction of the mean gradient; the bias correction of the root
+// mean square; the decay rates of both means; and epsilon.
 struct Adam {
     float rate, unbiased, mean, square, epsilon;
 };

@@ -13,7 +13,7 @@ constexpr int LANES = 8;
 #else
 constexpr int LANES = 4;
 #endif
-constexpr int STEP = 8, PARTS = STEP / LANES; // numbers that a loop takes at a time; as how many vectors
+constexpr int STEP = 8, PARTS = STEP / LANES; // numbers, and vectors, that a loop processes at a time
 
 using Floats = float __attribute__((vector_size(4 * LANES)));
 using Ints = std::int32_t __attribute__((vector_size(4 * LANES)));
@@ -73,7 +73,7 @@ inline Floats exp_below_0(Floats x) {
     const Ints n = ints(bounded * 1.44269504f - 0.5f); // rounds towards 0, which is upwards
     // log(2) in two parts: products of the first one with n are exact
     const Floats whole = floats(n), r = (bounded - whole * 0.693359375f) - whole * -2.12194440e-4f;
-    const Floats r2 = r * r; // sums of pairs of terms depend on fewer earlier results
+    const Floats r2 = r * r; // adding terms in pairs makes the chain of dependent operations shorter
     const Floats high = (1.0f / 24 + r * (1.0f / 120)) + r2 * (1.0f / 720 + r * (1.0f / 5040));
     const Floats series = (1.0f + r) + r2 * ((0.5f + r * (1.0f / 6)) + r2 * high);
     return x < -87.0f ? Floats{} : series * power_of_two(n);

@@ -1,7 +1,7 @@
 // The Python bindings of the compiled loops.
 //
-// No array is copied: one of another type, shape or order is refused. A loop releases
-// Python's global lock.
+// No array is copied: an array of another dtype, number of axes or order is refused. A loop releases Python's global
+// lock.
 #include "kernels.hpp"
 
 #include <nanobind/nanobind.h>
@@ -12,7 +12,7 @@ namespace nb = nanobind;
 
 namespace nanobind::detail {
 
-// Take an array without converting it: the loop would fill a converted copy in vain.
+// Take an array without converting it: the loop would fill a converted copy, which nobody reads.
 template <class T, int N> struct array_caster {
     make_caster<ndarray<T, ndim<N>, c_contig, device::cpu>> array;
 
@@ -72,8 +72,8 @@ namespace {
 // Take BLAS from SciPy: the capsule `scipy.linalg.cython_blas.__pyx_capi__["sgemm"]`.
 void use_blas(nb::capsule blas) { sgemm = reinterpret_cast<Sgemm>(blas.data(blas.name())); }
 
-// Return the instruction sets that this processor has, the best first: the levels of x86-64, by those of their features
-// that old compilers know too.
+// Return the instruction sets of this processor, the best first. The levels of x86-64 are detected by features that old
+// compilers know too.
 nb::list levels() {
     nb::list names;
 #ifdef __x86_64__

@@ -1,4 +1,4 @@
-// Find the rows nearest to queries, by matrix products of blocks of rows.
+// Find the nearest rows of queries by matrix products of blocks of rows.
 #include "kernels.hpp"
 #include "lanes.hpp"
 
@@ -12,11 +12,11 @@ Sgemm sgemm = nullptr;
 
 namespace {
 
-constexpr std::int64_t CHUNK = 2048;  // most rows in a matrix product, on the side that is searched
+constexpr std::int64_t CHUNK = 2048;  // most rows that a matrix product compares queries with
 constexpr std::int64_t TOGETHER = 32; // rows that are checked together
 constexpr float FAR = std::numeric_limits<float>::infinity();
 
-// Fill the products of all rows of A with all rows of B: (A.size, B.size).
+// Compute the products of all rows of A with all rows of B, (A.size, B.size).
 void multiply(Rows<const float> A, Rows<const float> B, float *products) {
     char transposed = 'T', plain = 'N';
     int rows = static_cast<int>(A.size), columns = static_cast<int>(B.size), width = static_cast<int>(A.width);
@@ -25,7 +25,7 @@ void multiply(Rows<const float> A, Rows<const float> B, float *products) {
           const_cast<float *>(A.data), &width, &zero, products, &columns);
 }
 
-// Insert a row among the nearest ones so far, and drop the farthest of these.
+// Insert a row into the nearest rows so far, sorted by distance, and drop the farthest of them.
 template <class T> void insert(T distance, std::int32_t row, Span<T> distances, Span<std::int32_t> indices) {
     std::int64_t at = distances.size - 1;
     for (; at > 0 && distances[at - 1] > distance; --at) {
@@ -36,8 +36,8 @@ template <class T> void insert(T distance, std::int32_t row, Span<T> distances, 
     indices[at] = row;
 }
 
-// Count the values below each limit, a few limits at a time. Counts have as many bits as values, so that the compiler
-// can vectorise the loops.
+// Count the values below each limit, a few limits at a time. Counts have the same number of bits as values, so that the
+// compiler can vectorise the loops.
 template <class T> void count_below(Span<const T> values, Span<const T> limits, Span<std::int64_t> counts) {
     constexpr std::int64_t GROUP = 4;
     using Count = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
@@ -54,7 +54,8 @@ template <class T> void count_below(Span<const T> values, Span<const T> limits, 
     }
 }
 
-// Insert those of the rows from row `base` on that are nearer than the farthest of the nearest ones so far.
+// Insert each row that is nearer than the farthest of the nearest rows so far. `values` are the distances to the rows
+// from row `base` on.
 template <class T> void offer(Span<const T> values, std::int64_t base, Span<T> distances, Span<std::int32_t> indices) {
     T &farthest = distances[distances.size - 1];
     for (std::int64_t start = 0; start < values.size; start += TOGETHER) {
@@ -68,8 +69,8 @@ template <class T> void offer(Span<const T> values, std::int64_t base, Span<T> d
     }
 }
 
-// Do the same for a query whose products with rows are given. The query is row `own`, which is left out. Rows are
-// ordered by their squared distance less the square of the query.
+// Do the same from the products of a query with the rows. The query itself is row `own`, which is left out. Rows are
+// ordered by their squared distance minus the squared norm of the query, which is the same for all rows.
 void offer_products(Span<float> products, Span<const float> squares, std::int64_t base, std::int64_t own,
                     Span<float> distances, Span<std::int32_t> indices) {
     for (std::int64_t j = 0; j < products.size; ++j)
@@ -79,7 +80,7 @@ void offer_products(Span<float> products, Span<const float> squares, std::int64_
     offer<float>({products.data, products.size}, base, distances, indices);
 }
 
-// The queries of a range, grouped by the lists that they search, as in compressed sparse rows with a row for each list.
+// The queries of a range, grouped by the lists that they search: compressed sparse rows, one row for each list.
 struct Members {
     std::vector<std::int64_t> ends, queries;
 
@@ -98,7 +99,7 @@ struct Members {
 };
 
 float squared_distance(const float *x, const float *y, std::int64_t count) {
-    Sums sums[2]; // two that do not depend on each other are quicker
+    Sums sums[2]; // two independent sums are faster
     std::int64_t c = 0;
     for (; c + 2 * STEP <= count; c += 2 * STEP)
         for (int vector = 0; vector < 2 * PARTS; ++vector) {
@@ -113,7 +114,7 @@ float squared_distance(const float *x, const float *y, std::int64_t count) {
 
 } // namespace
 
-// Find the nearest of all rows for each query; `own`: the row that a query is itself, or -1.
+// Find the nearest rows of each query among all rows. `own`: the row that is the query itself, left out; -1 if none.
 void search_all(Rows<const float> queries, Span<const std::int32_t> own, Rows<const float> X, Span<const float> squares,
                 Rows<std::int32_t> indices, Range range) {
     const std::int64_t count = range.last - range.first, k = indices.width;
@@ -127,14 +128,14 @@ void search_all(Rows<const float> queries, Span<const std::int32_t> own, Rows<co
     }
 }
 
-// Find the nearest rows of each row in some lists; its first list is likely to have most of them.
+// Find the nearest rows of each row in its lists. The first list of a row is likely to hold most of them.
 void search_lists(Rows<const std::int32_t> lists, Rows<const float> X, Span<const float> squares,
                   Span<const std::int64_t> starts, Rows<std::int32_t> indices, Range range) {
     const std::int64_t count = range.last - range.first, k = indices.width, n_lists = starts.size - 1;
     const Members members(lists, n_lists, range);
     std::vector<float> queries(count * X.width), products(count * CHUNK), distances(count * k, FAR);
-    // Start with the list that is nearest to the first row, and so to many others: that leaves fewer rows to insert
-    // from the other lists.
+    // Start with the list that is nearest to the first row, and so to many other rows: then fewer rows of the other
+    // lists are inserted.
     const std::int64_t nearest = lists[range.first][0];
     for (std::int64_t turn = 0; turn < n_lists; ++turn) {
         const std::int64_t list = (nearest + turn) % n_lists;
@@ -152,7 +153,7 @@ void search_lists(Rows<const std::int32_t> lists, Rows<const float> X, Span<cons
     }
 }
 
-// Fill the squared distances of each row to other rows. These have few columns, and are given transposed.
+// Compute the squared distances of each row of X to other rows with few columns, passed transposed as `columns`.
 template <class T> void squared_distances(Rows<const T> X, Rows<const T> columns, Rows<T> squares, Range range) {
     for (std::int64_t i = range.first; i < range.last; ++i) {
         const Span<T> row = squares[i];
@@ -165,8 +166,8 @@ template <class T> void squared_distances(Rows<const T> X, Rows<const T> columns
 template void squared_distances<float>(Rows<const float>, Rows<const float>, Rows<float>, Range);
 template void squared_distances<double>(Rows<const double>, Rows<const double>, Rows<double>, Range);
 
-// Update the results of each anchor by its distances, a row of `values`, to the rows from row `base` on: count the
-// distances below each limit, and keep the nearest rows.
+// Update the results of each anchor from its distances, a row of `values`, to the rows from row `base` on: add the
+// number of distances below each limit to `closer`, and keep the nearest rows: distances `far`, indices `near`.
 template <class T>
 void tally(Rows<const T> values, std::int64_t base, Rows<const T> limits, Rows<std::int64_t> closer, Rows<T> far,
            Rows<std::int32_t> near, Range range) {
@@ -182,9 +183,9 @@ template void tally<double>(Rows<const double>, std::int64_t, Rows<const double>
                             Rows<std::int32_t>, Range);
 
 // Fill a graph from the neighbours of each row: the row itself first, then its neighbours by ascending distance. The
-// distances are computed anew, from differences. Row i of X is row order[i] of the graph. For rows scaled to length 1
+// distances are computed again, from differences. Row i of X is row order[i] of the graph. For rows scaled to length 1
 // (`scaled`), half the squared distance is one minus the cosine; the distance of a row of zeros (not `nonzero`) to all
-// others is 1.
+// other rows is 1.
 void measure(Rows<const float> X, Span<const std::uint8_t> nonzero, bool scaled, Span<const std::int32_t> order,
              Rows<const std::int32_t> neighbors, Rows<std::int32_t> indices, Rows<float> distances, Range range) {
     for (std::int64_t i = range.first; i < range.last; ++i) {

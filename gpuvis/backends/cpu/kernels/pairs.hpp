@@ -1,4 +1,4 @@
-// Copy the neighbours of a point from all over the map to one place, so that forces can be computed in whole vectors.
+// Copy the positions of a point's neighbours into one buffer, so that forces can be computed in whole vectors.
 #pragma once
 
 #include "kernels.hpp"
@@ -52,7 +52,7 @@ struct Neighbors {
         for (; t + STEP <= count; t += STEP)
             add(&positions[2 * t], weights + t);
         if (t < count) {
-            float rest[STEP] = {}; // weight 0 for positions that are left from another point
+            float rest[STEP] = {}; // weight 0 for the remaining positions, which belong to another point
             std::copy(weights + t, weights + count, rest);
             add(&positions[2 * t], rest);
         }

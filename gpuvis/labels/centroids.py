@@ -137,7 +137,7 @@ def _blocks(X: Any, n_classes: int, scale: float, backend: Backend) -> Iterator[
         norms = backend.xp.sqrt((rows * rows).sum(1))
         units = rows * _inverse(norms, backend.xp, 0.0)[:, None]
         yield _Block(slice(start, start + len(rows)), units, norms > 0)
-        pt.let_go(X)
+        pt.release_pages(X)
 
 
 def _inverse(values: Array, xp: Any, least: float = ROUNDING) -> Array:

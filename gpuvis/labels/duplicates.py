@@ -22,7 +22,7 @@ def groups(X: Any) -> np.ndarray:
     hashes = np.empty(rows, np.uint64)
     for start, block in arrays.blocks(X, BLOCK_BYTES):
         hashes[start : start + len(block)] = (_values(block).view(np.uint32) * factors).sum(1)
-        pt.let_go(X)
+        pt.release_pages(X)
     _, first, number = np.unique(hashes, return_index=True, return_inverse=True)
     candidates = np.flatnonzero(first[number] != np.arange(rows))
     step = max(1, BLOCK_BYTES // (X.shape[1] * X.itemsize))
@@ -30,7 +30,7 @@ def groups(X: Any) -> np.ndarray:
         indices = candidates[start : start + step]
         differs = (_values(X[indices]) != _values(X[first[number[indices]]])).any(1)
         number[indices[differs]] = rows + indices[differs]  # different rows with the same hash
-        pt.let_go(X)
+        pt.release_pages(X)
     return number
 
 

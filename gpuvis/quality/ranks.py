@@ -114,7 +114,7 @@ class Space:
 
     def _read(self, indices: Any) -> Array:
         values = self.backend.as_array(self.X[indices], self.scale).astype(self.dtype, copy=False)
-        pt.let_go(self.X)
+        pt.release_pages(self.X)
         return values
 
     def distances(self, A: Rows, B: Rows) -> Iterator[Array]:

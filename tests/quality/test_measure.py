@@ -321,6 +321,6 @@ def test_a_large_file_is_given_back_while_it_is_measured_and_a_small_one_is_not_
     monkeypatch.setattr(cpu, "COMPARED", (1_000, 2_000))  # rows of a tenth of the file
     monkeypatch.setattr(cpu, "PARTS", 1)
     Y, known = noisy(X), (matrix.plan(X, Settings(umap=Umap()), cpu, 1.0), 1.0)
-    pt.let_go(X)
+    pt.release_pages(X)
     measure.measure_map(X, Y, None, "euclidean", cpu, known, Y)
     assert 0 < max(held) < 0.3 * X.nbytes

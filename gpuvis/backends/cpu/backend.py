@@ -105,12 +105,12 @@ def _components(X: Any, n_components: int, seed: int, scale: float, threads: int
 
     def moments(piece: slice) -> Any:
         found = principal.moments(as_array(X[piece], scale), shift, np)
-        pt.let_go(X)
+        pt.release_pages(X)
         return found
 
     def project(piece: slice) -> None:
         scores[piece] = model.transform(as_array(X[piece], scale))
-        pt.let_go(X)
+        pt.release_pages(X)
 
     model = principal.solve(
         parallel.in_order(moments, pieces, abreast), shift, n_components, np, _largest(n_components)

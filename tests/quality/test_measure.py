@@ -214,12 +214,12 @@ def test_rows_without_a_label_neither_vote_nor_count() -> None:
 
 def test_points_that_are_flung_away_are_counted() -> None:
     Y = np.random.default_rng(0).standard_normal((500, 2)).astype(np.float32)
-    assert measure.flung(Y) == 0
+    assert measure.count_flung(Y) == 0
     Y[[3, 7]] = [[900, 0], [0, -900]]
-    assert measure.flung(Y) == 2
-    assert measure.flung(Y[:40]) == 2
+    assert measure.count_flung(Y) == 2
+    assert measure.count_flung(Y[:40]) == 2
     Y[:40] += 10_000  # many are no less far out
-    assert measure.flung(Y) == 40
+    assert measure.count_flung(Y) == 40
 
 
 @pytest.mark.parametrize("metric", [*METRICS, "canberra"])

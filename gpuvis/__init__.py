@@ -1,4 +1,4 @@
-"""gpuvis reduces cached image embeddings to 2-D maps, on a GPU where there is one, on the CPU where there is none.
+"""gpuvis reduces cached image embeddings to 2-D maps, on a GPU if there is one, otherwise on the CPU.
 
 >>> import gpuvis
 >>> cache = gpuvis.read_cache("feat_cache_vis/model_dataset/test/seed1")         # doctest: +SKIP
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# Public names and where they live. They are looked up when first used, so that `import gpuvis` stays instant.
+# Public names, each with its module, which is imported when the name is first used: `import gpuvis` stays instant.
 _HOMES = {
     "Cache": "io.cache:Cache",
     "CacheError": "errors:CacheError",

@@ -109,7 +109,7 @@ class ValueScan:
         if self._all_rows_equal:
             self._all_rows_equal = bool((block == self._first_row).all())
         if dtype_name(block) in NARROWED:
-            with np.errstate(over="ignore", invalid="ignore"):  # such values are refused by `check`
+            with np.errstate(over="ignore", invalid="ignore"):  # `check` refuses values that overflow
                 self._spread += float(abs(block - self._first_row).sum())
                 self._rounding += float(abs(block - rounded).sum())
 
@@ -165,7 +165,7 @@ def _unusual_rows(maxima: np.ndarray, names: Sequence[str] | None) -> list[str]:
 
 
 def _subject(rows: np.ndarray, names: Sequence[str] | None) -> str:
-    """Return the start of a sentence about some rows, up to its verb."""
+    """Return the start of a sentence about these rows, up to its verb."""
     first = f"{_row(rows[0], names)} (counted from 0)"
     return f"{first} has" if len(rows) == 1 else f"{len(rows):,} rows, the first is {first}, have"
 
@@ -181,24 +181,7 @@ def _on_host(values: Any) -> np.ndarray:
 
 
 def check_values(X: Any) -> tuple[float, list[str]]:
-    """Check every value of a matrix.
-
-    Parameters
-    ----------
-    X : array or tensor of shape (N, D)
-
-    Returns
-    -------
-    largest : float
-        The largest absolute value.
-    notes : list of str
-        Anything unusual that is not an error.
-
-    Raises
-    ------
-    DataError
-        A row holds NaN or Inf, or rows differ by less than float32 can represent.
-    """
+    """Check every value of a matrix of shape (N, D); returns and raises the same as `ValueScan.check`."""
     scan = ValueScan()
     for _, block in blocks(X):
         scan.add(block)

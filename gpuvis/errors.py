@@ -11,7 +11,7 @@
     ├── OutOfMemoryError          4   the work does not fit in memory
     └── QualityError              5   a map is less trustworthy than was required
 
-Every message is one line: the place, what was expected, what was found, and how to fix it.
+Every message is one line: the file or setting, its content, what was expected instead, and how to fix it.
 """
 
 from typing import Any, ClassVar
@@ -34,7 +34,7 @@ class GpuvisError(Exception):
 
 
 def _rebuild(cls: type[GpuvisError], args: tuple[Any, ...], attributes: dict[str, Any]) -> GpuvisError:
-    base = OSError if issubclass(cls, OSError) else Exception  # OSError has a __new__ of its own
+    base = OSError if issubclass(cls, OSError) else Exception  # OSError has its own __new__
     error = base.__new__(cls)
     error.args = args
     error.__dict__.update(attributes)
@@ -62,7 +62,7 @@ class NotBuiltError(GpuvisError):
 
 
 class SettingsError(GpuvisError, ValueError):
-    """A setting is out of range, or the chosen backend does not support it."""
+    """A setting is out of range, or the backend does not support it."""
 
     exit_code = 2
 
@@ -93,6 +93,6 @@ _OUT_OF_MEMORY_PHRASES = (
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error means that memory ran out; torch and CUDA use error classes of their own for that."""
+    """Return whether an error means that memory ran out; torch and CUDA have their own error classes for that."""
     message = str(error).lower()
     return isinstance(error, MemoryError) or any(phrase in message for phrase in _OUT_OF_MEMORY_PHRASES)

@@ -1,4 +1,4 @@
-"""Count the threads and the memory that this process may use, within limits of containers; list installed versions."""
+"""Return the threads and the memory that this process may use, within container limits, and installed versions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from gpuvis import cgroups
 from gpuvis.errors import OutOfMemoryError
 
-# Bytes of address space that the CPU libraries reserve, and how many more for each thread.
+# Bytes of address space that the CPU libraries reserve, and that each thread adds.
 LIBRARY_ADDRESSES, THREAD_ADDRESSES = 3 << 29, 1 << 28
 
 PACKAGES = [
@@ -90,7 +90,7 @@ def check_room() -> None:
     room, needed = memory_room(), LIBRARY_ADDRESSES + THREAD_ADDRESSES * cpu_threads()
     if room is not None and room < needed:
         limits = f"the limits of this process (ulimit -v, -d) let it take {max(room, 0) >> 20} MiB more"
-        raise OutOfMemoryError(f"{limits}, and about {needed >> 20} are needed to begin; use ulimit -v unlimited")
+        raise OutOfMemoryError(f"{limits}, and about {needed >> 20} MiB are needed to start; use ulimit -v unlimited")
 
 
 def _read(path: str) -> str:

@@ -1,7 +1,7 @@
-"""The settings of a map; METHODS and METRICS, the tables where a new method or distance metric begins.
+"""The settings of maps, and the tables of methods (METHODS) and of distance metrics (METRICS).
 
-`Settings` is never edited: `Settings.fitted_to` gives a second value, with a note for each difference,
-and both go into the run record.
+To add a method or a metric, start with its row in the table. `Settings` cannot be changed: `Settings.fitted_to` returns
+the effective settings as a new value, with a note for each difference, and the run record holds both.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from gpuvis.errors import SettingsError
 
 MethodName = str  # a key of METHODS
 
-MIN_ROWS = 5  # fewer points have no neighbourhoods to keep
+MIN_ROWS = 5  # among fewer points, neighbourhoods mean nothing
 
 
 class Metric(NamedTuple):
@@ -25,15 +25,15 @@ class Metric(NamedTuple):
     Attributes
     ----------
     aliases : tuple of str
-        Other names of it.
+        Other names of the metric.
     by_products : bool
-        Matrix products give the distances.
+        Whether distances can be computed from matrix products.
     angular : bool
-        Only the direction of rows counts: rows without one have no such distance.
+        Whether only the direction of rows counts. Rows without a direction, such as rows of zeros, have no distance.
     on_gpu : bool
-        The GPU's libraries know it.
+        Whether the GPU's libraries support the metric.
     approximate_on_gpu : bool
-        The GPU's approximate search knows it too.
+        Whether the GPU's approximate neighbour search supports it too.
     """
 
     aliases: tuple[str, ...] = ()
@@ -56,44 +56,55 @@ ALIASES = {alias: name for name, metric in METRICS.items() for alias in metric.a
 INITS = ("pca", "random")
 OPTIMIZERS = ("auto", "umap-learn")
 TSNE_METHODS = ("auto", "barnes_hut", "exact")
-QUALITIES = ("auto", "full", "none")  # what is measured of a map: see `measuring`
+QUALITIES = ("auto", "full", "none")  # how much is measured of a map; full: the recall of every point
 MOST_THREADS = 1024
 
 
-def require(ok: bool, name: str, expected: str, found: object) -> None:
-    """Raise a `SettingsError` that tells what was expected of a setting and what was found, unless it is all right."""
-    if not ok:
-        raise SettingsError(f"{name} has to be {expected}; found {found!r}")
+def require(is_valid: bool, name: str, expected: str, value: object) -> None:
+    """Raise a `SettingsError` that names a setting, its expected value and its value, unless the value is valid."""
+    if not is_valid:
+        raise SettingsError(f"{name} has to be {expected}; found {value!r}")
 
 
-def _whole(name: str, value: Any, low: float, high: float = inf) -> int:
-    """Return a whole number of any kind, NumPy's too, as an int."""
-    limits = f"of {low} or more" if high == inf else f"from {low} to {high}"
-    limits = limits if low > -inf else "of any size"
-    whole = isinstance(value, Integral) and not isinstance(value, bool)
-    require(whole and low <= int(value) <= high, name, f"a whole number {limits}", value)
+def _whole_number(name: str, value: Any, low: float, high: float = inf) -> int:
+    """Check a whole number of any type, including NumPy's, and return it as an int."""
+    limits = _limits(low, high) if low > -inf else "of any size"
+    is_whole = isinstance(value, Integral) and not isinstance(value, bool)
+    require(is_whole and low <= int(value) <= high, name, f"a whole number {limits}", value)
     return int(value)
 
 
 def _number(name: str, value: Any, low: float, high: float) -> float:
-    limits = f"of {low} or more" if high == inf else f"from {low} to {high}"
-    require(isinstance(value, Real) and low <= float(value) <= min(high, 1e308), name, f"a number {limits}", value)
+    """Check a number of any real type, and return it as a float."""
+    is_valid = isinstance(value, Real) and low <= float(value) <= min(high, 1e308)
+    require(is_valid, name, f"a number {_limits(low, high)}", value)
     return float(value)
 
 
+def _limits(low: float, high: float) -> str:
+    return f"of {low} or more" if high == inf else f"from {low} to {high}"
+
+
 def _set(settings: object, **values: object) -> None:
-    """Set checked values while a frozen dataclass is being made."""
+    """Set fields of a frozen dataclass, which only `__post_init__` may do."""
     for name, value in values.items():
         object.__setattr__(settings, name, value)
 
 
 def canonical_metric(name: str, value: str) -> str:
-    """Return the name of a metric in METRICS, of which `value` may be an alias.
+    """Return the name in METRICS of a metric, given its name or an alias.
+
+    Parameters
+    ----------
+    name : str
+        Name of the setting, for the error message.
+    value : str
+        Name or alias of the metric.
 
     Raises
     ------
     SettingsError
-        It is none.
+        There is no such metric.
     """
     value = ALIASES.get(value, value)
     require(value in METRICS, name, "one of " + ", ".join((*METRICS, *ALIASES)), value)
@@ -111,13 +122,13 @@ class MethodSettings(Protocol):
 
     @property
     def library(self) -> str | None:
-        """Which library is asked for, if one is."""
+        """The requested library; None: the backend's own implementation."""
 
     def n_graph_neighbors(self, rows: int) -> int:
-        """Return how many columns the neighbour graph needs, the point itself counted; 0: the method needs no graph."""
+        """Return the number of columns of the neighbour graph, the point itself counted; 0 if none is needed."""
 
     def fitted_to(self, rows: int, columns: int) -> tuple[Self, list[str]]:
-        """Return the settings for so many rows and columns, and a note for each difference."""
+        """Return the effective settings for a matrix of this shape, and a note for each difference."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +144,7 @@ class UmapSettings:
     metric : str, default="euclidean"
         Distance between rows.
     optimizer : {"auto", "umap-learn"}, default="auto"
-        Who lays the graph out: the backend as it does best, or umap-learn, which is for the CPU.
+        Optimizer of the layout. auto: the backend's own; umap-learn: that of the library, on the CPU only.
     """
 
     n_neighbors: int = 30
@@ -142,22 +153,22 @@ class UmapSettings:
     optimizer: str = "auto"
 
     def __post_init__(self) -> None:
-        _set(self, n_neighbors=_whole("umap_neighbors", self.n_neighbors, 2))
+        _set(self, n_neighbors=_whole_number("umap_neighbors", self.n_neighbors, 2))
         _set(self, min_dist=_number("umap_min_dist", self.min_dist, 0, 1))
         _set(self, metric=canonical_metric("umap_metric", self.metric))
         require(self.optimizer in OPTIMIZERS, "umap_optimizer", "one of " + ", ".join(OPTIMIZERS), self.optimizer)
 
     @property
     def library(self) -> str | None:
-        """Which library is asked for, if one is."""
+        """The requested library; None: the backend's own implementation."""
         return None if self.optimizer == "auto" else self.optimizer
 
     def n_graph_neighbors(self, rows: int) -> int:
-        """Return how many columns the neighbour graph needs, the point itself counted."""
+        """Return the number of columns of the neighbour graph, the point itself counted."""
         return self.n_neighbors
 
     def fitted_to(self, rows: int, columns: int) -> tuple[Self, list[str]]:
-        """Return the settings for so many rows and columns, and a note for each difference."""
+        """Return the effective settings for a matrix of this shape, and a note for each difference."""
         most = rows - 1
         if self.n_neighbors <= most:
             return self, []
@@ -178,7 +189,7 @@ class TsneSettings:
     init : {"pca", "random"}, default="pca"
         Where the points start.
     method : {"auto", "barnes_hut", "exact"}, default="auto"
-        How it is computed: the backend as it does best, or scikit-learn by one of its ways, which is for the CPU.
+        Algorithm. auto: the backend's own; the others: those of scikit-learn, on the CPU only.
     """
 
     perplexity: float = 30.0
@@ -194,17 +205,17 @@ class TsneSettings:
 
     @property
     def library(self) -> str | None:
-        """Which library is asked for, and its way, if one is."""
+        """The requested library and its algorithm; None: the backend's own implementation."""
         return None if self.method == "auto" else f"scikit-learn, {self.method}"
 
     def n_graph_neighbors(self, rows: int) -> int:
-        """Return how many columns the neighbour graph needs, the point itself counted; scikit-learn makes its own."""
-        if self.library:
+        """Return the number of columns of the neighbour graph, the point itself counted; 0 for scikit-learn."""
+        if self.library:  # scikit-learn searches for neighbours itself
             return 0
-        return min(rows, int(3 * self.perplexity + 1) + 1)  # others as in scikit-learn
+        return min(rows, int(3 * self.perplexity + 1) + 1)  # as many neighbours as in scikit-learn, and the point
 
     def fitted_to(self, rows: int, columns: int) -> tuple[Self, list[str]]:
-        """Return the settings for so many rows and columns, and a note for each difference."""
+        """Return the effective settings for a matrix of this shape, and a note for each difference."""
         fitted, notes = self, []
         most = (rows - 1) / 3  # the affinities reach over 3 * perplexity neighbours (van der Maaten 2014, JMLR 15)
         if self.perplexity > most:
@@ -221,12 +232,12 @@ Tsne = TsneSettings
 
 
 class Method(NamedTuple):
-    """A way to draw a map.
+    """A method that computes maps.
 
     Attributes
     ----------
     title : str
-        Its name for readers.
+        The name that readers see.
     settings : type
         The class of its settings.
     """
@@ -235,8 +246,8 @@ class Method(NamedTuple):
     settings: type[MethodSettings]
 
 
-# Maps are drawn in this order. The keys, letters and digits only, stand in names of files and in records. How a method
-# lays a map out stands in the table LAYOUTS of each backend.
+# Maps are computed in this order. Keys consist of letters and digits; they are part of file names and records. The
+# function that computes the layout is in the table LAYOUTS of each backend.
 METHODS: dict[MethodName, Method] = {
     "umap": Method("UMAP", UmapSettings),
     "tsne": Method("t-SNE", TsneSettings),
@@ -245,24 +256,25 @@ METHODS: dict[MethodName, Method] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The settings of a reduction: which maps, and how.
+    """The settings of a reduction: which maps to compute, and how.
 
     Attributes
     ----------
     umap : UmapSettings or None
-        Draw a UMAP map with these settings.
+        Settings of the UMAP map; None: no such map.
     tsne : TsneSettings or None
-        Draw a t-SNE map with these settings.
+        Settings of the t-SNE map; None: no such map.
     more : tuple of MethodSettings
-        Draw maps by other methods of METHODS, with these settings.
+        Settings of maps by other methods of METHODS, one each.
     pca_dim : int or None, default=None
-        Reduce to so many principal components first; 2 or more. None: no PCA.
+        Reduce to this many principal components first; 2 or more. None: no PCA.
     seed : int, default=1
-        Seed of every random choice; any.
+        Seed of every random choice; any whole number.
     deterministic : bool, default=False
-        Use only algorithms that repeat, or refuse. On the CPU all of them do.
+        Use only algorithms that give the same map in every run; raise an error if there is none. On the CPU, all do.
     threads : int or None, default=None
-        CPU threads to use; None: those that the process may use. No map on the CPU depends on it, unless it says so.
+        CPU threads to use; None: as many as the process may use. A map on the CPU does not depend on this number,
+        unless its record says so.
 
     Raises
     ------
@@ -279,68 +291,69 @@ class Settings:
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        given = [type(one) for one in self._given]
-        known = {method.settings for method in METHODS.values()}
-        require(known.issuperset(given) and len(set(given)) == len(given), "more", "of other methods, one each", given)
-        require(bool(given), "settings", f"a request for at least one map ({', '.join(METHODS)})", "none")
+        classes = [type(settings) for settings in self._all_maps]
+        allowed = {method.settings for method in METHODS.values()}
+        is_valid = allowed.issuperset(classes) and len(set(classes)) == len(classes)
+        require(is_valid, "more", "of other methods, one each", classes)
+        require(bool(classes), "settings", f"a request for at least one map ({', '.join(METHODS)})", "none")
         if self.pca_dim is not None:
-            _set(self, pca_dim=_whole("pca_dim", self.pca_dim, 2))
-        _set(self, seed=_whole("seed", self.seed, -inf))
+            _set(self, pca_dim=_whole_number("pca_dim", self.pca_dim, 2))
+        _set(self, seed=_whole_number("seed", self.seed, -inf))
         if self.threads is not None:
-            _set(self, threads=_whole("threads", self.threads, 1, MOST_THREADS))
+            _set(self, threads=_whole_number("threads", self.threads, 1, MOST_THREADS))
 
     @property
     def random_state(self) -> int:
-        """The seed as the libraries take it: from 0 to 4294967295."""
+        """The seed in the range that libraries accept, from 0 to 4,294,967,295."""
         return self.seed % 2**32
 
     @property
-    def _given(self) -> list[MethodSettings]:
-        return [one for one in (self.umap, self.tsne, *self.more) if one is not None]
+    def _all_maps(self) -> list[MethodSettings]:
+        return [settings for settings in (self.umap, self.tsne, *self.more) if settings is not None]
 
     @property
     def maps(self) -> dict[MethodName, MethodSettings]:
-        """The settings of each map asked for, in the order of METHODS."""
-        given = {type(one): one for one in self._given}
-        return {name: given[method.settings] for name, method in METHODS.items() if method.settings in given}
+        """The settings of each requested map, in the order of METHODS."""
+        by_class = {type(settings): settings for settings in self._all_maps}
+        return {name: by_class[method.settings] for name, method in METHODS.items() if method.settings in by_class}
 
     @property
     def methods(self) -> tuple[MethodName, ...]:
-        """The maps asked for, in the order of METHODS."""
+        """The methods of the requested maps, in the order of METHODS."""
         return tuple(self.maps)
 
     @classmethod
     def of(cls, *methods: MethodName) -> Settings:
-        """Return the default settings of some methods."""
+        """Return the default settings of the named methods."""
         return cls().with_maps(METHODS[method].settings() for method in methods)
 
     def only(self, *methods: MethodName) -> Settings:
-        """Return the same settings for some of the maps."""
-        return self.with_maps(one for name, one in self.maps.items() if name in methods)
+        """Return these settings with the maps of the named methods alone."""
+        return self.with_maps(settings for name, settings in self.maps.items() if name in methods)
 
     def with_maps(self, maps: Iterable[MethodSettings]) -> Settings:
-        """Return the same settings for other maps."""
-        by_class: dict[type, Any] = {type(one): one for one in maps}
+        """Return these settings with other maps."""
+        by_class: dict[type, Any] = {type(settings): settings for settings in maps}
         umap, tsne = by_class.pop(UmapSettings, None), by_class.pop(TsneSettings, None)
         return replace(self, umap=umap, tsne=tsne, more=tuple(by_class.values()))
 
     def fitted_to(self, rows: int, columns: int) -> tuple[Settings, list[str]]:
-        """Say what will really be done with a matrix of so many rows and columns.
+        """Return the settings that apply to a matrix of this shape.
 
         Returns
         -------
         settings : Settings
             The effective settings.
         notes : list of str
-            One sentence for each difference from what was asked.
+            One sentence for each difference from the requested settings.
         """
         pca_dim, notes = self._pca_fitted_to(rows, columns)
-        fitted: list[MethodSettings] = []
-        for asked in self.maps.values():
-            one, more = asked.fitted_to(rows, pca_dim or columns)
-            fitted.append(one)
-            notes += more
-        return replace(self, pca_dim=pca_dim).with_maps(fitted), notes
+        maps: list[MethodSettings] = []
+        for requested in self.maps.values():
+            fitted, map_notes = requested.fitted_to(rows, pca_dim or columns)
+            maps.append(fitted)
+            notes += map_notes
+        return replace(self, pca_dim=pca_dim).with_maps(maps), notes
 
     def _pca_fitted_to(self, rows: int, columns: int) -> tuple[int | None, list[str]]:
         if self.pca_dim is None:
@@ -352,9 +365,9 @@ class Settings:
         return self.pca_dim, []
 
     def describe(self, method: MethodName) -> dict[str, Any]:
-        """Return all that bears on one map, flat and ready for JSON."""
-        chosen = asdict(self.maps[method])
-        how = {f"{method}_{name}": chosen.pop(name) for name in ("optimizer", "method") if name in chosen}
-        described = {"method": method, **chosen, "pca_dim": self.pca_dim, "seed": self.seed}
-        described |= {name: value for name, value in how.items() if value != "auto"}
+        """Return all settings that affect one map, as one flat dictionary that is ready for JSON."""
+        settings = asdict(self.maps[method])
+        algorithms = {f"{method}_{name}": settings.pop(name) for name in ("optimizer", "method") if name in settings}
+        described = {"method": method, **settings, "pca_dim": self.pca_dim, "seed": self.seed}
+        described |= {name: value for name, value in algorithms.items() if value != "auto"}
         return {**described, "deterministic": True} if self.deterministic else described

@@ -1,4 +1,4 @@
-"""Handle Ctrl-C and SIGTERM, defer them where they must not interrupt, and run work in other threads."""
+"""Handle Ctrl-C and SIGTERM, defer them where they must not interrupt, and run functions in other threads."""
 
 from __future__ import annotations
 
@@ -42,8 +42,7 @@ def ignore_stops() -> None:
 def stops_deferred() -> Iterator[None]:
     """Defer Ctrl-C and SIGTERM until the end of the block. A signal that is ignored stays ignored.
 
-    Only for blocks that finish within moments. Signals interrupt the main thread alone, so in any other thread this
-    does nothing.
+    Only for blocks that take moments. Signals interrupt only the main thread, so in any other thread this does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -83,7 +82,7 @@ def run_in_thread(work: Callable[[], Result]) -> Future[Result]:
         signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
         try:
             future.set_result(work())
-        except BaseException as error:  # noqa: BLE001  it is raised again where the result is asked for
+        except BaseException as error:  # noqa: BLE001  `Future.result` raises it again
             future.set_exception(error)
 
     threading.Thread(target=run, daemon=True).start()

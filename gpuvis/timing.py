@@ -28,7 +28,7 @@ class StepTimer:
     Attributes
     ----------
     measured : dict of str to dict
-        For each step its `seconds`, and `peak_memory_bytes`: the peak of the process up to the end of the step. On a
+        For each step its `seconds`, and `peak_memory_bytes`: the peak of the process up to the end of the step. With a
         GPU also `peak_device_bytes`.
     """
 

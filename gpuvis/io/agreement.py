@@ -35,7 +35,7 @@ def check_embeddings(path: Path, embeddings: torch.Tensor | np.ndarray) -> None:
 
 
 def check_rows(folder: Path, count: int, rows: pd.DataFrame) -> list[str]:
-    """Check that the table has one row for each row of the embeddings, which has `count` of them.
+    """Check that the table has one row for each of the `count` rows of the embeddings.
 
     Returns
     -------

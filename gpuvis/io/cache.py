@@ -116,7 +116,7 @@ def verify_values(cache: Cache, expected_crc: int | None, go_on: Callable[[], No
     expected_crc : int or None
         CRC-32 of the bytes; None: it is not checked.
     go_on : callable
-        Called before each block of rows; what it raises ends the reading.
+        Called before each block of rows. To end the reading, it raises an error.
 
     Returns
     -------
@@ -128,19 +128,19 @@ def verify_values(cache: Cache, expected_crc: int | None, go_on: Callable[[], No
     Raises
     ------
     CacheError
-        A value is not finite, or the CRC-32 is another.
+        A value is not finite, or the CRC-32 differs.
     """
     path, embeddings = cache.folder / EMBEDDINGS, cache.embeddings
     storage, crc, start_byte, scan = pt.storage(embeddings), 0, 0, arrays.ValueScan()
     for start, block in arrays.blocks(embeddings):
         go_on()
         scan.add(block)
-        # The bytes of the same rows, if the tensor fills its storage.
+        # If the tensor fills its storage, these are the bytes of the block.
         end_byte = len(storage) * (start + len(block)) // len(embeddings)
         if expected_crc is not None:
             crc = zlib.crc32(storage[start_byte:end_byte].data, crc)
         start_byte = end_byte
-        pt.let_go(embeddings)
+        pt.release_pages(embeddings)
     _check_crc(path, crc, expected_crc)
     try:
         return scan.check(cache.table.get(FILE_NAME))
@@ -208,7 +208,7 @@ def read(
     folder : path
         Holds `embeddings.pt` and `metadata.csv`, perhaps also `labels.pt` and `meta.json`.
     read_tensor : callable, optional
-        Reads a `.pt` file; has to return the same values as `gpuvis.io.pt.load`.
+        Reads a `.pt` file, and returns the same values as `gpuvis.io.pt.load`.
     head : Head, optional
         The result of `look`, if the files are still the same: then only the embeddings are read.
 
@@ -243,21 +243,21 @@ def _head(
     read_tensor: Callable[[Path], torch.Tensor | np.ndarray],
     rows: pd.DataFrame | None = None,
 ) -> Head:
-    """Read all but the embeddings, and check that all parts agree."""
+    """Read everything but the embeddings, and check that all parts agree."""
     check_embeddings(folder / EMBEDDINGS, embeddings)
     rows = table.read(folder / TABLE) if rows is None else rows
     labels = read_labels(folder / LABELS, read_tensor) if (folder / LABELS).exists() else None
-    return checked(folder, tuple(embeddings.shape), rows, labels, _read_info(folder / INFO))
+    return check_parts(folder, tuple(embeddings.shape), rows, labels, _read_info(folder / INFO))
 
 
-def checked(
+def check_parts(
     folder: Path,
     shape: tuple[int, ...],
     rows: pd.DataFrame,
     labels: torch.Tensor | np.ndarray | None,
     info: dict[str, Any] | str,
 ) -> Head:
-    """Return the parts of a cache, after checking that they agree. `info` may be a note that says why it is missing."""
+    """Check that the parts of a cache agree, and return them. If `info` is a string, it says why there is no info."""
     notes = check_rows(folder, shape[0], rows)
     if labels is None:
         notes.append("there is no labels.pt; the labels of metadata.csv are used")

@@ -34,7 +34,7 @@ def sweep(*paths: Path) -> None:
         for name in os.listdir(folder):  # noqa: PTH208  a Path for each of many names would be slow
             match = TEMPORARY.fullmatch(name)
             if match and match[1] in names:
-                with suppress(OSError):  # a folder with such a name is left alone
+                with suppress(OSError):  # a folder with such a name is not removed
                     (folder / name).unlink()
 
 
@@ -124,7 +124,7 @@ def locked(folder: Path) -> Iterator[None]:
     finally:
         try:
             _release(lock, path)
-        except KeyboardInterrupt:  # it may have come before the release had begun
+        except KeyboardInterrupt:  # it may have come before the release started
             _release(lock, path)
             raise
 
@@ -160,7 +160,7 @@ def _acquire(lock: FileLock, path: Path) -> None:
 def _release(lock: FileLock, path: Path) -> None:
     with stops_deferred():
         if lock.is_locked:
-            path.unlink(missing_ok=True)  # a run that has it open already notices, and creates a new one
+            path.unlink(missing_ok=True)  # a run that has the lock file open notices, and creates a new one
             lock.release()
         with _creating, suppress(OSError):
             for parent in takewhile(_created.__contains__, path.parents):

@@ -1,8 +1,8 @@
 """Compute fingerprints of caches and files, without reading all of a 100 GB tensor.
 
 A `.pt` file holds the CRC-32 of each of its records. Its writer may switch that off, so a fingerprint also includes a
-hash of blocks sampled over the whole file. Small files, and files in the older format that is no zip archive, are
-hashed completely.
+hash of blocks sampled over the whole file. Small files, and files in torch's older format, which is no zip archive,
+are hashed completely.
 """
 
 from __future__ import annotations
@@ -90,13 +90,13 @@ def _sampled_sha256(path: Path, size: int) -> str:
 
 
 def stamp(paths: Iterable[Path]) -> list[tuple[str, int, int, int]]:
-    """Return the inode, size and modification time of each file that is there, to notice when one is written again."""
-    seen = []
+    """Return the inode, size and modification time of each existing file, to notice when it is written again."""
+    stamps = []
     for path in paths:
         with suppress(OSError):
             stat = path.stat()
-            seen.append((str(path), stat.st_ino, stat.st_size, stat.st_mtime_ns))
-    return seen
+            stamps.append((str(path), stat.st_ino, stat.st_size, stat.st_mtime_ns))
+    return stamps
 
 
 def stamp_of_cache(folder: Path) -> list[tuple[str, int, int, int]]:

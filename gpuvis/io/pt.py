@@ -33,11 +33,11 @@ from gpuvis.signals import warnings_ignored
 if TYPE_CHECKING:
     import torch
 
-# A tensor may have more bytes than its storage, because strides of 0 repeat values; up to so many are accepted.
+# Strides of 0 repeat values, so a tensor may have more bytes than its storage; up to this size that is accepted.
 MAX_REPEATED_BYTES = 1 << 30
-# Files of at least so many bytes stay mapped, and their pages are released while they are read. A smaller file is read
-# into memory: that takes a tenth of a second at most, and the process survives if the file is truncated meanwhile; in a
-# mapped file that would raise SIGBUS.
+# Files of at least this size stay mapped, and their pages are released while they are read. A smaller file is read into
+# memory: that takes a tenth of a second at most, and the process survives if the file is truncated meanwhile. A mapped
+# file would then raise SIGBUS.
 LARGE = 256 << 20
 QUICK_BYTES = 1 << 20  # a file up to this size is read in moments
 STORAGES = {
@@ -81,7 +81,7 @@ class _TensorArguments(NamedTuple):
 class _TensorUnpickler(pickle._Unpickler):  # noqa: SLF001
     """An unpickler that creates nothing but descriptions of tensors.
 
-    It is based on the one written in Python. The one in C allocates as much memory as a hostile pickle demands.
+    It extends Python's unpickler, since the one in C allocates as much memory as a hostile pickle demands.
     """
 
     def find_class(self, module: str, name: str) -> Any:
@@ -196,7 +196,7 @@ def _by_torch(path: Path, mapped: bool) -> torch.Tensor:
     import torch
 
     try:
-        with warnings_ignored():  # torch warns of pickles before it refuses them
+        with warnings_ignored():  # torch warns about unsafe pickles before it refuses them
             mapped = mapped and records(path) is not None
             loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except OSError as error:
@@ -227,16 +227,16 @@ def _explain(error: Exception) -> str:
     return f"is truncated or corrupt ({type(error).__name__}: {message}); write the cache again"
 
 
-def let_go(X: Any) -> None:
+def release_pages(X: Any) -> None:
     """Release the memory pages of a large mapped file. The system reads them again when they are needed.
 
-    Without this, the whole file would count as memory of the process in the end. Only a read-only mapping is released:
-    any other may hold changes that are not in the file.
+    Otherwise the whole file would finally count as memory of the process. Only a read-only mapping is released: any
+    other may hold changes that are not in the file.
 
     Parameters
     ----------
     X : array or tensor
-        Anything but an array from a mapped file is left alone.
+        Nothing happens unless it is an array from a mapped file.
     """
     read_only = False
     while isinstance(X, np.ndarray):
@@ -254,7 +254,7 @@ def as_tensor(X: Any) -> torch.Tensor:
 
 
 def save(tensor: Any, path: Path) -> None:
-    """Write one tensor. Of a view, only its own values are written, not all of its storage."""
+    """Write one tensor. For a view, only its own values are written, not its whole storage."""
     import torch
 
     fills_storage = tensor.untyped_storage().nbytes() == tensor.nbytes
@@ -289,7 +289,7 @@ def records(path: Path) -> dict[str, zipfile.ZipInfo] | None:
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
-        return None  # its directory names a position before the start of the file
+        return None  # the archive's directory gives an offset before the start of the file
 
 
 def _archive_problem(path: Path) -> str:
@@ -328,7 +328,7 @@ def _archive_problem(path: Path) -> str:
 
 
 def _was_an_archive(path: Path) -> bool:
-    """Return whether a file begins or ends like an archive; some versions of zipfile refuse one without its start."""
+    """Return whether a file starts or ends like an archive; some versions of zipfile refuse one without its start."""
     with path.open("rb") as file:
         begins = file.read(4) == FIRST_SIGNATURE
         file.seek(-min(path.stat().st_size, END_BYTES), os.SEEK_END)
@@ -372,7 +372,7 @@ def record_start(path: Path, name: str) -> int:
     if record.compress_type != zipfile.ZIP_STORED:
         raise ValueError(f"{name} is compressed")
     with path.open("rb") as file:
-        file.seek(record.header_offset + 26)  # here are the lengths of two fields, which the content follows
+        file.seek(record.header_offset + 26)  # the lengths of the two fields that precede the content
         lengths = struct.unpack("<HH", file.read(4))
     return record.header_offset + 30 + int(sum(lengths))
 

@@ -23,7 +23,7 @@ from pyarrow import csv as arrow_csv
 from gpuvis.errors import CacheError
 
 BLOCK_BYTES = 16 << 20  # the longest row that can be read
-MAX_COLUMNS = 4096  # each column takes memory and time of its own
+MAX_COLUMNS = 4096  # each column takes memory and time
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "pipes"}  # separators that other programs use instead of commas
 WHOLE_NUMBER = re.compile(r"\s*[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?\s*")
 INT64 = np.iinfo(np.int64)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gpuvis.errors import CacheError, OutputError
 from gpuvis.io import pt, table
 from gpuvis.io.agreement import check_embeddings
-from gpuvis.io.cache import Cache, checked, read, verify_values
+from gpuvis.io.cache import Cache, check_parts, read, verify_values
 from gpuvis.io.files import replacing
 from gpuvis.io.schema import EMBEDDINGS, INFO, LABELS, TABLE
 
@@ -74,7 +74,7 @@ def write_cache(
     count, dim = embeddings.shape
     now = time.strftime("%Y-%m-%d %H:%M:%S")
     meta = {"timestamp": now, "num_samples": count, "dim": dim, **(info or {})}
-    head = checked(folder, (count, dim), table.strings(rows), labels, meta)
+    head = check_parts(folder, (count, dim), table.strings(rows), labels, meta)
     cache = Cache(folder, embeddings, head.table, head.labels, head.info, head.notes)
     verify_values(cache, None, lambda: None)
     text = json.dumps(meta, indent=2)

@@ -12,8 +12,8 @@ from gpuvis import arrays
 from gpuvis.backends.base import Array, Backend
 from gpuvis.io import pt
 
-PRODUCTS = 1 << 23  # most products of rows and classes that are held at a time
-ROUNDING = 1e-9  # of sums of unit rows: a centroid that is no longer than this has no direction
+PRODUCTS = 1 << 23  # most products of rows and classes that are in memory at a time
+ROUNDING = 1e-9  # rounding of sums of unit rows: a centroid no longer than this has no direction
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +21,7 @@ class Similarities:
     """Cosine similarities of each row to centroids; arrays of shape (N,), float64 unless another type is given.
 
     The centroid of a class is the mean of its rows, each scaled to length 1. A similarity is NaN where it is not
-    defined: for rows of zeros, for rows without a class, and where there is no such centroid.
+    defined: for rows of zeros, for rows without a class, and if the class has no such centroid.
 
     Attributes
     ----------
@@ -97,7 +97,7 @@ def measure(X: Any, codes: np.ndarray, scale: float, backend: Backend) -> Simila
     for rows, U, has_direction in _blocks(X, n_classes, scale, backend):
         label = codes[rows]
         clipped = xp.asarray(np.maximum(label, 0))
-        along = (U * sums[clipped]).sum(1)  # row by row, so equal rows have equal cosines in whatever block they are
+        along = (U * sums[clipped]).sum(1)  # row by row, so equal rows have equal cosines even in different blocks
         square, defined = squares[clipped], has_direction & xp.asarray(label >= 0)
         similarities.own[rows] = _to_host(along * _inverse(xp.sqrt(square), xp), defined, backend)
         alone = xp.asarray(sizes[np.maximum(label, 0)] < 2)  # NumPy's indices are quicker on the host
@@ -137,7 +137,7 @@ def _blocks(X: Any, n_classes: int, scale: float, backend: Backend) -> Iterator[
         norms = backend.xp.sqrt((rows * rows).sum(1))
         units = rows * _inverse(norms, backend.xp, 0.0)[:, None]
         yield _Block(slice(start, start + len(rows)), units, norms > 0)
-        pt.let_go(X)
+        pt.release_pages(X)
 
 
 def _inverse(values: Array, xp: Any, least: float = ROUNDING) -> Array:

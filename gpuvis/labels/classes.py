@@ -1,4 +1,4 @@
-"""The class of each row: its number; or its word, where the table has no numbers."""
+"""The class of each row: its number; or its word, if the table has no numbers."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Classes:
 
 
 def labelled(table: pd.DataFrame, labels: Any) -> pd.DataFrame:
-    """Return a table with the numbers of classes: its own; or, if it has none, those of `labels.pt`.
+    """Return a table with the numbers of classes; if it has none, those of `labels.pt` are added.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def of(
     Returns
     -------
     Classes
-        Without any class, if neither the table nor `labels` has one.
+        No classes if neither the table nor `labels` has any.
     """
     table = labelled(table, labels)
     columns = [name for name in (NUMBER, WORD) if has_values(table, name)]

@@ -22,7 +22,7 @@ def groups(X: Any) -> np.ndarray:
     hashes = np.empty(rows, np.uint64)
     for start, block in arrays.blocks(X, BLOCK_BYTES):
         hashes[start : start + len(block)] = (_values(block).view(np.uint32) * factors).sum(1)
-        pt.let_go(X)
+        pt.release_pages(X)
     _, first, number = np.unique(hashes, return_index=True, return_inverse=True)
     candidates = np.flatnonzero(first[number] != np.arange(rows))
     step = max(1, BLOCK_BYTES // (X.shape[1] * X.itemsize))
@@ -30,24 +30,24 @@ def groups(X: Any) -> np.ndarray:
         indices = candidates[start : start + step]
         differs = (_values(X[indices]) != _values(X[first[number[indices]]])).any(1)
         number[indices[differs]] = rows + indices[differs]  # different rows with the same hash
-        pt.let_go(X)
+        pt.release_pages(X)
     return number
 
 
-def joined(groups: np.ndarray, near: np.ndarray, close: np.ndarray) -> np.ndarray:
+def joined(groups: np.ndarray, indices: np.ndarray, close: np.ndarray) -> np.ndarray:
     """Join groups that have rows close to each other, and return the number of each row's new group, from 0.
 
-    The new groups are the connected components of the graph of close rows: a chain of close rows is one group. Not all
-    pairs of close rows have to be known; if a row has many copies, they fill its list of neighbours.
+    The new groups are the connected components of the graph of close rows: a chain of close rows is one group. Pairs
+    of close rows may be missing from `indices`: the copies of a row may fill its list of neighbours.
 
     Parameters
     ----------
     groups : ndarray of shape (N,), integer
         The groups of equal rows, as `groups` returns them.
-    near : ndarray of shape (N, k), integer
+    indices : ndarray of shape (N, k), integer
         The neighbours of each row.
     close : ndarray of shape (N, k), bool
-        Which of them are close to it.
+        Whether each neighbour is close to the row.
 
     Returns
     -------
@@ -57,7 +57,7 @@ def joined(groups: np.ndarray, near: np.ndarray, close: np.ndarray) -> np.ndarra
     from scipy.sparse.csgraph import connected_components
 
     _, first, number = np.unique(groups, return_index=True, return_inverse=True)
-    links = np.column_stack([first[number], near]).astype(np.int32)
+    links = np.column_stack([first[number], indices]).astype(np.int32)
     linked = np.column_stack([np.ones(len(groups), bool), close])
     ends = np.concatenate([[0], np.cumsum(linked.sum(1))])
     graph = csr_array((np.ones(ends[-1], bool), links[linked], ends), (len(groups), len(groups)))
@@ -67,7 +67,7 @@ def joined(groups: np.ndarray, near: np.ndarray, close: np.ndarray) -> np.ndarra
 
 
 def counts(groups: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Count, for each row, the other rows of its group, and those of them with another label.
+    """Count, for each row, the other rows of its group, and how many of them have another label.
 
     Parameters
     ----------

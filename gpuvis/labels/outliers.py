@@ -20,7 +20,7 @@ from gpuvis.labels.centroids import Similarities
 from gpuvis.labels.votes import Votes
 from gpuvis.settings import Settings, UmapSettings
 
-MOST_CLASSES = 20_000  # since each row is compared with the centroids of all classes
+MOST_CLASSES = 20_000  # each row is compared with the centroids of all classes
 NEAR = 0.1  # near-duplicates are at most this far apart, as a share of the median distance to the nearest distinct row
 
 
@@ -37,13 +37,13 @@ class Outliers:
     isolation : ndarray, float64
         Mean cosine distance to the nearest rows; NaN for a row of zeros.
     near_duplicates, near_duplicates_other_label : ndarray, int64
-        How many other rows are nearly equal to it, directly or through a chain of nearly equal rows, and how many of
-        them have another label. -1 for a row of zeros; the second also for a row without a label.
+        How many other rows are nearly equal to the row, directly or through a chain of nearly equal rows, and how many
+        of them have another label. -1 for a row of zeros; the second also for a row without a label.
     near_duplicate_row : ndarray, int64
-        A near-duplicate: one with another label, if there is any. The nearest of them, or the first one if none is
-        among the nearest rows. -1 if there is no near-duplicate.
+        A near-duplicate, if possible with another label: the nearest one, or the first one if none is among the
+        nearest rows. -1 if there is no near-duplicate.
     duplicates, duplicates_other_label : ndarray, int64
-        How many other rows are equal to it, and how many of them have another label. The second is -1 for a row
+        How many other rows are equal to the row, and how many of them have another label. The second is -1 for a row
         without a label.
     details : dict
         How the neighbours were searched, for the record.
@@ -69,7 +69,7 @@ class Outliers:
 
 
 def search(threads: int | None = None) -> Settings:
-    """Return the settings by which to plan the search for neighbours, as if it were for a map."""
+    """Return settings with which a backend plans the search for neighbours; they request one map."""
     return Settings(umap=UmapSettings(n_neighbors=votes.NEIGHBORS + 1, metric="cosine"), threads=threads)
 
 
@@ -103,8 +103,8 @@ def find_outliers(X: Any, labels: Sequence[Any] | np.ndarray, backend: str = "au
     >>> X = np.random.default_rng(0).normal(size=(60, 8)) + 9 * np.eye(3, 8).repeat(20, 0)
     >>> labels = ["cat"] * 20 + ["dog"] * 20 + ["fox"] * 20
     >>> labels[5] = "fox"
-    >>> found = gpuvis.find_outliers(X, labels, backend="cpu")
-    >>> int(found.votes.suspicion.argmax()), bool(found.votes.suspect[5])
+    >>> outliers = gpuvis.find_outliers(X, labels, backend="cpu")
+    >>> int(outliers.votes.suspicion.argmax()), bool(outliers.votes.suspect[5])
     (5, True)
     """
     selected = choose_for(X, backend)
@@ -127,7 +127,7 @@ def measure(X: Any, codes: np.ndarray, backend: Backend, planned: Planned) -> Ou
         The class of each row; -1 for a row without one.
     backend : Backend
     planned : Planned
-        By the settings of `search`.
+        The plan for the settings of `search`.
 
     Returns
     -------
@@ -136,7 +136,7 @@ def measure(X: Any, codes: np.ndarray, backend: Backend, planned: Planned) -> Ou
     Raises
     ------
     DataError
-        There are `MOST_CLASSES` different labels or more, so they are hardly classes.
+        There are more than `MOST_CLASSES` different labels, so they are hardly classes.
     """
     if codes.max(initial=-1) >= MOST_CLASSES:
         counted = f"{int(codes.max()) + 1:,} different labels in {len(codes):,} rows"
@@ -145,7 +145,7 @@ def measure(X: Any, codes: np.ndarray, backend: Backend, planned: Planned) -> Ou
     scale = arrays.scale(largest, backend.SAFE)
     similarities = centroids.measure(X, codes, scale, backend)
     nonzero = similarities.nonzero
-    (search_plan,) = plan.graphs.values()  # `search` asks for one map
+    (search_plan,) = plan.graphs.values()  # one, since `search` requests one map
     graph = backend.neighbors(backend.load(X, scale, plan), search_plan)
     # The graph may have more columns than are needed; or fewer, if there are few rows.
     count = min(votes.NEIGHBORS + 1, graph.indices.shape[1])
@@ -179,10 +179,10 @@ def _near_duplicate_distance(distances: np.ndarray, rounding: float) -> float:
 
 
 def _near_duplicate(groups: np.ndarray, indices: np.ndarray, close: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """Return for each row another row of its group, with another label if there is such a row; -1 if it is alone.
+    """Return for each row another row of its group, if possible with another label; -1 if the row is alone.
 
-    It is the nearest one, if a close neighbour qualifies; else the first in the group. `indices`, (N, k): the
-    neighbours of each row; `close`, (N, k): which of them are close to it.
+    It is the nearest close neighbour that qualifies; else the first row of the group. `indices`, (N, k): the neighbours
+    of each row; `close`, (N, k): whether each neighbour is close to the row.
     """
     rows = np.arange(len(codes))
     differs = close & (codes[indices] != codes[:, None]) & (codes[indices] >= 0) & (codes >= 0)[:, None]

@@ -5,7 +5,7 @@ distance to the `VOTERS` nearest neighbours of that class; if there are fewer, e
 the farthest neighbour. So a class has to be both near and frequent, and the scale of distances does not matter. Plain
 counts of votes would often be equal, and would suspect every row between two classes.
 
-Neighbours as far away as the farthest one do not vote, since it is chance which of several such rows is in the list.
+Neighbours as far away as the farthest one do not vote: if several rows are that far, chance decides which are listed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 NEIGHBORS = 20
 VOTERS = 5  # nearest neighbours of a class over which its distance is averaged
-LEAST = 3  # fewest neighbours with the suggested label for the given one to be suspect
+LEAST = 3  # a label is suspect only if at least this many neighbours have the suggested label
 SAME = 1e-6  # relative difference up to which distances count as equal in float32
 BLOCK = 4096  # rows that are judged at a time
 
@@ -47,7 +47,7 @@ class Votes:
 
 
 def of(indices: np.ndarray, distances: np.ndarray, codes: np.ndarray, rounding: float) -> Votes:
-    """Judge the label of each row by those of its neighbours.
+    """Judge the label of each row by the labels of its neighbours.
 
     Parameters
     ----------
@@ -86,23 +86,23 @@ class _Given(NamedTuple):
 
 
 def _judge(votes: Votes, block: slice, given: _Given, labels: np.ndarray, distances: np.ndarray) -> None:
-    """Fill the votes on a block of n rows from the labels of its neighbours, -1 if one does not vote, and distances.
+    """Fill in the votes on a block of n rows, from the labels and the distances of their neighbours.
 
-    `labels` and `distances` have shape (n, k). A missing neighbour counts as far away as the farthest one, so the
-    mean distance to a class is `farthest` less the sum of the gains, (farthest - distance), of its neighbours, divided
-    by the number of voters.
+    `labels` and `distances` have shape (n, k); the label of a neighbour that does not vote is -1. A missing neighbour
+    counts as far away as the farthest one, so the mean distance to a class is `farthest` less the sum of the gains,
+    (farthest - distance), of its neighbours, divided by the number of voters.
     """
     rows, farthest = np.arange(len(labels)), distances[:, -1]
     same_label = labels[:, :, None] == labels[:, None, :]  # of neighbours i and j of a row
-    rank = np.tril(same_label).sum(2)  # of a neighbour among those with its label, from 1
-    own, labelled = labels == given.label[:, None], labels >= 0
+    rank = np.tril(same_label).sum(2)  # of each neighbour among the neighbours with its label, from 1
+    own, voting = labels == given.label[:, None], labels >= 0
     gain = farthest[:, None] - distances
-    # A small class can have few of the neighbours: expect about as many as the square root of its other rows.
+    # Few neighbours can be of a small class: expect about as many as the square root of the number of its other rows.
     voters = np.clip(np.round(np.sqrt(np.maximum(given.size - 1, 0))), 1, VOTERS)
     to_own = farthest - (gain * (own & (rank <= voters[:, None]))).sum(1) / voters
     counted = gain * (rank <= VOTERS)
     to_label = farthest[:, None] - np.einsum("rij,rj->ri", same_label, counted) / VOTERS
-    to_label = np.where(labelled & ~own, to_label, np.inf)
+    to_label = np.where(voting & ~own, to_label, np.inf)
     nearest = np.isclose(to_label, to_label.min(1, keepdims=True), SAME, 0)
     best = np.where(nearest, labels, np.iinfo(np.int64).max).argmin(1)
     exists = np.isfinite(to_label[rows, best])
@@ -112,5 +112,5 @@ def _judge(votes: Votes, block: slice, given: _Given, labels: np.ndarray, distan
     votes.suggested[block] = np.where(exists, labels[rows, best], -1)
     frequent = same_label[rows, best].sum(1) >= LEAST
     votes.suspect[block] = defined & exists & frequent & (to_own > (to_other + farthest) / 2)
-    share = (labelled & ~own).sum(1) / np.maximum(labelled.sum(1), 1)
-    votes.disagreement[block] = np.where((given.label >= 0) & labelled.any(1), share, np.nan)
+    share = (voting & ~own).sum(1) / np.maximum(voting.sum(1), 1)
+    votes.disagreement[block] = np.where((given.label >= 0) & voting.any(1), share, np.nan)

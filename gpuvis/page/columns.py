@@ -26,9 +26,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LABELS = (WORD, NUMBER)  # columns that may hold the class of a point; the first that exists is used
-# Columns that say how far labels can be trusted, if the table has them.
-SUGGESTED = "suggested_label"
-YES = "yes"  # the value of a suspect
+SUGGESTED = "suggested_label"  # name of the column with the labels that neighbours suggest
+YES = "yes"  # the value of a suspect in the column of suspects
 DOUBTS = (SUSPICION, OUTLIER_SCORE)  # columns that may rank doubtful labels; the first that exists is used
 PREDICTED = "predicted "  # start of the names of columns with predicted labels
 MEASURES = {*DOUBTS, MARGIN, ISOLATION, "recall"}  # always on a scale, even if all values are 0 or 1
@@ -149,7 +148,7 @@ def _colored(column: Column, by_name: dict[str, Column]) -> Column:
 
 
 def _class_numbers(column: Column, by_name: dict[str, Column]) -> list[int] | None:
-    """Return the class number of each value of a column; None if a value has none or two share one."""
+    """Return the class number of each value of a column; None if a value has no number, or two values share one."""
     numbered = by_name.get(NUMBER) if column.name == WORD else column
     codes = implied_codes(numbered, column) if numbered and numbered.values else None
     if numbered is None or codes is None:
@@ -175,7 +174,7 @@ def _families(column: Column, by_name: dict[str, Column], numbers: list[int]) ->
         return []
     ranks = {value: rank for rank, value in enumerate(palette.in_order(parent.values))}
     parents = [ranks[parent.values[code]] for code in codes]
-    if all(map(_is_class_number, parent.values)):  # so that a parent's colour does not depend on the other parents
+    if all(map(_is_class_number, parent.values)):  # then a parent's colour does not depend on the other parents
         parents = [int(parent.values[code]) for code in codes]
     return palette.families(parents, numbers)
 
@@ -204,9 +203,9 @@ def review(columns: list[Column]) -> dict[str, int]:
     """
     position = {column.name: k for k, column in enumerate(columns) if column.values != [""]}
     scales = [name for name in DOUBTS if name in position and columns[position[name]].is_scale]
-    parts = {"label": next((position[name] for name in LABELS if name in position), None)}
-    parts["doubt"] = position[scales[0]] if scales else None
+    used = {"label": next((position[name] for name in LABELS if name in position), None)}
+    used["doubt"] = position[scales[0]] if scales else None
     if SUSPECT in position and YES in columns[position[SUSPECT]].values:
-        parts |= {"suspect": position[SUSPECT], "yes": columns[position[SUSPECT]].values.index(YES)}
-    parts["suggested"] = position.get(SUGGESTED)
-    return {part: number for part, number in parts.items() if number is not None}
+        used |= {"suspect": position[SUSPECT], "yes": columns[position[SUSPECT]].values.index(YES)}
+    used["suggested"] = position.get(SUGGESTED)
+    return {key: number for key, number in used.items() if number is not None}

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 logger = logging.getLogger(__name__)
-EXACT_ROWS = 250_000  # up to so many rows, coordinates are sent unchanged; above, rounded to 65,536 values on each axis
+EXACT_ROWS = 250_000  # pages of more points hold rounded coordinates: 65,536 values on each axis
 STEPS = (1 << 16) - 1
 SCRIPTS = ("data", "map", "overlay", "panel", "review", "filter", "legend", "find", "select", "controls", "main")
 CDN_HOST = "https://cdn.plot.ly"
@@ -64,7 +64,7 @@ def draw_page(
     Raises
     ------
     DataError
-        coords is no finite (N, 2) array, or the table or the neighbours have another number of rows.
+        coords is not a finite array of shape (N, 2), or the table or the neighbours have another number of rows.
 
     Examples
     --------
@@ -76,16 +76,16 @@ def draw_page(
     """
     from gpuvis.io.table import strings
 
-    places = np.asarray(coords, np.float32)
-    if places.ndim != 2 or places.shape[1] != 2 or not np.isfinite(places).all():
-        raise DataError(f"coords has shape {places.shape}; expected finite numbers of shape (N, 2)")
+    points = np.asarray(coords, np.float32)
+    if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():
+        raise DataError(f"coords has shape {points.shape}; expected finite numbers of shape (N, 2)")
     rows = strings({} if table is None else table)
-    rows = rows if len(rows.columns) else rows.reindex(range(len(places)))
-    for name, given in (("table", rows), ("neighbors", neighbors)):
-        if given is not None and len(given) != len(places):
-            raise DataError(f"{name} has {len(given)} rows; expected {len(places)}, one for each point")
-    near = None if neighbors is None else np.asarray(neighbors)
-    text, notes = draw(places, rows, page or PageOptions(), caption, near)
+    rows = rows if len(rows.columns) else rows.reindex(range(len(points)))
+    for name, values in (("table", rows), ("neighbors", neighbors)):
+        if values is not None and len(values) != len(points):
+            raise DataError(f"{name} has {len(values)} rows; expected {len(points)}, one for each point")
+    indices = None if neighbors is None else np.asarray(neighbors)
+    text, notes = draw(points, rows, page or PageOptions(), caption, indices)
     for note in notes:
         logger.warning("%s", note)
     return text
@@ -188,7 +188,7 @@ def _coords(pack: Pack, coords: np.ndarray) -> list[dict[str, Any]]:
 def _columns(pack: Pack, page_columns: list[Column], selection: slice | np.ndarray) -> list[dict[str, Any]]:
     """Pack the selected rows of each column, and return its header.
 
-    Codes that those of an earlier column imply are not packed; the header then names that column as its leader.
+    Codes that follow from those of an earlier column are not packed: the header names that column as the leader.
     """
     headers: list[dict[str, Any]] = []
     for number, column in enumerate(page_columns):
@@ -210,7 +210,7 @@ def _columns(pack: Pack, page_columns: list[Column], selection: slice | np.ndarr
 
 
 def _policy(plotly_js: str | None) -> str:
-    """Return the page's content security policy. A reader may keep images anywhere, so these may be loaded from all."""
+    """Return the page's content security policy. It allows images from anywhere, since readers choose their folder."""
     scripts = "" if plotly_js is None else f" {CDN_HOST}" if plotly_js.startswith("https:") else " 'self' file:"
     return (
         f"default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'{scripts}; style-src 'unsafe-inline'; "
@@ -248,7 +248,7 @@ def script() -> str:
 
 
 def plotly_file() -> tuple[str, str]:
-    """Return the name and the content of plotly.js, for pages that share one file."""
+    """Return the file name and the content of plotly.js, for pages that share one copy."""
     return _plotly_name(), get_plotlyjs()
 
 

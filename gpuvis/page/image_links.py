@@ -17,7 +17,7 @@ from gpuvis.page.options import URLS
 if TYPE_CHECKING:
     from gpuvis.page.thumbnails import Sheets
 
-MAX_LOOKED_UP = 100  # so many images are looked up, at most, to find out whether the folder is right
+MAX_LOOKED_UP = 100  # most images that are looked up to find out whether their folder is right
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +56,7 @@ def link(root: str | Path, page: Path) -> str:
 
 
 def folder_of(root: str | None, cache: Path) -> str | None:
-    """Return the given root of the images; if it is None, the folder `images` of the cache, if that exists."""
+    """Return the root of the images: `root`, or else the folder `images` of the cache; None if that does not exist."""
     usual = str(cache / IMAGES)
     return root if root is not None else usual if os.path.isdir(usual) else None  # noqa: PTH112  Path.is_dir raises
 
@@ -68,10 +68,10 @@ def path_of(root: str | Path, name: str) -> str:
 
 
 def file_of(root: str | Path, name: str) -> str:
-    """Return the path of an image on disk, whose accents may be in another Unicode form than those of its name."""
+    """Return the path of an image on disk, even if its accents are in another Unicode form than in `name`."""
     path = path_of(root, name)
-    others = [] if name.isascii() else [path_of(root, unicodedata.normalize(form, name)) for form in ("NFC", "NFD")]
-    return next(filter(os.path.isfile, (path, *others)), path)
+    variants = [] if name.isascii() else [path_of(root, unicodedata.normalize(form, name)) for form in ("NFC", "NFD")]
+    return next(filter(os.path.isfile, (path, *variants)), path)
 
 
 def missing(root: str, names: Sequence[str]) -> str:
@@ -94,7 +94,7 @@ def missing(root: str, names: Sequence[str]) -> str:
 
 
 def stamp(root: str, names: Sequence[str]) -> str:
-    """Return a hash of the sizes and modification times of the images, to notice that one was changed."""
+    """Return a hash of the sizes and modification times of the images, to notice when an image changes."""
     digest = hashlib.sha256()
     for name in names:
         digest.update(_stamp(file_of(root, name)) if name else b"")

@@ -27,9 +27,9 @@ class Entry:
     Attributes
     ----------
     page : Path
-        Its page, relative to the front page.
+        Path of its page, relative to the front page.
     picture : str
-        A small picture of it, as a data URL; may be empty.
+        A small picture of the map, as a data URL; may be empty.
     caption : str
     """
 

@@ -22,8 +22,8 @@ MARKS = {  # bytes by which a page or a picture made by gpuvis is recognised
     ".svg": f"<dc:title>{MADE_BY}</dc:title>".encode(),
     ".pdf": f"/Creator ({MADE_BY})".encode(),
 }
-MOST_ROWS_SEARCHED = 10_000  # up to so many rows, neighbours in the original space are searched for by default
-MOST_ROWS_SHOWN = 500_000  # up to so many rows, a page includes the neighbours: about 17 MB
+MOST_ROWS_SEARCHED = 10_000  # for more rows, no neighbours in the original space are searched by default
+MOST_ROWS_SHOWN = 500_000  # for more rows, a page never includes the neighbours: these rows take about 17 MB
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ class PageOptions:
             require(not root.startswith(URLS), "image_root", "a folder, if thumbnails are to be made of it", root)
 
     def wants_neighbors(self, rows: int) -> bool:
-        """Return whether the page of a map of so many rows includes the nearest neighbours."""
+        """Return whether the page of a map of `rows` points includes their nearest neighbours."""
         max_rows = MOST_ROWS_SEARCHED if self.neighbors is None else MOST_ROWS_SHOWN if self.neighbors else 0
         return 2 <= rows <= max_rows
 

@@ -1,8 +1,9 @@
 """Choose distinct, stable colours for classes.
 
-The first eight colours are those of Okabe and Ito (2008, "Color Universal Design") without black, which colour-blind
-readers can distinguish. Each further one is the colour of a grid that is farthest from all before it, measured in Oklab
-(Ottosson 2020), where equal distances look about equal. So colour k never depends on how many classes follow.
+The first eight colours are those of Okabe and Ito (2008, "Color Universal Design") without black; colour-blind readers
+can distinguish them. Each further colour is the one in a grid that is farthest from all earlier colours. Distances are
+measured in Oklab (Ottosson 2020), where equal distances look about equal. So colour k does not depend on how many
+classes follow.
 """
 
 from __future__ import annotations
@@ -14,16 +15,16 @@ from functools import lru_cache
 import numpy as np
 
 OKABE_ITO = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#999999")
-GRID_STEPS = 19  # per channel: 6,859 colours, of which those neither too light nor too dark are used
+GRID_STEPS = 19  # per channel: 6,859 colours, without those that are too light or too dark
 GREY = "#9a9a9a"  # the colour of points without a value
-MOST = 4_000  # at least so many colours are different
+MOST = 4_000  # at least this many colours are different
 GOLDEN = (5**0.5 - 1) / 2
 HUE_SPREAD = 0.3  # range of the hues of one parent, in radians
 LIGHTNESS = (0.48, 0.88)  # range of Oklab's L that is visible on white and on black
 
 
 def colors(count: int) -> list[str]:
-    """Return `count` colours as #rrggbb. Up to `MOST` all are different; after the last one they start again."""
+    """Return `count` colours as #rrggbb: up to `MOST` all are different; after the last colour they repeat."""
     order = _order(count)
     return [order[k % len(order)] for k in range(count)]
 
@@ -72,7 +73,7 @@ def _part_key(part: str) -> tuple[int, int, str]:
 
 @lru_cache
 def _order(count: int) -> list[str]:
-    """Return the first `count` distinct colours: each is the one of the grid that is farthest from all before it."""
+    """Return the first `count` distinct colours: those of Okabe and Ito, then always the farthest in the grid."""
     grid = _grid()
     lab, order = _oklab(grid), list(OKABE_ITO)
     distances = np.min([np.sum((lab - color) ** 2, 1) for color in _oklab(from_hex(OKABE_ITO))], axis=0)  # squared

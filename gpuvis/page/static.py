@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 INCHES, DPI = (7.0, 5.6), 300
-MAX_NAMED = 40  # the legend names at most so many classes, the largest ones
+MAX_NAMED = 40  # most classes in the legend, which names the largest
 MAX_LARGE_TYPE = 20  # a longer legend is set in smaller type
 MAX_NAME_LENGTH = 32
 METADATA = {  # without dates, so that equal input gives equal bytes
@@ -105,9 +105,9 @@ def _short(name: str) -> str:
 
 
 def _printable(text: str) -> str:
-    """Replace characters that an SVG must not contain, and remove those that are invisible.
+    """Replace characters that an SVG must not contain, and remove invisible ones, for which a PDF may have no glyph.
 
-    The former are control characters, surrogates and noncharacters. For the latter a PDF may have no glyph.
+    An SVG must not contain control characters, surrogates and noncharacters.
     """
     text = "".join(character for character in text if unicodedata.category(character) != "Cf")
     return re.sub(r"[\ud800-\udfff\ufffe\uffff]", "�", re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", text))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 MOST_POINTS = 1_000_000  # a browser cannot draw more of them in reasonable time
-RARE = 1_000  # classes of up to so many points are kept completely
-CELLS = 1024  # along each side of the map
-LONELY = 2  # a point is isolated if its cell holds at most so many points
+RARE = 1_000  # all points of a class with at most this many are kept
+CELLS = 1024  # cells along each side of the map
+LONELY = 2  # a point is isolated if its cell holds at most this many points
 
 
 def rows(coords: np.ndarray, codes: np.ndarray, keep: np.ndarray | None = None) -> np.ndarray | None:
@@ -19,12 +19,12 @@ def rows(coords: np.ndarray, codes: np.ndarray, keep: np.ndarray | None = None) 
     codes : ndarray of shape (N,), unsigned
         The class of each point; of length 0 if there are no classes.
     keep : ndarray of shape (N,), bool, optional
-        Further points to keep.
+        Other points to keep first, such as suspects.
 
     Returns
     -------
     ndarray of at most 1,000,000 integers, or None
-        At most half of them are points that are kept first; the others are a random sample.
+        At most half of them are rare, isolated or in `keep`; the others are a random sample.
     """
     if len(coords) <= MOST_POINTS:
         return None

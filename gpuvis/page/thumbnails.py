@@ -102,7 +102,7 @@ def sheets(paths: Sequence[str | None]) -> Sheets:
 
 
 def _largest_size(paths: list[str], pool: ThreadPoolExecutor) -> int:
-    """Return the largest size of thumbnails of which all are likely to fit, judging by a sample."""
+    """Return the largest size at which all thumbnails are likely to fit, judging by a sample."""
     sample = [paths[k] for k in np.linspace(0, len(paths) - 1, min(SAMPLE, len(paths))).astype(int)]
     images = pool.map(lambda path: _thumbnail(path, SIZES[0]), sample)
     large = [image for image in images if not isinstance(image, str)]

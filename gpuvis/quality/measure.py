@@ -24,7 +24,7 @@ from gpuvis.settings import METRICS, Settings, canonical_metric
 K = 15  # neighbours
 EXACT_ROWS, ANCHORS = 5_000, 1_000
 FEWEST, WORK = 50, 2.5e9  # for metrics without matrix products: fewest anchors; most differences of values to compute
-FAR, MOST = 10.0, 0.9  # a point is flung away if it is FAR times as far from the middle as the share MOST of all points
+FAR, MOST = 10.0, 0.9  # a point is flung away if it is FAR times as far from the middle as the quantile MOST of points
 
 
 def sample(rows: int, columns: int, metric: str) -> np.ndarray:
@@ -73,7 +73,7 @@ def measure(
     X : torch.Tensor or array of shape (N, D)
         The embeddings.
     coords : array of shape (N, 2)
-        The map: row i is the place of row i of X.
+        The map; row i belongs to row i of X.
     labels : sequence of length N, optional
         The class of each row: a number or a string. A negative number or an empty string is no class.
     metric : str, default="euclidean"
@@ -90,7 +90,7 @@ def measure(
     DataError
         X is not a matrix of finite numbers, or coords or labels do not fit it.
     SettingsError
-        The metric is not known.
+        There is no such metric.
     NoGpuError
         "gpu" was requested, and there is none.
 
@@ -107,12 +107,12 @@ def measure(
     metric = canonical_metric("metric", metric)
     selected, settings = choose_for(X, backend), Settings()
     matrix, planned, _ = check_matrix(X, settings, selected)
-    places = np.asarray(coords, np.float32)
-    if places.shape != (len(matrix), 2) or not np.isfinite(places).all():
-        raise DataError(f"coords has shape {places.shape}; expected finite numbers of shape {(len(matrix), 2)}")
+    points = np.asarray(coords, np.float32)
+    if points.shape != (len(matrix), 2) or not np.isfinite(points).all():
+        raise DataError(f"coords has shape {points.shape}; expected finite numbers of shape {(len(matrix), 2)}")
     codes = None if labels is None else label_codes(labels, len(matrix))
     with selected.working(planned.plan):
-        return measure_map(matrix, places, codes, metric, selected, planned)
+        return measure_map(matrix, points, codes, metric, selected, planned)
 
 
 def measure_map(
@@ -124,35 +124,35 @@ def measure_map(
     planned: Planned,
     principal: Any = None,
 ) -> Quality:
-    """Measure the quality of a map; X is known to be finite, and a backend is chosen.
+    """Measure the quality of a map on a backend.
 
     Parameters
     ----------
     X : torch.Tensor or array of shape (N, D)
-        The original columns.
+        The original columns, all finite.
     coords : ndarray of shape (N, 2)
         The map.
     labels : ndarray of shape (N,), int64, or None
         The class of each row; -1 for a row without one.
     metric : str
-        The metric of the fit. Measures by this metric are returned in addition to those by euclidean distances.
+        The metric of the map. Measures by this metric are returned in addition to those by euclidean distances.
     backend : Backend
     planned : Planned
     principal : array of shape (N, 2), optional
-        The first two principal components, if they have been computed already.
+        The first two principal components, if they are already computed.
 
     Returns
     -------
     measures : dict
-        `k`, the number of neighbours; `anchors`, how many rows are compared with all; `sampled`, whether they are a
-        sample; `flung`, how many points lie far outside the map; `metric`, that of the fit; and for each metric a dict
-        with the keys "map", "pca" (the map of the first two principal components) and "original". The first two hold
-        `recall` of the k nearest neighbours, `trustworthiness` and `continuity` (Venna, Kaski 2001, ICANN, 485),
-        `triplets`, the share of random triplets whose order of distances is preserved (Wang et al. 2021, JMLR 22:201),
-        and `spearman`, the rank correlation of distances (Kobak, Berens 2019, Nature Communications 10:5416). All
-        three hold `label_accuracy`, the share of labelled anchors whose label wins the vote of the k nearest
-        neighbours, if there are at least two labels. Each key with `_se` added is the standard error: from the choice
-        of anchors and, for triplets and correlations, of distances; 0 where nothing is sampled.
+        `k`, the number of neighbours; `anchors`, how many rows are compared with all rows; `sampled`, whether the
+        anchors are a sample; `flung`, how many points lie far outside the map; `metric`, that of the map; and for each
+        metric a dict with the keys "map", "pca" (the map of the first two principal components) and "original". "map"
+        and "pca" hold `recall` of the k nearest neighbours, `trustworthiness` and `continuity` (Venna, Kaski 2001,
+        ICANN, 485), `triplets`, the share of random triplets whose order of distances is preserved (Wang et al. 2021,
+        JMLR 22:201), and `spearman`, the rank correlation of distances (Kobak, Berens 2019, Nature Communications
+        10:5416). All three hold `label_accuracy`, the share of labelled anchors whose label wins the vote of the k
+        nearest neighbours, if there are at least two labels. Each key with `_se` added is the standard error: from the
+        choice of anchors and, for triplets and correlations, of distances; 0 where nothing is sampled.
     recall : ndarray of shape (N,), float32
         Recall of the neighbours of each point by `metric`; NaN for rows that are no anchors.
     """
@@ -168,22 +168,25 @@ def measure_map(
     for space in ranks.spaces(X, metric, anchors, scale, backend):
         originals |= zip(space.metrics, ranks.compare(space, anchors, neighbors, drawn, k), strict=True)
     vote = partial(_votes, labels, anchors)
-    measures: dict[str, Any] = {name: {"original": _means(vote(of.nearest), unseen)} for name, of in originals.items()}
-    recall, true = np.full(rows, np.nan, np.float32), np.concatenate([of.nearest for of in originals.values()], 1)
-    for p, (place, plane) in enumerate(planes.items()):
+    measures: dict[str, Any] = {
+        name: {"original": _means(vote(original.nearest), unseen)} for name, original in originals.items()
+    }
+    recall = np.full(rows, np.nan, np.float32)
+    true = np.concatenate([original.nearest for original in originals.values()], 1)  # the neighbours to be kept
+    for p, (plane_name, plane) in enumerate(planes.items()):
         (on_map,) = ranks.compare(plane, anchors, true, drawn, 0)
         for m, (name, original) in enumerate(originals.items()):
             closer, closer_on_map = original.closer[:, p * k : (p + 1) * k], on_map.closer[:, m * k : (m + 1) * k]
             of_anchors = {"recall": (closer < k).mean(1), "trustworthiness": _trust(closer, rows)}
-            if place == "map":
-                recall[anchors] = of_anchors["recall"]  # the metric of the fit comes last, so its recall stays
-            measures[name][place] = {
+            if plane_name == "map":
+                recall[anchors] = of_anchors["recall"]  # the metric of the map comes last, so its recall stays
+            measures[name][plane_name] = {
                 **_means(of_anchors | {"continuity": _trust(closer_on_map, rows)}, unseen),
                 **triplets.scores(original.distances, on_map.distances, drawn, anchors, rows),
-                **_means(vote(on_planes[place]), unseen),
+                **_means(vote(on_planes[plane_name]), unseen),
             }
-    about = {"k": k, "anchors": len(anchors), "sampled": unseen > 0, "flung": flung(coords), "metric": metric}
-    return Quality({**about, **measures}, recall)
+    general = {"k": k, "anchors": len(anchors), "sampled": unseen > 0, "flung": count_flung(coords), "metric": metric}
+    return Quality({**general, **measures}, recall)
 
 
 def recall_of_points(coords: np.ndarray, nearest: np.ndarray, backend: Backend) -> np.ndarray:
@@ -215,7 +218,7 @@ def _plane(coords: np.ndarray, backend: Backend, precise: bool = False) -> Space
 def pca_map(X: Any, backend: Backend, scale: float, plan: Any) -> np.ndarray:
     """Return the first two principal components, (N, 2), float32; of one column, that column and zeros.
 
-    Where the backend's PCA needs the whole matrix in memory, so does this.
+    If the backend's PCA needs the whole matrix in memory, so does this function.
     """
     if X.shape[1] == 1:
         values = backend.to_host(backend.as_array(X, scale))
@@ -224,10 +227,10 @@ def pca_map(X: Any, backend: Backend, scale: float, plan: Any) -> np.ndarray:
     return backend.to_host(scores)
 
 
-def flung(coords: np.ndarray) -> int:
+def count_flung(coords: np.ndarray) -> int:
     """Count the points that were flung far outside the map, (N, 2).
 
-    Distances from the middle are compared with their quantile `MOST`: a point counts from `FAR` times that on.
+    A point counts if its distance from the middle is more than `FAR` times the quantile `MOST` of these distances.
     """
     distances = np.maximum(*(np.abs(axis - np.median(axis)) for axis in np.ascontiguousarray(coords.T)))
     return int((distances > FAR * max(float(np.quantile(distances, MOST)), 1e-30)).sum())

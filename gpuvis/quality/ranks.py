@@ -1,7 +1,7 @@
 """For a sample of rows, the anchors: their nearest neighbours, ranks and distances among all rows.
 
-How good a map is follows from comparing two spaces: the original columns and the plane of the map. In one space,
-`compare` finds for each anchor:
+The measures of a map compare two spaces: the original columns and the plane of the map. In one space, `compare` finds
+for each anchor:
 
 - its k nearest rows;
 - the ranks of given rows, which are its neighbours in the other space. The rank of a row is one more than the number
@@ -12,10 +12,9 @@ All rows are read once, in blocks. `Backend.tally` updates the counts and the ne
 anchors to each block, so the distances of the anchors to all rows are never held at once.
 
 Distances of some metrics come from matrix products (`by_products` in `gpuvis.settings.METRICS`). They are quick, but
-rounding may be as large as small distances. Three measures keep that from mattering: rows far from zero are centred
-first (`spaces`); a row counts as closer only if its distance is smaller by more than rounding (`_limits`); and where
-rounding is still too large for the nearest neighbours of most anchors, all is done again in float64
-(`_needs_float64`).
+rounding may be as large as small distances. Three precautions make that harmless: rows far from zero are centred first
+(`spaces`); a row counts as closer only if its distance is smaller by more than rounding (`_limits`); and if rounding is
+still too large for the nearest neighbours of most anchors, everything is computed again in float64 (`_needs_float64`).
 """
 
 from __future__ import annotations
@@ -59,8 +58,8 @@ class Comparison(NamedTuple):
     nearest : array of shape (m, k)
         The rows nearest to each anchor, without the anchor itself, the nearest first.
     closer : array of shape (m, t)
-        How many rows are closer to the anchor than each of the given rows, whose rank is one more. Rows at equal
-        distances share the lowest rank.
+        How many rows are closer to the anchor than each of the given rows; the rank of a given row is one more. Rows
+        at equal distances share the lowest rank.
     distances : array of shape (m, c)
         Distances from the anchor to the rows that were drawn for it; euclidean ones are squared.
     """
@@ -114,7 +113,7 @@ class Space:
 
     def _read(self, indices: Any) -> Array:
         values = self.backend.as_array(self.X[indices], self.scale).astype(self.dtype, copy=False)
-        pt.let_go(self.X)
+        pt.release_pages(self.X)
         return values
 
     def distances(self, A: Rows, B: Rows) -> Iterator[Array]:
@@ -160,10 +159,10 @@ class Space:
 
 
 def spaces(X: Any, metric: str, anchors: np.ndarray, scale: float, backend: Backend) -> Iterator[Space]:
-    """Yield the original space with euclidean distances and, if `metric` is another one, with those of `metric`.
+    """Yield the original space with euclidean distances and, if `metric` is not euclidean, with those of `metric`.
 
-    Both share one space where they can share matrix products. Rows far from zero are centred for euclidean distances.
-    All is computed in float64 if all rows are anchors.
+    Both share one space if they can share matrix products. Rows far from zero are centred for euclidean distances.
+    Everything is computed in float64 if all rows are anchors.
     """
     precise = len(anchors) == len(X)
     euclidean = Space(X, ("euclidean",), backend, scale, precise)
@@ -245,7 +244,7 @@ def _inside(offsets: Array, block: Rows, xp: Any) -> tuple[Array, ...]:
 def _needs_float64(space: Space, A: Rows, distances: list[Array]) -> bool:
     """Check whether rounding is too large to order the nearest rows of most anchors, by any of the metrics.
 
-    `distances`: those of the nearest rows, (m, k), ascending, for each metric.
+    `distances`: for each metric the distances of the nearest rows, (m, k), ascending.
     """
     for metric, of_nearest in zip(space.metrics, distances, strict=True):
         last = of_nearest[:, -1:]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 ERRORS = 3  # standard errors within which two numbers count as the same
-NEARLY_ALL = 0.99  # recall above which a map is good, even if the PCA map is as good
-TORN = 0.1  # label accuracy on the map less that in the original space: more than this is suspicious
+NEARLY_ALL = 0.99  # above this recall a map is good, even if the PCA map is as good
+TORN = 0.1  # label accuracy on the map that is higher than in the original space by more than this is suspicious
 MEASURES = {
     "recall": "recall@{k}",
     "trustworthiness": "trustworthiness@{k}",
@@ -27,37 +27,37 @@ class Scores(NamedTuple):
 
 def scores(measured: dict[str, Any], metric: str) -> Scores:
     """Return the measures by one metric."""
-    return Scores(*(measured[metric][place] for place in Scores._fields))
+    return Scores(*(measured[metric][space] for space in Scores._fields))
 
 
 def scores_of_fit(measured: dict[str, Any]) -> Scores:
-    """Return the measures by the metric of the fit."""
+    """Return the measures by the metric of the map."""
     return scores(measured, measured["metric"])
 
 
 def report(measured: dict[str, Any]) -> list[str]:
     """Return all measures of a map as the lines of a table.
 
-    `measured`: as `quality.measure` returns it, here and in the functions below.
+    `measured`: the measures as `quality.measure` returns them, here and in the functions below.
     """
     lines = []
     for metric in (name for name, value in measured.items() if isinstance(value, dict)):
         lines.append(f"  {metric:<24}{'map':>9}{'±':>8}{'PCA map':>10}{'original':>10}")
-        by = scores(measured, metric)
+        original, on_map, pca = scores(measured, metric)
         for name, title in MEASURES.items():
-            if name in by.map:
-                error = f"{by.map[f'{name}_se']:.4f}" if by.map.get(f"{name}_se") else ""
-                original = f"{by.original[name]:.4f}" if name in by.original else ""
+            if name in on_map:
+                error = f"{on_map[f'{name}_se']:.4f}" if on_map.get(f"{name}_se") else ""
+                reference = f"{original[name]:.4f}" if name in original else ""
                 title = title.format(k=measured["k"])
-                lines.append(f"  {title:<24}{by.map[name]:>9.4f}{error:>8}{by.pca[name]:>10.4f}{original:>10}".rstrip())
-    how = "a sample against all rows" if measured["sampled"] else "all rows"
-    return [*lines, f"  anchors: {measured['anchors']:,}, {how}"]
+                lines.append(f"  {title:<24}{on_map[name]:>9.4f}{error:>8}{pca[name]:>10.4f}{reference:>10}".rstrip())
+    choice = "a sample against all rows" if measured["sampled"] else "all rows"
+    return [*lines, f"  anchors: {measured['anchors']:,}, {choice}"]
 
 
 def cells(measured: dict[str, Any] | None) -> tuple[str, str, str, str]:
     """Return recall, trustworthiness, triplets and label accuracy as text, each with its reference in parentheses.
 
-    The reference is the PCA map; for label accuracy, the original space. Text is empty for what was not measured.
+    The reference is the PCA map; for label accuracy, the original space. A measure that is missing gives empty text.
     """
     if not measured:
         return "", "", "", ""
@@ -82,7 +82,7 @@ def line(measured: dict[str, Any]) -> str:
 
 
 def warnings(measured: dict[str, Any]) -> list[str]:
-    """Return a sentence for each fault of a map, with what it means for the reader."""
+    """Return a sentence for each fault of a map, which says what the fault means for the reader."""
     original, on_map, pca = scores_of_fit(measured)
     lines = []
     if on_map["recall"] <= min(pca["recall"] + ERRORS * on_map["recall_se"], NEARLY_ALL):

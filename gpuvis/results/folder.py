@@ -1,4 +1,4 @@
-"""A cache folder with its output folder, read lazily, each file once, and remembered for the jobs."""
+"""A cache folder and its output folder: each file is read once, when it is first needed, and kept."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpuvis.errors import CacheError
-from gpuvis.io import cache, fingerprint, pt
+from gpuvis.io import cache, fingerprint, pt, table
 from gpuvis.io.agreement import check_embeddings, flat_labels
 from gpuvis.io.folders import check_files, check_readable
 from gpuvis.io.schema import EMBEDDINGS, FILE_NAME, LABELS, SCORES, TABLE
@@ -25,24 +25,25 @@ if TYPE_CHECKING:
 
 
 class Folder:
-    """A cache folder and the folder of its outputs. Each part is read when it is first needed, and kept.
+    """A cache folder and its output folder. Each part is read when it is first needed, and kept.
 
-    It can be pickled; another process then knows what was read.
+    A pickled `Folder` contains what was read, so another process does not read it again.
 
     Parameters
     ----------
     path, out : Path
+        The cache folder and the output folder.
     outputs : iterable of Path
-        Other files that decide what is to be done.
+        The output files that `stamp` includes.
 
     Attributes
     ----------
     stamp : tuple
-        Differs from that of a later `Folder` if one of its files was replaced or changed in between.
+        Inode, size and time of each file. It differs from the stamp of a later `Folder` if a file has changed since.
     rows : int
-        Of the embeddings; 0: `look` was not called.
+        Number of rows of the embeddings; 0 before `look` is called.
     table_bytes : int
-        The size of `metadata.csv`, if `look` has read it.
+        Size of `metadata.csv` in bytes; 0 unless `look` has read that file.
     """
 
     def __init__(self, path: Path, out: Path, outputs: Iterable[Path] = ()) -> None:
@@ -54,7 +55,7 @@ class Folder:
 
     @cached_property
     def fingerprint(self) -> dict[str, Any]:
-        """The fingerprint of the cache, which differs from that of a cache with other content.
+        """The fingerprint of the cache's content.
 
         Raises
         ------
@@ -65,7 +66,7 @@ class Folder:
 
     @cached_property
     def head(self) -> cache.Head:
-        """The cache but for the values of its embeddings.
+        """Everything in the cache but the values of its embeddings.
 
         Raises
         ------
@@ -79,7 +80,7 @@ class Folder:
         return "head" in vars(self)
 
     def look(self, most_bytes: float) -> None:
-        """Read the head, but of a folder with a larger `metadata.csv` only the shape of the embeddings.
+        """Read the head; or only the shape of the embeddings, if `metadata.csv` is larger than `most_bytes`.
 
         Raises
         ------
@@ -104,17 +105,15 @@ class Folder:
         ------
         CacheError
         """
-        from gpuvis.io import table
-
         if self.has_head:
             return self.head.table
-        with suppress(FileNotFoundError):  # which the reader reports
+        with suppress(FileNotFoundError):  # `table.read` reports it
             check_readable(self.path / TABLE)
         return table.read(self.path / TABLE)
 
     @cached_property
     def labels(self) -> torch.Tensor | np.ndarray | None:
-        """`labels.pt`, a label for each row of the table.
+        """The labels in `labels.pt`, one for each row of the table; None if there is no such file.
 
         Raises
         ------
@@ -127,29 +126,32 @@ class Folder:
 
     @cached_property
     def annotations(self) -> Annotations:
-        """The columns that lie beside the maps."""
+        """The scores and predictions that pages show as extra columns."""
         return read_annotations(self.table, self.path, self.out, self._scores)
 
     @cached_property
-    def _sums(self) -> dict[str, str | None]:
+    def _annotation_sums(self) -> dict[str, str | None]:
         return annotation_sums(self.path, self.out)
 
     def take_scores(self, scores: pd.DataFrame) -> None:
-        """Take new scores, which were just written, a row for each of the table."""
+        """Use new scores, which were just written; row i belongs to row i of the table."""
         self._scores = scores
         vars(self).pop("annotations", None)
-        vars(self).pop("_sums", None)
+        vars(self).pop("_annotation_sums", None)
 
     def shown(self, page: PageOptions) -> dict[str, Any]:
-        """Return what a page shows, ready for JSON: its options, and what tells the files it reads from others."""
-        shown = {**page.describe(self.path), "beside": self._sums}
-        return shown | ({"images": self._images(page)} if page.thumbnails else {})
+        """Describe what a page shows, ready for JSON: its options, and hashes of the files it is drawn from.
 
-    def _images(self, page: PageOptions) -> str | None:
-        """Return what tells the images of thumbnails from others."""
+        A page is up to date if its record holds the same description.
+        """
+        description = {**page.describe(self.path), "beside": self._annotation_sums}
+        return description | ({"images": self._image_stamp(page)} if page.thumbnails else {})
+
+    def _image_stamp(self, page: PageOptions) -> str | None:
+        """Return the hash by which a changed image is noticed; None if the images are not found."""
         root = image_links.folder_of(page.image_root, self.path)
         try:
-            table = self.table
+            rows = self.table
         except CacheError:
             return None
-        return image_links.stamp(root, table[FILE_NAME].tolist()) if root and FILE_NAME in table else None
+        return image_links.stamp(root, rows[FILE_NAME].tolist()) if root and FILE_NAME in rows else None

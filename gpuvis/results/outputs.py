@@ -31,9 +31,11 @@ class Outputs:
     Attributes
     ----------
     folder : Path
-        Where they lie.
+        The output folder.
     prefix : str
+        Start of the file names.
     method : str
+        A key of METHODS.
     """
 
     folder: Path
@@ -45,17 +47,17 @@ class Outputs:
 
     @property
     def coords(self) -> Path:
-        """The coordinates: float32, (N, 2), row i for row i of the cache."""
+        """The coordinates: (N, 2), float32; row i belongs to row i of the cache."""
         return self._path("_coords.npy")
 
     @property
     def quality(self) -> Path:
-        """How far to trust each point: float32, (N,), NaN where that was not measured."""
+        """The recall of each point: (N,), float32; NaN where it was not measured."""
         return self._path("_quality.npy")
 
     @property
     def page(self) -> Path:
-        """The page to look at."""
+        """The HTML page."""
         return self._path(".html")
 
     @property
@@ -63,16 +65,16 @@ class Outputs:
         """The run record, written last."""
         return self._path("_run.json")
 
-    def static(self, kind: str) -> Path:
-        """Return the path of a picture that is drawn besides the page."""
-        return self._path(f".{kind}")
+    def static(self, file_format: str) -> Path:
+        """Return the path of a picture for papers; `file_format` is one of `gpuvis.page.options.STATIC`."""
+        return self._path(f".{file_format}")
 
     def drawn(self, page: PageOptions | None) -> list[Path]:
-        """Return what is drawn for a page: itself, and pictures."""
+        """Return the paths of the page and its pictures; empty if `page` is None."""
         return [self.page, *map(self.static, page.static)] if page else []
 
     def check_free(self, page: PageOptions | None) -> None:
-        """Check that no folder stands in the place of a file.
+        """Check that no folder has the path of an output file.
 
         Raises
         ------
@@ -82,33 +84,33 @@ class Outputs:
 
     @property
     def files(self) -> list[Path]:
-        """All that may be written."""
+        """All files that a run may write for this map."""
         return [self.coords, self.quality, self.page, self.record, *map(self.static, STATIC)]
 
     def read_record(self) -> RunRecord | None:
-        """Return the run record; None where there is none, or it is not one of ours."""
+        """Return the run record; None if it is missing, not valid, or of another method."""
         record = RunRecord.read(self.record)
         return record if record and record.method == self.method else None
 
     def read_own_record(self) -> RunRecord | None:
-        """Return the run record; None where it is not that of the coordinates which lie beside it."""
+        """Return the run record; None also if it does not describe the coordinates in the same folder."""
         record = self.read_record()
-        is_own = record and record.outputs.get(self.coords.name) and not foreign(self.coords, record.outputs)
-        return record if is_own else None
+        describes = record and record.outputs.get(self.coords.name) and not foreign(self.coords, record.outputs)
+        return record if describes else None
 
-    def save_coords(self, coords: np.ndarray, record: RunRecord, to_come: Iterable[Path]) -> None:
-        """Save the coordinates, and before they take their place the record of a run that is not finished.
+    def save_coords(self, coords: np.ndarray, record: RunRecord, pending: Iterable[Path]) -> None:
+        """Save the coordinates and, just before they replace older ones, the record of an unfinished run.
 
-        It has their SHA-256, and names the files that are to come: whatever dies from here on, the next run knows
-        which files are its own to write.
+        The record holds the SHA-256 of the coordinates, and names the pending files, which are written later. If the
+        process dies before the end, the next run recognises these files as outputs of gpuvis.
         """
         with _saving_array(self.coords, coords) as sha256:
             record.outputs = {self.coords.name: sha256}
-            self.begin(record, to_come)
+            self.begin(record, pending)
 
-    def begin(self, record: RunRecord, files: Iterable[Path]) -> None:
-        """Save a record that says which files are about to be written."""
-        record.outputs |= dict.fromkeys(path.name for path in files)
+    def begin(self, record: RunRecord, pending: Iterable[Path]) -> None:
+        """Save the record of an unfinished run, which names the files that are about to be written."""
+        record.outputs |= dict.fromkeys(path.name for path in pending)
         record.page, record.finished = None, False
         self.save_record(record)
 
@@ -118,12 +120,12 @@ class Outputs:
             return sha256
 
     def load_quality(self, record: RunRecord) -> np.ndarray | None:
-        """Load what is measured of each point; None where a record does not vouch for it."""
-        known = record.outputs.get(self.quality.name)
-        if not known or not self.quality.is_file() or fingerprint.of_file(self.quality) != known:
+        """Load the recall of each point; None if the file is missing, or not the one in the record."""
+        sha256 = record.outputs.get(self.quality.name)
+        if not sha256 or not self.quality.is_file() or fingerprint.of_file(self.quality) != sha256:
             return None
-        found = load_array(self.quality)
-        return found.astype(np.float32) if found.shape == (record.input.rows,) else None
+        recall = load_array(self.quality)
+        return recall.astype(np.float32) if recall.shape == (record.input.rows,) else None
 
     def save_drawn(self, path: Path, content: bytes) -> str:
         """Save the page or a picture, and return its SHA-256."""
@@ -137,38 +139,41 @@ class Outputs:
 
 
 def of_coords(path: Path) -> Outputs | None:
-    """Return the files of a map by the path of its coordinates; None if that is not how they are named here."""
-    found = re.fullmatch(rf"(.+)_({'|'.join(METHODS)})_coords\.npy", path.name, re.DOTALL)
-    return Outputs(path.parent, found[1], found[2]) if found else None
+    """Return the files of the map with these coordinates; None if the path is not named as gpuvis names them."""
+    match = re.fullmatch(rf"(.+)_({'|'.join(METHODS)})_coords\.npy", path.name, re.DOTALL)
+    return Outputs(path.parent, match[1], match[2]) if match else None
 
 
 def check_free(*paths: Path) -> None:
-    """Check that no folder stands in the place of a file.
+    """Check that no folder has the path of an output file.
 
     Raises
     ------
     OutputError
     """
     for path in paths:
-        if os.path.isdir(path):  # noqa: PTH112  Path.is_dir raises where it may not look
+        if os.path.isdir(path):  # noqa: PTH112  Path.is_dir raises where it has no permission
             raise OutputError(f"{path} is a folder, where a file has to be written; move it away")
 
 
 def is_ours(path: Path) -> bool:
-    """Tell whether a page or a picture was drawn by gpuvis."""
+    """Return whether gpuvis drew a page or a picture."""
     return MARKS[path.suffix] in path.read_bytes() if path.suffix in MARKS else False
 
 
 def foreign(path: Path, sums: dict[str, Any]) -> str:
-    """Say why a file is not one of those that a record vouches for; empty if it is, or is not there."""
+    """Return why a file is not an output of the recorded run; empty if it is one, or does not exist.
+
+    `sums`: the SHA-256 of each output by its name, as in the record.
+    """
     if not path.exists():
         return ""
     if not path.is_file():
         return f"{path.name} is no ordinary file"
     if path.name not in sums:
         return "" if is_ours(path) else f"{path.name} was made by something else"
-    known = sums[path.name]  # None: it was about to be drawn
-    return f"{path.name} was changed after it was made" if known and fingerprint.of_file(path) != known else ""
+    sha256 = sums[path.name]  # None if the run was about to write the file
+    return f"{path.name} was changed after it was made" if sha256 and fingerprint.of_file(path) != sha256 else ""
 
 
 def save_record(path: Path, record: RunRecord | ScoresRecord) -> None:
@@ -178,29 +183,29 @@ def save_record(path: Path, record: RunRecord | ScoresRecord) -> None:
 
 
 def load_array(path: Path) -> np.ndarray:
-    """Return the numbers of a `.npy` file, mapped, so that no more memory is taken than the file has.
+    """Memory-map a `.npy` file. A damaged header then cannot demand more memory than the file has bytes.
 
     Raises
     ------
     CacheError
-        It cannot be read, or holds no real numbers.
+        The file cannot be read, or holds no real numbers.
     """
     try:
         check_ordinary(path)
-        found = np.lib.format.open_memmap(path, mode="r")
+        array = np.lib.format.open_memmap(path, mode="r")
     except Exception as error:  # noqa: BLE001  a damaged header raises nearly anything
         message = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
         raise CacheError(f"{path} cannot be read: {message}; expected numbers as numpy.save writes them") from None
-    if found.dtype.kind not in "fiu":
-        raise CacheError(f"{path} holds {found.dtype}; expected numbers; save it so")
-    return found
+    if array.dtype.kind not in "fiu":
+        raise CacheError(f"{path} holds {array.dtype}; expected numbers, so save it as float32")
+    return array
 
 
 @contextmanager
 def _saving_array(path: Path, values: np.ndarray) -> Iterator[str]:
-    """Write a plain `.npy` file with no pickle, give its SHA-256, and at the end put it into its place."""
+    """Write a `.npy` file without pickle to a temporary path, and yield its SHA-256. At the end it replaces `path`."""
     with saving(path) as temporary:
-        # Into a file of the system NumPy writes past Python, and does not hear that the disk is full at the last bytes.
+        # NumPy writes to a real file without Python, and then misses the error if the disk fills up at the last bytes.
         with temporary.open("wb") as file:
             np.save(SimpleNamespace(write=file.write), np.ascontiguousarray(values, np.float32), allow_pickle=False)
         yield fingerprint.of_file(temporary)
@@ -208,23 +213,23 @@ def _saving_array(path: Path, values: np.ndarray) -> Iterator[str]:
 
 @contextmanager
 def saving(path: Path) -> Iterator[Path]:
-    """Give a temporary path, and put that file in the place of `path` at the end.
+    """Yield a temporary path, whose file replaces `path` at the end.
 
     Raises
     ------
     OutputError
-        It cannot be written.
+        The file cannot be written.
     """
     try:
         with replacing(path) as temporary:
             yield temporary
     except OSError as error:
-        message = os.strerror(error.errno) if error.errno else error  # Arrow has words of its own
+        message = os.strerror(error.errno) if error.errno else error  # Arrow's message differs from the system's
         raise OutputError(f"{path} could not be written: {message}") from error
 
 
 class Action(Enum):
-    """The action for one map."""
+    """What to do for one map."""
 
     COMPUTE = "compute"
     FINISH = "finish"  # measure and draw saved coordinates
@@ -238,9 +243,9 @@ class Status(NamedTuple):
     ----------
     action : Action
     record : RunRecord or None
-        Of the map that is there; None: no record vouches for it.
+        The record of the existing map; None if no valid record describes it.
     changed : str
-        What has changed since that map was made; empty: nothing.
+        What has changed since the map was made; empty if nothing has.
     """
 
     action: Action
@@ -257,29 +262,29 @@ def status(files: Outputs, folder: Folder, settings: Settings, page: PageOptions
     folder : Folder
         The cache.
     settings : Settings
-        What is asked now.
+        The requested settings.
     page : PageOptions or None
-        What the page is to show; None: no page.
+        The requested page; None: no page.
     quality : {"auto", "full", "none"}
-        What is to be measured.
+        The requested measures.
 
     Raises
     ------
     OutputExistsError
-        There are outputs that are not what would be made now.
+        There are outputs other than those that the run would make.
     """
-    written = [files.coords, files.record, *files.drawn(page), *([] if quality == "none" else [files.quality])]
-    there = [path for path in written if os.path.exists(path)]  # noqa: PTH110  Path.exists may raise
-    if not there:
+    outputs = [files.coords, files.record, *files.drawn(page), *([] if quality == "none" else [files.quality])]
+    existing = [path for path in outputs if os.path.exists(path)]  # noqa: PTH110  Path.exists may raise
+    if not existing:
         return Status(Action.COMPUTE)
     record = files.read_record()
     if record is None:
-        raise _refusal(there[0], no_record(files.record))
-    died = _died(files, record)
-    reason = "" if died else _stale(files, record, folder, settings)
-    if reason := reason or _altered(files, record.outputs, written, died=died):
-        raise _refusal(there[0], reason)
-    if died:
+        raise _refusal(existing[0], no_record(files.record))
+    has_died = _has_died(files, record)
+    reason = "" if has_died else _stale(files, record, folder, settings)
+    if reason := reason or _altered(files, record.outputs, outputs, has_died=has_died):
+        raise _refusal(existing[0], reason)
+    if has_died:
         return Status(Action.COMPUTE, record)
     if not record.finished or is_unmeasured(files, record, quality):
         return Status(Action.FINISH, record)
@@ -287,8 +292,8 @@ def status(files: Outputs, folder: Folder, settings: Settings, page: PageOptions
     return Status(Action.NOTHING if is_drawn else Action.FINISH, record)
 
 
-def _died(files: Outputs, record: RunRecord) -> bool:
-    """Tell whether a record is that of a run which died before its coordinates were in their place."""
+def _has_died(files: Outputs, record: RunRecord) -> bool:
+    """Return whether the recorded run died before it had saved its coordinates."""
     sha256 = record.outputs.get(files.coords.name, "")
     if record.finished or sha256 is None:
         return sha256 is None
@@ -296,20 +301,20 @@ def _died(files: Outputs, record: RunRecord) -> bool:
 
 
 def _is_drawn(files: Outputs, record: RunRecord, folder: Folder, page: PageOptions) -> bool:
-    """Tell whether the page is there, whole, and shows what it would show now."""
-    whole = all(path.exists() and record.outputs.get(path.name) for path in files.drawn(page))
-    whole = whole and all(map(os.path.exists, (files.folder / name for name in record.needed_by_page)))
-    return whole and bool(record.page == folder.shown(page))
+    """Return whether the page is complete, with all files it needs, and shows what a new one would show."""
+    is_complete = all(path.exists() and record.outputs.get(path.name) for path in files.drawn(page))
+    is_complete = is_complete and all(map(os.path.exists, (files.folder / name for name in record.needed_by_page)))
+    return is_complete and bool(record.page == folder.shown(page))
 
 
 def no_record(path: Path) -> str:
-    """Say why no record vouches for files that are there."""
-    there = os.path.lexists(path)
-    return f"{path.name} is damaged, or not one of gpuvis" if there else "no run record vouches for it"
+    """Return why existing outputs have no valid record: it is missing, or the file at `path` is no record."""
+    exists = os.path.lexists(path)
+    return f"{path.name} is damaged, or not one of gpuvis" if exists else "no run record vouches for it"
 
 
 def check_ours(files: Outputs, page: PageOptions | None) -> None:
-    """Check that what is to be drawn replaces nothing that something else has made or changed.
+    """Check that the page and its pictures replace no files that another program made, or that were changed.
 
     Raises
     ------
@@ -323,23 +328,23 @@ def check_ours(files: Outputs, page: PageOptions | None) -> None:
 
 
 def is_unmeasured(files: Outputs, record: RunRecord, quality: str) -> bool:
-    """Tell whether something is to be measured that was not yet: its run may have died before, or asked for less."""
-    measured = record.quality
+    """Return whether requested measures are missing: the run may have died first, or fewer were requested then."""
+    measures = record.quality
     if quality == "none":
         return False
-    if not measured or not files.quality.exists() or not record.outputs.get(files.quality.name):
+    if not measures or not files.quality.exists() or not record.outputs.get(files.quality.name):
         return True
-    return quality == "full" and bool(measured.get("points", 0) < record.input.rows)
+    return quality == "full" and bool(measures.get("points", 0) < record.input.rows)
 
 
 def of_saved(files: Outputs, folder: Folder) -> Status:
-    """Return the status of saved coordinates, whatever they were made of.
+    """Return the status of saved coordinates, even if the cache or the record does not match them.
 
-    Of a cache that is not there any more, nothing is known to have changed.
+    A cache that cannot be read counts as unchanged.
     """
     record = files.read_own_record()
     if record is None:
-        changed = f"{files.coords.name} is not the map that its record tells of" if files.read_record() else ""
+        changed = f"{files.coords.name} is not the map that its record describes" if files.read_record() else ""
         return Status(Action.FINISH, None, changed)
     try:
         differing = fingerprint.differing(record.input.fingerprint, folder.fingerprint)
@@ -350,7 +355,7 @@ def of_saved(files: Outputs, folder: Folder) -> Status:
 
 
 def _stale(files: Outputs, record: RunRecord, folder: Folder, settings: Settings) -> str:
-    """Say why a record cannot stand for what is asked now; empty if it can."""
+    """Return why the recorded map is not the requested one: another cache or settings; empty if it is."""
     source = record.input
     try:
         if changed := fingerprint.differing(source.fingerprint, folder.fingerprint):
@@ -362,25 +367,25 @@ def _stale(files: Outputs, record: RunRecord, folder: Folder, settings: Settings
     before = record.effective
     now = settings.fitted_to(source.rows, source.columns)[0].describe(files.method)
     keys = before.keys() | now.keys()
-    if str(record.repeatable).startswith("identical"):  # --deterministic asks for no more
+    if str(record.repeatable).startswith("identical"):  # the map is repeatable without --deterministic
         keys -= {"deterministic"}
     changed = sorted(key for key in keys if before.get(key) != now.get(key))
     if changed:
-        differences = (f"{k} {_shown(before.get(k))} (now {_shown(now.get(k))})" for k in changed)
+        differences = (f"{k} {_or_none(before.get(k))} (now {_or_none(now.get(k))})" for k in changed)
         return f"it was made with {', '.join(differences)}"
     return ""
 
 
-def _altered(files: Outputs, sums: dict[str, str | None], written: list[Path], *, died: bool) -> str:
-    """Say which file is not the one that the record vouches for; empty if all are.
+def _altered(files: Outputs, sums: dict[str, str | None], outputs: list[Path], *, has_died: bool) -> str:
+    """Return which output is missing, or not the one in the record, and why; empty if there is none.
 
-    `died`: the coordinates may be those of an earlier run, or missing.
+    `has_died`: the run died early, so the coordinates may be those of an earlier run, or missing.
     """
-    if not died and not files.coords.exists() and sums.get(files.coords.name, ""):
+    if not has_died and not files.coords.exists() and sums.get(files.coords.name, ""):
         return f"{files.coords.name} is missing"
-    if died:
+    if has_died:
         sums = {**sums, files.coords.name: None}
-    return next(filter(None, (foreign(path, sums) for path in written if path != files.record)), "")
+    return next(filter(None, (foreign(path, sums) for path in outputs if path != files.record)), "")
 
 
 def _refusal(path: Path, reason: str) -> OutputExistsError:
@@ -389,5 +394,5 @@ def _refusal(path: Path, reason: str) -> OutputExistsError:
     )
 
 
-def _shown(value: object) -> object:
+def _or_none(value: object) -> object:
     return "none" if value is None else value

@@ -1,6 +1,7 @@
-"""The run records, whose keys only this file knows: input, settings, backend, versions, measures, outputs.
+"""The records of maps and of scores: input, settings, backend, versions, measures and outputs, saved as JSON.
 
-Only this file knows their keys. A record without a format number is of format 0, which has the same keys.
+The keys of records are used only here and in `schema.py`. A record without a format number has format 0, with the same
+keys as format 1.
 """
 
 from __future__ import annotations
@@ -27,22 +28,22 @@ FORMAT = 1
 
 @dataclass
 class CacheRecord:
-    """The cache that something was computed from.
+    """The cache from which maps or scores were computed.
 
     Attributes
     ----------
     rows, columns : int
-        Of the embeddings.
+        Shape of the embeddings.
     fingerprint : dict
-        Of the cache's files.
+        Fingerprint of the files, as `gpuvis.io.fingerprint.of_cache` returns it.
     folder : str
-        The absolute path of the cache.
+        Absolute path of the cache folder.
     dtype : str
-        Of the embeddings.
+        Data type of the embeddings.
     info : dict
-        What `meta.json` holds.
+        Content of `meta.json`.
     notes : list of str
-        What was unusual in the cache.
+        Anything unusual in the cache.
     """
 
     rows: int
@@ -55,7 +56,7 @@ class CacheRecord:
 
     @classmethod
     def of(cls, cache: Cache, fingerprint: dict[str, Any]) -> Self:
-        """Describe a cache that was read."""
+        """Describe a cache."""
         rows, columns = cache.embeddings.shape
         return cls(
             rows,
@@ -70,21 +71,21 @@ class CacheRecord:
 
 @dataclass
 class _Record:
-    """The common fields of records of maps and of scores.
+    """The fields that records of maps and of scores have in common.
 
     Attributes
     ----------
     input : CacheRecord
     outputs : dict of str to (str or None)
-        The SHA-256 of each file by its name; None: the file is about to be written.
+        The SHA-256 of each output file by its name; None: the file is about to be written.
     backend : dict
-        `name`, `reason` and `device`.
+        `name`, `reason` (why it was chosen) and `device`.
     versions : dict of str to str
-        Of Python and of the packages that bear on the result.
+        Versions of Python and of the packages that may affect the result.
     steps : dict
         Seconds and peak memory of each step.
     written : str
-        When.
+        Date and time, as `now` returns them.
     """
 
     input: CacheRecord
@@ -96,14 +97,19 @@ class _Record:
 
     @classmethod
     def _from_json(cls, values: dict[str, Any]) -> Self:
-        known = {one.name for one in fields(cls)}
-        of_input = {one.name for one in fields(CacheRecord)}
-        source = CacheRecord(**{key: value for key, value in values["input"].items() if key in of_input})
-        return cls(**{key: value for key, value in values.items() if key in known} | {"input": source})
+        """Build a record from JSON values; keys that are no fields are ignored."""
+        source = CacheRecord(**_only_fields(CacheRecord, values["input"]))
+        return cls(**_only_fields(cls, values) | {"input": source})
 
     def to_json(self) -> str:
-        """Return the record as text."""
+        """Return the record as JSON."""
         return json.dumps({"format": FORMAT, **asdict(self)}, indent=2, ensure_ascii=False) + "\n"
+
+
+def _only_fields(cls: Any, values: dict[str, Any]) -> dict[str, Any]:
+    """Return the values whose keys are fields of a dataclass."""
+    names = {each.name for each in fields(cls)}
+    return {key: value for key, value in values.items() if key in names}
 
 
 @dataclass
@@ -113,23 +119,24 @@ class RunRecord(_Record):
     Attributes
     ----------
     asked, effective : dict
-        The settings that were asked for, and those that applied.
+        The requested settings, and those that were really used.
     notes : list of str
-        What was unusual.
+        Anything unusual that is not an error.
     repeatable : str
-        What is promised about repeating the map.
+        Whether another run gives the same map, as the backend promises.
     plan, neighbors, layout : dict
-        How it was done: the plan, the neighbour search, the layout.
+        Details of the plan, the neighbour search and the layout.
     pca_variance_kept : float or None
+        Share of the variance that PCA kept; None without PCA.
     quality : dict or None
         The measures of the map.
     page : dict or None
-        What the page shows; None: there is none, or it is not up to date.
+        What the page shows, as `Folder.shown` returns it; None if there is no page, or it is not up to date.
     needed_by_page : list of str
-        Paths of files that the page loads, relative to it.
+        Paths of the files that the page loads, relative to it.
     finished : bool
-        All files of the run are written. Of a run that died before, the coordinates may be its own or earlier ones;
-        `outputs` has the SHA-256 of its own.
+        Whether the run has written all its files. If not, the coordinates may still be those of an earlier run:
+        compare their SHA-256 with the one in `outputs`.
     """
 
     effective: dict[str, Any] = field(default_factory=dict)
@@ -146,28 +153,28 @@ class RunRecord(_Record):
     finished: bool = True
 
     @classmethod
-    def of(cls, source: CacheRecord, asked: Settings, done: Reduction, backend: Backend, reason: str) -> Self:
-        """Describe one map; its outputs and page are not known yet."""
+    def of(cls, source: CacheRecord, requested: Settings, reduction: Reduction, backend: Backend, reason: str) -> Self:
+        """Describe one map before its files are written. `reason`: why this backend was chosen."""
         return cls(
             input=source,
             outputs={},
             backend=of_backend(backend, reason),
             versions=machine.versions(),
-            steps=done.steps,
+            steps=reduction.steps,
             written=now(),
-            effective=done.effective,
-            asked=asked.describe(done.method),
-            notes=list(done.notes),
-            repeatable=backend.promise(done.method, done.plan),
-            plan=done.plan.describe(),
-            neighbors=done.neighbors,
-            layout=done.layout,
-            pca_variance_kept=done.variance_kept,
+            effective=reduction.effective,
+            asked=requested.describe(reduction.method),
+            notes=list(reduction.notes),
+            repeatable=backend.promise(reduction.method, reduction.plan),
+            plan=reduction.plan.describe(),
+            neighbors=reduction.neighbors,
+            layout=reduction.layout,
+            pca_variance_kept=reduction.variance_kept,
         )
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
-        """Read a record; None where there is none, or it is not one of ours."""
+        """Read a record; None if the file is missing or holds no valid record."""
         values = schema.read(path, schema.MAP)
         return cls._from_json(values) if values else None
 
@@ -178,20 +185,20 @@ class RunRecord(_Record):
 
     @property
     def metric(self) -> str | None:
-        """The metric of the map; None: the record does not say."""
+        """The metric of the map; None if the record does not name it."""
         return self.effective.get("metric")
 
     @property
     def caption(self) -> str:
-        """The map in one line."""
+        """One line that describes the map: method, size, settings, backend, and the date of the cache."""
         settings = {key: value for key, value in self.effective.items() if value is not None and key != "method"}
         size = f"{self.input.rows:,} × {self.input.columns:,}"
         parts = [
             f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}" for key, value in settings.items()
         ]
-        cached = self.input.info.get("timestamp")
-        dated = [f"cache of {' '.join(str(cached).split())}"] if cached else []
-        return " · ".join((METHODS[self.method].title, size, *parts, self.backend["name"].upper(), *dated))
+        timestamp = self.input.info.get("timestamp")
+        date = [f"cache of {' '.join(str(timestamp).split())}"] if timestamp else []
+        return " · ".join((METHODS[self.method].title, size, *parts, self.backend["name"].upper(), *date))
 
 
 @dataclass
@@ -201,9 +208,9 @@ class ScoresRecord(_Record):
     Attributes
     ----------
     found : dict
-        Counts of suspects and duplicates, and how they were found.
+        Counts of suspect labels and duplicates, and details of the neighbour search.
     worst : list of dict
-        The rows of the most suspicious labels.
+        The rows with the most suspicious labels.
     """
 
     found: dict[str, Any] = field(default_factory=dict)
@@ -211,16 +218,16 @@ class ScoresRecord(_Record):
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
-        """Read a record; None where there is none, or it is not one of ours."""
+        """Read a record; None if the file is missing or holds no valid record."""
         values = schema.read(path, schema.SCORES)
         return cls._from_json(values) if values else None
 
 
 def of_backend(backend: Backend, reason: str) -> dict[str, Any]:
-    """Describe where something was done, and why there."""
+    """Describe a backend and its device, with the reason why it was chosen."""
     return {"name": backend.name, "reason": reason, "device": asdict(backend.describe())}
 
 
 def now() -> str:
-    """Return the time as records have it."""
+    """Return the date and time as records hold them, for example 2025-01-31T12:00:00+0100."""
     return time.strftime("%Y-%m-%dT%H:%M:%S%z")

@@ -1,4 +1,4 @@
-"""Load a saved map: its coordinates, table and record."""
+"""Load a saved map with its table and record, and hold what jobs pass on about a map."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from gpuvis.errors import CacheError
+from gpuvis.io import table
 from gpuvis.io.schema import NUMBER, TABLE
+from gpuvis.labels import classes
 from gpuvis.results.folder import Folder
 from gpuvis.results.outputs import Outputs, load_array
 from gpuvis.settings import METHODS
@@ -25,18 +27,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Original:
-    """Embeddings, verified.
+    """The verified embeddings from which a map was computed: the original space.
 
     Attributes
     ----------
     X : torch.Tensor or ndarray of shape (N, D)
+        The embeddings.
     metric : str
-        Of the map's fit.
+        The metric of the map.
     planned : Planned
     labels : torch.Tensor or ndarray of shape (N,), or None
-        Those of `labels.pt`.
+        The content of `labels.pt`.
     principal : array of shape (N, 2), or None
-        The first two principal components, if the map's fit was now, and began at them.
+        The first two principal components, if the map was computed in this run and its layout started from them.
     """
 
     X: Any
@@ -52,17 +55,17 @@ def original(cache: Cache, planned: Planned, rows: int, metric: str) -> Original
     Parameters
     ----------
     cache : Cache
-        Verified.
+        A verified cache.
     planned : Planned
     rows : int
-        Of the map.
+        Number of rows of the map.
     metric : str
-        Of the map's fit.
+        The metric of the map.
 
     Raises
     ------
     CacheError
-        They are of another number of rows.
+        The embeddings have another number of rows.
     """
     if len(cache.embeddings) != rows:
         problem = f"{cache.folder}: the map has {rows} rows and the embeddings {len(cache.embeddings)}"
@@ -72,16 +75,16 @@ def original(cache: Cache, planned: Planned, rows: int, metric: str) -> Original
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """The measures of a map; None: not requested, or not possible.
+    """The measures of a map; None where they were not requested, or could not be computed.
 
     Attributes
     ----------
     quality : dict or None
-        What `quality.measure` gave, and `points`, of how many points the recall is known.
+        The measures that `gpuvis.measure` returns, and `points`: for how many points the recall was measured.
     recall : ndarray of shape (N,), float32, or None
-        Of each point; NaN where it is not known.
+        The recall of each point; NaN where it was not measured.
     neighbors : ndarray of shape (N, 10) or None
-        The rows nearest to each, for the page.
+        The nearest rows of each row in the original space, for the page.
     """
 
     quality: dict[str, Any] | None = None
@@ -98,9 +101,9 @@ class Shown:
     coords : ndarray of shape (N, 2)
     table : pandas.DataFrame with N rows
     measured : Measured
-        What was found in the original space.
+        How the map compares with the original space.
     is_current : bool, default=True
-        The cache is still the one that the map was made of.
+        Whether the cache is unchanged since the map was computed from it.
     """
 
     coords: np.ndarray
@@ -110,28 +113,25 @@ class Shown:
 
 
 def saved(path: Path, folder: Folder) -> Shown:
-    """Return the coordinates in a file, and the table of their cache, with labels if there are any.
+    """Load the coordinates in a file, with the table of their cache, to which the labels are added.
 
     Raises
     ------
     CacheError
-        They cannot be read, or do not fit together.
+        A file cannot be read, or the numbers of rows differ.
     """
-    from gpuvis.io import table
-    from gpuvis.labels import classes
-
-    coords, rows = _load(path), folder.table
+    coords, rows = _load_coords(path), folder.table
     if len(rows) != len(coords):
         problem = f"{path} has {len(coords)} rows but {folder.path / TABLE} has {len(rows)}"
         raise CacheError(f"{problem}; they are paired row by row, so make the map again")
     return Shown(coords, rows if table.has_values(rows, NUMBER) else classes.labelled(rows, folder.labels))
 
 
-def _load(path: Path) -> np.ndarray:
+def _load_coords(path: Path) -> np.ndarray:
     coords = load_array(path)
     if coords.ndim != 2 or coords.shape[1] != 2 or len(coords) == 0:
-        found = f"{coords.dtype} of shape {coords.shape}"
-        raise CacheError(f"{path} holds {found}; expected two columns of numbers, and a row or more; save it so")
+        content = f"{coords.dtype} of shape {coords.shape}"
+        raise CacheError(f"{path} holds {content}; expected two columns of numbers; save an array of shape (N, 2)")
     with np.errstate(over="ignore"):
         coords = coords.astype(np.float32)
     if not np.isfinite(coords).all():
@@ -140,15 +140,15 @@ def _load(path: Path) -> np.ndarray:
 
 
 class SavedMap(NamedTuple):
-    """A map that was saved.
+    """A saved map.
 
     Attributes
     ----------
     coords : ndarray of shape (N, 2), float32
     table : pandas.DataFrame with N rows
-        `metadata.csv`, and columns of scores, predictions and `recall`, where there are any; all strings.
+        `metadata.csv`, with columns of scores, predictions and `recall` if they exist; all strings.
     record : dict or None
-        The run record; None if there is none of this map.
+        The run record; None if no record describes this map.
     recall : ndarray of shape (N,), float32, or None
         The share of each point's nearest neighbours that the map keeps; NaN where it was not measured.
     """
@@ -170,17 +170,17 @@ def load_map(
     Parameters
     ----------
     folder : path
-        The cache.
+        The cache folder.
     method : {"umap", "tsne"}, default="umap"
     prefix : str, default="vis"
         Start of the names of the map's files.
     out : path, optional
-        Where these files lie. Default: in the folder of the cache.
+        The folder of these files. Default: the cache folder.
 
     Raises
     ------
     CacheError
-        There is no such map, or it does not fit the cache.
+        There is no such map, or it has another number of rows than the cache.
 
     Examples
     --------
@@ -196,8 +196,8 @@ def load_map(
     files = Outputs(Path(folder if out is None else out), prefix, method)
     if not files.coords.exists():
         raise CacheError(f"{files.coords} is not there; make the map with gpuvis reduce or gpuvis.run")
-    of_cache = Folder(Path(folder), files.folder)
-    shown, record = saved(files.coords, of_cache), files.read_own_record()
+    cache = Folder(Path(folder), files.folder)
+    shown, record = saved(files.coords, cache), files.read_own_record()
     recall = files.load_quality(record) if record else None
-    table = of_cache.annotations.joined(shown.table, recall)
-    return SavedMap(shown.coords, table, json.loads(record.to_json()) if record else None, recall)
+    rows = cache.annotations.joined(shown.table, recall)
+    return SavedMap(shown.coords, rows, json.loads(record.to_json()) if record else None, recall)

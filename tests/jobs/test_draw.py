@@ -121,7 +121,7 @@ def test_coordinates_that_differ_from_their_record_are_drawn_without_it(make_cac
     for _ in range(2):
         result = run("plot", folder)
         assert result.exit_code == 0, result.stderr
-        assert "is not the map that its record tells of" in result.stderr
+        assert "is not the map that its record describes" in result.stderr
         assert read(page_of(folder)).header["caption"] == "UMAP · 40 rows"
     assert (folder / "vis_umap_run.json").read_bytes() == before
 

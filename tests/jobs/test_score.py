@@ -165,7 +165,7 @@ def test_what_has_changed_since_a_map_was_made_is_said(make_cache, backend) -> N
     assert f"note: {path}: the cache has changed since the umap map was made\n" in result.stderr
     assert result.exit_code == 0
     np.save(path, np.random.default_rng(0).standard_normal((60, 2)))
-    assert f"{path}: vis_umap_coords.npy is not the map that its record tells of\n" in score(folder).stderr
+    assert f"{path}: vis_umap_coords.npy is not the map that its record describes\n" in score(folder).stderr
 
 
 def test_a_good_map_has_no_warning(digits, tmp_path) -> None:

@@ -214,12 +214,12 @@ def test_rows_without_a_label_neither_vote_nor_count() -> None:
 
 def test_points_that_are_flung_away_are_counted() -> None:
     Y = np.random.default_rng(0).standard_normal((500, 2)).astype(np.float32)
-    assert measure.flung(Y) == 0
+    assert measure.count_flung(Y) == 0
     Y[[3, 7]] = [[900, 0], [0, -900]]
-    assert measure.flung(Y) == 2
-    assert measure.flung(Y[:40]) == 2
+    assert measure.count_flung(Y) == 2
+    assert measure.count_flung(Y[:40]) == 2
     Y[:40] += 10_000  # many are no less far out
-    assert measure.flung(Y) == 40
+    assert measure.count_flung(Y) == 40
 
 
 @pytest.mark.parametrize("metric", [*METRICS, "canberra"])
@@ -321,6 +321,6 @@ def test_a_large_file_is_given_back_while_it_is_measured_and_a_small_one_is_not_
     monkeypatch.setattr(cpu, "COMPARED", (1_000, 2_000))  # rows of a tenth of the file
     monkeypatch.setattr(cpu, "PARTS", 1)
     Y, known = noisy(X), (matrix.plan(X, Settings(umap=Umap()), cpu, 1.0), 1.0)
-    pt.let_go(X)
+    pt.release_pages(X)
     measure.measure_map(X, Y, None, "euclidean", cpu, known, Y)
     assert 0 < max(held) < 0.3 * X.nbytes

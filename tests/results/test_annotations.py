@@ -86,7 +86,7 @@ def test_scores_of_another_program_are_told_by_file(here) -> None:
     frame.to_csv(here / "scores_centroid.csv", index=False)
     assert joined(here)[0]["outlier_score"].tolist() == ["", "0.2500", "", "0.5000", *[""] * 8]
     frame.assign(file_name="001.png").to_csv(here / "scores_centroid.csv", index=False)
-    assert "cannot be told to rows" in joined(here)[1][0]
+    assert "cannot be matched to rows" in joined(here)[1][0]
 
 
 def predictions(here: Path, name: str, files: list[int], **columns: list[str]) -> None:

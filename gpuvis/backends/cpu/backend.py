@@ -105,12 +105,12 @@ def _pca_scores(X: Any, n_components: int, seed: int, scale: float, threads: int
 
     def moments(block: slice) -> Any:
         block_moments = principal.moments(as_array(X[block], scale), shift, np)
-        pt.let_go(X)
+        pt.release_pages(X)
         return block_moments
 
     def project(block: slice) -> None:
         scores[block] = model.transform(as_array(X[block], scale))
-        pt.let_go(X)
+        pt.release_pages(X)
 
     model = principal.solve(
         parallel.in_order(moments, blocks, workers), shift, n_components, np, _eigensolver(n_components)

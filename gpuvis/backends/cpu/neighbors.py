@@ -111,7 +111,7 @@ class Rows:
     def _read(self, indices: slice | np.ndarray) -> np.ndarray:
         """Return rows of the matrix, float32; for correlation, minus the mean of each row."""
         rows = as_float32(self.X[indices])
-        pt.let_go(self.X)
+        pt.release_pages(self.X)
         if self.metric == "correlation":
             rows = rows - rows.mean(1, keepdims=True, dtype=np.float64).astype(np.float32)
         return rows

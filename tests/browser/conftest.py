@@ -50,7 +50,7 @@ def chromium() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def tab(chromium: Any) -> Any:
-    """One tab for all tests, since it compiles plotly.js only once; there is no network."""
+    """One tab for all tests; there is no network."""
     from reader import expect
 
     context = chromium.new_context(viewport=WINDOW)
@@ -90,14 +90,21 @@ def overheard(context: Any, absent: set[str]) -> Iterator[tuple[list[str], set[s
         context.remove_listener(event, listener)
 
 
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the page of each test lies, since a tab compiles plotly.js again for each new path."""
+    return tmp_path_factory.mktemp("pages") / "test"
+
+
 @pytest.fixture
-def read(tab: Any, tmp_path: Path) -> Iterator[Read]:
+def read(tab: Any, folder: Path, tmp_path: Path) -> Iterator[Read]:
     """Draw a page and open it. Nothing may go wrong but what a test says is missing."""
     from reader import Reader
 
     context = tab.context
     absent: set[str] = set()
-    context.clear_cookies()
+    folder.unlink(missing_ok=True)
+    folder.symlink_to(tmp_path, target_is_directory=True)
     tab.set_viewport_size(WINDOW)
 
     def opened(
@@ -115,7 +122,7 @@ def read(tab: Any, tmp_path: Path) -> Iterator[Read]:
         if coords is None:
             coords = np.random.default_rng(0).standard_normal((len(table), 2)).astype(np.float32)
         absent.update(missing)
-        file = tmp_path / "map.html"
+        file = folder / "map.html"
         file.write_text(html.draw(coords, table, Page(**more or {}), caption, **parts)[0], encoding="utf-8")
         page = tab if webgl else context.new_page()
         if not webgl:

@@ -95,7 +95,7 @@ def test_a_huge_image_is_shown_within_its_place(read, tmp_path) -> None:
     assert reader.see("#pins img").bounding_box()["height"] <= 190
 
 
-def test_a_point_without_an_image_tells_where_it_was_sought(read, tmp_path) -> None:
+def test_a_point_without_an_image_tells_where_it_was_sought(read, folder, tmp_path) -> None:
     pictures(tmp_path / "images", 1)
     (tmp_path / "images/broken.png").write_bytes(b"no image")
     names = ["\ufeffnowhere.png", "broken.png", "50% of ä.png", ""]
@@ -105,7 +105,7 @@ def test_a_point_without_an_image_tells_where_it_was_sought(read, tmp_path) -> N
         missing=("%EF%BB%BFnowhere.png", "50%25%20of%20%C3%A4.png", "50%25%20of%20a%CC%88.png"),
     )
     for row, name in enumerate(names):
-        address = (tmp_path / "images" / name).as_uri().replace(quote(name), name)
+        address = (folder / "images" / name).as_uri().replace(quote(name), name)
         told = f"no image: {address}" if name else "no file name"
         reader.keyboard.press("0")
         reader.hover(row)
@@ -129,12 +129,12 @@ def test_images_are_found_by_names_of_any_characters(read, tmp_path) -> None:
     assert reader.see("#pins .card a").first.get_attribute("href").endswith(quote(there[4]))
 
 
-def test_kinds_of_images_that_few_browsers_show_are_told(read, tmp_path) -> None:
+def test_kinds_of_images_that_few_browsers_show_are_told(read, folder, tmp_path) -> None:
     (tmp_path / "images").mkdir()
     (tmp_path / "images/a.TIFF").write_bytes(b"II*")
     reader = read(table_of(1).assign(file_name="a.TIFF"), images=Images("images/"))
     reader.hover(0)
-    address = (tmp_path / "images/a.TIFF").as_uri()
+    address = (folder / "images/a.TIFF").as_uri()
     expect(reader.see("#point .missing")).to_have_text(f"no image, or one that few browsers show (.TIFF): {address}")
 
 

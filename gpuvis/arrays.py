@@ -200,6 +200,7 @@ def scale(largest: float, safe: tuple[float, float]) -> float:
     safe : tuple of two floats
         Range in which no scaling is needed.
     """
-    if largest == 0 or safe[0] < largest <= safe[1]:
+    low, high = safe
+    if largest == 0 or low < largest <= high:
         return 1.0
     return float(2.0 ** min(126, -round(log2(largest)) - 1))

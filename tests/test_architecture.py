@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
+from dataclasses import fields
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+
+from gpuvis.results import record
 
 PACKAGE = Path(__file__).parents[1] / "gpuvis"
 MODULES = {
@@ -61,15 +66,15 @@ LONGER: dict[str, str] = {}  # files that have more lines, and why
 
 def imports(module: str) -> list[tuple[str, bool]]:
     """Return what a module imports, and whether only for type checking."""
-    tree = ast.parse(MODULES[module].read_text())
+    nodes = list(ast.walk(tree(module)))
     typing_only = {
         id(inner)
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
         for inner in ast.walk(node)
     }
     found = []
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             found += [(alias.name, id(node) in typing_only) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -93,6 +98,11 @@ def own(name: str) -> str | None:
 def known(module: str) -> set[str]:
     """Return the modules of ours that a module imports when it runs."""
     return {target for name, typing_only in imports(module) if not typing_only and (target := own(name))}
+
+
+@cache
+def tree(module: str) -> ast.Module:
+    return ast.parse(MODULES[module].read_text())
 
 
 def room(module: str) -> str:
@@ -141,9 +151,105 @@ def test_files_and_functions_stay_small(module) -> None:
             assert not body or node.end_lineno - body[0].lineno < 40, f"{module}: {node.name}"
 
 
+# The command line has as many parameters as options; loops take arrays and return arrays.
+MANY_PARAMETERS = {"cli/commands", *(f"backends/cpu/{name}" for name in ("affinities", "neighbors", "umap"))}
+
+
+@pytest.mark.parametrize("module", sorted(MODULES.keys() - MANY_PARAMETERS))
+def test_functions_have_few_parameters(module) -> None:
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.FunctionDef):
+            names = [arg.arg for arg in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
+            assert len(set(names) - {"self", "cls"}) <= 7, f"{module}: {node.name}"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_everything_public_has_a_docstring(module) -> None:
+    def undocumented(node: ast.Module | ast.ClassDef) -> Iterator[str]:
+        for inner in node.body:
+            if isinstance(inner, ast.ClassDef | ast.FunctionDef) and not inner.name.startswith("_"):
+                yield from [] if ast.get_docstring(inner) else [inner.name]
+                yield from undocumented(inner) if isinstance(inner, ast.ClassDef) else []
+
+    assert ast.get_docstring(tree(module))
+    assert not list(undocumented(tree(module)))
+
+
+KEYS = {
+    "format",
+    *(field.name for one in (record.CacheRecord, record.RunRecord, record.ScoresRecord) for field in fields(one)),
+}
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if room(name) in {"results", "jobs"}])
+def test_keys_of_records_are_named_where_records_are_read_alone(module) -> None:
+    for node in ast.walk(tree(module)):
+        key = None
+        if isinstance(node, ast.Subscript):
+            key = node.slice
+        elif isinstance(node, ast.Call) and node.args and ast.unparse(node.func).endswith((".get", ".pop")):
+            key = node.args[0]
+        named = isinstance(key, ast.Constant) and key.value in KEYS
+        assert not named or module in {"results/record", "results/schema"}, f"{module}: {ast.unparse(node)}"
+
+
+def is_pair(annotation: ast.expr | None) -> bool:
+    """Tell whether this is a tuple of parts, as tuple[A, B], and not of many of a kind, as tuple[A, ...]."""
+    return (
+        isinstance(annotation, ast.Subscript)
+        and ast.unparse(annotation.value) == "tuple"
+        and isinstance(annotation.slice, ast.Tuple)
+        and "..." not in ast.unparse(annotation.slice)
+    )
+
+
+def last_name(node: ast.expr) -> str | None:
+    return getattr(node, "attr", getattr(node, "id", None))
+
+
+def pairs() -> set[str | None]:
+    """Return the names of functions that return tuples of parts, and of attributes that hold some."""
+    names: set[str | None] = set()
+    for node in (node for module in MODULES for node in ast.walk(tree(module))):
+        if isinstance(node, ast.FunctionDef) and is_pair(node.returns):
+            names.add(node.name)
+        elif isinstance(node, ast.ClassDef):
+            annotated = [one for one in node.body if isinstance(one, ast.AnnAssign)]
+            names |= {last_name(one.target) for one in annotated if is_pair(one.annotation)}
+        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple):
+            names |= {target.attr for target in node.targets if isinstance(target, ast.Attribute)}
+    return names - {"shape"}  # of arrays: everyone knows its parts
+
+
+PAIRS = pairs()
+
+
+def local_pairs(function: ast.FunctionDef) -> set[str]:
+    """Return the variables of a function that hold tuples of parts."""
+    arguments = (*function.args.args, *function.args.kwonlyargs)
+    names = {argument.arg for argument in arguments if is_pair(argument.annotation)}
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and last_name(node.value.func) in PAIRS:
+            names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+    return names
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_parts_of_tuples_have_names(module) -> None:
+    """They are unpacked, or a class names them: nobody has to know what stands at [1]."""
+    for function in [node for node in ast.walk(tree(module)) if isinstance(node, ast.FunctionDef)]:
+        local = local_pairs(function)
+        for node in ast.walk(function):
+            if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant) and node.slice.value in {0, 1}:
+                called = isinstance(node.value, ast.Call)
+                of = node.value.func if called else node.value
+                of_pair = last_name(of) in (local if isinstance(of, ast.Name) and not called else PAIRS)
+                assert not of_pair, f"{module}: {ast.unparse(node)}"
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_only_the_command_line_prints_or_exits(module) -> None:
-    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+    for node in ast.walk(tree(module)):
         if isinstance(node, ast.Call) and room(module) != "cli":
             assert ast.unparse(node.func) not in {"print", "sys.exit", "exit"}
 
@@ -151,14 +257,12 @@ def test_only_the_command_line_prints_or_exits(module) -> None:
 @pytest.mark.parametrize("module", [name for name in MODULES if room(name) in {"reduction", "quality", "labels"}])
 def test_arithmetic_touches_no_files(module) -> None:
     assert not {name.split(".")[0] for name, _ in imports(module)} & {"os", "pathlib", "shutil", "io"}
-    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+    for node in ast.walk(tree(module)):
         assert not (isinstance(node, ast.Call) and ast.unparse(node.func) == "open")
 
 
 @pytest.mark.parametrize("module", [name for name in MODULES if room(name) != "backends" and name != "cli/options"])
 def test_methods_are_named_in_their_table_alone(module) -> None:
-    constants = [
-        node.value for node in ast.walk(ast.parse(MODULES[module].read_text())) if isinstance(node, ast.Constant)
-    ]
+    constants = [node.value for node in ast.walk(tree(module)) if isinstance(node, ast.Constant)]
     named = [value for value in constants if value in ("umap", "tsne")]
     assert named == (["umap", "tsne"] if module == "settings" else [])

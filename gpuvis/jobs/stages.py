@@ -141,7 +141,8 @@ def _compute(task: Task, source: Source) -> Iterator[Finish]:
 
     start, folder = time.perf_counter() - source.seconds, task.job.folder
     embeddings, settings = source.cache.embeddings, source.settings
-    for note in (*source.cache.notes, *settings.fitted_to(*embeddings.shape)[1]):
+    _, notes = settings.fitted_to(*embeddings.shape)
+    for note in (*source.cache.notes, *notes):
         logger.warning("%s: %s", folder, note)
     prepared = reduce.prepare(embeddings, settings, task.backend, task.steps, *source.planned)
 

@@ -124,5 +124,6 @@ class Task:
         ------
         CacheError
         """
-        if fingerprint.stamp_of_cache(self.folder.path) != self.folder.stamp[0]:
+        before, _ = self.folder.stamp
+        if fingerprint.stamp_of_cache(self.folder.path) != before:
             raise CacheError(f"{self.folder.path}: the cache was written again while it was read; run again")

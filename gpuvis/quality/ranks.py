@@ -226,10 +226,10 @@ def compare(space: Space, anchors: np.ndarray, ids: np.ndarray, drawn: np.ndarra
             distances[own_inside, own_offsets[own_inside]] = np.inf  # no anchor is its own neighbour
             backend.tally(distances, first, limits[m][part], closer, farthest[m][part], nearest)
 
-    size = _block_rows(space)
+    size, (anchor_count, _) = _block_rows(space), backend.COMPARED
     for first in range(0, len(space.X), size):
         compare_part = partial(compare_block, first, rows(slice(first, first + size)))
-        backend.in_parts(compare_part, len(anchors), backend.COMPARED[0])
+        backend.in_parts(compare_part, len(anchors), anchor_count)
     if k and not space.precise and _needs_float64(space, A, farthest):
         return compare(replace(space, precise=True), anchors, ids, drawn, k)
     return [Comparison(*map(backend.to_numpy, comparison)) for comparison in comparisons]
@@ -256,7 +256,8 @@ def _needs_float64(space: Space, A: Rows, distances: list[Array]) -> bool:
 def _block_rows(space: Space) -> int:
     """Return how many rows to compare at a time: fewer if they have many columns."""
     columns: int = space.X.shape[1]
-    return max(1, min(space.backend.COMPARED[1], BLOCK // columns))
+    _, row_count = space.backend.COMPARED
+    return max(1, min(row_count, BLOCK // columns))
 
 
 def _limits(space: Space, A: Rows, rows: Callable[[Any], Rows], ids: np.ndarray) -> list[Array]:
@@ -265,12 +266,14 @@ def _limits(space: Space, A: Rows, rows: Callable[[Any], Rows], ids: np.ndarray)
     limits = [backend.xp.empty(ids.shape, space.dtype) for _ in space.metrics]
 
     def fill(bounds: tuple[int, int]) -> None:
-        part, each = slice(*bounds), backend.xp.arange(bounds[1] - bounds[0])
+        first, last = bounds
+        part, each = slice(first, last), backend.xp.arange(last - first)
         anchors, B = A.part(part), rows(ids[part].ravel())
         for metric, limit, distances in zip(space.metrics, limits, space.distances(anchors, B), strict=True):
             distances -= space.rounding(metric, distances, anchors.squares[:, None] + B.squares)
             limit[part] = distances.reshape(len(each), len(each), width)[each, each]  # each anchor with its own rows
 
     if width:  # one product compares every anchor of a part with the rows of all of them
-        backend.in_parts(fill, count, max(1, min(backend.COMPARED[0] // 8, _block_rows(space) // width)))
+        anchor_count, _ = backend.COMPARED
+        backend.in_parts(fill, count, max(1, min(anchor_count // 8, _block_rows(space) // width)))
     return limits

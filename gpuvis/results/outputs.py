@@ -365,7 +365,8 @@ def _stale(files: Outputs, record: RunRecord, folder: Folder, settings: Settings
     except OSError as error:
         return f"the cache cannot be compared with it ({error.strerror})"
     before = record.effective
-    now = settings.fitted_to(source.rows, source.columns)[0].describe(files.method)
+    fitted, _ = settings.fitted_to(source.rows, source.columns)
+    now = fitted.describe(files.method)
     keys = before.keys() | now.keys()
     if str(record.repeatable).startswith("identical"):  # the map is repeatable without --deterministic
         keys -= {"deterministic"}

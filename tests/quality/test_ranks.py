@@ -217,7 +217,7 @@ def test_the_loop_takes_distances_in_as_plain_steps_do(kind, limits, k, rows) ->
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
 @pytest.mark.parametrize("metric", ["sqeuclidean", *DEFINED])
 def test_distances_in_plain_steps_are_those_of_scipy(monkeypatch, metric, kind) -> None:
-    monkeypatch.setattr(tally, "VALUES", 100_000)
+    monkeypatch.setattr(tally, "MAX_DIFFERENCES", 100_000)
     draw = np.random.default_rng(0)
     A, B = draw.standard_normal((7, 300)).astype(kind), draw.standard_normal((601, 300)).astype(kind)
     found = tally.cdist(A, B, metric, np)

@@ -192,7 +192,8 @@ def start(X: np.ndarray, settings: MethodSettings) -> np.ndarray:
         return np.hstack([as_array(X - X.mean(dtype=np.float64)), np.zeros((rows, 1), np.float32)])
     if columns < 2 or (isinstance(settings, Tsne) and settings.init != "pca"):
         return np.zeros((rows, 2), np.float32)
-    return _pca_scores(X, 2, 0, 1.0, parallel.current_threads())[0]
+    scores, _ = _pca_scores(X, 2, 0, 1.0, parallel.current_threads())
+    return scores
 
 
 def umap(X: np.ndarray, graph: Graph, settings: Umap, seed: int) -> Layout:

@@ -169,7 +169,7 @@ class TestUmap:
 
     def test_pulls_x_to_the_host_where_the_real_one_does(self, rapids, cp, cuml) -> None:
         a = cp.asarray(X)
-        keywords = {"n_neighbors": 5, "n_epochs": 11, "init": "random"}
+        keywords = {"n_neighbors": 5, "init": "random"}
         cuml.UMAP(**keywords, random_state=1).fit(a)
         assert rapids.ledger.crossings("host") == []
         cuml.UMAP(**keywords, build_algo="nn_descent").fit(a)
@@ -234,7 +234,7 @@ class TestTsne:
         a = cp.asarray(X)
         graph = tuple(one.get() for one in build(a, K))
         rapids.ledger.mark()
-        cuml.UMAP(n_neighbors=K, n_epochs=11, init="random", random_state=1).fit(a, knn_graph=graph)
+        cuml.UMAP(n_neighbors=K, init="random", random_state=1).fit(a, knn_graph=graph)
         assert rapids.ledger.transfers == []
         cuml.TSNE(**(TSNE | {"max_iter": 1})).fit(a, knn_graph=graph)
         assert rapids.ledger.bytes_to("device") == sum(one.nbytes for one in graph)

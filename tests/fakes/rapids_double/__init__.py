@@ -1,7 +1,7 @@
 """Doubles of cupy, cuml, cudf, cuvs and rmm, and of torch's CUDA, for tests on machines with no GPU.
 
 They stand where the real packages would, refuse what those refuse, count what crosses the bus and what lies on the
-device, and compute on the host with NumPy, scikit-learn and umap-learn. What the real ones take is recorded from them
+device, and compute on the host: NumPy, scikit-learn, our own loops. What the real ones take is recorded from them
 in signatures.json; `make rapids-signatures` rewrites it. Nothing here is a GPU, and the device says so by its name.
 
     def test_something(rapids):  # the fixture: a healthy device

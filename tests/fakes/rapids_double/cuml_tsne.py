@@ -1,4 +1,4 @@
-"""The double of cuml.TSNE: cuML's checks and its perplexity search, scikit-learn's gradient descent."""
+"""The double of cuml.TSNE: cuML's checks and its perplexity search, the gradient descent of the CPU backend's loops."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The double of cuml.UMAP: cuML's checks, umap-learn's layout."""
+"""The double of cuml.UMAP: cuML's checks, a layout by the loops of the CPU backend."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import warnings
 from typing import Any
 
 import numpy as np
+from scipy import sparse
+from scipy.sparse.linalg import ArpackError, eigsh
 
+from gpuvis.backends.cpu import affinities, umap
+from gpuvis.backends.neighbor_graph import Graph
 from rapids_double.array import on_device
 from rapids_double.cuml_input import Base, check_array, extract_knn_graph, inside, log
 from rapids_double.device import device
@@ -19,6 +23,12 @@ INITS = ("random", "spectral")
 ALGORITHMS = ("auto", "brute_force_knn", "nn_descent")
 NAMES = {"l2": "euclidean", "l1": "cityblock", "manhattan": "cityblock", "taxicab": "cityblock", "linf": "chebyshev"}
 NN_DESCENT = ("euclidean", "sqeuclidean", "cosine")
+OF_LAYOUT = {  # parameters that the layout of the double does not know, and their defaults
+    **dict.fromkeys(("spread", "learning_rate", "repulsion_strength", "set_op_mix_ratio", "local_connectivity"), 1.0),
+    **dict.fromkeys(("n_epochs", "a", "b")),
+    "n_components": 2,
+    "negative_sample_rate": 5,
+}
 SUPPORTED = (*METRICS, "cityblock", "canberra", "minkowski", "hellinger", "hamming")
 
 
@@ -115,53 +125,22 @@ class UMAP(Base):
         return inside(start).copy()
 
     def _layout(self, indices: np.ndarray, distances: np.ndarray, start: Any) -> np.ndarray:
-        """Lay the graph out by umap-learn, on one thread.
+        """Lay the graph out by the loops of the CPU backend, which are compiled already, unlike umap-learn's.
 
-        It rescales a start that is an array; the real one takes it as it is.
+        They rescale a start that is an array; the real one takes it as it is.
         """
-        with warnings.catch_warnings(action="ignore"):
-            from umap.umap_ import find_ab_params, fuzzy_simplicial_set, simplicial_set_embedding
-
-        rows = len(indices)
-        random_state = np.random.RandomState(self.random_state)
-        own = (self.a, self.b) if self.a is not None and self.b is not None else None
-        a, b = own or find_ab_params(self.spread, self.min_dist)
-        graph, _, _ = fuzzy_simplicial_set(
-            np.zeros((rows, 1), np.float32),  # only its length is read
-            indices.shape[1],
-            random_state,
-            self.metric,
-            knn_indices=indices,
-            knn_dists=distances.astype(np.float32),
-            set_op_mix_ratio=self.set_op_mix_ratio,
-            local_connectivity=self.local_connectivity,
-        )
-        epochs = self.n_epochs or (500 if rows <= 10_000 else 200)
-        _check_edges(graph, epochs)
-        start = spectral(rows) if isinstance(start, str) and start == "spectral" else start
-        before = np.random.get_state()  # umap-learn uses NumPy's global one where the graph falls apart
-        np.random.seed(random_state.randint(2**31))
-        with warnings.catch_warnings(action="ignore"):
-            coords, _ = simplicial_set_embedding(
-                None,
-                graph,
-                self.n_components,
-                self.learning_rate,
-                a,
-                b,
-                self.repulsion_strength,
-                self.negative_sample_rate,
-                epochs,
-                start,
-                random_state,
-                "euclidean",
-                {},
-                densmap=False,
-                densmap_kwds={},
-                output_dens=False,
-            )
-        np.random.set_state(before)
-        return coords
+        for name, value in OF_LAYOUT.items():
+            if getattr(self, name) != value:
+                raise NotImplementedError(f"the double lays out with {name}={value} only")
+        rows, k = indices.shape
+        seed = np.random.SeedSequence().entropy % 2**32 if self.random_state is None else self.random_state
+        graph = Graph(indices.astype(np.int32), distances.astype(np.float32), np)
+        weights = affinities.memberships(graph, k, umap.least_weight(rows))
+        _check_edges(weights, 500 if rows <= 10_000 else 200)
+        if isinstance(start, str):
+            init = spectral(rows) if start == "spectral" else start
+            start = (_eigenvectors if init == "spectral" else _random)(weights, np.random.default_rng(seed))
+        return umap.layout(weights, start, self.min_dist, seed)
 
     @property
     def embedding_(self) -> Any:
@@ -194,3 +173,18 @@ def spectral(rows: int) -> str:
         log("Spectral initialization failed, using random initialization instead.")
         return "random"
     return "spectral"
+
+
+def _random(weights: sparse.csr_matrix, rng: np.random.Generator) -> np.ndarray:
+    return rng.uniform(-10, 10, (weights.shape[0], 2))
+
+
+def _eigenvectors(weights: sparse.csr_matrix, rng: np.random.Generator) -> np.ndarray:
+    """Return the second and third eigenvector of the normalised graph; where they are not found, a random start."""
+    rows = weights.shape[0]
+    roots = sparse.diags(1 / np.sqrt(np.maximum(weights.sum(axis=1).A1, 1e-6)))
+    try:
+        _, vectors = eigsh((roots @ weights @ roots).astype(np.float64), k=3, v0=rng.random(rows), tol=1e-4)
+    except ArpackError:
+        return _random(weights, rng)
+    return vectors[:, 1::-1]

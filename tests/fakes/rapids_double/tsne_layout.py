@@ -7,6 +7,11 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from gpuvis.backends.cpu.affinities import csr_arrays
+from gpuvis.backends.cpu.kernels import loops
+from gpuvis.backends.cpu.tsne import exact_repulsion
+from gpuvis.backends.parallel import in_ranges
+
 TOLERANCE = 1e-5
 FLT_EPSILON = np.finfo(np.float32).eps
 
@@ -56,41 +61,33 @@ def affinities(indices: np.ndarray, distances: np.ndarray, perplexity: float, ma
 
 
 def layout(P: sparse.csr_matrix, start: np.ndarray, model: Any) -> tuple[np.ndarray, float, int]:
-    """Return coordinates, what cuML tells as divergence, and iterations, by scikit-learn's gradient descent.
+    """Return coordinates, what cuML tells as divergence, and iterations, by the loops of the CPU backend.
 
-    scikit-learn's gradient has a factor 4 that cuML's has not, so its rate is a fourth of cuML's.
+    Their gradient has a factor 4 that cuML's has not, so their rate is a fourth of cuML's. As scikit-learn, and unlike
+    the CPU backend, it stops where the gradient is small.
     """
-    from sklearn.manifold._t_sne import _gradient_descent, _kl_divergence_bh
-
-    P = sparse.csr_matrix(P, dtype=np.float32)
+    graph = csr_arrays(sparse.csr_matrix(P, dtype=np.float32))
+    points = np.array(start, np.float32, order="C")
+    after, force, update, gain = (np.full_like(points, value) for value in (0, 0, 0, 1))
     first = min(model.exaggeration_iter, model.max_iter)
-    shared: dict[str, Any] = {
-        "n_iter_check": 50,
-        "n_iter_without_progress": model.max_iter,
-        "min_gain": 0.01,
-        "min_grad_norm": model.min_grad_norm,
-        "verbose": 0,
-        "kwargs": {"angle": model.angle, "skip_num_points": 0, "verbose": 0, "num_threads": 1},
-        "objective": _kl_divergence_bh,
-    }
     phases = (
         (0, first, model.pre_momentum, model._rates[0], model._exaggeration),
         (first, model.max_iter, model.post_momentum, model._rates[1], model.late_exaggeration),
     )
-    coords, done = start.ravel(), 0
+    done = 0
     for begin, end, momentum, rate, exaggeration in phases:
-        if end > begin:
-            coords, _, done = _gradient_descent(
-                p0=coords,
-                it=begin,
-                max_iter=end,
-                momentum=momentum,
-                learning_rate=rate / 4,
-                args=[P * np.float32(exaggeration), 1.0, len(start), 2],
-                **shared,
+        update[:], gain[:] = 0, 1
+        for done in range(begin, end):
+            before = update.copy()
+            pulls = 4 * exaggeration, -4 / max(exact_repulsion(points, force), 1e-30)
+            in_ranges(
+                loops.tsne_step, len(points), graph, points, force, pulls, (rate / 4, momentum), update, gain, after
             )
-    coords = coords.reshape(len(start), 2)
-    return coords, kl_divergence(P, coords) if done + 1 == model.max_iter else 0.0, done + 1
+            points, after = after, points
+            checked = (done + 1) % 50 == 0
+            if checked and np.linalg.norm((update - momentum * before) / (rate / 4 * gain)) <= model.min_grad_norm:
+                break
+    return points, kl_divergence(P, points) if done + 1 == model.max_iter else 0.0, done + 1
 
 
 def kl_divergence(P: sparse.csr_matrix, coords: np.ndarray) -> float:

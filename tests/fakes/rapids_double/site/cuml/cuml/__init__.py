@@ -1,4 +1,4 @@
-"""The double of cuml (see rapids_double): it computes with scikit-learn and umap-learn on the host."""
+"""The double of cuml (see rapids_double): it computes with scikit-learn and our own loops on the host."""
 
 from rapids_double.device import device as _device
 

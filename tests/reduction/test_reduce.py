@@ -12,6 +12,7 @@ from sklearn.manifold import TSNE, trustworthiness
 from sklearn.neighbors import KNeighborsClassifier
 
 import gpuvis
+from gpuvis.backends.cpu.libraries import cache_compiled
 from gpuvis.errors import DataError, OutOfMemoryError
 from gpuvis.reduction.reduce import embed, prepare
 from gpuvis.timing import StepTimer
@@ -44,6 +45,7 @@ def direct() -> dict[str, np.ndarray]:
     with pytest.warns(UserWarning, match="n_jobs"):
         from umap import UMAP
 
+        cache_compiled("umap.umap_", "umap.layouts", "umap.distances", "umap.utils", "umap.spectral")
         scores = PCA(50, random_state=1).fit_transform(X)
         umap = UMAP(n_neighbors=30, min_dist=0.1, random_state=1).fit_transform(scores)
     tsne = TSNE(perplexity=30, metric="cosine", init="pca", random_state=1).fit_transform(scores)

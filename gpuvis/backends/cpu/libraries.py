@@ -58,7 +58,7 @@ def neighbors(X: np.ndarray, k: int, metric: str, seed: int) -> Graph:
     with collect_warnings(), _numba_errors():
         from pynndescent import NNDescent
 
-        _cache_compiled(
+        cache_compiled(
             "pynndescent.pynndescent_", "pynndescent.rp_trees", "pynndescent.utils", "pynndescent.distances"
         )
         indices, distances = NNDescent(X, metric, n_neighbors=k, random_state=seed, n_jobs=1).neighbor_graph
@@ -93,7 +93,7 @@ def umap(X: np.ndarray, graph: Graph, settings: Umap, seed: int) -> Layout:
     with collect_warnings() as notes, _numba_errors():
         from umap import UMAP
 
-        _cache_compiled("umap.umap_", "umap.layouts")
+        cache_compiled("umap.umap_", "umap.layouts")
         model = UMAP(
             n_neighbors=settings.n_neighbors,
             min_dist=settings.min_dist,
@@ -142,7 +142,7 @@ def _numba_errors() -> Iterator[None]:
         raise SettingsError(f"numba stopped: {message}; look at {', '.join(names)} in the environment") from error
 
 
-def _cache_compiled(*modules: str) -> None:
+def cache_compiled(*modules: str) -> None:
     """Make numba cache the compiled functions of these modules on disk, if it finds a folder it can write to."""
     from numba.core.registry import CPUDispatcher
 

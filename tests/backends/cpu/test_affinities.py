@@ -8,6 +8,7 @@ from measures import digits
 from scipy.sparse import csr_matrix
 
 from gpuvis.backends.cpu import affinities, neighbors
+from gpuvis.backends.cpu.libraries import cache_compiled
 from gpuvis.backends.neighbor_graph import Graph
 
 pytestmark = pytest.mark.usefixtures("two_threads")
@@ -26,6 +27,7 @@ DATA = {
 def test_memberships_are_those_of_umap_learn(name, k) -> None:
     from umap.umap_ import fuzzy_simplicial_set
 
+    cache_compiled("umap.umap_")
     X = DATA[name]
     graph = neighbors.search(X, k, "euclidean", 1)
     found = affinities.memberships(graph, k, 0)

@@ -35,10 +35,11 @@ DEV    := $(VENV)/.ready-dev
 endif
 PIP    := $(PY) -m pip install --quiet --disable-pip-version-check
 # Where Python may not write bytecode itself (PYTHONDONTWRITEBYTECODE), each run would compile all sources anew.
-COMPILED := $(PY) -m compileall -q gpuvis
+COMPILED := $(PY) -m compileall -q gpuvis $(wildcard tests)
 # What was installed runs (-P), not what lies in this folder: where a wheel was taken, that lacks its loops.
 GPUVIS := $(PY) -P -m gpuvis
 PYTEST := PYTHONSAFEPATH=1 $(PY) -m pytest
+IN_PARALLEL = OMP_WAIT_POLICY=passive $(PYTEST) -n $(WORKERS) --dist worksteal
 BIOME   = BIOME_CONFIG_PATH=tests/biome.json $(BIN)biome
 OF_PAGE = $(wildcard gpuvis/page/web/*.js gpuvis/page/web/*.css)
 TORCH  := $(shell grep '^torch==' constraints.txt)
@@ -64,7 +65,7 @@ DOCKER := docker build $(if $(filter file,$(origin TORCH_INDEX)),,--build-arg TO
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev torch compiler compiler-or-wheel ready ready-dev wheel demo reduce reduce-umap reduce-tsne \
-  test kills fuzz sanitize lint format types map docs options bench \
+  test coverage test-suites kills fuzz sanitize lint format types map docs options bench \
   bench-cold bench-steps bench-neighbors bench-others bench-page bench-labels test-gpu test-gpu-core bench-gpu test-rapids rapids-signatures in-rapids docker docker-test docker-gpu clean
 
 help:  ## list the targets
@@ -124,7 +125,13 @@ reduce-tsne:  ## the same with METHOD=tsne
 
 # A process for each core, of which each begins with a part of the files. Threads of OpenMP that wait leave the cores alone.
 test: $(DEV)  ## run the test suite (WORKERS=, ARGS=)
-	OMP_WAIT_POLICY=passive $(PYTEST) -n $(WORKERS) --dist worksteal --cov --cov-report=term $(ARGS)
+	$(IN_PARALLEL) $(ARGS)
+
+coverage: $(DEV)  ## the same, which then takes longer, and say which lines no test has run
+	$(IN_PARALLEL) --cov --cov-report=term $(ARGS)
+
+test-suites: $(DEV)  ## test the benchmarks, and the suite for a GPU on a double of RAPIDS (WORKERS=, ARGS=)
+	$(IN_PARALLEL) tests/suites $(ARGS)
 
 kills: $(DEV)  ## kill runs at random moments, and check that no file is half and the next run succeeds (ARGS="200 1": how many, seed)
 	PYTHONPATH=tests/fakes $(PY) tests/process/kills.py $(ARGS)
@@ -213,7 +220,7 @@ bench-gpu: $(READY)  ## on a machine with a GPU: time it against the CPU on CACH
 	$(PY) tests/benchmarks/bench_gpu.py $(if $(CACHE_DIR),"$$CACHE_DIR") $(ARGS)
 
 test-rapids:  ## on any machine: check against the real RAPIDS packages, in a venv of their own of 5.5 GB (RAPIDS_VENV=, ARGS=)
-	@PYTHONSAFEPATH=1 $(MAKE) $(RAPIDS) in-rapids WHAT="-m pytest tests/rapids_real"
+	@PYTHONSAFEPATH=1 $(MAKE) $(RAPIDS) in-rapids WHAT="-m pytest -n $(WORKERS) --dist worksteal tests/rapids_real"
 
 rapids-signatures:  ## in the same venv: write down anew the signatures that the tests hold RAPIDS to
 	@$(MAKE) $(RAPIDS) in-rapids WHAT=tests/rapids_real/record.py

@@ -252,7 +252,7 @@ def test_make_builds_and_checks_what_is_compiled() -> None:
 
 def test_rapids_is_tested_in_an_environment_of_its_own() -> None:
     for target, what in (
-        ("test-rapids", "-m pytest tests/rapids_real -x"),
+        ("test-rapids", "-m pytest -n auto --dist worksteal tests/rapids_real -x"),
         ("rapids-signatures", "tests/rapids_real/record.py -x"),
     ):
         told = make(target, "RAPIDS_VENV=/nowhere", "ARGS=-x")
@@ -283,7 +283,7 @@ def test_make_measures_what_the_user_says() -> None:
 
 def test_tests_for_other_machines_run_only_where_they_are_asked_for(tmp_path) -> None:
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    for folder in ("tests", "tests/backends/gpu", "tests/benchmarks", "tests/gpu", "tests/rapids_real"):
+    for folder in ("tests", "tests/backends/gpu", "tests/benchmarks", "tests/gpu", "tests/rapids_real", "tests/suites"):
         (tmp_path / folder).mkdir(parents=True, exist_ok=True)
         (tmp_path / folder / f"test_{Path(folder).name}.py").write_text("def test_it(): pass")
 
@@ -295,6 +295,7 @@ def test_tests_for_other_machines_run_only_where_they_are_asked_for(tmp_path) ->
 
     assert collected() == ["tests/backends/gpu/test_gpu.py::test_it", "tests/test_tests.py::test_it"]
     assert collected("tests/benchmarks") == ["tests/benchmarks/test_benchmarks.py::test_it"]
+    assert collected("tests/suites") == ["tests/suites/test_suites.py::test_it"]
     assert collected("tests/gpu") == ["tests/gpu/test_gpu.py::test_it"]
     assert collected("tests/rapids_real") == ["tests/rapids_real/test_rapids_real.py::test_it"]
 

@@ -1,6 +1,6 @@
 """What has to be shown on a machine with a GPU. Without one this fails, and says in one sentence why.
 
-tests/backends/gpu/test_suite.py runs most of it on the double of RAPIDS, so that it is in order when a GPU comes
+tests/suites/test_gpu.py runs most of it on the double of RAPIDS, so that it is in order when a GPU comes
 along. The double is not taken for a GPU: the first line of a run names the device.
 """
 

@@ -298,7 +298,7 @@ def test_memory_is_looked_for_before_libraries_are_loaded(make_cache, command, l
     called = f'ulimit -v {limit}; exec "{sys.executable}" -m gpuvis {command}'
     done = subprocess.run(f"{called} {folder}", shell=True, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 4
-    assert re.fullmatch(r"error: the limits of this process .* MiB more, and about \d+ are needed .*\n", done.stderr)
+    assert re.fullmatch(r"error: the limits of this process .* and about \d+ MiB are needed .*\n", done.stderr)
     done = subprocess.run(f"{called} --help", shell=True, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 

@@ -137,12 +137,12 @@ def test_rows_of_any_type(backend, kind) -> None:
 @pytest.mark.parametrize("metric", [*PRODUCTS, *DEFINED])
 def test_equal_rows_are_equally_near_and_share_the_lowest_rank(backend, precise, metric) -> None:
     different = np.random.default_rng(0).standard_normal((60, 33)).astype(np.float32)
-    X = np.tile(different, (40, 1))
+    X = np.tile(different, (20, 1))
     anchors = np.arange(len(X)) if precise else np.arange(0, len(X), 11)
     found = seen(X, anchors, metric, backend)
     far = distances(different, np.arange(60), metric)
     far[np.arange(60), np.arange(60)] = -1
-    closer = 40 * (rankdata(far, "min", axis=1) - 1) - 1  # itself is not counted
+    closer = 20 * (rankdata(far, "min", axis=1) - 1) - 1  # itself is not counted
     expected = np.maximum(closer[anchors[:, None] % 60, found["ids"] % 60], 0)
     np.testing.assert_array_equal(found[metric].closer, expected)
     assert (found[metric].nearest % 60 == anchors[:, None] % 60).all()

@@ -58,9 +58,7 @@ def neighbors(X: np.ndarray, k: int, metric: str, seed: int) -> Graph:
     with collect_warnings(), _numba_errors():
         from pynndescent import NNDescent
 
-        cache_compiled(
-            "pynndescent.pynndescent_", "pynndescent.rp_trees", "pynndescent.utils", "pynndescent.distances"
-        )
+        cache_compiled("pynndescent.pynndescent_", "pynndescent.rp_trees", "pynndescent.utils", "pynndescent.distances")
         indices, distances = NNDescent(X, metric, n_neighbors=k, random_state=seed, n_jobs=1).neighbor_graph
     sample = np.random.default_rng(seed).choice(len(X), SAMPLE, replace=False)
     true, _ = _exact(X, X[sample], k, metric)

@@ -18,7 +18,7 @@ import rapids_double
 from rapids_double.fixtures import rapids
 
 __all__ = ["rapids"]
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 HIDDEN = {"CUDA_VISIBLE_DEVICES": "-1"}
 BESIDE = {"PYTHONSAFEPATH": ""}  # a program imports the files beside it, though make test sets this
 RAPIDS = ("cuml", "cudf", "cuvs", "rmm")

@@ -14,7 +14,7 @@ from gpuvis.jobs.outcome import Outcome
 from gpuvis.labels import classes, outliers
 from gpuvis.results import outputs, record
 from gpuvis.results.annotations import RECORD
-from gpuvis.results.outputs import foreign, save_record, saving
+from gpuvis.results.outputs import save_record, saving, why_foreign
 from gpuvis.results.record import ScoresRecord
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def _conflict(out: Path, run: ScoresRecord, folder: Folder) -> str:
         if changed_files := fingerprint.differing(run.input.fingerprint, folder.fingerprint):
             return f"the cache has changed since ({', '.join(changed_files)})"
         missing = next((name for name in SCORES if run.outputs.get(name) and not (out / name).exists()), None)
-        changed = next(filter(None, (foreign(out / name, run.outputs) for name in SCORES)), "")
+        changed = next(filter(None, (why_foreign(out / name, run.outputs) for name in SCORES)), "")
         return f"{missing} is missing" if missing else changed
     except OSError as error:
         return f"the cache cannot be compared with it ({error.strerror})"
@@ -98,7 +98,7 @@ def audit(task: Task, source: Source) -> tuple[Outcome, pd.DataFrame]:
     run = ScoresRecord(
         input=source.record,
         outputs=dict.fromkeys(SCORES),
-        backend=record.of_backend(*task.selection),
+        backend=record.describe_backend(*task.selection),
         versions=machine.versions(),
         written=record.now(),
         found={**scores.counts(), "classes": len(labels.names), **scores.details},

@@ -83,7 +83,7 @@ def draw(job: Job, files: Outputs, folder: Folder, shown: Shown, run: RunRecord 
         drawn, notes, is_complete = _draw_files(job, folder, shown, caption, files.page, plotly_js)
     contents = {path: content for path, content in zip(files.drawn(page), drawn, strict=True) if content}
     needs = [plotly_js] if plotly_js and page.plotlyjs == "shared" else []
-    return Drawn(contents, notes, folder.shown(page) if is_complete and shown.is_current else None, needs)
+    return Drawn(contents, notes, folder.describe_page(page) if is_complete and shown.is_current else None, needs)
 
 
 def _trust_lines(run: RunRecord) -> list[str]:

@@ -226,7 +226,7 @@ def _announce_files(files: Outputs, record: RunRecord, page: PageOptions | None,
                     "%s: %s was drawn earlier and stays as it is; --static draws it again", files.folder, path.name
                 )
     if replaced := [*drawn, *([files.quality] if measured.quality else [])]:
-        files.begin(record, replaced)
+        files.save_unfinished(record, replaced)
 
 
 def _save_quality(task: Task, files: Outputs, record: RunRecord, measured: Measured) -> tuple[Path, ...]:

@@ -139,7 +139,7 @@ class Folder:
         vars(self).pop("annotations", None)
         vars(self).pop("_annotation_sums", None)
 
-    def shown(self, page: PageOptions) -> dict[str, Any]:
+    def describe_page(self, page: PageOptions) -> dict[str, Any]:
         """Describe what a page shows, ready for JSON: its options, and hashes of the files it is drawn from.
 
         A page is up to date if its record holds the same description.

@@ -95,7 +95,7 @@ class Outputs:
     def read_own_record(self) -> RunRecord | None:
         """Return the run record; None also if it does not describe the coordinates in the same folder."""
         record = self.read_record()
-        describes = record and record.outputs.get(self.coords.name) and not foreign(self.coords, record.outputs)
+        describes = record and record.outputs.get(self.coords.name) and not why_foreign(self.coords, record.outputs)
         return record if describes else None
 
     def save_coords(self, coords: np.ndarray, record: RunRecord, pending: Iterable[Path]) -> None:
@@ -106,9 +106,9 @@ class Outputs:
         """
         with _saving_array(self.coords, coords) as sha256:
             record.outputs = {self.coords.name: sha256}
-            self.begin(record, pending)
+            self.save_unfinished(record, pending)
 
-    def begin(self, record: RunRecord, pending: Iterable[Path]) -> None:
+    def save_unfinished(self, record: RunRecord, pending: Iterable[Path]) -> None:
         """Save the record of an unfinished run, which names the files that are about to be written."""
         record.outputs |= dict.fromkeys(path.name for path in pending)
         record.page, record.finished = None, False
@@ -161,7 +161,7 @@ def is_ours(path: Path) -> bool:
     return MARKS[path.suffix] in path.read_bytes() if path.suffix in MARKS else False
 
 
-def foreign(path: Path, sums: dict[str, Any]) -> str:
+def why_foreign(path: Path, sums: dict[str, Any]) -> str:
     """Return why a file is not an output of the recorded run; empty if it is one, or does not exist.
 
     `sums`: the SHA-256 of each output by its name, as in the record.
@@ -304,7 +304,7 @@ def _is_drawn(files: Outputs, record: RunRecord, folder: Folder, page: PageOptio
     """Return whether the page is complete, with all files it needs, and shows what a new one would show."""
     is_complete = all(path.exists() and record.outputs.get(path.name) for path in files.drawn(page))
     is_complete = is_complete and all(map(os.path.exists, (files.folder / name for name in record.needed_by_page)))
-    return is_complete and bool(record.page == folder.shown(page))
+    return is_complete and bool(record.page == folder.describe_page(page))
 
 
 def no_record(path: Path) -> str:
@@ -323,7 +323,7 @@ def check_ours(files: Outputs, page: PageOptions | None) -> None:
     record = files.read_own_record()
     sums = record.outputs if record else {}
     for path in files.drawn(page):
-        if reason := foreign(path, sums):
+        if reason := why_foreign(path, sums):
             raise _refusal(path, reason)
 
 
@@ -386,7 +386,7 @@ def _altered(files: Outputs, sums: dict[str, str | None], outputs: list[Path], *
         return f"{files.coords.name} is missing"
     if has_died:
         sums = {**sums, files.coords.name: None}
-    return next(filter(None, (foreign(path, sums) for path in outputs if path != files.record)), "")
+    return next(filter(None, (why_foreign(path, sums) for path in outputs if path != files.record)), "")
 
 
 def _refusal(path: Path, reason: str) -> OutputExistsError:

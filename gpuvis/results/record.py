@@ -158,7 +158,7 @@ class RunRecord(_Record):
         return cls(
             input=source,
             outputs={},
-            backend=of_backend(backend, reason),
+            backend=describe_backend(backend, reason),
             versions=machine.versions(),
             steps=reduction.steps,
             written=now(),
@@ -223,7 +223,7 @@ class ScoresRecord(_Record):
         return cls._from_json(values) if values else None
 
 
-def of_backend(backend: Backend, reason: str) -> dict[str, Any]:
+def describe_backend(backend: Backend, reason: str) -> dict[str, Any]:
     """Describe a backend and its device, with the reason why it was chosen."""
     return {"name": backend.name, "reason": reason, "device": asdict(backend.describe())}
 

@@ -83,8 +83,8 @@ class Log:
         self.steps: list[str] = []
         self.outcomes: list[Outcome] = []
 
-    def begin(self, works: list[Decision], backend: str) -> None:
-        self.works = works
+    def begin(self, decisions: list[Decision], backend: str) -> None:
+        self.decisions = decisions
 
     def folder(self, number: int, folder: Path) -> None:
         self.folders.append(folder)

@@ -191,10 +191,10 @@ def test_a_column_of_the_table_stays_as_it_is(here) -> None:
 
 
 def test_the_record_knows_what_the_page_was_made_of(here) -> None:
-    before = Folder(here, here).shown(Page())
+    before = Folder(here, here).describe_page(Page())
     scores(here)
     predictions(here, "mis_A", [0])
-    assert list(Folder(here, here).shown(Page())["beside"]) == ["scores_neighbors.csv", "mis_A.csv"]
+    assert list(Folder(here, here).describe_page(Page())["beside"]) == ["scores_neighbors.csv", "mis_A.csv"]
     assert before["beside"] == {}
 
 

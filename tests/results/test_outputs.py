@@ -214,12 +214,13 @@ def test_a_damaged_record_costs_its_folder_alone(make_cache, name, odd) -> None:
     path, before, refused = folders[0] / name, content(folders[1]), 0
     whole = path.read_text()
     parts = _parts(json.loads(whole))[1:]
-    for at in np.random.default_rng(0).choice(len(parts), 12, replace=False):
-        path.write_text(json.dumps(_changed(json.loads(whole), parts[at], odd)))
+    drawn = np.random.default_rng(0).choice(len(parts), 10, replace=False)
+    for part in (("input", "rows"), ("input", "columns"), *(parts[at] for at in drawn)):
+        path.write_text(json.dumps(_changed(json.loads(whole), part, odd)))
         result = CliRunner().invoke(main, command)
-        assert result.exit_code in {0, 1}, (parts[at], result.stderr)
-        assert isinstance(result.exception, SystemExit | None), (parts[at], result.exception)
-        assert "unexpected" not in result.stderr, (parts[at], result.stderr)
+        assert result.exit_code in {0, 1}, (part, result.stderr)
+        assert isinstance(result.exception, SystemExit | None), (part, result.exception)
+        assert "unexpected" not in result.stderr, (part, result.stderr)
         refused += f"{name} is damaged, or not one of gpuvis" in result.stderr
         path.write_text(whole)
     assert refused > 1

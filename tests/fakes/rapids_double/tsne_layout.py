@@ -66,7 +66,7 @@ def layout(P: sparse.csr_matrix, start: np.ndarray, model: Any) -> tuple[np.ndar
     Their gradient has a factor 4 that cuML's has not, so their rate is a fourth of cuML's. As scikit-learn, and unlike
     the CPU backend, it stops where the gradient is small.
     """
-    graph = csr_arrays(sparse.csr_matrix(P, dtype=np.float32))
+    graph = csr_arrays(P)
     points = np.array(start, np.float32, order="C")
     after, force, update, gain = (np.full_like(points, value) for value in (0, 0, 0, 1))
     first = min(model.exaggeration_iter, model.max_iter)
@@ -78,13 +78,13 @@ def layout(P: sparse.csr_matrix, start: np.ndarray, model: Any) -> tuple[np.ndar
     for begin, end, momentum, rate, exaggeration in phases:
         update[:], gain[:] = 0, 1
         for done in range(begin, end):
-            before = update.copy()
+            checked = (done + 1) % 50 == 0
+            before = update.copy() if checked else update
             pulls = 4 * exaggeration, -4 / max(exact_repulsion(points, force), 1e-30)
             in_ranges(
                 loops.tsne_step, len(points), graph, points, force, pulls, (rate / 4, momentum), update, gain, after
             )
             points, after = after, points
-            checked = (done + 1) % 50 == 0
             if checked and np.linalg.norm((update - momentum * before) / (rate / 4 * gain)) <= model.min_grad_norm:
                 break
     return points, kl_divergence(P, points) if done + 1 == model.max_iter else 0.0, done + 1

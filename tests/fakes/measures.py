@@ -34,6 +34,13 @@ def trust(X: np.ndarray, Y: np.ndarray, k: int = 15, metric: str = "euclidean") 
     return float(trustworthiness(X[chosen], Y[chosen], n_neighbors=k, metric=metric))
 
 
+def label_accuracy(Y: np.ndarray, labels: np.ndarray, k: int = 15) -> float:
+    """Share of points whose label is the most frequent one among their k neighbours in the map."""
+    neighbours = true_neighbors(Y, k + 1)[:, 1:]
+    votes = np.apply_along_axis(np.bincount, 1, labels[neighbours], minlength=int(labels.max()) + 1)
+    return float((votes.argmax(1) == labels).mean())
+
+
 def recall(found: np.ndarray, true: np.ndarray) -> float:
     """Share of the true neighbours that were found, whatever their order."""
     return float(np.mean([len(set(a) & set(b)) for a, b in zip(found, true, strict=True)])) / true.shape[1]

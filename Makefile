@@ -128,9 +128,9 @@ test: $(DEV)  ## run the test suite (WORKERS=, ARGS=)
 	$(IN_PARALLEL) $(ARGS)
 
 coverage: $(DEV)  ## the same, which then takes longer, and say which lines no test has run
-	$(IN_PARALLEL) --cov --cov-report=term $(ARGS)
+	$(IN_PARALLEL) --cov --cov-report=term tests tests/suites/test_libraries.py $(ARGS)
 
-test-suites: $(DEV)  ## test the benchmarks, and the suite for a GPU on a double of RAPIDS (WORKERS=, ARGS=)
+test-suites: $(DEV)  ## compare with umap-learn and pynndescent; test the benchmarks, and the suite for a GPU on a double of RAPIDS (WORKERS=, ARGS=)
 	$(IN_PARALLEL) tests/suites $(ARGS)
 
 kills: $(DEV)  ## kill runs at random moments, and check that no file is half and the next run succeeds (ARGS="200 1": how many, seed)

@@ -310,17 +310,6 @@ def test_a_plan_needs_no_memory_to_speak_of() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("variable", ["NUMBA_THREADING_LAYER=nonsense", "NUMBA_NUM_THREADS=0"])
-def test_variables_that_numba_does_not_take_are_named(make_cache, variable) -> None:
-    name, _, value = variable.partition("=")
-    env = os.environ | {name: value}
-    run = gpuvis("reduce", make_cache(), "--backend", "cpu", "--umap_optimizer", "umap-learn", env=env)
-    assert run.returncode == 2
-    (told,) = (line for line in run.stderr.splitlines() if line.startswith("error: "))
-    assert told.startswith("error: numba stopped: ")
-    assert re.search(rf"look at (\w+, )*{name}(, \w+)* in the environment", told)
-
-
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")  # noqa: PTH110
 @pytest.mark.parametrize("args", [("reduce", "--umap", "--tsne", "-v"), ("outliers",), ("reduce", "--timeout", "60")])
 def test_talk_that_nobody_takes_costs_nothing(make_cache, args) -> None:

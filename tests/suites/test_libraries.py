@@ -5,9 +5,13 @@ Both libraries compile themselves for minutes after an installation, so these te
 
 from __future__ import annotations
 
+import os
+import re
+
 import numpy as np
 import pytest
 from measures import clusters, digits, label_accuracy, recall, true_neighbors, trust
+from process import gpuvis as program
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.metrics import pairwise_distances
@@ -103,3 +107,14 @@ def test_umap_learn_says_who_it_is() -> None:
     assert done.effective["umap_optimizer"] == "umap-learn"
     assert "number of threads" in done.plan.repeatable["umap"]
     assert "any number" not in done.plan.repeatable["umap"]
+
+
+@pytest.mark.parametrize("variable", ["NUMBA_THREADING_LAYER=nonsense", "NUMBA_NUM_THREADS=0"])
+def test_variables_that_numba_does_not_take_are_named(make_cache, variable) -> None:
+    name, _, value = variable.partition("=")
+    env = os.environ | {name: value}
+    run = program("reduce", make_cache(), "--backend", "cpu", "--umap_optimizer", "umap-learn", env=env)
+    assert run.returncode == 2
+    (told,) = (line for line in run.stderr.splitlines() if line.startswith("error: "))
+    assert told.startswith("error: numba stopped: ")
+    assert re.search(rf"look at (\w+, )*{name}(, \w+)* in the environment", told)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+    from gpuvis.page.heading import Heading
     from gpuvis.page.image_links import Images
     from gpuvis.page.index import Entry
 
@@ -75,26 +76,36 @@ def draw(job: Job, files: Outputs, folder: Folder, shown: Shown, run: RunRecord 
         The record of the map; None: it has none.
     """
     page = job.page or PageOptions()
-    caption = run.caption if run else f"{METHODS[files.method].title} · {len(shown.coords):,} rows"
-    if run:
-        caption = "\n".join([caption, *_trust_lines(run)]).rstrip("\n")
+    heading = _heading(run, files.method, folder, len(shown.coords))
     with steps("draw"):
         plotly_js = _plotly(job, page)
-        drawn, notes, is_complete = _draw_files(job, folder, shown, caption, files.page, plotly_js)
+        drawn, notes, is_complete = _draw_files(job, folder, shown, heading, files.page, plotly_js)
     contents = {path: content for path, content in zip(files.drawn(page), drawn, strict=True) if content}
     needs = [plotly_js] if plotly_js and page.plotlyjs == "shared" else []
     return Drawn(contents, notes, folder.describe_page(page) if is_complete and shown.is_current else None, needs)
 
 
-def _trust_lines(run: RunRecord) -> list[str]:
-    """Return the caption's lines on quality: how far to trust the map, empty if not measured; then warnings."""
-    quality = run.quality
-    unusual = [note for note in run.input.notes if note.startswith(EMBEDDINGS)]
-    return [report.line(quality), *report.warnings(quality), *unusual] if quality else ["", *unusual]
+def _heading(run: RunRecord | None, method: str, folder: Folder, rows: int) -> Heading:
+    """Return what the page says about its map."""
+    from gpuvis.page.heading import Heading, name_of
+
+    name = name_of(os.path.abspath(folder.path))
+    if run is None:
+        return Heading(name=name, caption=f"{METHODS[method].title} · {rows:,} rows")
+    warnings = [note for note in run.input.notes if note.startswith(EMBEDDINGS)]
+    if not run.quality:
+        return Heading(name=name, caption=run.caption, warnings=tuple(warnings))
+    return Heading(
+        name=name,
+        caption=run.caption,
+        verdict=report.verdict(run.quality),
+        measures=report.explained(run.quality),
+        warnings=(*report.warnings(run.quality), *warnings),
+    )
 
 
 def _draw_files(
-    job: Job, folder: Folder, shown: Shown, caption: str, path: Path, plotly_js: str | None
+    job: Job, folder: Folder, shown: Shown, heading: Heading, path: Path, plotly_js: str | None
 ) -> tuple[list[bytes], list[str], bool]:
     """Return the page and its pictures (empty if drawing failed), notes, and whether nothing requested is missing."""
     from gpuvis.page import coloring
@@ -103,13 +114,13 @@ def _draw_files(
     page, rows = job.page or PageOptions(), len(shown.coords)
     images, notes = _images(job, page, shown.table, path)
     table = folder.annotations.joined(shown.table, shown.measured.recall)
-    html, html_notes = page_html.draw(shown.coords, table, page, caption, shown.measured.neighbors, images, plotly_js)
+    html, html_notes = page_html.draw(shown.coords, table, page, heading, shown.measured.neighbors, images, plotly_js)
     notes += folder.annotations.notes
     drawn = [html.encode("utf-8", "backslashreplace")]
     colors = coloring.of_table(shown.coords, table, page.color_by) if page.static else None
     for file_format in page.static:
         try:
-            drawn.append(_picture(shown.coords, colors, caption.partition("\n")[0], file_format))
+            drawn.append(_picture(shown.coords, colors, heading.caption, file_format))
         except Exception as error:  # noqa: BLE001  the page does not need its pictures
             drawn.append(b"")
             notes.append(f"no {file_format} was drawn: {type(error).__name__}: {' '.join(str(error).split())}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,11 @@ from gpuvis.page.columns import Column
 if TYPE_CHECKING:
     import pandas as pd
 
-GREY = palette.GREY  # the colour of points without a number
+FAINT = "#d4d4d4"  # the colour of points without a number, which lie below the others
 SHADES = 256  # number of colours on the scale for numbers
+ENDS = (2, 98)  # percentiles of the numbers at the ends of the scale: a few extreme ones would leave one colour for all
+LOW_MATTERS = {"recall"}  # columns whose low numbers are those to look at; of others, the high ones
+DIVERGING = ("#b2182b", "#b8b8b8", "#2166ac")  # the colours of negative numbers, of zero and of positive ones
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,10 +64,12 @@ def of_column(coords: np.ndarray, column: Column | None) -> Coloring:
     if column is None:
         return Coloring(None, palette.from_hex(palette.colors(1))[np.zeros(len(coords), int)], order)
     if column.is_scale:
-        low, high = value_range(column)
-        fractions = (_numbers(column) - low) / (high - low if high > low else 1.0)
-        shades = np.where(np.isfinite(fractions), np.round(np.nan_to_num(fractions) * (SHADES - 1)), SHADES)
-        return Coloring(column, palette.from_hex([*ramp(), GREY])[shades.astype(int)], order)
+        numbers, scale = _numbers(column), Scale.of(column)
+        blank = np.isnan(numbers)
+        fractions = np.clip((np.nan_to_num(numbers) - scale.low) / (scale.high - scale.low), 0, 1)
+        shades = np.where(blank, SHADES, np.round(fractions * (SHADES - 1)))
+        order = order[np.argsort(~blank[order], kind="stable")]
+        return Coloring(column, palette.from_hex([*scale.ramp, FAINT])[shades.astype(int)], order)
     counts = np.bincount(column.codes, minlength=len(column.values))
     tiers = np.log2(np.maximum(counts, 1)).astype(np.int8)
     order = order[np.argsort(-tiers[column.codes[order]], kind="stable")]
@@ -109,10 +115,40 @@ def _reason(table: pd.DataFrame, column: str) -> str:
     return "is blank in every row" if column in table else "is not in metadata.csv"
 
 
-def value_range(column: Column) -> tuple[float, float]:
-    """Return the smallest and the largest number of a column."""
-    numbers = _numbers(column)
-    return float(np.nanmin(numbers)), float(np.nanmax(numbers))
+@dataclass(frozen=True)
+class Scale:
+    """The colours of a column of numbers.
+
+    Attributes
+    ----------
+    low, high : float
+        The numbers at the ends of the scale; those beyond have the colours of the ends.
+    kind : {"high", "low", "diverging"}
+        Which numbers stand out: the high ones, the low ones, or both sides of zero.
+    """
+
+    low: float
+    high: float
+    kind: str
+
+    @classmethod
+    def of(cls, column: Column) -> Scale:
+        """Choose the scale of a column. It is symmetric about zero if numbers lie on both sides of it."""
+        numbers = _numbers(column)
+        numbers = numbers[np.isfinite(numbers)]
+        low, high = map(float, np.percentile(numbers, ENDS))
+        if low < 0 < high:
+            end = max(-low, high)
+            return cls(-end, end, "diverging")
+        if low == high:
+            low, high = float(numbers.min()), float(numbers.max())
+        kind = "low" if column.name in LOW_MATTERS else "high"
+        return cls(low, high if high > low else low + 1.0, kind)
+
+    @property
+    def ramp(self) -> list[str]:
+        """The colours from low to high, on white: the numbers that matter are dark."""
+        return {"high": ramp()[::-1], "low": ramp(), "diverging": diverging()}[self.kind]
 
 
 def _numbers(column: Column) -> np.ndarray:
@@ -121,8 +157,18 @@ def _numbers(column: Column) -> np.ndarray:
 
 
 def ramp() -> list[str]:
-    """Return the colours of the scale for numbers, from low to high: viridis (Smith, van der Walt 2015)."""
-    knots = palette.from_hex(map(_hex, sequential.Viridis)).astype(float)
+    """Return the colours of the scale for numbers, from dark to light: viridis (Smith, van der Walt 2015)."""
+    return _between([_hex(color) for color in sequential.Viridis])
+
+
+def diverging() -> list[str]:
+    """Return the colours of numbers on both sides of zero, from negative to positive."""
+    return _between(DIVERGING)
+
+
+def _between(colors: Sequence[str]) -> list[str]:
+    """Return `SHADES` colours, of which some are given at even steps."""
+    knots = palette.from_hex(colors).astype(float)
     positions, knot_positions = np.linspace(0, len(knots) - 1, SHADES), np.arange(len(knots))
     channels = [np.interp(positions, knot_positions, channel) for channel in knots.T]
     return palette.to_hex(np.stack(channels, -1).round().astype(int))

@@ -34,6 +34,7 @@ MEASURES = {*DOUBTS, MARGIN, ISOLATION, "recall"}  # always on a scale, even if 
 SCALE_VALUES = 256  # a column with more distinct numbers is shown on a scale, not as classes
 # Numbers that NumPy and a browser read alike: not 1_000 or 0x10, nor digits of other scripts.
 DECIMAL = re.compile(r" *[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)? *")
+ID_DIGITS = 16  # whole numbers of so many digits are identifiers, which a scale would not tell apart
 LARGEST = 1e300  # the largest number on a scale; differences of larger ones overflow
 
 
@@ -118,8 +119,12 @@ def _is_scale(values: list[str], is_measure: bool) -> bool:
     if not present or not all(map(DECIMAL.fullmatch, present)):
         return False
     numbers = np.array(present, np.float64)
-    fits = np.abs(numbers).max() <= LARGEST
+    fits = np.abs(numbers).max() <= LARGEST and not any(map(_is_identifier, present))
     return bool(fits and (is_measure or np.any(numbers % 1) or len(present) > SCALE_VALUES))
+
+
+def _is_identifier(text: str) -> bool:
+    return len(text) >= ID_DIGITS and text.strip(" +-").isdecimal()
 
 
 def _colored(column: Column, by_name: dict[str, Column]) -> Column:

@@ -7,6 +7,7 @@ import hashlib
 import html
 import logging
 from concurrent.futures import Future
+from dataclasses import asdict
 from functools import cache as once
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from gpuvis.io.schema import SUSPECT
 from gpuvis.page import coloring, columns, icon, palette, subsample, template
 from gpuvis.page.coloring import Coloring
 from gpuvis.page.columns import Column
+from gpuvis.page.heading import Heading
 from gpuvis.page.image_links import Images
 from gpuvis.page.options import GENERATOR, PageOptions
 from gpuvis.page.pack import Pack, compressed
@@ -29,7 +31,21 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 EXACT_ROWS = 250_000  # pages of more points hold rounded coordinates: 65,536 values on each axis
 STEPS = (1 << 16) - 1
-SCRIPTS = ("data", "map", "overlay", "panel", "review", "filter", "legend", "find", "select", "controls", "main")
+SCRIPTS = (
+    "data",
+    "map",
+    "names",
+    "overlay",
+    "panel",
+    "review",
+    "confusion",
+    "filter",
+    "legend",
+    "find",
+    "select",
+    "controls",
+    "main",
+)
 CDN_HOST = "https://cdn.plot.ly"
 
 
@@ -85,7 +101,7 @@ def draw_page(
         if values is not None and len(values) != len(points):
             raise DataError(f"{name} has {len(values)} rows; expected {len(points)}, one for each point")
     indices = None if neighbors is None else np.asarray(neighbors)
-    text, notes = draw(points, rows, page or PageOptions(), caption, indices)
+    text, notes = draw(points, rows, page or PageOptions(), Heading(caption=caption), indices)
     for note in notes:
         logger.warning("%s", note)
     return text
@@ -95,7 +111,7 @@ def draw(
     coords: np.ndarray,
     table: pd.DataFrame,
     page: PageOptions,
-    caption: str,
+    heading: Heading,
     neighbors: np.ndarray | None = None,
     images: Images | None = None,
     plotly_js: str | None = None,
@@ -109,8 +125,8 @@ def draw(
         All strings; row i describes point i.
     page : PageOptions
         Options of the page.
-    caption : str
-        The first line describes the map. Further lines say how far to trust it, and give warnings.
+    heading : Heading
+        What the page says about the map.
     neighbors : ndarray of shape (N, k), optional
         Indices of the nearest rows of each row in the original space, nearest first.
     images : Images, optional
@@ -132,7 +148,7 @@ def draw(
     pack, rows = Pack(), _drawn_rows(coords, table, colored)
     selection = slice(None) if rows is None else rows
     header = {
-        "caption": caption,
+        "heading": heading.to_json(),
         "total": len(coords),
         "shown": len(coords[selection]),
         "rows": None if rows is None else pack.numbers(rows.astype(np.uint32)),
@@ -142,8 +158,10 @@ def draw(
         "colorBy": color_by,
         "hover": [name for name in page.hover if name in table],
         "ramp": coloring.ramp(),
+        "diverging": coloring.diverging(),
         "plain": palette.colors(1)[0],
-        "grey": coloring.GREY,
+        "grey": palette.GREY,
+        "faint": coloring.FAINT,
         "theme": page.theme,
         "imageRoot": images.link if images else None,
     }
@@ -156,7 +174,8 @@ def draw(
     parts = {
         "generator": GENERATOR,
         "policy": _policy(plotly_js),
-        "title": html.escape(caption.partition("\n")[0]),
+        "title": html.escape(heading.title),
+        "picture": icon.svg(coords, colored.rgb, colored.order),
         "icon": icon.data_url(coords[colored.order], colored.rgb[colored.order]),
         "style": template.text("page.css"),
         "data": pack.encoded(header),
@@ -193,10 +212,14 @@ def _columns(pack: Pack, page_columns: list[Column], selection: slice | np.ndarr
     headers: list[dict[str, Any]] = []
     for number, column in enumerate(page_columns):
         header: dict[str, Any] = {"name": column.name, "scale": column.is_scale}
+        if column.is_scale:
+            header["range"] = asdict(coloring.Scale.of(column))
         if not column.values:
             headers.append({**header, "texts": pack.texts(column.texts.iloc[selection].tolist())})
             continue
         header |= {"values": column.values, "colors": column.colors, "families": column.families}
+        if not isinstance(selection, slice):
+            header["counts"] = np.bincount(column.codes, minlength=len(column.values)).tolist()
         for other, leader in enumerate(page_columns[:number]):
             may_lead = len(leader.values) >= len(column.values) and "codes" in headers[other]
             codes = columns.implied_codes(column, leader) if may_lead else None

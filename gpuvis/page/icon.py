@@ -8,7 +8,10 @@ import io
 import numpy as np
 from PIL import Image
 
+from gpuvis.page import palette
+
 WIDTH, HEIGHT, MARGIN = 256, 192, 6
+MOST_DRAWN = 1500  # points of a picture as SVG
 
 
 def data_url(coords: np.ndarray, colors: np.ndarray) -> str:
@@ -25,11 +28,7 @@ def data_url(coords: np.ndarray, colors: np.ndarray) -> str:
     str
         A PNG of 256 × 192 pixels.
     """
-    coords = coords.astype(np.float64)  # differences of very large numbers overflow in float32
-    low, high = coords.min(0), coords.max(0)
-    size = np.array([WIDTH, HEIGHT])
-    scale = min((size - 2 * MARGIN) / np.maximum(high - low, 1e-12))
-    x, y = np.round((coords - (low + high) / 2) * scale * (1, -1) + size / 2).astype(np.int64).T
+    x, y = np.round(_fitted(coords)).astype(np.int64).T
     pixels = np.zeros((HEIGHT, WIDTH, 4), np.uint8)
     # Few points are drawn larger: as squares of 3 or 2 pixels.
     offsets = (-1, 0, 1) if len(coords) <= 500 else (0, 1) if len(coords) <= 5_000 else (0,)
@@ -41,3 +40,35 @@ def data_url(coords: np.ndarray, colors: np.ndarray) -> str:
     file = io.BytesIO()
     Image.fromarray(pixels).quantize(64, Image.Quantize.FASTOCTREE).save(file, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+
+
+def svg(coords: np.ndarray, colors: np.ndarray, order: np.ndarray) -> str:
+    """Draw a part of the points as SVG, which a page shows where nothing else is allowed: no script, style or file.
+
+    Parameters
+    ----------
+    coords : ndarray of shape (N, 2)
+    colors : ndarray of shape (N, 3), uint8
+    order : ndarray of shape (N,), integer
+        The points in the order in which they are drawn.
+    """
+    drawn = order[:: -(-len(order) // MOST_DRAWN)]
+    places = np.round(2 * _fitted(coords)[drawn]).astype(np.int64)
+    groups: dict[str, list[str]] = {}
+    for (x, y), color in zip(places.tolist(), palette.to_hex(colors[drawn].astype(int)), strict=True):
+        groups.setdefault(color, []).append(f"M{x} {y}h0")
+    paths = "".join(f'<path d="{"".join(dots)}" stroke="{color}"/>' for color, dots in groups.items())
+    return (
+        f'<svg width="{2 * WIDTH}" height="{2 * HEIGHT}" viewBox="0 0 {2 * WIDTH} {2 * HEIGHT}" role="img" '
+        f'aria-label="The map" fill="none" stroke-width="4" stroke-linecap="round">{paths}</svg>'
+    )
+
+
+def _fitted(coords: np.ndarray) -> np.ndarray:
+    """Return the place of each point in a picture of 256 × 192 pixels."""
+    coords = coords.astype(np.float64)  # differences of very large numbers overflow in float32
+    low, high = coords.min(0), coords.max(0)
+    size = np.array([WIDTH, HEIGHT])
+    scale = min((size - 2 * MARGIN) / np.maximum(high - low, 1e-12))
+    places: np.ndarray = (coords - (low + high) / 2) * scale * (1, -1) + size / 2
+    return places

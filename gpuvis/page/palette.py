@@ -1,9 +1,10 @@
 """Choose distinct, stable colours for classes.
 
-The first eight colours are those of Okabe and Ito (2008, "Color Universal Design") without black; colour-blind readers
-can distinguish them. Each further colour is the one in a grid that is farthest from all earlier colours. Distances are
-measured in Oklab (Ottosson 2020), where equal distances look about equal. So colour k does not depend on how many
-classes follow.
+The first eight colours have the hues of Okabe and Ito (2008, "Color Universal Design") without black, which readers who
+are colour-blind can distinguish, darkened or lightened until each has a contrast of 3 : 1 or more with the white page
+and with the dark one (WCAG 2.2, 1.4.11). Each further colour is the one in a grid that is farthest from all earlier
+colours; up to `CLEAR` colours the grid has this contrast too. Distances are measured in Oklab (Ottosson 2020), where
+equal distances look about equal. So colour k does not depend on how many classes follow.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from functools import lru_cache
 
 import numpy as np
 
-OKABE_ITO = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#999999")
+FIRST = ("#0068b0", "#bd8500", "#009e73", "#c4709f", "#3d9cd8", "#cc4b00", "#667700", "#8a8a8a")
+CLEAR = 24  # colours that have a contrast of 3 : 1 or more with both pages
+LUMINANCE = (0.13, 0.298)  # of colours with this contrast: relative luminance as WCAG defines it
 GRID_STEPS = 19  # per channel: 6,859 colours, without those that are too light or too dark
 GREY = "#9a9a9a"  # the colour of points without a value
 MOST = 4_000  # at least this many colours are different
@@ -73,15 +76,29 @@ def _part_key(part: str) -> tuple[int, int, str]:
 
 @lru_cache
 def _order(count: int) -> list[str]:
-    """Return the first `count` distinct colours: those of Okabe and Ito, then always the farthest in the grid."""
+    """Return the first `count` distinct colours: `FIRST`, then always the farthest in the grid."""
     grid = _grid()
-    lab, order = _oklab(grid), list(OKABE_ITO)
-    distances = np.min([np.sum((lab - color) ** 2, 1) for color in _oklab(from_hex(OKABE_ITO))], axis=0)  # squared
-    while len(order) < count and distances.max() > 0:
+    order = [*FIRST, *_farthest(FIRST, grid[_is_clear(grid)], min(count, CLEAR) - len(FIRST))]
+    return [*order, *_farthest(order, grid, count - len(order))]
+
+
+def _farthest(order: Sequence[str], grid: np.ndarray, count: int) -> list[str]:
+    """Return up to `count` colours of a grid, each of which is the farthest from all earlier ones."""
+    lab, chosen = _oklab(grid), []
+    distances = np.min([np.sum((lab - color) ** 2, 1) for color in _oklab(from_hex(order))], axis=0)  # squared
+    while len(chosen) < count and distances.max() > 0:
         farthest = int(distances.argmax())
-        order += to_hex(grid[farthest : farthest + 1])
+        chosen += to_hex(grid[farthest : farthest + 1])
         distances = np.minimum(distances, np.sum((lab - lab[farthest]) ** 2, 1))
-    return order
+    return chosen
+
+
+def _is_clear(colors: np.ndarray) -> np.ndarray:
+    """Return which colours of shape (n, 3) have a contrast of 3 : 1 or more with both pages, (n,) of bool."""
+    luminance = _linear(colors) @ (0.2126, 0.7152, 0.0722)
+    low, high = LUMINANCE
+    clear: np.ndarray = (luminance >= low) & (luminance <= high)
+    return clear
 
 
 def _grid() -> np.ndarray:
@@ -101,10 +118,15 @@ TO_LAB = np.array([[0.2104542553, 0.7936177850, -0.0040720468], [1.9779984951, -
 
 def _oklab(colors: np.ndarray) -> np.ndarray:
     """Convert sRGB of shape (n, 3), 0 to 255, to Oklab."""
-    srgb = colors / 255
-    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
-    lab: np.ndarray = np.cbrt(linear @ TO_LMS.T) @ TO_LAB.T
+    lab: np.ndarray = np.cbrt(_linear(colors) @ TO_LMS.T) @ TO_LAB.T
     return lab
+
+
+def _linear(colors: np.ndarray) -> np.ndarray:
+    """Convert sRGB of shape (n, 3), 0 to 255, to linear light, 0 to 1."""
+    srgb = colors / 255
+    linear: np.ndarray = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    return linear
 
 
 def _srgb(lab: np.ndarray) -> np.ndarray:

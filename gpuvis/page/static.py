@@ -83,8 +83,11 @@ def _legend(figure: Figure, axes: Axes, colored: Coloring) -> None:
         return
     title = _printable(column.name)
     if column.is_scale:
-        low, high = coloring.value_range(column)
-        scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(low, high), mpl.colors.ListedColormap(coloring.ramp()))
+        scale_of_numbers = coloring.Scale.of(column)
+        scale = mpl.cm.ScalarMappable(
+            mpl.colors.Normalize(scale_of_numbers.low, scale_of_numbers.high),
+            mpl.colors.ListedColormap(scale_of_numbers.ramp),
+        )
         figure.colorbar(scale, ax=axes, label=title, shrink=0.6)
         return
     counts = np.bincount(column.codes, minlength=len(column.values))

@@ -81,6 +81,37 @@ def line(measured: dict[str, Any]) -> str:
     return " · ".join(parts)
 
 
+def verdict(measured: dict[str, Any]) -> str:
+    """Say in one sentence how far to trust a map."""
+    _, on_map, pca = scores_of_fit(measured)
+    kept, by_pca = _percent(on_map["recall"]), _percent(pca["recall"])
+    return f"{kept} of each point's nearest neighbours are kept; a plain PCA map keeps {by_pca}."
+
+
+def _percent(share: float) -> str:
+    return "less than 1 %" if 0 < share < 0.005 else f"{share:.0%}".replace("%", " %")
+
+
+def explained(measured: dict[str, Any]) -> tuple[tuple[str, str, str], ...]:
+    """Return name, value and meaning of each measure of a map, for readers who do not know the measures."""
+    k = measured["k"]
+    recall, trust, triplets, labels = cells(measured)
+    rows = [
+        (
+            "Neighbours kept",
+            recall,
+            f"of each point's {k} nearest in the original space, those among its {k} nearest here",
+        ),
+        ("Trustworthiness", trust, "the same, weighed by how far off the others are; 1 is best"),
+        ("Triplets in order", triplets, "how often the nearer one of two points is the nearer one here too"),
+    ]
+    told = [(name, value.replace("(", "(PCA map "), meaning) for name, value, meaning in rows]
+    if labels:
+        meaning = "how often most neighbours of a point here have its label"
+        told.append(("Labels by neighbours", labels.replace("(", "(original space "), meaning))
+    return tuple(told)
+
+
 def warnings(measured: dict[str, Any]) -> list[str]:
     """Return a sentence for each fault of a map, which says what the fault means for the reader."""
     original, on_map, pca = scores_of_fit(measured)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from gpuvis.page import html
+from gpuvis.page.heading import Heading
 from gpuvis.page.options import Page
 
 if TYPE_CHECKING:
@@ -56,6 +57,10 @@ def tab(chromium: Any) -> Any:
     context = chromium.new_context(viewport=WINDOW)
     context.set_default_timeout(PATIENCE)
     expect.set_options(timeout=PATIENCE)
+    # Readers have seen a page before, unless a test says otherwise.
+    context.add_init_script(
+        "try { if (!sessionStorage.getItem('new here')) localStorage.setItem('gpuvis seen', 'yes'); } catch {}"
+    )
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     context.route(re.compile("^https?:"), lambda route: route.abort())
     return context.new_page()
@@ -112,6 +117,7 @@ def read(tab: Any, folder: Path, tmp_path: Path) -> Iterator[Read]:
         coords: np.ndarray | None = None,
         caption: str = "UMAP of a test",
         *,
+        heading: dict[str, Any] | None = None,
         place: str = "",
         missing: Sequence[str] = (),
         webgl: bool = True,
@@ -123,7 +129,10 @@ def read(tab: Any, folder: Path, tmp_path: Path) -> Iterator[Read]:
             coords = np.random.default_rng(0).standard_normal((len(table), 2)).astype(np.float32)
         absent.update(missing)
         file = folder / "map.html"
-        file.write_text(html.draw(coords, table, Page(**more or {}), caption, **parts)[0], encoding="utf-8")
+        file.write_text(
+            html.draw(coords, table, Page(**more or {}), Heading(caption=caption, **heading or {}), **parts)[0],
+            encoding="utf-8",
+        )
         page = tab if webgl else context.new_page()
         if not webgl:
             page.add_init_script(WITHOUT_WEBGL)

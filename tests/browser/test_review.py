@@ -118,6 +118,9 @@ def test_points_of_one_class_are_shown_with_those_that_the_legend_shows(read) ->
     expect_status(reader, f"{len(some)} of 30 points shown: predictions missed by all")
     assert set(reader.colors) == some
     reader.see("#color-by").select_option(label="suspicion")
+    expect(reader.see("#classes .hint")).to_have_text("1 of ground_truth_word_label hidden show")
+    assert set(reader.colors) == some  # what is hidden stays hidden
+    reader.button("show").click()
     expect_status(reader, "8 of 30 points shown: predictions missed by all")
     assert set(reader.colors) == missed
     show_only(reader, "predictions", "(blank) (7)")
@@ -153,7 +156,7 @@ def test_escape_takes_off_the_filter_after_the_selection_and_before_the_pins(rea
     show_only(reader, "suspect")
     reader.see("#filter-by").blur()
     reader.button(f"Suspects {len(SUSPECTS)}").click()
-    there = ["#selection", "#filter-value", "#pins"]
+    there = ["#selection", "#filter-value", "#point .buttons"]
     for taken in range(len(there) + 1):
         for place, selector in enumerate(there):
             expect(reader.see(selector)).to_have_count(int(place >= taken))
@@ -185,7 +188,6 @@ def test_a_class_of_which_nothing_is_shown_has_no_name_on_the_map(read) -> None:
     )
     coords = np.concatenate([np.full((10, 2), -1), np.full((20, 2), 1)]).astype(np.float32)
     reader = read(table, coords)
-    reader.button("Names").click()
     for kind, name in [("a (10)", "bog"), ("b (20)", "fen")]:
         show_only(reader, "kind", kind)
         expect_status(reader, f"{10 if name == 'bog' else 20} of 30 points shown: kind {kind[0]}")
@@ -295,19 +297,16 @@ def test_suspects_have_a_badge_and_what_is_suggested_under_their_label(read) -> 
     reader = read(reviewed(), neighbors=nearest(ROWS))
     suspect, other = SUSPECTS[0], next(row for row in range(ROWS) if row not in SUSPECTS)
     suggested = WORDS[(suspect + 1) % 3]
-    for place in ("#point .card", "#pins .card figure"):
-        if place.startswith("#pins"):
-            reader.pin(suspect)
-        else:
-            reader.hover(suspect)
-        badge = reader.see(f"{place} mark.suspect")
+    for look in (reader.hover, reader.pin):
+        look(suspect)
+        badge = reader.see("#point figure mark.suspect")
         expect(badge).to_have_text("! suspect")
         expect(badge).to_have_attribute("title", f"suspect: its neighbours suggest {suggested}")
     names = list(reader.fields)
     assert names.index("suggested_label") == names.index("ground_truth_word_label") + 1
     assert reader.fields["suggested_label"] == suggested
     near = [(suspect + step) % ROWS for step in range(1, 6)]
-    assert [small.locator("mark").count() for small in reader.see("#pins .small").all()] == [
+    assert [small.locator("mark").count() for small in reader.see("#point .small").all()] == [
         int(row in SUSPECTS) for row in near
     ]
     reader.button("Unpin").click()
@@ -335,7 +334,7 @@ def test_all_suspects_that_are_shown_are_selected(read) -> None:
     assert reader.selected == [*shown, 0]
     reader.button("none").click()
     reader.button("Suspects 0").click()
-    expect(reader.see(".toast")).to_have_text("no suspect is shown")
+    expect(reader.see("#said")).to_have_text("no suspect is shown")
 
 
 @pytest.mark.parametrize("suspect", [None, "", "no"])
@@ -383,8 +382,8 @@ def test_in_a_narrow_window_all_is_below_the_map(read) -> None:
     reader.page.set_viewport_size({"width": 780, "height": 800})
     reader.button(f"Suspects {len(SUSPECTS)}").click()
     reader.see("#selection .small").first.click()
-    expect(reader.see("#pins .card")).to_have_count(1)
-    tops = [reader.see(part).bounding_box() for part in ("#map", "#point", "#legend", "#selection", "#pins")]
+    expect(reader.see("#point .card .buttons")).to_have_count(1)
+    tops = [reader.see(part).bounding_box() for part in ("#point", "#legend", "#selection")]
     for upper, lower in pairwise(tops):
         assert lower["y"] >= upper["y"] + upper["height"] - 1
         assert lower["height"] > 60

@@ -19,6 +19,12 @@ WINDOW = """() => {
   const {xaxis, yaxis} = plot._fullLayout, {x, y} = plot.getBoundingClientRect();
   return {x: xaxis.range, y: yaxis.range, left: x, top: y, width: xaxis._length, height: yaxis._length};
 }"""
+SETTLED = """() => {
+  const plot = document.getElementById("plot"), {xaxis, yaxis, height, width} = plot._fullLayout;
+  const unit = ({range, _length}) => (range[1] - range[0]) / _length;
+  const fits = Math.abs(height - plot.clientHeight) < 1 && Math.abs(width - plot.clientWidth) < 1;
+  return fits && Math.abs(unit(xaxis) / unit(yaxis) - 1) < 1e-6;
+}"""
 DRAWN = """() => {
   const {x, y, marker} = document.getElementById("plot").data[0];
   return Array.from(x, (_, i) => [x[i], y[i], marker.color[i]]);
@@ -55,9 +61,7 @@ class Reader:
     @property
     def window(self) -> dict[str, Any]:
         """The part of the map that is to be seen, as soon as the map is as large as its place."""
-        self.page.wait_for_function(
-            "(plot => Math.abs(plot._fullLayout.height - plot.clientHeight) < 1)(document.getElementById('plot'))"
-        )
+        self.page.wait_for_function(SETTLED)
         return self.page.evaluate(WINDOW)
 
     @property
@@ -78,7 +82,7 @@ class Reader:
 
     def pin(self, row: int) -> None:
         self.mouse.click(*self.spots[row])
-        expect(self.see("#pins .card").first).to_have_attribute("data-row", str(row))
+        expect(self.see("#point .card")).to_have_attribute("data-row", str(row))
 
     def draw(self, corners: Sequence[Sequence[float]], *keys: str) -> None:
         """Draw an outline with the mouse while keys are held down."""

@@ -1,9 +1,15 @@
 /* What mouse and keys do. */
 
+const TURN = 400; // pixels of the wheel by which the map grows e times as large
+const MOST_TURN = 400; // that count in one frame
+const LINES = [1, 16, 400]; // pixels of a step of the wheel, which may be told in pixels, lines or pages
+const [LEAST_TRAY, USUAL_TRAY, MOST_TRAY] = [96, 236, 0.7]; // its height in pixels; the most as part of the window
+const OPEN = "#tools details[open], #about[open]"; // what Esc or a click elsewhere closes
 const DOUBLE_CLICK = 500; // milliseconds in which the second half of a double click comes
 
 function listenToMap(page) {
   const place = document.getElementById("map");
+  const isOnMap = (event) => !event.target.closest("#zoom");
   const plot = page.map.element;
   let pressed = null;
   const spot = (event) => {
@@ -12,7 +18,7 @@ function listenToMap(page) {
   };
   place.addEventListener("pointermove", (event) => {
     if (event.buttons) return;
-    page.point(event.target.closest("#tools") ? -1 : page.map.pointAt(...spot(event)));
+    page.point(isOnMap(event) ? page.map.pointAt(...spot(event)) : -1);
     place.classList.toggle("pointing", page.overlay.hovered >= 0);
   });
   place.addEventListener("pointerleave", () => page.point(-1));
@@ -29,8 +35,97 @@ function listenToMap(page) {
     },
     true,
   );
+  listenToWheel(page, place, spot);
   new ResizeObserver(() => page.resize()).observe(place);
   for (const kind of ["mousedown", "click"]) page.tray.addEventListener(kind, guard(page), true);
+}
+
+/* Zoom at the pointer, once a frame: of a burst of events, what lies before the last would only be worked off late. */
+function listenToWheel(page, place, spot) {
+  let turned = 0;
+  let zooming = false;
+  const zoom = async (at) => {
+    const factor = Math.exp(-clamp(turned, -MOST_TURN, MOST_TURN) / TURN);
+    turned = 0;
+    await page.map.zoom(factor, page.map.placeOf(...at));
+    zooming = false;
+  };
+  place.addEventListener(
+    "wheel",
+    (event) => {
+      event.preventDefault();
+      turned += event.deltaY * (LINES[event.deltaMode] ?? 1);
+      if (zooming) return;
+      zooming = true;
+      const at = spot(event);
+      requestAnimationFrame(() => zoom(at));
+    },
+    { passive: false },
+  );
+}
+
+/* Make the tray higher or lower, by its upper edge. */
+function listenToTray(page) {
+  const edge = element("div", { id: "edge", role: "separator", tabIndex: 0, ariaOrientation: "horizontal" });
+  edge.ariaLabel = "Height of the tray: arrow keys or drag";
+  const set = (height) => {
+    const fit = Math.round(clamp(height, LEAST_TRAY, window.innerHeight * MOST_TRAY));
+    page.tray.style.setProperty("--height", `${fit}px`);
+    edge.ariaValueNow = String(fit);
+    return fit;
+  };
+  const keep = (height) => stored.set("gpuvis tray", String(set(height)));
+  set(Number(stored.get("gpuvis tray")) || USUAL_TRAY);
+  edge.addEventListener("pointerdown", (event) => {
+    event.preventDefault();
+    edge.setPointerCapture(event.pointerId);
+  });
+  edge.addEventListener("pointermove", (event) => {
+    if (edge.hasPointerCapture(event.pointerId)) keep(page.tray.getBoundingClientRect().bottom - event.clientY);
+  });
+  edge.addEventListener("keydown", (event) => {
+    const by = { ArrowUp: 24, ArrowDown: -24 }[event.key];
+    if (!by) return;
+    event.preventDefault();
+    keep(page.tray.offsetHeight + by);
+  });
+  page.tray.append(edge);
+}
+
+/* Make many buttons one stop of the Tab key, among which the arrow keys walk. Returns how to begin anew with others. */
+function walk(place, selector, { inRow, arrows } = {}) {
+  const all = () => [...place.querySelectorAll(selector)].filter((one) => one.getClientRects().length);
+  const settle = (current) => {
+    const items = all();
+    const stop = items.includes(current) ? current : (items.find((one) => one.tabIndex === 0) ?? items[0]);
+    for (const one of place.querySelectorAll(selector)) one.tabIndex = one === stop ? 0 : -1;
+    if (inRow) for (const one of place.querySelectorAll(inRow)) one.tabIndex = -1;
+  };
+  const topOf = (one) => Math.round(one.getBoundingClientRect().top);
+  const next = (item, key) => {
+    const items = all();
+    const at = items.indexOf(item);
+    const perRow = Math.max(1, items.filter((one) => topOf(one) === topOf(items[0])).length);
+    const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -perRow, ArrowDown: perRow }[key];
+    if (key === "Home" || key === "End") return items.at(key === "Home" ? 0 : -1);
+    return step ? items[at + step] : undefined;
+  };
+  place.addEventListener("focusin", (event) => {
+    const item = event.target.closest(selector);
+    if (item) settle(item);
+  });
+  place.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, select, textarea")) return;
+    if (arrows && event.key.startsWith("Arrow") && !arrows.includes(event.key)) return;
+    const isSideways = event.key === "ArrowLeft" || event.key === "ArrowRight";
+    const row = inRow && isSideways ? [...event.target.closest("li").querySelectorAll("button")] : null;
+    const by = event.key === "ArrowRight" ? 1 : -1;
+    const to = row ? row[row.indexOf(event.target) + by] : next(event.target.closest(selector), event.key);
+    if (!to && !event.key.startsWith("Arrow")) return;
+    event.preventDefault();
+    to?.focus();
+  });
+  return settle;
 }
 
 /* Keep the second half of a double click on the map from what has come to lie there since. */
@@ -49,15 +144,19 @@ function listenToTools(page) {
     out: () => page.map.zoom(1 / 1.5),
     fit: () => page.map.fit(),
     names: () => page.setNames(!page.named),
+    density: () => page.setDensity(!page.overlay.isDense),
     suspects: (event) => page.review.choose(event),
+    confused: () => page.confusion.toggle(),
     save: () => page.save(),
     theme: () => setTheme(isDark() ? "light" : "dark", page),
   };
+  document.getElementById("zoom").addEventListener("click", (event) => run[event.target.dataset.do]?.());
   tools.addEventListener("click", (event) => {
-    const { mode, do: what } = event.target.dataset;
+    const { mode, do: what } = event.target.closest("button")?.dataset ?? {};
     if (mode) page.setMode(mode);
     else run[what]?.(event);
   });
+  walk(tools, ".group > button, summary", { arrows: ["ArrowLeft", "ArrowRight"] })();
   page.setMode("pan");
   for (const name of ["size", "opacity"]) {
     const slider = document.getElementById(name);
@@ -67,9 +166,8 @@ function listenToTools(page) {
       page.setMarker({ [name]: Number(slider.value) });
     });
   }
-  const box = tools.querySelector("details");
   document.addEventListener("pointerdown", (event) => {
-    if (!box.contains(event.target)) box.open = false;
+    for (const box of document.querySelectorAll(OPEN)) if (!box.contains(event.target)) box.open = false;
   });
 }
 
@@ -79,7 +177,10 @@ function listenToKeys(page) {
     p: press("[data-mode=pan]"),
     l: press("[data-mode=lasso]"),
     b: press("[data-mode=box]"),
+    c: press("[data-do=confused]"),
+    d: press("[data-do=density]"),
     n: press("[data-do=names]"),
+    s: press("[data-do=suspects]"),
     t: press("[data-do=theme]"),
     0: press("[data-do=fit]"),
     "+": press("[data-do=in]"),
@@ -95,7 +196,7 @@ function listenToKeys(page) {
   document.addEventListener("keydown", (event) => {
     const typing = event.target.closest("input, select, textarea");
     if (event.key === "Escape") {
-      const box = document.querySelector("#tools details[open]");
+      const box = document.querySelector(OPEN);
       if (box) box.open = false;
       else if (!typing || typing === page.find.input) page.back();
       else if (typing.type === "search") {
@@ -105,7 +206,7 @@ function listenToKeys(page) {
       typing?.blur();
       return;
     }
-    const onMap = event.target.closest("#map, body:not(:focus-within)") && !event.target.closest("#tools");
+    const onMap = event.target.closest("#map, body:not(:focus-within)");
     const ofMap = event.key === "Enter" || event.key.startsWith("Arrow"); // elsewhere they do what they always do
     if (typing || (ofMap && !onMap) || event.ctrlKey || event.metaKey || event.altKey || !keys[event.key]) return;
     event.preventDefault();

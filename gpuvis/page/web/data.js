@@ -78,6 +78,11 @@ class Column {
   }
 
   countOf(k) {
+    return this.counts ? this.counts[k] : this.countHere(k);
+  }
+
+  /* The points of a class on this page, which may show a sample. */
+  countHere(k) {
     return this.classes.starts[k + 1] - this.classes.starts[k];
   }
 
@@ -120,6 +125,7 @@ async function readData() {
     columns,
     places,
     count: told.shown,
+    isSample: told.shown < told.total,
     column: (name) => columns.find((column) => column.name === name),
     rowOf: (i) => (rows ? rows[i] : i),
     pointOf: (row) => (rows ? rows.indexOf(row) : row < told.shown ? row : -1),

@@ -2,8 +2,8 @@
 
 const PAUSE = 150; // milliseconds without typing after which a search starts
 
-/* Text as it is compared: in small letters, of which Greek has two for one. */
-const folded = (text) => text.toLowerCase().replaceAll("ς", "σ");
+/* Text as it is compared: accents written in one way, in small letters, of which Greek has two for one. */
+const folded = (text) => text.normalize("NFC").toLowerCase().replaceAll("ς", "σ");
 
 class Find {
   constructor(page) {
@@ -31,6 +31,7 @@ class Find {
       if (event.shiftKey) this.step(-1);
       else if (this.at >= 0) page.pin(this.hits[this.at]);
     });
+    if (this.data.isSample) this.input.title = "Only the sample of rows that is on this page is searched";
     this.input.addEventListener("input", () => {
       clearTimeout(this.timer);
       this.timer = setTimeout(() => this.search(), PAUSE);
@@ -100,7 +101,7 @@ class Find {
     if (!this.hits.length) return;
     this.at = (this.at + by + this.hits.length + (this.at < 0 && by < 0 ? 1 : 0)) % this.hits.length;
     this.tell();
-    this.before ??= this.page.map.view;
+    this.before ??= this.page.map.wanted;
     this.page.visit(this.hits[this.at]);
   }
 
@@ -120,7 +121,8 @@ class Find {
     else {
       const more = this.all.length - this.hits.length;
       const hidden = more ? `, ${more.toLocaleString("en")} hidden` : "";
-      this.count.textContent = `${this.hits.length === 1 ? "1 hit" : `${total} hits`}${hidden}`;
+      const sample = this.data.isSample ? " in the sample" : "";
+      this.count.textContent = `${this.hits.length === 1 ? "1 hit" : `${total} hits`}${hidden}${sample}`;
     }
   }
 }

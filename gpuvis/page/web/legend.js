@@ -3,6 +3,8 @@
 const MOST_TIERS = 33; // of which the numbers of points double from one to the next
 const MOST_LISTED = 1000;
 const MOST_NAMES = 400; // on the map
+const MOST_IN_PICTURE = 30; // classes whose colours a saved picture tells
+const FAINT_IN_THE_DARK = "#3c4046"; // points without a number
 const LONGEST = 40; // letters of a name on the map
 const PATIENCE = 220; // milliseconds in which a second click may follow
 
@@ -66,6 +68,7 @@ class Legend {
     this.items = element("ul", { id: "classes" });
     this.listen();
     const label = element("label", { className: "color" }, "Colour ", this.select);
+    this.settle = walk(this.items, ".class", { inRow: ".choose, .only" });
     this.place.replaceChildren(label, this.page.filter.place, this.controls, this.items);
   }
 
@@ -120,26 +123,71 @@ class Legend {
 
   /* The colour of each point. */
   colors() {
-    const { count, ramp, grey, plain } = this.data;
+    const { count, plain } = this.data;
     if (this.column?.values) return Array.from(this.column.codes, (code) => this.palette[code]);
     if (!this.column) return new Array(count).fill(plain);
-    const { values, low, high } = this.column.measured(count);
-    const width = high > low ? high - low : 1;
-    return Array.from(values, (value) =>
-      Number.isNaN(value) ? grey : ramp[Math.round(((value - low) / width) * (ramp.length - 1))],
+    const { low, high } = this.column.range;
+    const [ramp, faint] = [this.ramp, this.faint];
+    const share = (value) => clamp((value - low) / (high - low), 0, 1);
+    return Array.from(this.column.measured(count).values, (value) =>
+      Number.isNaN(value) ? faint : ramp[Math.round(share(value) * (ramp.length - 1))],
     );
+  }
+
+  /* The colours of numbers, from low to high: those that matter are far from the paper's. */
+  get ramp() {
+    const { kind } = this.column.range;
+    if (kind === "diverging") return this.data.diverging;
+    return (kind === "high") === isDark() ? this.data.ramp : this.data.ramp.toReversed();
+  }
+
+  get faint() {
+    return isDark() ? FAINT_IN_THE_DARK : this.data.faint;
   }
 
   /* The points that are shown, in the order of drawing: rarer classes over classes at least twice as common. */
   order() {
     this.mixed ??= mixed(this.data.count);
-    if (!this.column?.values) return this.mixed;
+    if (!this.column?.values) return this.elsewhere(this.blanksFirst());
     const tiers = Uint8Array.from(this.hidden, (hidden, k) =>
-      hidden ? 0 : 1 + Math.log2(this.column.countOf(k) || 1),
+      hidden ? 0 : 1 + Math.log2(this.column.countHere(k) || 1),
     );
     const turns = Uint8Array.from(this.mixed, (i) => MOST_TIERS - tiers[this.column.codes[i]]); // what is hidden is last
     const { starts, members } = grouped(turns, MOST_TIERS + 1);
-    return members.subarray(0, starts[MOST_TIERS]).map((place) => this.mixed[place]);
+    return this.elsewhere(members.subarray(0, starts[MOST_TIERS]).map((place) => this.mixed[place]));
+  }
+
+  /* Points without a number lie below the others. */
+  blanksFirst() {
+    if (!this.column) return this.mixed;
+    const { values, blank } = this.column.measured(this.data.count);
+    if (!blank) return this.mixed;
+    const isBlank = (i) => Number.isNaN(values[i]);
+    return Uint32Array.from([...this.mixed.filter(isBlank), ...this.mixed.filter((i) => !isBlank(i))]);
+  }
+
+  /* The columns of which classes are hidden, but for the one that gives the colours. */
+  get others() {
+    return this.data.columns.filter((column) => column !== this.column && column.hidden?.includes(1));
+  }
+
+  /* What is left of some points without those of classes that were hidden in another column. */
+  elsewhere(points) {
+    return this.others.reduce((left, column) => left.filter((i) => !column.hidden[column.codes[i]]), points);
+  }
+
+  /* Say which classes of other columns are hidden, each with a button that shows them again. */
+  hints() {
+    return this.others.map((column) => {
+      const count = column.hidden.reduce((sum, hidden) => sum + hidden, 0);
+      const show = button("show", `Show all classes of ${column.name}`, () => {
+        column.hidden.fill(0);
+        this.list();
+        this.page.repaint();
+      });
+      const told = `${count.toLocaleString("en")} of ${column.name} hidden`;
+      return element("li", { className: "hint" }, told, " ", show);
+    });
   }
 
   list() {
@@ -163,7 +211,15 @@ class Legend {
     const more = classes.length - MOST_LISTED;
     if (more > 0) items.push(element("li", { className: "hint", textContent: `${more} more: find them by name` }));
     if (!classes.length) items.push(element("li", { className: "hint", textContent: "no such class" }));
-    this.items.replaceChildren(...items);
+    if (this.data.isSample) items.unshift(element("li", { className: "hint", textContent: this.sampled }));
+    this.items.replaceChildren(...this.hints(), ...items);
+    this.settle();
+  }
+
+  get sampled() {
+    const [here, all] = [this.data.count, this.data.total].map((count) => count.toLocaleString("en"));
+    const counts = this.page.filter.passed ? "these counts are of the sample" : "these counts are of all rows";
+    return `The map shows a sample, ${here} of ${all} rows; ${counts}.`;
   }
 
   /* The classes of each parent below its name. */
@@ -198,17 +254,18 @@ class Legend {
   /* The scale of a column of numbers. */
   bar() {
     const { low, high, blank } = this.column.measured(this.data.count);
+    const { range: scale } = this.column;
     const ramp = element("div", { className: "ramp" });
-    ramp.style.background = `linear-gradient(to right, ${this.data.ramp.join(", ")})`;
+    ramp.style.background = `linear-gradient(to right, ${this.ramp.join(", ")})`;
     const ends = element(
       "div",
       { className: "ends" },
-      element("span", { textContent: format(low) }),
-      element("span", { textContent: format(high) }),
+      element("span", { textContent: `${low < scale.low ? "≤ " : ""}${format(scale.low)}` }),
+      element("span", { textContent: `${high > scale.high ? "≥ " : ""}${format(scale.high)}` }),
     );
     const rows = [element("li", {}, ramp, ends)];
-    if (blank) rows.push(element("li", {}, swatch(this.data.grey), ` ${BLANK} ${blank.toLocaleString("en")}`));
-    this.items.replaceChildren(...rows);
+    if (blank) rows.push(element("li", {}, swatch(this.faint), ` ${BLANK} ${blank.toLocaleString("en")}`));
+    this.items.replaceChildren(...this.hints(), ...rows);
   }
 
   toggle(k) {
@@ -239,24 +296,40 @@ class Legend {
     this.timer = setTimeout(() => this.page.repaint(), patience);
   }
 
-  /* Each shown class with the middle of its points, the largest first. */
+  /* The islands of each class that is shown, the largest first. */
   names() {
     if (!this.column?.values) return [];
+    const { extent } = this.page.map;
     const classes = this.column.values.map((_, k) => k).filter((k) => !this.hidden[k] && this.counts[k]);
-    const middle = (points, values) => {
-      const sorted = Float32Array.from(points, (i) => values[i]).sort();
-      return sorted[sorted.length >> 1];
-    };
     return classes
       .sort((a, b) => this.counts[b] - this.counts[a])
       .slice(0, MOST_NAMES)
-      .map((k) => {
-        const points = this.page.filter.of(this.column.membersOf(k));
-        return {
-          text: shortened(this.column.values[k] || BLANK),
-          x: middle(points, this.data.x),
-          y: middle(points, this.data.y),
-        };
-      });
+      .flatMap((k) => {
+        const text = shortened(this.column.values[k] || BLANK);
+        const points = this.elsewhere(this.page.filter.of(this.column.membersOf(k)));
+        if (!points.length) return [];
+        const islands = islandsOf(points, this.data, extent);
+        return islands.map((island) => ({ text, count: island.length, ...placeOfMost(island, this.data) }));
+      })
+      .sort((one, other) => other.count - one.count);
+  }
+
+  /* Draw the largest classes into a picture, in its upper right corner. */
+  draw(context, top, right) {
+    if (!this.column?.values) return;
+    const shown = this.column.values.map((_, k) => k).filter((k) => !this.hidden[k] && this.counts[k]);
+    const largest = shown.sort((a, b) => this.counts[b] - this.counts[a]).slice(0, MOST_IN_PICTURE);
+    const ink = getComputedStyle(document.body).color;
+    context.font = "24px system-ui, sans-serif";
+    context.textAlign = "right";
+    for (const [row, k] of largest.entries()) {
+      const middle = top + 24 + 32 * row;
+      context.fillStyle = ink;
+      context.fillText(shortened(this.column.values[k] || BLANK), right - 44, middle);
+      context.fillStyle = this.palette[k];
+      context.beginPath();
+      context.arc(right - 24, middle, 9, 0, 7);
+      context.fill();
+    }
   }
 }

@@ -1,27 +1,23 @@
 /* Start the page, and pass events between its parts. */
 
 const MOST_PINS = 12;
-const MEANING = [
-  "recall: how many of the nearest neighbours in the original space are among the nearest here",
-  "trustworthiness: the same, weighed by how far off the others are; 1 is best",
-  "triplets: how often the nearer one of two points is the nearer one here too",
-  "labels: how often most of the neighbours have the label of a point, here and in the original space",
-  "In brackets: a plain PCA map of the same data",
-].join("\n");
+const FEW_NAMES = 40; // classes up to which their names stand on the map from the start
+const MANY_POINTS = 50000; // from here on, points cover each other
+const SAID = 4000; // milliseconds that a message stays
+const REST = 120; // milliseconds without a move after which is counted what is out of sight
+const FIRST = "Point at a dot to see it, click to pin it. Draw around dots with the lasso to list them.";
+const KEYS =
+  "Keys: / find, S suspects, P move, L lasso, B box, N names, D density, T light or dark, 0 all, + − zoom, " +
+  "arrows move, Enter pin, Esc back.";
 
 class Page {
   constructor(data) {
     this.data = data;
+    this.heading = data.heading;
     this.status = document.getElementById("status");
     this.tray = document.getElementById("tray");
     this.pins = [];
-    const [what, quality, ...warnings] = data.caption.split("\n");
-    this.caption = what;
-    document.getElementById("caption").textContent =
-      `${what}. Near points are alike; distances between far groups mean little.`;
-    Object.assign(document.getElementById("quality"), { textContent: quality ?? "", title: MEANING });
-    document.getElementById("warnings").append(...warnings.map((warning) => element("li", { textContent: warning })));
-    this.title();
+    this.head();
     const canvas = document.getElementById("overlay");
     this.map = new PointMap(data, document.getElementById("plot"));
     this.overlay = new Overlay(data, this.map, canvas);
@@ -29,28 +25,69 @@ class Page {
     this.legend = new Legend(this);
     this.colors = this.legend.colors();
     this.review = new Review(this);
+    this.confusion = new Confusion(this);
     this.panel = new Panel(this);
     this.find = new Find(this);
     this.selection = new Selection(this, canvas);
     this.marker = this.map.usual();
   }
 
-  /* The folder that the page lies in names the model, the data and the split. */
-  title() {
-    const folders = readable(location.pathname, decodeURIComponent).split("/").slice(1, -1).slice(-3);
-    if (!folders.length) return;
-    document.getElementById("where").textContent = folders.join(" / ");
-    document.title = `${folders.join("/")} – ${this.caption}`;
+  /* Which map this is, how far to trust it, and how it was made. */
+  head() {
+    const { verdict, caption, measures, warnings } = this.heading;
+    document.getElementById("verdict").textContent = verdict;
+    document.getElementById("caption").textContent = caption;
+    document.getElementById("keys").textContent = KEYS;
+    document
+      .getElementById("measures")
+      .append(
+        ...measures.flatMap(([name, value, meaning]) => [
+          element("dt", { textContent: name }),
+          element("dd", {}, element("b", { textContent: value }), ` ${meaning}`),
+        ]),
+      );
+    document.getElementById("warnings").append(...warnings.map((text) => element("li", { textContent: text })));
   }
 
   async start() {
-    this.map.onView = () => this.overlay.draw();
+    this.map.onView = () => {
+      this.overlay.draw();
+      clearTimeout(this.resting);
+      this.resting = setTimeout(() => {
+        this.selection.tellSight();
+        this.overlay.settle();
+      }, REST);
+    };
+    this.map.onLost = () => {
+      this.status.textContent = "The browser has lost the drawing of the map; it is drawn again.";
+    };
+    this.map.onRedrawn = () => {
+      this.tellShown();
+      this.overlay.draw();
+    };
+    const few = this.legend.column?.values?.length <= FEW_NAMES;
+    this.setNames(few);
+    this.setDensity(this.data.count > MANY_POINTS);
     await this.repaint();
     listenToMap(this);
     listenToTools(this);
     listenToKeys(this);
+    listenToTray(this);
+    this.welcome();
     window.addEventListener("hashchange", () => this.follow());
     this.follow();
+  }
+
+  /* Tell a reader who has not been here before what to do, in one line, until something is done. */
+  welcome() {
+    if (stored.get("gpuvis seen")) return;
+    const line = document.getElementById("first");
+    Object.assign(line, { textContent: FIRST, hidden: false });
+    const done = () => {
+      line.hidden = true;
+      stored.set("gpuvis seen", "yes");
+    };
+    for (const event of ["pointerdown", "keydown"]) document.addEventListener(event, done, { once: true });
   }
 
   /* Go to the point that the address names. */
@@ -59,7 +96,8 @@ class Page {
     if (!row) return;
     const i = /^\d+$/.test(row[1]) ? this.data.pointOf(Number(row[1])) : -1;
     if (i < 0) {
-      this.say(`row ${row[1]} is not on this page`);
+      const sample = this.data.isSample ? ", which shows a sample" : "";
+      this.say(`row ${row[1]} is not on this page${sample}`);
       return;
     }
     const near = this.map.isWhole;
@@ -78,11 +116,17 @@ class Page {
     this.find.sift();
     if (this.selection.points.size) this.showSelection();
     if (this.overlay.hovered >= 0 && !this.map.visible[this.overlay.hovered]) this.point(-1);
-    const { total, count } = this.data;
-    const shown = `${this.map.drawn.toLocaleString("en")} of ${total.toLocaleString("en")} points shown`;
-    const told = this.filter.told ? `${shown}: ${this.filter.told}` : shown;
-    const why = this.map.webgl || count <= FEW_POINTS ? "" : "; this browser has no WebGL, which would draw them all";
-    this.status.textContent = told + why;
+    this.tellShown();
+  }
+
+  /* Say how many points are shown, and why not all. */
+  tellShown() {
+    const { total, count, isSample } = this.data;
+    const [shown, here, all] = [this.map.drawn, count, total].map((number) => number.toLocaleString("en"));
+    const of = isSample ? `${here} points of this page, a sample of ${all} rows,` : `${all} points`;
+    const told = [`${shown} of ${of} shown${this.filter.told ? `: ${this.filter.told}` : ""}`];
+    if (!this.map.webgl && count > FEW_POINTS) told.push(whyNoWebgl());
+    this.status.textContent = told.join("; ");
   }
 
   async recolor() {
@@ -93,39 +137,41 @@ class Page {
 
   /* Draw the card and the pins anew. */
   renew() {
-    const shown = this.panel.place.querySelector(".card");
-    if (shown) this.panel.hover(this.data.pointOf(Number(shown.dataset.row)));
+    this.panel.show();
     this.showPins();
   }
 
-  /* Show a point in the panel, and ring it; -1: none. */
-  point(i) {
-    if (i === this.overlay.hovered) return;
+  /* Ring a point, and show it: at the pointer, and in the panel unless a pin is there; -1: none. */
+  point(i, isListed = false) {
+    if (i === this.overlay.hovered && isListed === this.isListed) return;
+    this.isListed = isListed;
     this.overlay.hovered = i;
-    this.panel.hover(i);
+    this.panel.show();
     this.overlay.draw();
   }
 
   visit(i) {
-    this.point(i);
+    this.point(i, true);
     this.map.center(i);
   }
 
-  pin(i) {
+  async pin(i) {
     this.pins = [i, ...this.pins.filter((other) => other !== i)].slice(0, MOST_PINS);
-    return this.showPins([i, ...this.data.nearestTo(i)]);
+    this.panel.show();
+    await this.showPins();
+    return this.map.reveal([i, ...this.data.nearestTo(i)]);
   }
 
   unpin(i) {
     this.pins = this.pins.filter((other) => other !== i);
-    this.showPins();
+    this.panel.show();
+    return this.showPins();
   }
 
-  showPins(kept = []) {
+  /* The last pin fills the panel; if there are more, they lie in the tray. */
+  showPins() {
     this.overlay.pins = this.pins;
-    this.spread(this.pins[0]);
-    const cards = this.pins.map((i) => this.panel.pinned(i));
-    return this.fill("pins", cards.length ? element("section", { id: "pins" }, ...cards) : null, kept);
+    return this.fill("pins", this.pins.length > 1 ? this.panel.pins() : null);
   }
 
   showSelection() {
@@ -133,18 +179,18 @@ class Page {
     return this.fill("selection", this.selection.points.size ? this.selection.view() : null);
   }
 
-  /* Put a part of the tray in its place, or nothing; some points stay to be seen. */
-  async fill(id, part, kept = []) {
+  /* Put a part of the tray in its place, or nothing. */
+  async fill(id, part) {
     const old = document.getElementById(id);
     if (old?.matches(":hover")) this.point(-1); // nothing tells that the pointer has left what is removed
     old?.remove();
     if (part && id === "selection") this.tray.prepend(part);
     else if (part) this.tray.append(part);
     const was = this.tray.hidden;
-    this.tray.hidden = !this.tray.childElementCount;
+    this.tray.hidden = !this.tray.querySelector("section");
+    this.tray.classList.toggle("low", !document.getElementById("selection"));
     if (was && !this.tray.hidden) this.trayShown = performance.now();
-    if (was !== this.tray.hidden) await this.map.makeRoom(!was);
-    if (kept.length) await this.map.reveal(kept);
+    await this.resize();
     this.overlay.draw();
   }
 
@@ -174,21 +220,22 @@ class Page {
   }
 
   /* Fit map and points to a window that has another size. */
-  resize() {
-    const { clientWidth, clientHeight, _fullLayout: drawn } = this.map.element;
-    if (Math.abs(drawn.width - clientWidth) < 1 && Math.abs(drawn.height - clientHeight) < 1) return;
-    this.map.resize().then(() => {
-      if (!this.isMarkerChosen) this.setMarker(this.map.usual());
-      this.overlay.draw();
-    });
+  async resize() {
+    if (!this.map.ready || this.map.fits) return;
+    await this.map.resize();
+    if (!this.isMarkerChosen) await this.setMarker(this.map.usual());
+    this.overlay.draw();
   }
 
-  say(text) {
-    this.toast?.remove();
-    this.toast = element("p", { className: "toast", textContent: text, role: "status" });
-    document.body.append(this.toast);
+  /* Say something in a line over the map; or what is to be seen anyway, to those alone who listen. */
+  say(text, isSeen = false) {
+    const said = document.getElementById("said");
+    said.textContent = text;
+    said.classList.toggle("unseen", isSeen);
     clearTimeout(this.fading);
-    this.fading = setTimeout(() => this.toast.remove(), 3000);
+    this.fading = setTimeout(() => {
+      said.textContent = "";
+    }, SAID);
   }
 
   async copy(text, what = text) {
@@ -205,11 +252,34 @@ class Page {
     this.say(done ? `copied: ${what}` : "the browser does not let this page copy");
   }
 
-  download(blob, name) {
+  /* A name for a file: of which map it is, and what it holds. */
+  fileName(what) {
+    const words = [this.heading.name, this.heading.caption.split(" · ")[0], what].filter(Boolean).join(" ");
+    return words.replaceAll(/[^\p{L}\p{N}.]+/gu, "_").replace(/^[_.]+/, "");
+  }
+
+  /* Save a file. A page within a frame may be forbidden to, and is not told: then text is shown, to be copied. */
+  download(blob, name, text) {
     const link = element("a", { href: URL.createObjectURL(blob), download: name });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60000);
-    this.say(`saved as ${name}`);
+    if (window.top === window) this.say(`saved as ${name}`);
+    else if (text === undefined)
+      this.say(`${name} is saved if this frame may save files; else open the page on its own`);
+    else this.offer(name, text);
+  }
+
+  offer(name, text) {
+    const area = element("textarea", { value: text, readOnly: true, ariaLabel: name });
+    const told = `If this frame may not save files, ${name} was not saved. This is its text:`;
+    const close = button("Close", "Close (Esc)", () => box.close());
+    const copy = button("Copy", "Copy the text", () => this.copy(text, name));
+    const buttons = element("div", { className: "buttons" }, copy, close);
+    const box = element("dialog", { className: "offer" }, element("p", { textContent: told }), area, buttons);
+    box.addEventListener("close", () => box.remove());
+    document.body.append(box);
+    box.showModal();
+    area.select();
   }
 
   /* Save points and overlay as one picture. */
@@ -218,17 +288,22 @@ class Page {
     const points = element("img");
     points.src = await Plotly.toImage(this.map.element, { format: "png", width, height, scale: 2 });
     await points.decode();
-    const sheet = element("canvas", { width: 2 * width, height: 2 * height });
+    const above = 2 * TITLE;
+    const sheet = element("canvas", { width: 2 * width, height: 2 * height + above });
     const context = sheet.getContext("2d");
-    context.fillStyle = getComputedStyle(document.body).backgroundColor;
+    const style = getComputedStyle(document.body);
+    context.fillStyle = style.backgroundColor;
     const over = element("canvas", { width: 2 * width, height: 2 * height });
     this.overlay.render(over.getContext("2d"), 2);
     context.fillRect(0, 0, sheet.width, sheet.height);
-    context.globalAlpha = this.overlay.stressed ? 0.15 : 1;
-    context.drawImage(points, 0, 0);
+    context.globalAlpha = this.overlay.opacityOfPoints;
+    context.drawImage(points, 0, above);
     context.globalAlpha = 1;
-    context.drawImage(over, 0, 0);
-    sheet.toBlob((blob) => this.download(blob, "map.png"));
+    context.drawImage(over, 0, above);
+    Object.assign(context, { fillStyle: style.color, font: "600 28px system-ui, sans-serif", textBaseline: "middle" });
+    context.fillText(this.heading.title, 16, above / 2, sheet.width - 32);
+    this.legend.draw(context, above, sheet.width);
+    sheet.toBlob((blob) => this.download(blob, this.fileName("map.png")));
   }
 
   async setMarker(change) {
@@ -243,6 +318,12 @@ class Page {
     this.named = named;
     document.querySelector("[data-do=names]").ariaPressed = String(named);
     this.overlay.names = named ? this.legend.names() : [];
+    this.overlay.draw();
+  }
+
+  setDensity(isDense) {
+    this.overlay.isDense = isDense;
+    document.querySelector("[data-do=density]").ariaPressed = String(isDense);
     this.overlay.draw();
   }
 
@@ -265,13 +346,24 @@ class Page {
   }
 }
 
+const TITLE = 32; // pixels of the title above a saved map
 const isDark = () => getComputedStyle(document.documentElement).colorScheme === "dark";
 
 function setTheme(theme, page) {
   if (theme === "auto") delete document.documentElement.dataset.theme;
   else document.documentElement.dataset.theme = theme;
   if (page) stored.set("gpuvis theme", theme);
-  page?.overlay.draw();
+  page?.recolor();
+}
+
+/* Why WebGL draws nothing here. */
+function whyNoWebgl() {
+  try {
+    new Function("");
+  } catch {
+    return "the server of this page forbids unsafe-eval, which drawing all of them needs";
+  }
+  return "this browser has no WebGL, which would draw them all";
 }
 
 /* Run plotly.js, which the page holds packed unless it is loaded from elsewhere. */
@@ -282,11 +374,15 @@ function runPlotly(packed) {
 
 function fail(error) {
   const old = typeof DecompressionStream === "undefined" ? " This browser is too old for the page." : "";
-  document.getElementById("status").textContent = `The map cannot be drawn: ${error.message}.${old}`;
+  document.querySelector("#still p").textContent = `The map cannot be drawn: ${error.message}.${old}`;
+  document.getElementById("still").hidden = false;
+  document.getElementById("page").hidden = true;
   throw error;
 }
 
 async function start() {
+  document.getElementById("still").hidden = true;
+  document.getElementById("page").hidden = false;
   const packed = document.getElementById("plotly") ? unpacked("plotly") : null; // goes on beside the next line
   const data = await readData();
   setTheme(stored.get("gpuvis theme") ?? data.theme);

@@ -5,6 +5,7 @@ const FEW_POINTS = 10000; // as many are drawn where there is no WebGL
 const GRID = 512;
 const REACH = 12; // pixels around the pointer in which a point is found
 const MARGIN = 0.04;
+const LONGEST_LOSS = 1500; // milliseconds that a lost drawing is waited for
 const EDGE = 12; // pixels that a point keeps from the edge
 
 const same = (one, other) => one === other || (one.length === other?.length && one.every((i, at) => i === other[at]));
@@ -22,9 +23,12 @@ class PointMap {
     this.element = element;
     this.webgl = true; // until Plotly finds otherwise: to look for it costs as much as to draw
     this.extent = { x: extentOf(data.x), y: extentOf(data.y) };
+    this.wanted = [this.extent.x, this.extent.y]; // what is to be seen, in a window of any size
     this.visible = new Uint8Array(data.count);
     this.drawn = 0;
     this.onView = () => {};
+    this.onLost = () => {};
+    this.onRedrawn = () => {};
     this.index();
   }
 
@@ -73,14 +77,12 @@ class PointMap {
   /* Draw points in the order given, each in its colour, unless they are drawn so. Without WebGL, of many an even part. */
   async paint(order, colors, marker) {
     if (this.ready && colors === this.colors && same(order, this.order)) return;
-    Object.assign(this, { order, colors });
-    const few = this.webgl ? order.length : FEW_POINTS;
-    const step = Math.ceil(order.length / few) || 1;
-    const count = Math.ceil(order.length / step);
+    Object.assign(this, { order, colors, marker });
+    const count = this.webgl ? order.length : Math.min(order.length, FEW_POINTS);
     const [x, y, color] = [new Float32Array(count), new Float32Array(count), new Array(count)];
     this.visible.fill(0);
     for (let at = 0; at < count; at++) {
-      const i = order[at * step];
+      const i = order[Math.floor((at * order.length) / count)];
       x[at] = this.data.x[i];
       y[at] = this.data.y[i];
       color[at] = colors[i];
@@ -96,8 +98,9 @@ class PointMap {
     await Plotly.newPlot(this.element, [trace], this.layout(), {
       displayModeBar: false,
       doubleClick: false,
+      plotGlPixelRatio: window.devicePixelRatio || 1, // Plotly would draw four pixels for each one of the screen
       responsive: false,
-      scrollZoom: true,
+      scrollZoom: false, // wheel events are merged, see `listenToWheel`
       showSendToCloud: false,
     });
     if (this.element.querySelector(".no-webgl")) {
@@ -108,7 +111,36 @@ class PointMap {
     }
     this.ready = true;
     this.element.on("plotly_relayouting", () => this.onView());
-    this.element.on("plotly_relayout", () => this.onView());
+    this.element.on("plotly_relayout", (change) => {
+      if ("xaxis.range[0]" in change) this.wanted = this.view; // moved by hand
+      this.onView();
+    });
+    for (const canvas of this.element.querySelectorAll("canvas"))
+      canvas.addEventListener("webglcontextlost", (event) => this.lose(event, canvas));
+  }
+
+  /* The graphics driver has dropped what was drawn: draw it again on new canvases, as soon as it gives back the old. */
+  lose(event, canvas) {
+    event.preventDefault(); // else it is never given back
+    if (this.lost) return;
+    this.lost = true;
+    this.onLost();
+    const again = () => {
+      clearTimeout(timer);
+      this.redraw();
+    };
+    const timer = setTimeout(again, LONGEST_LOSS);
+    canvas.addEventListener("webglcontextrestored", () => setTimeout(again), { once: true });
+  }
+
+  async redraw() {
+    if (!this.lost) return;
+    const { order, colors, marker, wanted } = this;
+    Plotly.purge(this.element);
+    Object.assign(this, { ready: false, lost: false });
+    await this.paint(order, colors, marker);
+    await this.show(...wanted);
+    this.onRedrawn();
   }
 
   layout() {
@@ -166,8 +198,10 @@ class PointMap {
     return best;
   }
 
+  /* Show a part of the map, which stays in sight however large the window gets; Plotly shows more along one side. */
   show(x, y, more = {}) {
-    return Plotly.relayout(this.element, { "xaxis.range": x, "yaxis.range": y, ...more });
+    this.wanted = [x, y];
+    return Plotly.relayout(this.element, { "xaxis.range": [...x], "yaxis.range": [...y], ...more });
   }
 
   /* Whether all points are to be seen. */
@@ -176,10 +210,15 @@ class PointMap {
     return holds(this.window.x, this.extent.x) && holds(this.window.y, this.extent.y);
   }
 
-  /* Fill a window of another size with what was seen; Plotly shows more along one side. */
+  /* Fill a window of another size with what was to be seen. */
   resize() {
-    const { x, y } = this.isWhole ? this.extent : this.window;
-    return this.show([...x], [...y], { autosize: true });
+    return this.show(...this.wanted, { autosize: true });
+  }
+
+  /* Whether the map is as large as its place. */
+  get fits() {
+    const { clientWidth, clientHeight, _fullLayout: drawn } = this.element;
+    return Math.abs(drawn.width - clientWidth) < 1 && Math.abs(drawn.height - clientHeight) < 1;
   }
 
   /* What is seen, to be shown again. */
@@ -188,20 +227,12 @@ class PointMap {
     return [[...x], [...y]];
   }
 
-  /* Whether what is seen is what room was left in, and was not changed since. */
-  get isLeft() {
-    return String(this.view) === String(this.left);
-  }
-
-  /* Leave room below, all points in their places; or take it back, and show again what was seen before. */
-  async makeRoom(leaving) {
-    const { x, y, width } = this.window;
-    const bottom = y[1] - ((x[1] - x[0]) / width) * this.element.clientHeight;
-    const back = !leaving && this.isLeft;
-    const view = back ? this.before : [[...x], [bottom, y[1]]];
-    this.before = this.view;
-    await this.show(...view, { autosize: true });
-    this.left = this.view;
+  /* Those of some points that are drawn but lie outside what is seen. */
+  outOfSight(points) {
+    const { x, y } = this.window;
+    const isSeen = (i) =>
+      this.data.x[i] >= x[0] && this.data.x[i] <= x[1] && this.data.y[i] >= y[0] && this.data.y[i] <= y[1];
+    return points.filter((i) => this.visible[i] && !isSeen(i));
   }
 
   /* Move, or zoom out, no more than it takes to see some points. */
@@ -209,16 +240,13 @@ class PointMap {
     const { x, y, width } = this.window;
     const edge = (EDGE * (x[1] - x[0])) / width;
     const wider = ([low, high], values) => {
-      const [first, last] = endsOf(points.map((i) => values[i]));
+      const [first, last] = endsOf(Array.from(points, (i) => values[i]));
       const [short, over] = [Math.min(0, first - edge - low), Math.max(0, last + edge - high)];
       const fits = last - first + 2 * edge <= high - low;
       return fits ? [low + short + over, high + short + over] : [low + short, high + over];
     };
     const view = [wider(x, this.data.x), wider(y, this.data.y)];
-    if (String(view) === String(this.view)) return;
-    const wasLeft = this.isLeft;
-    await this.show(...view);
-    if (wasLeft) this.left = this.view;
+    if (String(view) !== String(this.view)) await this.show(...view);
   }
 
   fit() {

@@ -4,7 +4,32 @@ const MOST_RINGS = 1000;
 const MOST_DISCS = 20000; // more points that stand out are squares
 // Where graphics are emulated, Chromium may leave on the screen what was cleared, unless the processor draws.
 const BY_PROCESSOR = { willReadFrequently: true };
-const LIFT = 14; // pixels of a name above the middle of its class
+const FADED = 0.15; // what is left of points that do not stand out
+const DENSITY_CELL = 2; // pixels along a side of a place whose points are counted
+const FAINTEST = 0.35; // of a place with one point
+const DARKEST = 0.55; // part of ink in a place with very many
+const CROWDED = 0.995; // share of the places below the number of points that is drawn as the most
+
+const fontOf = (letters) => `600 ${letters}px system-ui, sans-serif`;
+
+/* Red, green and blue of a colour, #rrggbb. */
+const pixelParts = (color) => [1, 3, 5].map((at) => Number.parseInt(color.trim().slice(at, at + 2), 16));
+
+/* Sums of colours and numbers of points, as a picture. */
+function heapOf(sums, image, ink) {
+  const counts = [];
+  for (let at = 3; at < sums.length; at += 4) if (sums[at]) counts.push(sums[at]);
+  const most = Math.log1p(Float32Array.from(counts).sort()[Math.floor((counts.length - 1) * CROWDED)] ?? 1);
+  for (let at = 0; at < sums.length; at += 4) {
+    const count = sums[at + 3];
+    if (!count) continue;
+    const share = Math.min(1, Math.log1p(count) / most);
+    for (let part = 0; part < 3; part++)
+      image.data[at + part] = (sums[at + part] / count) * (1 - DARKEST * share ** 3) + ink[part] * DARKEST * share ** 3;
+    image.data[at + 3] = 255 * Math.min(1, FAINTEST + share);
+  }
+  return image;
+}
 
 /* A colour, #rrggbb, as the bytes of a pixel; red comes first. */
 function pixelOf(color) {
@@ -21,7 +46,9 @@ class Overlay {
     this.lines = null; // { from, to: [points] }
     this.emphasis = null; // points that stand out; the others fade
     this.pointed = null; // those of a class that is pointed at, which stand out instead
-    this.names = []; // { text, x, y }, the largest class first
+    this.names = []; // islands of classes with the text of their name, the largest first
+    this.placed = []; // the names that have found a place
+    this.isDense = false; // whether density is drawn in place of the points
     this.outlines = []; // of the selection, in the map's coordinates
     this.drawing = null; // the outline that is being drawn, in pixels
     this.colors = [];
@@ -54,7 +81,15 @@ class Overlay {
     this.paper = style.getPropertyValue("--paper");
     this.accent = style.getPropertyValue("--accent");
     this.map.element.classList.toggle("faded", Boolean(this.stressed));
+    this.map.element.classList.toggle("dense", this.isDense);
+    if (this.isDense) {
+      context.globalAlpha = this.stressed ? FADED : 1;
+      context.imageSmoothingEnabled = false;
+      context.drawImage(this.density(ratio), 0, 0, this.seen.width, this.seen.height);
+      context.globalAlpha = 1;
+    }
     if (this.stressed) context.drawImage(this.layer(ratio), 0, 0, this.seen.width, this.seen.height);
+    this.labels();
     if (this.lines) this.spokes(this.lines);
     this.dots(context, this.pins);
     for (const i of this.hits.slice(0, MOST_RINGS)) this.ring(i, this.size / 2 + 3, this.accent, 2);
@@ -62,7 +97,6 @@ class Overlay {
     if (this.hovered >= 0) this.ring(this.hovered, this.size / 2 + 5, this.ink, 2);
     for (const outline of this.outlines) this.outline(outline.map(([x, y]) => this.map.pixelOf(x, y, this.seen)));
     if (this.drawing) this.outline(this.drawing);
-    this.labels();
   }
 
   /* The points that stand out; null: none. */
@@ -156,29 +190,83 @@ class Overlay {
     this.context.setLineDash([]);
   }
 
-  /* Names at their centres; one that would cover a larger class's is left out. */
+  /* Names where they were placed; while the map moves they move along, and are placed anew when it rests. */
   labels() {
-    const taken = [];
-    this.context.font = "600 13px system-ui, sans-serif";
-    this.context.textAlign = "center";
-    this.context.textBaseline = "middle";
-    this.context.lineJoin = "round";
-    for (const { text, x, y } of this.names) {
-      const [center, middle] = this.map.pixelOf(x, y, this.seen);
-      const half = this.context.measureText(text).width / 2 + 4;
-      const outside = center < 0 || center > this.seen.width || middle < 0 || middle > this.seen.height;
-      if (outside) continue;
-      const left = clamp(center, half, this.seen.width - half);
-      const top = Math.max(middle - LIFT, 9); // so that a small class is not covered by its own name
-      const box = [left - half, top - 9, left + half, top + 9];
-      if (taken.some((other) => box[0] < other[2] && other[0] < box[2] && box[1] < other[3] && other[1] < box[3]))
-        continue;
-      taken.push(box);
-      this.context.strokeStyle = this.paper;
-      this.context.lineWidth = 4;
-      this.context.strokeText(text, left, top);
-      this.context.fillStyle = this.ink;
-      this.context.fillText(text, left, top);
+    if (this.names !== this.placedNames) this.placeNames();
+    const { context, seen } = this;
+    Object.assign(context, { textAlign: "center", textBaseline: "middle", lineJoin: "round" });
+    for (const { text, letters, x, y, lead } of this.placed) {
+      const [left, top] = this.map.pixelOf(x, y, seen);
+      if (lead) this.lead(left, top, letters, this.map.pixelOf(...lead, seen));
+      context.font = fontOf(letters);
+      context.strokeStyle = this.paper;
+      context.lineWidth = 4;
+      context.strokeText(text, left, top);
+      context.fillStyle = this.ink;
+      context.fillText(text, left, top);
     }
+  }
+
+  lead(left, top, letters, [to, down]) {
+    const { context } = this;
+    context.strokeStyle = this.ink;
+    context.lineWidth = 1;
+    context.beginPath();
+    context.moveTo(to, down);
+    context.lineTo(clamp(to, left - letters, left + letters), top + Math.sign(down - top) * letters * 0.6);
+    context.stroke();
+  }
+
+  placeNames() {
+    this.placedNames = this.names;
+    const measure = (text, letters) => {
+      this.context.font = fontOf(letters);
+      return this.context.measureText(text).width;
+    };
+    this.placed = this.names.length ? placeNames(this.names, this.map, measure) : [];
+  }
+
+  /* Place the names anew, when the map rests. */
+  settle() {
+    if (!this.names.length) return;
+    this.placedNames = null;
+    this.draw();
+  }
+
+  /* The share of light that passes from the points below. */
+  get opacityOfPoints() {
+    if (this.isDense) return 0;
+    return this.stressed ? FADED : 1;
+  }
+
+  /* How many points share each place, as colour: their mean, nearer to the ink the more they are. */
+  density(ratio) {
+    const { seen, data, colors, map } = this;
+    const key = [colors, map.order, ratio, this.ink, String([seen.x, seen.y, seen.width, seen.height])];
+    if (key.every((part, k) => part === this.counted?.[k])) return this.heap;
+    this.counted = key;
+    const [width, height] = [seen.width, seen.height].map((pixels) => Math.ceil(pixels / DENSITY_CELL));
+    const sums = new Float32Array(4 * width * height); // of red, green, blue, and the number of points
+    const known = new Map();
+    const [scaleX, scaleY] = [width / (seen.x[1] - seen.x[0]), height / (seen.y[1] - seen.y[0])];
+    const order = map.order;
+    for (let k = 0; k < order.length; k++) {
+      const i = order[k];
+      const column = Math.floor((data.x[i] - seen.x[0]) * scaleX);
+      const row = Math.floor((seen.y[1] - data.y[i]) * scaleY);
+      if (column < 0 || row < 0 || column >= width || row >= height) continue;
+      const color = colors[i];
+      let rgb = known.get(color);
+      if (rgb === undefined) known.set(color, (rgb = Number.parseInt(color.slice(1), 16)));
+      const at = 4 * (row * width + column);
+      sums[at] += rgb >> 16;
+      sums[at + 1] += (rgb >> 8) & 255;
+      sums[at + 2] += rgb & 255;
+      sums[at + 3]++;
+    }
+    this.heap = Object.assign(document.createElement("canvas"), { width, height });
+    const context = this.heap.getContext("2d", BY_PROCESSOR);
+    context.putImageData(heapOf(sums, new ImageData(width, height), pixelParts(this.ink)), 0, 0);
+    return this.heap;
   }
 }

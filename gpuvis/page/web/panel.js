@@ -1,6 +1,7 @@
 /* All of one point: its image, fields and neighbours, on the card under the pointer and on pinned cards. */
 
 const SAFE_SCHEMES = ["http:", "https:", "file:"];
+const TIP_GAP = 14; // pixels between a point and its tip
 const RARELY_SHOWN = /\.(tiff?|hei[cf]|jp2|psd|dng|dcm)$/i; // images of which few browsers know how
 
 function element(tag, properties = {}, ...children) {
@@ -139,28 +140,71 @@ class Panel {
     this.data = page.data;
     this.images = new Images(page.data);
     this.place = document.getElementById("point");
-    this.hover(-1);
+    this.tip = document.getElementById("tip");
+    this.last = -1;
+    this.show();
   }
 
-  /* Show the point under the pointer; what was seen last stays. */
-  hover(i) {
-    if (i >= 0) {
-      const card = this.card(i, "card");
-      const pin = button("Pin", "Pin this point (Enter, or a click on the map)", () => this.page.pin(i));
-      pin.className = "corner";
-      card.append(pin);
-      this.place.replaceChildren(card, this.rootForm());
-    } else if (!this.place.firstChild) {
-      const what = this.images.root || this.data.places ? "an image" : "what is known of a point";
-      const near = this.data.neighbors ? ", with its nearest neighbours" : "";
-      const told = `Point at the map to see ${what}; click to pin it${near}.`;
-      this.place.replaceChildren(element("p", { className: "hint", textContent: told }), this.rootForm());
+  /* Show what is pointed at in a list, else the last pin, else what was pointed at last; and a tip at the pointer. */
+  show() {
+    const { pins, overlay, isListed } = this.page;
+    const hovered = overlay?.hovered ?? -1;
+    if (hovered >= 0) this.last = hovered;
+    const i = hovered >= 0 && isListed ? hovered : (pins[0] ?? this.last);
+    this.tell(hovered);
+    if (overlay) this.page.spread(pins.includes(i) || (isListed && i === hovered) ? i : undefined);
+    if (i < 0) {
+      if (!this.place.firstChild) this.invite();
+      return;
     }
+    const key = [i, pins.includes(i), this.page.colors, this.page.legend.column, this.images.root];
+    if (key.every((part, k) => part === this.key?.[k])) return;
+    this.key = key;
+    this.place.replaceChildren(pins.includes(i) ? this.pinned(i) : this.unpinned(i), this.rootForm());
+    this.place.scrollTop = 0;
+  }
+
+  invite() {
+    const what = this.images.root || this.data.places ? "an image" : "what is known of a point";
+    const near = this.data.neighbors ? ", with its nearest neighbours" : "";
+    const told = `Point at the map to see ${what}; click to pin it${near}.`;
+    this.place.replaceChildren(element("p", { className: "hint", textContent: told }), this.rootForm());
+  }
+
+  /* A small picture and the class of a point, beside it on the map. */
+  tell(i) {
+    this.tip.hidden = i < 0 || !this.page.map.ready;
+    if (this.tip.hidden) return;
+    const text = element("span", { textContent: this.labelOf(i) });
+    text.prepend(swatch(this.page.colors[i]));
+    const hasImage = this.data.places?.[i] || this.images.addressesOf(i).length;
+    const image = hasImage ? [this.images.of(i, "strip")] : [];
+    this.tip.replaceChildren(...image, text, ...this.page.review.badge(i, "! suspect"));
+    const { width, height } = this.page.map.window;
+    const [left, top] = this.page.map.pixelOf(this.data.x[i], this.data.y[i]);
+    this.tip.hidden = left < 0 || top < 0 || left > width || top > height;
+    const [wide, high] = [this.tip.offsetWidth + TIP_GAP, this.tip.offsetHeight + TIP_GAP];
+    this.tip.style.left = `${left + wide > width ? left - wide : left + TIP_GAP}px`;
+    this.tip.style.top = `${top + high > height ? top - high : top + TIP_GAP}px`;
+  }
+
+  labelOf(i) {
+    const { column } = this.page.legend;
+    if (!column) return this.data.fileOf(i) || `row ${this.data.rowOf(i)}`;
+    return column.text(i) || BLANK;
   }
 
   card(i, place) {
     const figure = element("figure", {}, this.images.of(i, place), ...this.page.review.badge(i, "! suspect"));
-    return element("article", { className: "card", dataset: { row: this.data.rowOf(i) } }, figure, this.fields(i));
+    return element("article", { className: "card", dataset: { row: this.data.rowOf(i) } }, figure);
+  }
+
+  unpinned(i) {
+    const card = this.card(i, "card");
+    const pin = button("Pin", "Pin this point (Enter, or a click on the map)", () => this.page.pin(i));
+    pin.className = "corner";
+    card.append(pin, this.fields(i));
+    return card;
   }
 
   /* The columns that were asked for, then the others. */
@@ -189,29 +233,45 @@ class Panel {
       this.page.copy(`${location.href.split("#")[0]}#row=${this.data.rowOf(i)}`);
     });
     const go = button("Centre", "Bring the point to the middle of the map", () => this.page.map.center(i));
-    const close = button("×", "Unpin", () => this.page.unpin(i));
-    close.className = "corner";
-    close.ariaLabel = "Unpin";
-    card.append(element("div", { className: "buttons" }, go, copy), close);
+    const close = button("Unpin", "Unpin (Esc)", () => this.page.unpin(i));
+    card.append(element("div", { className: "buttons" }, go, copy, close));
     const near = this.data.nearestTo(i);
     if (near.length) card.append(this.neighbors(i, near));
-    card.addEventListener("pointerenter", () => this.page.spread(i));
-    card.addEventListener("pointerleave", () => this.page.spread(this.page.pins[0]));
+    card.append(this.fields(i));
     return card;
+  }
+
+  /* All pins, the last one first, to go back to one of them. */
+  pins() {
+    const { pins } = this.page;
+    const strip = element("div", { className: "strip wrap" }, ...pins.map((i) => this.small(i)));
+    walk(strip, ".small");
+    const clear = button("Unpin all", "Unpin all points", () => {
+      this.page.pins = [];
+      this.page.renew();
+    });
+    const bar = element(
+      "div",
+      { className: "buttons" },
+      element("strong", { textContent: `${pins.length} pinned` }),
+      clear,
+    );
+    return element("section", { id: "pins", ariaLabel: "Pinned points" }, bar, strip);
   }
 
   neighbors(i, near) {
     const column = this.page.legend.column;
     const same = near.filter((other) => column?.values && column.codes[other] === column.codes[i]).length;
     const told = `${near.length} nearest in the original space${column?.values ? `, ${same} of the same class` : ""}`;
-    const strip = element("div", { className: "strip" }, ...near.map((other) => this.small(other, i)));
-    return element("section", { className: "neighbors" }, element("h3", { textContent: told }), strip);
+    const strip = element("div", { className: "strip wrap" }, ...near.map((other) => this.small(other, i)));
+    walk(strip, ".small");
+    return element("section", { className: "neighbors" }, element("h2", { textContent: told }), strip);
   }
 
   /* A small image with its class, which pins its point. */
   small(i, beside = -1) {
     const column = this.page.legend.column;
-    const label = column ? column.text(i) || BLANK : this.data.fileOf(i) || `row ${this.data.rowOf(i)}`;
+    const label = this.labelOf(i);
     const { review } = this.page;
     const title = [this.data.fileOf(i), label, ...review.lines(i), `row ${this.data.rowOf(i)}`].join("\n");
     const made = element(
@@ -225,8 +285,8 @@ class Panel {
     const differs = beside >= 0 && column?.values && column.codes[i] !== column.codes[beside];
     made.classList.toggle("differs", Boolean(differs));
     made.addEventListener("click", () => this.page.pin(i));
-    made.addEventListener("pointerenter", () => this.page.point(i));
-    made.addEventListener("pointerleave", () => this.page.point(-1));
+    for (const event of ["pointerenter", "focus"]) made.addEventListener(event, () => this.page.point(i, beside < 0));
+    for (const event of ["pointerleave", "blur"]) made.addEventListener(event, () => this.page.point(-1));
     return made;
   }
 

@@ -37,10 +37,6 @@ class Selection {
     canvas.addEventListener("pointermove", (event) => this.extend(event));
     canvas.addEventListener("pointerup", (event) => this.end(event));
     canvas.addEventListener("pointercancel", () => this.drop());
-    canvas.addEventListener("wheel", (event) => {
-      event.preventDefault();
-      this.page.map.zoom(Math.exp(-event.deltaY / 400), this.page.map.placeOf(event.offsetX, event.offsetY));
-    });
   }
 
   setMode(mode) {
@@ -75,11 +71,12 @@ class Selection {
       return;
     }
     const outline = corners.map(([left, top]) => this.page.map.placeOf(left, top));
-    this.choose(this.inside(outline), event, outline);
+    const { shiftKey, altKey } = event;
+    this.choose(this.inside(outline), { shiftKey, altKey }, outline);
   }
 
   /* Select points; Shift adds them to those that are selected already, Alt takes them away. */
-  choose(points, { shiftKey, altKey }, outline) {
+  choose(points, { shiftKey, altKey, detail }, outline) {
     const { overlay } = this.page;
     const keep = shiftKey || altKey;
     const chosen = new Set(keep ? this.points : []);
@@ -94,6 +91,7 @@ class Selection {
     }
     overlay.outlines = [...(keep ? overlay.outlines : []), ...(outline ? [outline] : [])];
     this.set(chosen);
+    if (detail === 0) this.page.tray.querySelector("#selection .small")?.focus(); // by key: go on from there
   }
 
   drop() {
@@ -112,7 +110,13 @@ class Selection {
     this.rising = Uint32Array.from(this.points).sort();
     if (!this.points.size) this.page.overlay.outlines = [];
     this.page.light(null);
-    this.page.showSelection();
+    const kept = this.page.showSelection();
+    if (this.points.size) this.page.say(this.told, true);
+    return kept;
+  }
+
+  get told() {
+    return this.points.size === 1 ? "1 point selected" : `${this.points.size.toLocaleString("en")} points selected`;
   }
 
   /* What the tray shows of it. */
@@ -120,9 +124,13 @@ class Selection {
     const count = this.points.size === 1 ? "1 point" : `${this.points.size.toLocaleString("en")} points`;
     const hidden = this.rising.length - this.page.map.shown(this.rising).length;
     const seen = hidden ? `, ${hidden.toLocaleString("en")} of them hidden` : "";
+    const sample = this.data.isSample ? " of the sample on this page" : "";
     const bar = element("div", { className: "buttons" });
+    this.sight = button("", "Zoom out until all that is selected is in sight", () => this.page.map.reveal(this.shown));
+    this.sight.id = "out-of-sight";
     bar.append(
-      element("strong", { textContent: `${count} selected${seen}` }),
+      element("strong", { textContent: `${count}${sample} selected${seen}` }),
+      this.sight,
       button("Save CSV", "Save their rows, fields and coordinates", () => this.save()),
       button("Copy file names", "Copy the file names, a line each", () => this.copyNames()),
       button("Clear", "Select nothing", () => this.set([])),
@@ -130,7 +138,21 @@ class Selection {
     const strip = element("div", { className: "strip wrap" });
     const classes = this.classes();
     this.list(strip, this.inOrder(classes));
-    return element("section", { id: "selection" }, bar, this.shares(classes, strip), strip);
+    this.tellSight();
+    return element("section", { id: "selection", ariaLabel: "Selection" }, bar, this.shares(classes, strip), strip);
+  }
+
+  /* The selected points that are drawn. */
+  get shown() {
+    return this.page.map.shown(this.rising);
+  }
+
+  /* Say how many of them lie outside what is seen. */
+  tellSight() {
+    if (!this.sight) return;
+    const count = this.page.map.outOfSight(this.rising).length;
+    this.sight.hidden = !count;
+    this.sight.textContent = `${count.toLocaleString("en")} out of sight: show`;
   }
 
   /* Fill a strip with the images of points, and a button for more. */
@@ -147,6 +169,7 @@ class Selection {
     more.addEventListener("click", fill);
     strip.replaceChildren(more);
     fill();
+    walk(strip, ".small");
   }
 
   /* The selected points of each class, the largest class first. */
@@ -201,7 +224,8 @@ class Selection {
   }
 
   save() {
-    this.page.download(new Blob(["\ufeff", this.csv()], { type: "text/csv" }), "selection.csv");
+    const text = this.csv();
+    this.page.download(new Blob(["\ufeff", text], { type: "text/csv" }), this.page.fileName("selection.csv"), text);
   }
 
   copyNames() {

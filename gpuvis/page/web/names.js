@@ -1,0 +1,137 @@
+/* Class names on the map: one for each island of a class, beside it, where it covers as few points as can be. */
+
+const ISLAND_CELLS = 64; // along a side of the map, in which points that lie together are found
+const ROW_OF_CELLS = 2 * ISLAND_CELLS; // no cell is near one at the other end of a row
+const NEAR_CELLS = 2; // cells between two points of one island
+const LEAST_SHARE = 0.12; // of the points of a class that another island than its largest has
+const MOST_ISLANDS = 4; // of a class
+const MOST_PLACED = 150;
+const LETTERS = [12, 18]; // pixels of the letters of the smallest and of the largest island
+const CROWD_CELL = 4; // pixels along a side of the cells in which points are counted
+const RINGS = [4, 14, 30, 52, 80]; // pixels between an island and its name, tried in turn
+const WAYS = [
+  [0, -1],
+  [0, 1],
+  [1, 0],
+  [-1, 0],
+  [0.7, -0.7],
+  [-0.7, -0.7],
+  [0.7, 0.7],
+  [-0.7, 0.7],
+]; // prettier-ignore
+const LEADER = 12; // pixels from an island from which on a line leads to its name
+
+/* Groups of points that lie together, the largest first: those in cells that are near each other. */
+function islandsOf(points, { x, y }, extent) {
+  const size = Math.max(extent.x[1] - extent.x[0], extent.y[1] - extent.y[0]) / ISLAND_CELLS;
+  const cells = new Map();
+  for (const i of points) {
+    const [column, row] = [(x[i] - extent.x[0]) / size, (y[i] - extent.y[0]) / size].map(Math.floor);
+    const cell = row * ROW_OF_CELLS + column;
+    if (cells.has(cell)) cells.get(cell).push(i);
+    else cells.set(cell, [i]);
+  }
+  const islands = [];
+  for (const first of cells.keys()) {
+    if (!cells.has(first)) continue;
+    const island = [];
+    const open = [first];
+    while (open.length) {
+      const cell = open.pop();
+      const inside = cells.get(cell);
+      if (!inside) continue;
+      cells.delete(cell);
+      island.push(inside);
+      for (let down = -NEAR_CELLS; down <= NEAR_CELLS; down++)
+        for (let right = -NEAR_CELLS; right <= NEAR_CELLS; right++) open.push(cell + down * ROW_OF_CELLS + right);
+    }
+    islands.push(island.flat());
+  }
+  islands.sort((one, other) => other.length - one.length);
+  const least = LEAST_SHARE * points.length;
+  return islands.filter((island, k) => k === 0 || (k < MOST_ISLANDS && island.length >= least));
+}
+
+/* Where most of some points lie: the middle, and a box without the outermost. */
+function placeOfMost(points, { x, y }) {
+  const [across, up] = [x, y].map((values) => Float32Array.from(points, (i) => values[i]).sort());
+  const part = (values, share) => values[Math.round((values.length - 1) * share)];
+  return {
+    x: part(across, 0.5),
+    y: part(up, 0.5),
+    left: part(across, 0.04),
+    right: part(across, 0.96),
+    bottom: part(up, 0.04),
+    top: part(up, 0.96),
+  };
+}
+
+/* How many points lie in any rectangle of the window, from sums over the cells above and to the left. */
+class Crowd {
+  constructor(map) {
+    const seen = map.window;
+    const [across, down] = [seen.width, seen.height].map((pixels) => Math.ceil(pixels / CROWD_CELL) + 1);
+    Object.assign(this, { across, down });
+    this.sums = new Uint32Array((across + 1) * (down + 1));
+    const { x, y } = map.data;
+    for (let i = 0; i < map.data.count; i++) {
+      if (!map.visible[i]) continue;
+      const [left, top] = map.pixelOf(x[i], y[i], seen);
+      if (left < 0 || top < 0 || left >= seen.width || top >= seen.height) continue;
+      this.sums[(Math.floor(top / CROWD_CELL) + 1) * (across + 1) + Math.floor(left / CROWD_CELL) + 1]++;
+    }
+    for (let row = 1; row <= down; row++)
+      for (let column = 1; column <= across; column++) {
+        const at = row * (across + 1) + column;
+        this.sums[at] += this.sums[at - 1] + this.sums[at - across - 1] - this.sums[at - across - 2];
+      }
+  }
+
+  in([left, top, right, bottom]) {
+    const [first, last] = [left, right].map((pixel) => clamp(Math.floor(pixel / CROWD_CELL), 0, this.across - 1));
+    const [high, low] = [top, bottom].map((pixel) => clamp(Math.floor(pixel / CROWD_CELL), 0, this.down - 1));
+    const sum = (row, column) => this.sums[row * (this.across + 1) + column];
+    return sum(low + 1, last + 1) - sum(high, last + 1) - sum(low + 1, first) + sum(high, first);
+  }
+}
+
+const overlaps = (one, other) => one[0] < other[2] && other[0] < one[2] && one[1] < other[3] && other[1] < one[3];
+
+const wider = ([left, top, right, bottom], by) => [left - by, top - by, right + by, bottom + by];
+
+/* Give each name a place in the window, the largest islands first. What finds none that is free of names is left out. */
+function placeNames(names, map, measure) {
+  const seen = map.window;
+  const crowd = new Crowd(map);
+  const radius = map.marker.size / 2;
+  const most = Math.max(1, ...names.map(({ count }) => count));
+  const placed = [];
+  for (const name of names) {
+    if (placed.length >= MOST_PLACED) break;
+    const [left, top] = map.pixelOf(name.left, name.top, seen);
+    const [right, bottom] = map.pixelOf(name.right, name.bottom, seen);
+    if (right < 0 || bottom < 0 || left > seen.width || top > seen.height) continue;
+    const box = [Math.max(0, left), Math.max(0, top), Math.min(seen.width, right), Math.min(seen.height, bottom)];
+    const letters = LETTERS[0] + (LETTERS[1] - LETTERS[0]) * Math.sqrt(name.count / most);
+    const [half, rise] = [measure(name.text, letters) / 2 + 3, letters * 0.65];
+    let best = null;
+    for (const [ring, gap] of RINGS.entries())
+      for (const [way, [right, down]] of WAYS.entries()) {
+        const x =
+          (box[0] + box[2]) / 2 +
+          right * ((box[2] - box[0]) / 2 + gap + (down ? 0 : half)) +
+          Math.sign(right) * (down ? half * 0.7 : 0);
+        const y = (box[1] + box[3]) / 2 + down * ((box[3] - box[1]) / 2 + gap + (right ? rise * 0.5 : rise));
+        const room = [x - half, y - rise, x + half, y + rise];
+        if (room[0] < 0 || room[1] < 0 || room[2] > seen.width || room[3] > seen.height) continue;
+        if (placed.some((other) => overlaps(room, other.room))) continue;
+        const cost = crowd.in(wider(room, radius)) + 2 * ring + 0.05 * way;
+        if (!best || cost < best.cost) best = { x, y, room, cost, gap };
+      }
+    if (!best) continue;
+    const [x, y] = map.placeOf(best.x, best.y, seen);
+    const lead = best.gap > LEADER ? [clamp(best.x, box[0], box[2]), clamp(best.y, box[1], box[3])] : null;
+    placed.push({ text: name.text, letters, x, y, room: best.room, lead: lead && map.placeOf(...lead, seen) });
+  }
+  return placed;
+}

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from plotly.colors import sequential
@@ -154,6 +154,16 @@ class Scale:
 def _numbers(column: Column) -> np.ndarray:
     """Return the values of a column as numbers, NaN where they are blank."""
     return np.where(column.texts == "", "nan", column.texts).astype(np.float64)
+
+
+def constants() -> dict[str, Any]:
+    """Return the colours that do not depend on the map, for the data of a page."""
+    return {
+        "ramp": ramp(),
+        "diverging": diverging(),
+        "plain": palette.colors(1)[0],
+        "faint": FAINT,
+    }
 
 
 def ramp() -> list[str]:

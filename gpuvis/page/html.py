@@ -16,7 +16,7 @@ from plotly.offline import get_plotlyjs, get_plotlyjs_version
 
 from gpuvis.errors import DataError
 from gpuvis.io.schema import SUSPECT
-from gpuvis.page import coloring, columns, icon, palette, subsample, template
+from gpuvis.page import coloring, columns, icon, subsample, template
 from gpuvis.page.coloring import Coloring
 from gpuvis.page.columns import Column
 from gpuvis.page.heading import Heading
@@ -157,11 +157,7 @@ def draw(
         "review": columns.review(page_columns),
         "colorBy": color_by,
         "hover": [name for name in page.hover if name in table],
-        "ramp": coloring.ramp(),
-        "diverging": coloring.diverging(),
-        "plain": palette.colors(1)[0],
-        "grey": palette.GREY,
-        "faint": coloring.FAINT,
+        **coloring.constants(),
         "theme": page.theme,
         "imageRoot": images.link if images else None,
     }
@@ -172,18 +168,24 @@ def draw(
     if sheets:
         header["thumbnails"] = {"across": sheets.across, "places": pack.numbers(sheets.places[selection])}
     parts = {
-        "generator": GENERATOR,
-        "policy": _policy(plotly_js),
         "title": html.escape(heading.title),
         "picture": icon.svg(coords, colored.rgb, colored.order),
         "icon": icon.data_url(coords[colored.order], colored.rgb[colored.order]),
-        "style": template.text("page.css"),
         "data": pack.encoded(header),
         "thumbnails": _thumbnail_tags(sheets.files if sheets else []),
+    }
+    return template.fill("page.html", parts | _program(plotly_js)), hover_notes + color_notes
+
+
+def _program(plotly_js: str | None) -> dict[str, str]:
+    """Return the parts of the page that are the same for all maps."""
+    return {
+        "generator": GENERATOR,
+        "policy": _policy(plotly_js),
+        "style": template.text("page.css"),
         "plotly.js": _plotly(plotly_js),
         "script": script(),
     }
-    return template.fill("page.html", parts), hover_notes + color_notes
 
 
 def _drawn_rows(coords: np.ndarray, table: pd.DataFrame, colored: Coloring) -> np.ndarray | None:

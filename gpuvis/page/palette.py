@@ -84,7 +84,7 @@ def _order(count: int) -> list[str]:
 
 def _farthest(order: Sequence[str], grid: np.ndarray, count: int) -> list[str]:
     """Return up to `count` colours of a grid, each of which is the farthest from all earlier ones."""
-    lab, chosen = _oklab(grid), []
+    lab, chosen = _oklab(grid), list[str]()
     distances = np.min([np.sum((lab - color) ** 2, 1) for color in _oklab(from_hex(order))], axis=0)  # squared
     while len(chosen) < count and distances.max() > 0:
         farthest = int(distances.argmax())

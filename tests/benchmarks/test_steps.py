@@ -26,6 +26,7 @@ from gpuvis.backends.cpu import backend as cpu
 from gpuvis.backends.cpu import neighbors as cpu_neighbors
 from gpuvis.io import cache, pt
 from gpuvis.page import html
+from gpuvis.page.heading import Heading
 from gpuvis.page.options import Page
 from gpuvis.settings import Settings
 
@@ -112,7 +113,7 @@ def finiteness(folder: Path) -> Step:
 def page(folder: Path) -> Step:
     table = cache.read(folder).table
     coords = np.random.default_rng(0).standard_normal((ROWS, 2)).astype(np.float32)
-    return lambda: html.draw(coords, table, Page(), "")
+    return lambda: html.draw(coords, table, Page(), Heading())
 
 
 STEPS: list[tuple[Callable[[Path], Step], float]] = [

@@ -818,7 +818,12 @@ def test_tab_reaches_all_there_is(read) -> None:
     ]
     assert reached[15:17] == ["none", f"{WORDS[0]}10"]  # the classes are one stop, among which the arrow keys walk
     reader.see("#classes .class").first.focus()
-    for key, text in [("ArrowDown", f"{WORDS[1]}10"), ("ArrowRight", "select"), ("ArrowRight", "only"), ("End", "bog10")]:
+    for key, text in [
+        ("ArrowDown", f"{WORDS[1]}10"),
+        ("ArrowRight", "select"),
+        ("ArrowRight", "only"),
+        ("End", "bog10"),
+    ]:
         reader.keyboard.press(key)
         expect(reader.see(":focus")).to_have_text(text)
 

@@ -58,7 +58,7 @@ def test_any_number_of_points_is_drawn_without_the_embeddings(coords_only, rows)
     assert result.exit_code == 0, result.stderr
     assert result.stdout.splitlines() == [str(folder / "vis_umap.html")]
     told = read(page_of(folder))
-    assert told.header["caption"] == f"UMAP · {rows} rows"
+    assert told.header["heading"]["caption"] == f"UMAP · {rows} rows"
     assert told.texts("file_name") == table_of(rows)["file_name"].tolist()
     assert sorted(content(folder)) == ["metadata.csv", "vis_umap.html", "vis_umap_coords.npy"]
 
@@ -122,7 +122,7 @@ def test_coordinates_that_differ_from_their_record_are_drawn_without_it(make_cac
         result = run("plot", folder)
         assert result.exit_code == 0, result.stderr
         assert "is not the map that its record describes" in result.stderr
-        assert read(page_of(folder)).header["caption"] == "UMAP · 40 rows"
+        assert read(page_of(folder)).header["heading"]["caption"] == "UMAP · 40 rows"
     assert (folder / "vis_umap_run.json").read_bytes() == before
 
 
@@ -443,9 +443,9 @@ def test_what_is_unusual_about_the_rows_is_said_on_the_page(make_cache, backend,
     result = run("reduce", same, "--quality", quality)
     assert "note: " in result.stderr
     assert "all rows are the same, so a map shows nothing" in result.stderr
-    lines = read(page_of(same)).header["caption"].split("\n")
-    assert lines[2:] == ["embeddings.pt: all rows are the same, so a map shows nothing"]
-    assert bool(lines[1]) == (quality == "auto")
+    heading = read(page_of(same)).header["heading"]
+    assert heading["warnings"] == ["embeddings.pt: all rows are the same, so a map shows nothing"]
+    assert bool(heading["verdict"]) == bool(heading["measures"]) == (quality == "auto")
 
 
 def test_a_single_folder_has_none_and_that_of_others_is_left_alone(make_cache, backend, tmp_path) -> None:

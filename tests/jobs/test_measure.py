@@ -152,7 +152,8 @@ def test_a_map_that_means_nothing_is_told(make_cache, backend, monkeypatch) -> N
         assert told.count(f"note: {folder}: umap: the map keeps no more of the nearest neighbours") == 1
         pages.append(page.read_bytes())
     assert pages[0] == pages[3] != pages[2]
-    _, line, warning = read(page.read_text()).header["caption"].split("\n")
-    assert line == report.line(record_of(folder)["quality"])
-    assert [warning] == report.warnings(record_of(folder)["quality"])
+    heading, quality = read(page.read_text()).header["heading"], record_of(folder)["quality"]
+    assert heading["verdict"] == report.verdict(quality)
+    assert heading["measures"] == [list(measure) for measure in report.explained(quality)]
+    assert heading["warnings"] == report.warnings(quality)
     assert "note: " not in reduce(folder, "-q").stderr

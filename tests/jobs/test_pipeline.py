@@ -103,9 +103,9 @@ def test_outcomes_come_in_order_when_all_is_written_and_the_folder_is_held_until
                 pass
             super().outcome(outcome)
 
-    def slow(coords, rows, page, caption, *more):
-        time.sleep(0.3 if "UMAP" in caption else 0)
-        return draw(coords, rows, page, caption, *more)
+    def slow(coords, rows, page, heading, *more):
+        time.sleep(0.3 if "UMAP" in heading.caption else 0)
+        return draw(coords, rows, page, heading, *more)
 
     monkeypatch.setattr(html, "draw", slow)
     log = Told()

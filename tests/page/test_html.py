@@ -29,6 +29,7 @@ from plotly.offline import get_plotlyjs
 
 from gpuvis.page import coloring, columns, icon, image_links, index, palette, static, subsample, thumbnails
 from gpuvis.page import html as figure
+from gpuvis.page.heading import Heading
 from gpuvis.page.options import Page
 
 NASTY = '</script><script>document.title="pwned"</script><img src=x onerror="document.title=\'pwned\'"><b>%{x}</b>&lt;'
@@ -39,7 +40,7 @@ def coords_of(rows: int) -> np.ndarray:
 
 
 def draw(table: pd.DataFrame, **page: Any) -> tuple[str, list[str]]:
-    return figure.draw(coords_of(len(table)), table, Page(**page), "UMAP of a test")
+    return figure.draw(coords_of(len(table)), table, Page(**page), Heading(caption="UMAP of a test"))
 
 
 def color_of(html: str) -> dict[str, str]:
@@ -61,7 +62,7 @@ def test_plotly_js_is_packed_once_and_beside_other_work(monkeypatch) -> None:
     assert not packed
     for _ in range(2):
         figure.prepare(Page())
-        figure.draw(np.zeros((3, 2), np.float32), table_of(3), Page(), "")
+        figure.draw(np.zeros((3, 2), np.float32), table_of(3), Page(), Heading())
     [(thread, size)] = packed
     assert thread is not threading.current_thread()
     assert size == len(get_plotlyjs().encode())
@@ -241,7 +242,7 @@ def test_of_too_many_points_rare_classes_and_lonely_points_are_kept(monkeypatch)
     table.loc[[5, 17_000], ["ground_truth_num_label", "ground_truth_word_label"]] = ["9", "rare"]
     coords = np.random.default_rng(0).standard_normal((20_000, 2)).astype(np.float32) * 0.001
     coords[123] = 50, 50
-    html, _ = figure.draw(coords, table, Page(), "many")
+    html, _ = figure.draw(coords, table, Page(), Heading(caption="many"))
     told = read(html)
     rows = told.numbers(told.header["rows"])
     assert (told.header["shown"], told.header["total"]) == (2_000, 20_000)
@@ -251,20 +252,20 @@ def test_of_too_many_points_rare_classes_and_lonely_points_are_kept(monkeypatch)
     assert told.texts("file_name") == table["file_name"].iloc[rows].tolist()
     assert told.texts("ground_truth_word_label") == table["ground_truth_word_label"].iloc[rows].tolist()
     np.testing.assert_array_equal(told.coords, coords[rows])
-    assert html == figure.draw(coords, table, Page(), "many")[0]
+    assert html == figure.draw(coords, table, Page(), Heading(caption="many"))[0]
 
 
 def test_coordinates_of_very_many_points_are_close(monkeypatch) -> None:
     monkeypatch.setattr(figure, "EXACT_ROWS", 100)
     coords = coords_of(300)
-    told = read(figure.draw(coords, table_of(300), Page(), "")[0])
+    told = read(figure.draw(coords, table_of(300), Page(), Heading())[0])
     assert told.header["coords"][0]["type"] == "u2"
     assert np.abs(told.coords - coords).max() <= np.ptp(coords, axis=0).max() / 65535
 
 
 def test_neighbours_are_told() -> None:
     near = np.arange(90).reshape(30, 3) % 30
-    html, notes = figure.draw(coords_of(30), table_of(30), Page(), "", near)
+    html, notes = figure.draw(coords_of(30), table_of(30), Page(), Heading(), near)
     told = read(html)
     assert told.header["neighbors"]["k"] == 3
     np.testing.assert_array_equal(told.numbers(told.header["neighbors"]["ids"]).reshape(3, 30).T, near)
@@ -297,7 +298,7 @@ def test_no_text_can_become_markup() -> None:
     table = table_of(30).assign(ground_truth_word_label=NASTY, file_name=NASTY)
     table[NASTY] = [f"{NASTY}{k}" for k in range(30)]
     html, _ = figure.draw(
-        coords_of(30), table, Page(hover=("file_name", NASTY)), NASTY, images=image_links.Images(NASTY)
+        coords_of(30), table, Page(hover=("file_name", NASTY)), Heading(caption=NASTY), images=image_links.Images(NASTY)
     )
     tags: list[str] = []
     parser = HTMLParser()
@@ -321,10 +322,10 @@ def test_the_page_is_self_contained_and_the_same_each_time() -> None:
 
 def test_plotly_js_can_lie_elsewhere() -> None:
     coords, table = coords_of(30), table_of(30)
-    html, _ = figure.draw(coords, table, Page(), "", plotly_js="../../plotly.min.js")
+    html, _ = figure.draw(coords, table, Page(), Heading(), plotly_js="../../plotly.min.js")
     assert '<script src="../../plotly.min.js"></script>' in html
     assert len(html) < 2e5
-    html, _ = figure.draw(coords, table, Page(), "", plotly_js=figure.plotly_cdn())
+    html, _ = figure.draw(coords, table, Page(), Heading(), plotly_js=figure.plotly_cdn())
     assert re.search(r'<script src="https://cdn.plot.ly/plotly-[\d.]+.min.js" integrity="sha256-[^"]+" cross', html)
     assert "script-src 'unsafe-inline' 'unsafe-eval' https://cdn.plot.ly;" in html
 
@@ -600,7 +601,7 @@ def test_a_map_can_be_as_large_as_numbers_are(far, dtype) -> None:
     table = pd.DataFrame({"x": ["-1e308", "1e308", "0.5"]}, dtype="str")
     assert static.draw(coords, coloring.of_table(coords, table, "x"), "UMAP", "svg")
     if dtype == "f4":
-        assert figure.draw(coords, table, Page(), "UMAP")
+        assert figure.draw(coords, table, Page(), Heading(caption="UMAP"))
         assert subsample._lonely(coords).all() == (far > 0)
 
 

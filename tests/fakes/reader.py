@@ -23,6 +23,7 @@ SETTLED = """() => {
   const plot = document.getElementById("plot"), {xaxis, yaxis, height, width} = plot._fullLayout;
   const unit = ({range, _length}) => (range[1] - range[0]) / _length;
   const fits = Math.abs(height - plot.clientHeight) < 1 && Math.abs(width - plot.clientWidth) < 1;
+  if (plot.querySelector(".plot-container").style.transform) return false;
   return fits && Math.abs(unit(xaxis) / unit(yaxis) - 1) < 1e-6;
 }"""
 DRAWN = """() => {

@@ -1,8 +1,8 @@
 /* What mouse and keys do. */
 
 const TURN = 400; // pixels of the wheel by which the map grows e times as large
-const MOST_TURN = 400; // that count in one frame
 const LINES = [1, 16, 400]; // pixels of a step of the wheel, which may be told in pixels, lines or pages
+const STILL = 4; // pixels that the hand may tremble in a click
 const [LEAST_TRAY, USUAL_TRAY, MOST_TRAY] = [96, 236, 0.7]; // its height in pixels; the most as part of the window
 const OPEN = "#tools details[open], #about[open]"; // what Esc or a click elsewhere closes
 const DOUBLE_CLICK = 500; // milliseconds in which the second half of a double click comes
@@ -10,10 +10,8 @@ const DOUBLE_CLICK = 500; // milliseconds in which the second half of a double c
 function listenToMap(page) {
   const place = document.getElementById("map");
   const isOnMap = (event) => !event.target.closest("#zoom");
-  const plot = page.map.element;
-  let pressed = null;
   const spot = (event) => {
-    const box = plot.getBoundingClientRect();
+    const box = page.map.element.getBoundingClientRect();
     return [event.clientX - box.left, event.clientY - box.top];
   };
   place.addEventListener("pointermove", (event) => {
@@ -22,46 +20,52 @@ function listenToMap(page) {
     place.classList.toggle("pointing", page.overlay.hovered >= 0);
   });
   place.addEventListener("pointerleave", () => page.point(-1));
-  plot.addEventListener("pointerdown", (event) => (pressed = event.button === 0 ? spot(event) : null), true);
-  window.addEventListener(
-    "pointerup",
-    (event) => {
-      if (!pressed || page.selection.mode !== "pan") return;
-      const [left, top] = spot(event);
-      const still = Math.hypot(left - pressed[0], top - pressed[1]) < 4;
-      pressed = null;
-      const i = still ? page.map.pointAt(left, top) : -1;
-      if (i >= 0) page.pin(i);
-    },
-    true,
-  );
-  listenToWheel(page, place, spot);
-  new ResizeObserver(() => page.resize()).observe(place);
-  for (const kind of ["mousedown", "click"]) page.tray.addEventListener(kind, guard(page), true);
-}
-
-/* Zoom at the pointer, once a frame: of a burst of events, what lies before the last would only be worked off late. */
-function listenToWheel(page, place, spot) {
-  let turned = 0;
-  let zooming = false;
-  const zoom = async (at) => {
-    const factor = Math.exp(-clamp(turned, -MOST_TURN, MOST_TURN) / TURN);
-    turned = 0;
-    await page.map.zoom(factor, page.map.placeOf(...at));
-    zooming = false;
-  };
   place.addEventListener(
     "wheel",
     (event) => {
       event.preventDefault();
-      turned += event.deltaY * (LINES[event.deltaMode] ?? 1);
-      if (zooming) return;
-      zooming = true;
-      const at = spot(event);
-      requestAnimationFrame(() => zoom(at));
+      page.map.aimCloser(Math.exp((-event.deltaY * LINES[event.deltaMode]) / TURN), spot(event));
     },
     { passive: false },
   );
+  listenToFingers(page, place, spot);
+  new ResizeObserver(() => page.resize()).observe(place);
+  for (const kind of ["mousedown", "click"]) page.tray.addEventListener(kind, guard(page), true);
+}
+
+/* Move the map with the mouse or a finger, zoom it with two; what has not moved is a click, and pins. */
+function listenToFingers(page, place, spot) {
+  const fingers = new Map(); // where each one is
+  let isClick = false;
+  place.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0 || page.selection.mode !== "pan" || event.target.closest("#zoom")) return;
+    event.preventDefault(); // no text is selected
+    place.focus({ preventScroll: true });
+    place.setPointerCapture(event.pointerId);
+    fingers.set(event.pointerId, { from: spot(event), at: spot(event) });
+    isClick = fingers.size === 1;
+  });
+  place.addEventListener("pointermove", (event) => {
+    const finger = fingers.get(event.pointerId);
+    if (!finger) return;
+    const [now, before] = [spot(event), finger.at];
+    isClick &&= Math.hypot(now[0] - finger.from[0], now[1] - finger.from[1]) < STILL;
+    if (isClick) return;
+    finger.at = now;
+    const [other] = [...fingers.values()].filter((one) => one !== finger);
+    if (!other) page.map.aimBeside(now[0] - before[0], now[1] - before[1]);
+    else {
+      const gap = (spot) => Math.hypot(spot[0] - other.at[0], spot[1] - other.at[1]) || 1;
+      page.map.aimCloser(gap(now) / gap(before), [(now[0] + other.at[0]) / 2, (now[1] + other.at[1]) / 2]);
+    }
+  });
+  const end = (event) => {
+    if (!fingers.delete(event.pointerId) || !isClick || event.type === "pointercancel") return;
+    const i = page.map.pointAt(...spot(event));
+    if (i >= 0) page.pin(i);
+  };
+  place.addEventListener("pointerup", end);
+  place.addEventListener("pointercancel", end);
 }
 
 /* Make the tray higher or lower, by its upper edge. */

@@ -21,6 +21,7 @@ class Page {
     const canvas = document.getElementById("overlay");
     this.map = new PointMap(data, document.getElementById("plot"));
     this.overlay = new Overlay(data, this.map, canvas);
+    this.names = new Names(this.map, document.getElementById("names"));
     this.filter = new Filter(this);
     this.legend = new Legend(this);
     this.colors = this.legend.colors();
@@ -52,10 +53,11 @@ class Page {
   async start() {
     this.map.onView = () => {
       this.overlay.draw();
+      this.names.move();
       clearTimeout(this.resting);
       this.resting = setTimeout(() => {
         this.selection.tellSight();
-        this.overlay.settle();
+        this.names.settle();
       }, REST);
     };
     this.map.onLost = () => {
@@ -64,6 +66,7 @@ class Page {
     this.map.onRedrawn = () => {
       this.tellShown();
       this.overlay.draw();
+      this.names.settle();
     };
     const few = this.legend.column?.values?.length <= FEW_NAMES;
     this.setNames(few);
@@ -109,9 +112,9 @@ class Page {
     Object.assign(this.overlay, {
       colors: this.colors,
       size: this.marker.size,
-      names: this.named ? this.legend.names() : [],
     });
     await this.map.paint(this.filter.of(this.legend.order()), this.colors, this.marker);
+    this.names.set(this.named ? this.legend.names() : []);
     this.review.tell();
     this.find.sift();
     if (this.selection.points.size) this.showSelection();
@@ -300,7 +303,13 @@ class Page {
     context.drawImage(points, 0, above);
     context.globalAlpha = 1;
     context.drawImage(over, 0, above);
-    Object.assign(context, { fillStyle: style.color, font: "600 28px system-ui, sans-serif", textBaseline: "middle" });
+    this.names.draw(context, above, { ink: style.color, paper: style.backgroundColor });
+    Object.assign(context, {
+      fillStyle: style.color,
+      font: "600 28px system-ui, sans-serif",
+      textBaseline: "middle",
+      textAlign: "left",
+    });
     context.fillText(this.heading.title, 16, above / 2, sheet.width - 32);
     this.legend.draw(context, above, sheet.width);
     sheet.toBlob((blob) => this.download(blob, this.fileName("map.png")));
@@ -317,8 +326,7 @@ class Page {
   setNames(named) {
     this.named = named;
     document.querySelector("[data-do=names]").ariaPressed = String(named);
-    this.overlay.names = named ? this.legend.names() : [];
-    this.overlay.draw();
+    if (this.map.ready) this.names.set(named ? this.legend.names() : []);
   }
 
   setDensity(isDense) {

@@ -5,11 +5,14 @@ const FEW_POINTS = 10000; // as many are drawn where there is no WebGL
 const GRID = 512;
 const REACH = 12; // pixels around the pointer in which a point is found
 const MARGIN = 0.04;
+const SLOW = 60; // milliseconds of a drawing that a hand would feel
 const LONGEST_LOSS = 1500; // milliseconds that a lost drawing is waited for
 const EDGE = 12; // pixels that a point keeps from the edge
 
 const same = (one, other) => one === other || (one.length === other?.length && one.every((i, at) => i === other[at]));
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
+
+const nextFrame = () => new Promise((done) => requestAnimationFrame(done));
 
 function extentOf(values) {
   const [low, high] = endsOf(values);
@@ -100,7 +103,7 @@ class PointMap {
       doubleClick: false,
       plotGlPixelRatio: window.devicePixelRatio || 1, // Plotly would draw four pixels for each one of the screen
       responsive: false,
-      scrollZoom: false, // wheel events are merged, see `listenToWheel`
+      scrollZoom: false, // zoomed by `aim`
       showSendToCloud: false,
     });
     if (this.element.querySelector(".no-webgl")) {
@@ -110,11 +113,7 @@ class PointMap {
       return;
     }
     this.ready = true;
-    this.element.on("plotly_relayouting", () => this.onView());
-    this.element.on("plotly_relayout", (change) => {
-      if ("xaxis.range[0]" in change) this.wanted = this.view; // moved by hand
-      this.onView();
-    });
+    this.element.on("plotly_relayout", () => this.onView());
     for (const canvas of this.element.querySelectorAll("canvas"))
       canvas.addEventListener("webglcontextlost", (event) => this.lose(event, canvas));
   }
@@ -147,7 +146,7 @@ class PointMap {
     const axis = { visible: false, showgrid: false, zeroline: false, autorange: false };
     return {
       autosize: true,
-      dragmode: "pan",
+      dragmode: false, // moved by `aim`
       hovermode: false,
       margin: { l: 0, r: 0, t: 0, b: 0 },
       paper_bgcolor: "rgba(0,0,0,0)",
@@ -165,6 +164,12 @@ class PointMap {
 
   /* What is to be seen now: on each axis the values at both ends, and how many pixels lie between them. */
   get window() {
+    const [x, y] = this.aimed ?? [this.drawnWindow.x, this.drawnWindow.y];
+    return { ...this.drawnWindow, x, y };
+  }
+
+  /* What Plotly has drawn last. */
+  get drawnWindow() {
     const { xaxis, yaxis } = this.element._fullLayout;
     return { x: xaxis.range, y: yaxis.range, width: xaxis._length, height: yaxis._length };
   }
@@ -201,7 +206,55 @@ class PointMap {
   /* Show a part of the map, which stays in sight however large the window gets; Plotly shows more along one side. */
   show(x, y, more = {}) {
     this.wanted = [x, y];
+    this.aimed = undefined;
+    this.stretch();
     return Plotly.relayout(this.element, { "xaxis.range": [...x], "yaxis.range": [...y], ...more });
+  }
+
+  /* Show a part of the map while a hand moves it. What is drawn already is stretched at once; drawing anew may take
+     long, above all without a graphics card, so between two drawings the hand has three times as long. */
+  async aim(x, y) {
+    this.aimed = [x, y];
+    this.wanted = this.aimed;
+    this.stretch();
+    this.onView();
+    if (this.following) return;
+    this.following = true;
+    while (this.aimed) {
+      const began = performance.now();
+      const { aimed } = this;
+      await Plotly.relayout(this.element, { "xaxis.range": [...aimed[0]], "yaxis.range": [...aimed[1]] });
+      if (this.aimed === aimed) this.aimed = undefined;
+      this.stretch();
+      await nextFrame();
+      await nextFrame();
+      const took = performance.now() - began;
+      if (took > SLOW) await new Promise((done) => setTimeout(done, 3 * took));
+    }
+    this.following = false;
+  }
+
+  /* Move and scale what is drawn to where it is aimed at. */
+  stretch() {
+    const [plot] = this.element.getElementsByClassName("plot-container");
+    if (!this.aimed) {
+      plot.style.transform = "";
+      return;
+    }
+    const drawn = this.drawnWindow;
+    const [left, top] = this.pixelOf(drawn.x[0], drawn.y[1]);
+    const scale = (drawn.x[1] - drawn.x[0]) / (this.aimed[0][1] - this.aimed[0][0]);
+    plot.style.transform = `translate(${left}px, ${top}px) scale(${scale})`;
+  }
+
+  aimBeside(right, down) {
+    const { x, y, width, height } = this.window;
+    const [dx, dy] = [((x[1] - x[0]) * right) / width, ((y[1] - y[0]) * down) / height];
+    return this.aim([x[0] - dx, x[1] - dx], [y[0] + dy, y[1] + dy]);
+  }
+
+  aimCloser(factor, spot) {
+    return this.aim(...this.around(factor, this.placeOf(...spot)));
   }
 
   /* Whether all points are to be seen. */
@@ -253,10 +306,15 @@ class PointMap {
     return this.show([...this.extent.x], [...this.extent.y]);
   }
 
-  zoom(factor, [x, y] = this.middle()) {
+  zoom(factor) {
+    return this.show(...this.around(factor, this.middle()));
+  }
+
+  /* What is to be seen, so many times as large, around a place that stays where it is. */
+  around(factor, [x, y]) {
     const seen = this.window;
-    const around = ([low, high], at) => [at - (at - low) / factor, at + (high - at) / factor];
-    return this.show(around(seen.x, x), around(seen.y, y));
+    const ends = ([low, high], at) => [at - (at - low) / factor, at + (high - at) / factor];
+    return [ends(seen.x, x), ends(seen.y, y)];
   }
 
   middle() {

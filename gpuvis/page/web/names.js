@@ -99,8 +99,68 @@ const overlaps = (one, other) => one[0] < other[2] && other[0] < one[2] && one[1
 
 const wider = ([left, top, right, bottom], by) => [left - by, top - by, right + by, bottom + by];
 
+class Names {
+  constructor(map, place) {
+    Object.assign(this, { map, place });
+    this.islands = []; // of classes, with the text of their name, the largest first
+    this.placed = []; // the names that have found a place
+  }
+
+  /* Name these islands. */
+  set(islands) {
+    this.islands = islands;
+    this.settle();
+  }
+
+  /* Place the names anew, as the map rests. */
+  settle() {
+    if (!this.map.ready) return;
+    this.placed = this.islands.length ? placeNames(this.islands, this.map) : [];
+    this.place.replaceChildren(...this.placed.flatMap((name) => name.parts));
+    this.laidAt = undefined;
+    this.move();
+  }
+
+  /* Move the names with the map: all of them at once, unless its scale has changed. */
+  move() {
+    if (!this.placed.length) return;
+    const seen = this.map.window;
+    const unit = (seen.x[1] - seen.x[0]) / seen.width; // how much of the map a pixel is
+    const [first] = this.placed;
+    const [left, top] = this.map.pixelOf(first.x, first.y, seen);
+    if (unit !== this.laidAt?.unit) {
+      for (const { x, y, parts } of this.placed) {
+        const [right, down] = this.map.pixelOf(x, y, seen);
+        for (const part of parts) part.style.translate = `${right}px ${down}px`;
+      }
+      this.laidAt = { unit, left, top };
+    }
+    this.place.style.transform = `translate(${left - this.laidAt.left}px, ${top - this.laidAt.top}px)`;
+  }
+
+  /* Draw the names into a picture, `down` pixels below its upper edge. */
+  draw(context, down, { ink, paper }) {
+    Object.assign(context, { textAlign: "center", textBaseline: "middle", lineJoin: "round" });
+    for (const { text, letters, x, y } of this.placed) {
+      const [left, top] = this.map.pixelOf(x, y);
+      context.font = fontOf(2 * letters);
+      Object.assign(context, { strokeStyle: paper, lineWidth: 8, fillStyle: ink });
+      context.strokeText(text, 2 * left, 2 * top + down);
+      context.fillText(text, 2 * left, 2 * top + down);
+    }
+  }
+}
+
+const fontOf = (letters) => `600 ${letters}px system-ui, sans-serif`;
+const measuring = document.createElement("canvas").getContext("2d");
+
+function widthOf(text, letters) {
+  measuring.font = fontOf(letters);
+  return measuring.measureText(text).width;
+}
+
 /* Give each name a place in the window, the largest islands first. What finds none that is free of names is left out. */
-function placeNames(names, map, measure) {
+function placeNames(names, map) {
   const seen = map.window;
   const crowd = new Crowd(map);
   const radius = map.marker.size / 2;
@@ -113,7 +173,7 @@ function placeNames(names, map, measure) {
     if (right < 0 || bottom < 0 || left > seen.width || top > seen.height) continue;
     const box = [Math.max(0, left), Math.max(0, top), Math.min(seen.width, right), Math.min(seen.height, bottom)];
     const letters = LETTERS[0] + (LETTERS[1] - LETTERS[0]) * Math.sqrt(name.count / most);
-    const [half, rise] = [measure(name.text, letters) / 2 + 3, letters * 0.65];
+    const [half, rise] = [widthOf(name.text, letters) / 2 + 3, letters * 0.65];
     let best = null;
     for (const [ring, gap] of RINGS.entries())
       for (const [way, [right, down]] of WAYS.entries()) {
@@ -130,8 +190,22 @@ function placeNames(names, map, measure) {
       }
     if (!best) continue;
     const [x, y] = map.placeOf(best.x, best.y, seen);
-    const lead = best.gap > LEADER ? [clamp(best.x, box[0], box[2]), clamp(best.y, box[1], box[3])] : null;
-    placed.push({ text: name.text, letters, x, y, room: best.room, lead: lead && map.placeOf(...lead, seen) });
+    const parts = [element("span", { textContent: name.text, dir: "auto" })];
+    parts[0].style.fontSize = `${letters}px`;
+    if (best.gap > LEADER) parts.unshift(leader(best, box));
+    placed.push({ text: name.text, letters, x, y, room: best.room, parts });
   }
   return placed;
+}
+
+/* A line from a name to its island. */
+function leader({ x, y, room }, box) {
+  const [toX, toY] = [clamp(x, box[0], box[2]) - x, clamp(y, box[1], box[3]) - y];
+  const rise = (room[3] - room[1]) / 2;
+  const length = Math.hypot(toX, toY);
+  const line = element("i");
+  const start = Math.min(length, Math.abs(toY) > Math.abs(toX) ? rise : (room[2] - room[0]) / 2);
+  line.style.width = `${length - start}px`;
+  line.style.transform = `rotate(${Math.atan2(toY, toX)}rad) translate(${start}px, 0)`;
+  return line;
 }

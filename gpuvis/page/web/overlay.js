@@ -10,8 +10,6 @@ const FAINTEST = 0.35; // of a place with one point
 const DARKEST = 0.55; // part of ink in a place with very many
 const CROWDED = 0.995; // share of the places below the number of points that is drawn as the most
 
-const fontOf = (letters) => `600 ${letters}px system-ui, sans-serif`;
-
 /* Red, green and blue of a colour, #rrggbb. */
 const pixelParts = (color) => [1, 3, 5].map((at) => Number.parseInt(color.trim().slice(at, at + 2), 16));
 
@@ -46,8 +44,6 @@ class Overlay {
     this.lines = null; // { from, to: [points] }
     this.emphasis = null; // points that stand out; the others fade
     this.pointed = null; // those of a class that is pointed at, which stand out instead
-    this.names = []; // islands of classes with the text of their name, the largest first
-    this.placed = []; // the names that have found a place
     this.isDense = false; // whether density is drawn in place of the points
     this.outlines = []; // of the selection, in the map's coordinates
     this.drawing = null; // the outline that is being drawn, in pixels
@@ -59,8 +55,18 @@ class Overlay {
   draw() {
     this.waiting ??= requestAnimationFrame(() => {
       this.waiting = undefined;
-      this.render(this.sized(), window.devicePixelRatio || 1);
+      const isEmpty = this.isEmpty;
+      if (!(isEmpty && this.wasEmpty)) this.render(this.sized(), window.devicePixelRatio || 1);
+      this.wasEmpty = isEmpty;
+      this.canvas.classList.toggle("empty", isEmpty);
     });
+  }
+
+  /* Whether there is nothing to be drawn over the points: then moving the map costs nothing here. */
+  get isEmpty() {
+    const lists = [this.pins, this.hits, this.outlines];
+    const parts = [this.stressed, this.lines, this.drawing, this.isDense, this.hovered >= 0];
+    return !lists.some((list) => list.length) && !parts.some(Boolean);
   }
 
   sized() {
@@ -89,7 +95,6 @@ class Overlay {
       context.globalAlpha = 1;
     }
     if (this.stressed) context.drawImage(this.layer(ratio), 0, 0, this.seen.width, this.seen.height);
-    this.labels();
     if (this.lines) this.spokes(this.lines);
     this.dots(context, this.pins);
     for (const i of this.hits.slice(0, MOST_RINGS)) this.ring(i, this.size / 2 + 3, this.accent, 2);
@@ -188,49 +193,6 @@ class Overlay {
     this.context.closePath();
     this.context.stroke();
     this.context.setLineDash([]);
-  }
-
-  /* Names where they were placed; while the map moves they move along, and are placed anew when it rests. */
-  labels() {
-    if (this.names !== this.placedNames) this.placeNames();
-    const { context, seen } = this;
-    Object.assign(context, { textAlign: "center", textBaseline: "middle", lineJoin: "round" });
-    for (const { text, letters, x, y, lead } of this.placed) {
-      const [left, top] = this.map.pixelOf(x, y, seen);
-      if (lead) this.lead(left, top, letters, this.map.pixelOf(...lead, seen));
-      context.font = fontOf(letters);
-      context.strokeStyle = this.paper;
-      context.lineWidth = 4;
-      context.strokeText(text, left, top);
-      context.fillStyle = this.ink;
-      context.fillText(text, left, top);
-    }
-  }
-
-  lead(left, top, letters, [to, down]) {
-    const { context } = this;
-    context.strokeStyle = this.ink;
-    context.lineWidth = 1;
-    context.beginPath();
-    context.moveTo(to, down);
-    context.lineTo(clamp(to, left - letters, left + letters), top + Math.sign(down - top) * letters * 0.6);
-    context.stroke();
-  }
-
-  placeNames() {
-    this.placedNames = this.names;
-    const measure = (text, letters) => {
-      this.context.font = fontOf(letters);
-      return this.context.measureText(text).width;
-    };
-    this.placed = this.names.length ? placeNames(this.names, this.map, measure) : [];
-  }
-
-  /* Place the names anew, when the map rests. */
-  settle() {
-    if (!this.names.length) return;
-    this.placedNames = null;
-    this.draw();
   }
 
   /* The share of light that passes from the points below. */

@@ -128,7 +128,7 @@ class Names {
     const unit = (seen.x[1] - seen.x[0]) / seen.width; // how much of the map a pixel is
     const [first] = this.placed;
     const [left, top] = this.map.pixelOf(first.x, first.y, seen);
-    if (unit !== this.laidAt?.unit) {
+    if (!this.laidAt || Math.abs(unit / this.laidAt.unit - 1) > 1e-9) {
       for (const { x, y, parts } of this.placed) {
         const [right, down] = this.map.pixelOf(x, y, seen);
         for (const part of parts) part.style.translate = `${right}px ${down}px`;

@@ -29,6 +29,11 @@ function listenToMap(page) {
     { passive: false },
   );
   listenToFingers(page, place, spot);
+  place.addEventListener("mousedown", (event) => {
+    if (event.target.closest("#zoom")) return;
+    event.preventDefault(); // the map gets no frame for a click, and no text is selected
+    document.activeElement.blur();
+  });
   new ResizeObserver(() => page.resize()).observe(place);
   for (const kind of ["mousedown", "click"]) page.tray.addEventListener(kind, guard(page), true);
 }
@@ -39,8 +44,6 @@ function listenToFingers(page, place, spot) {
   let isClick = false;
   place.addEventListener("pointerdown", (event) => {
     if (event.button !== 0 || page.selection.mode !== "pan" || event.target.closest("#zoom")) return;
-    event.preventDefault(); // no text is selected
-    place.focus({ preventScroll: true });
     place.setPointerCapture(event.pointerId);
     fingers.set(event.pointerId, { from: spot(event), at: spot(event) });
     isClick = fingers.size === 1;

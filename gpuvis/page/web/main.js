@@ -71,12 +71,12 @@ class Page {
     const few = this.legend.column?.values?.length <= FEW_NAMES;
     this.setNames(few);
     this.setDensity(this.data.count > MANY_POINTS);
+    this.welcome(); // before names are placed, which keep away from it
     await this.repaint();
     listenToMap(this);
     listenToTools(this);
     listenToKeys(this);
     listenToTray(this);
-    this.welcome();
     window.addEventListener("hashchange", () => this.follow());
     this.follow();
   }

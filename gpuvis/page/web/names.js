@@ -19,7 +19,7 @@ const WAYS = [
   [0.7, 0.7],
   [-0.7, 0.7],
 ]; // prettier-ignore
-const LEADER = 12; // pixels from an island from which on a line leads to its name
+const LEADER = 20; // pixels from an island from which on a line leads to its name
 
 /* Groups of points that lie together, the largest first: those in cells that are near each other. */
 function islandsOf(points, { x, y }, extent) {
@@ -115,10 +115,19 @@ class Names {
   /* Place the names anew, as the map rests. */
   settle() {
     if (!this.map.ready) return;
-    this.placed = this.islands.length ? placeNames(this.islands, this.map) : [];
+    this.placed = this.islands.length ? placeNames(this.islands, this.map, this.taken()) : [];
     this.place.replaceChildren(...this.placed.flatMap((name) => name.parts));
     this.laidAt = undefined;
     this.move();
+  }
+
+  /* Where on the map something else stands. */
+  taken() {
+    const { left, top } = this.map.element.getBoundingClientRect();
+    return ["status", "zoom", "first"].map((id) => {
+      const box = document.getElementById(id).getBoundingClientRect();
+      return [box.left - left, box.top - top, box.right - left, box.bottom - top];
+    });
   }
 
   /* Move the names with the map: all of them at once, unless its scale has changed. */
@@ -160,7 +169,7 @@ function widthOf(text, letters) {
 }
 
 /* Give each name a place in the window, the largest islands first. What finds none that is free of names is left out. */
-function placeNames(names, map) {
+function placeNames(names, map, taken) {
   const seen = map.window;
   const crowd = new Crowd(map);
   const radius = map.marker.size / 2;
@@ -184,7 +193,7 @@ function placeNames(names, map) {
         const y = (box[1] + box[3]) / 2 + down * ((box[3] - box[1]) / 2 + gap + (right ? rise * 0.5 : rise));
         const room = [x - half, y - rise, x + half, y + rise];
         if (room[0] < 0 || room[1] < 0 || room[2] > seen.width || room[3] > seen.height) continue;
-        if (placed.some((other) => overlaps(room, other.room))) continue;
+        if (taken.some((other) => overlaps(room, other))) continue;
         const cost = crowd.in(wider(room, radius)) + 2 * ring + 0.05 * way;
         if (!best || cost < best.cost) best = { x, y, room, cost, gap };
       }
@@ -193,7 +202,8 @@ function placeNames(names, map) {
     const parts = [element("span", { textContent: name.text, dir: "auto" })];
     parts[0].style.fontSize = `${letters}px`;
     if (best.gap > LEADER) parts.unshift(leader(best, box));
-    placed.push({ text: name.text, letters, x, y, room: best.room, parts });
+    taken.push(best.room);
+    placed.push({ text: name.text, letters, x, y, parts });
   }
   return placed;
 }

@@ -13,6 +13,18 @@ const CROWDED = 0.995; // share of the places below the number of points that is
 /* Red, green and blue of a colour, #rrggbb. */
 const pixelParts = (color) => [1, 3, 5].map((at) => Number.parseInt(color.trim().slice(at, at + 2), 16));
 
+/* Each value with half of those `step` before and after it in its line of values, so that structure shows, not noise. */
+function blurred(values, step, line) {
+  const found = new Float32Array(values.length);
+  for (let at = 0; at < values.length; at++) {
+    const place = at % line;
+    const before = place >= step ? values[at - step] : 0;
+    const after = place + step < line ? values[at + step] : 0;
+    found[at] = (2 * values[at] + before + after) / 4;
+  }
+  return found;
+}
+
 /* Sums of colours and numbers of points, as a picture. */
 function heapOf(sums, image, ink) {
   const counts = [];
@@ -24,7 +36,7 @@ function heapOf(sums, image, ink) {
     const share = Math.min(1, Math.log1p(count) / most);
     for (let part = 0; part < 3; part++)
       image.data[at + part] = (sums[at + part] / count) * (1 - DARKEST * share ** 3) + ink[part] * DARKEST * share ** 3;
-    image.data[at + 3] = 255 * Math.min(1, FAINTEST + share);
+    image.data[at + 3] = 255 * Math.min(1, FAINTEST * Math.min(1, 2 * count) + share);
   }
   return image;
 }
@@ -90,7 +102,7 @@ class Overlay {
     this.map.element.classList.toggle("dense", this.isDense);
     if (this.isDense) {
       context.globalAlpha = this.stressed ? FADED : 1;
-      context.imageSmoothingEnabled = false;
+      context.imageSmoothingEnabled = true;
       context.drawImage(this.density(ratio), 0, 0, this.seen.width, this.seen.height);
       context.globalAlpha = 1;
     }
@@ -228,7 +240,8 @@ class Overlay {
     }
     this.heap = Object.assign(document.createElement("canvas"), { width, height });
     const context = this.heap.getContext("2d", BY_PROCESSOR);
-    context.putImageData(heapOf(sums, new ImageData(width, height), pixelParts(this.ink)), 0, 0);
+    const smooth = blurred(blurred(sums, 4, width * 4), width * 4, sums.length);
+    context.putImageData(heapOf(smooth, new ImageData(width, height), pixelParts(this.ink)), 0, 0);
     return this.heap;
   }
 }

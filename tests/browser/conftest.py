@@ -57,10 +57,6 @@ def tab(chromium: Any) -> Any:
     context = chromium.new_context(viewport=WINDOW)
     context.set_default_timeout(PATIENCE)
     expect.set_options(timeout=PATIENCE)
-    # Readers have seen a page before, unless a test says otherwise.
-    context.add_init_script(
-        "try { if (!sessionStorage.getItem('new here')) localStorage.setItem('gpuvis seen', 'yes'); } catch {}"
-    )
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     context.route(re.compile("^https?:"), lambda route: route.abort())
     return context.new_page()

@@ -117,19 +117,12 @@ def test_a_sample_is_told_wherever_a_number_could_mislead(read, monkeypatch) -> 
     expect(reader.see("#selection strong")).to_have_text("100 points of the sample on this page selected")
 
 
-def test_a_first_visit_is_told_what_to_do_in_one_line(read) -> None:
-    reader = read(table_of(30))
-    line = reader.see("#first")
-    expect(line).to_be_hidden()  # as to all who have been here
-    reader.page.evaluate("sessionStorage.setItem('new here', 'yes'); localStorage.clear()")
-    reader.page.reload()
-    expect(line).to_contain_text("click to pin it")
-    reader.pin(3)
-    expect(line).to_be_hidden()
-    reader.page.reload()
-    reader.page.wait_for_selector("html[data-drawn]")
-    expect(line).to_be_hidden()
-    reader.page.evaluate("sessionStorage.clear()")
+def test_a_reader_is_told_at_first_what_to_do(read) -> None:
+    reader = read(table_of(30), neighbors=nearest(30))
+    told = "Point at a dot to see it. Click to pin it with its nearest neighbours."
+    expect(reader.see("#point p")).to_contain_text(told)
+    reader.hover(3)
+    expect(reader.see("#point p")).to_have_count(0)
 
 
 @pytest.mark.parametrize("classes", [17, 1000])

@@ -368,7 +368,7 @@ def test_in_a_narrow_window_all_is_below_the_map(read) -> None:
     reader.button(f"Suspects {len(SUSPECTS)}").click()
     reader.see("#selection .small").first.click()
     expect(reader.see("#point .card .buttons")).to_have_count(1)
-    tops = [reader.see(part).bounding_box() for part in ("#point", "#legend", "#selection")]
+    tops = [reader.see(part).bounding_box() for part in ("#selection", "#point", "#legend")]
     for upper, lower in pairwise(tops):
         assert lower["y"] >= upper["y"] + upper["height"] - 1
         assert lower["height"] > 60

@@ -309,7 +309,7 @@ class Legend {
         const points = this.elsewhere(this.page.filter.of(this.column.membersOf(k)));
         if (!points.length) return [];
         const islands = islandsOf(points, this.data, extent);
-        return islands.map((island) => ({ text, count: island.length, ...placeOfMost(island, this.data) }));
+        return islands.map((island) => ({ text, count: island.length, points: someOf(island, this.data) }));
       })
       .sort((one, other) => other.count - one.count);
   }

@@ -5,7 +5,6 @@ const FEW_NAMES = 40; // classes up to which their names stand on the map from t
 const MANY_POINTS = 50000; // from here on, points cover each other
 const SAID = 4000; // milliseconds that a message stays
 const REST = 120; // milliseconds without a move after which is counted what is out of sight
-const FIRST = "Point at a dot to see it, click to pin it. Draw around dots with the lasso to list them.";
 const KEYS =
   "Keys: / find, S suspects, P move, L lasso, B box, N names, D density, T light or dark, 0 all, + − zoom, " +
   "arrows move, Enter pin, Esc back.";
@@ -71,7 +70,6 @@ class Page {
     const few = this.legend.column?.values?.length <= FEW_NAMES;
     this.setNames(few);
     this.setDensity(this.data.count > MANY_POINTS);
-    this.welcome(); // before names are placed, which keep away from it
     await this.repaint();
     listenToMap(this);
     listenToTools(this);
@@ -79,18 +77,6 @@ class Page {
     listenToTray(this);
     window.addEventListener("hashchange", () => this.follow());
     this.follow();
-  }
-
-  /* Tell a reader who has not been here before what to do, in one line, until something is done. */
-  welcome() {
-    if (stored.get("gpuvis seen")) return;
-    const line = document.getElementById("first");
-    Object.assign(line, { textContent: FIRST, hidden: false });
-    const done = () => {
-      line.hidden = true;
-      stored.set("gpuvis seen", "yes");
-    };
-    for (const event of ["pointerdown", "keydown"]) document.addEventListener(event, done, { once: true });
   }
 
   /* Go to the point that the address names. */

@@ -5,6 +5,8 @@ const ROW_OF_CELLS = 2 * ISLAND_CELLS; // no cell is near one at the other end o
 const NEAR_CELLS = 2; // cells between two points of one island
 const LEAST_SHARE = 0.12; // of the points of a class that another island than its largest has
 const MOST_ISLANDS = 4; // of a class
+const OUTERMOST = 0.03; // share of its points on each side of an island that its name does not keep away from
+const MOST_EDGES = 120; // points by which the edges of an island are found
 const MOST_PLACED = 150;
 const LETTERS = [12, 18]; // pixels of the letters of the smallest and of the largest island
 const CROWD_CELL = 4; // pixels along a side of the cells in which points are counted
@@ -52,18 +54,17 @@ function islandsOf(points, { x, y }, extent) {
   return islands.filter((island, k) => k === 0 || (k < MOST_ISLANDS && island.length >= least));
 }
 
-/* Where most of some points lie: the middle, and a box without the outermost. */
-function placeOfMost(points, { x, y }) {
-  const [across, up] = [x, y].map((values) => Float32Array.from(points, (i) => values[i]).sort());
-  const part = (values, share) => values[Math.round((values.length - 1) * share)];
-  return {
-    x: part(across, 0.5),
-    y: part(up, 0.5),
-    left: part(across, 0.04),
-    right: part(across, 0.96),
-    bottom: part(up, 0.04),
-    top: part(up, 0.96),
-  };
+/* Some points of an island, without the outermost, to find its edges by. */
+function someOf(points, { x, y }) {
+  const isAmid = [x, y].map((values) => {
+    const sorted = Float32Array.from(points, (i) => values[i]).sort();
+    const [low, high] = [OUTERMOST, 1 - OUTERMOST].map((part) => sorted[Math.round((sorted.length - 1) * part)]);
+    return (i) => values[i] >= low && values[i] <= high;
+  });
+  const amid = points.filter((i) => isAmid.every((is) => is(i)));
+  const from = amid.length ? amid : points;
+  const step = Math.ceil(from.length / MOST_EDGES);
+  return from.filter((_, k) => k % step === 0);
 }
 
 /* How many points lie in any rectangle of the window, from sums over the cells above and to the left. */
@@ -124,7 +125,7 @@ class Names {
   /* Where on the map something else stands. */
   taken() {
     const { left, top } = this.map.element.getBoundingClientRect();
-    return ["status", "zoom", "first"].map((id) => {
+    return ["status", "zoom"].map((id) => {
       const box = document.getElementById(id).getBoundingClientRect();
       return [box.left - left, box.top - top, box.right - left, box.bottom - top];
     });
@@ -177,45 +178,49 @@ function placeNames(names, map, taken) {
   const placed = [];
   for (const name of names) {
     if (placed.length >= MOST_PLACED) break;
-    const [left, top] = map.pixelOf(name.left, name.top, seen);
-    const [right, bottom] = map.pixelOf(name.right, name.bottom, seen);
-    if (right < 0 || bottom < 0 || left > seen.width || top > seen.height) continue;
-    const box = [Math.max(0, left), Math.max(0, top), Math.min(seen.width, right), Math.min(seen.height, bottom)];
+    const spots = name.points
+      .map((i) => map.pixelOf(map.data.x[i], map.data.y[i], seen))
+      .filter(([x, y]) => x >= 0 && y >= 0 && x <= seen.width && y <= seen.height);
     const letters = LETTERS[0] + (LETTERS[1] - LETTERS[0]) * Math.sqrt(name.count / most);
     const [half, rise] = [widthOf(name.text, letters) / 2 + 3, letters * 0.65];
     let best = null;
-    for (const [ring, gap] of RINGS.entries())
-      for (const [way, [right, down]] of WAYS.entries()) {
-        const x =
-          (box[0] + box[2]) / 2 +
-          right * ((box[2] - box[0]) / 2 + gap + (down ? 0 : half)) +
-          Math.sign(right) * (down ? half * 0.7 : 0);
-        const y = (box[1] + box[3]) / 2 + down * ((box[3] - box[1]) / 2 + gap + (right ? rise * 0.5 : rise));
-        const room = [x - half, y - rise, x + half, y + rise];
+    for (const [way, [right, down]] of spots.length ? WAYS.entries() : []) {
+      const [x, y] = edgeOf(spots, right, down);
+      for (const gap of RINGS) {
+        const [middle, center] = [x + right * (radius + gap + half), y + down * (radius + gap + rise)];
+        const room = [middle - half, center - rise, middle + half, center + rise];
         if (room[0] < 0 || room[1] < 0 || room[2] > seen.width || room[3] > seen.height) continue;
         if (taken.some((other) => overlaps(room, other))) continue;
-        const cost = crowd.in(wider(room, radius)) + 2 * ring + 0.05 * way;
-        if (!best || cost < best.cost) best = { x, y, room, cost, gap };
+        const cost = crowd.in(wider(room, radius)) + gap / 8 + way / 20;
+        if (!best || cost < best.cost) best = { x: middle, y: center, room, cost, gap, edge: [x, y] };
       }
+    }
     if (!best) continue;
     const [x, y] = map.placeOf(best.x, best.y, seen);
     const parts = [element("span", { textContent: name.text, dir: "auto" })];
     parts[0].style.fontSize = `${letters}px`;
-    if (best.gap > LEADER) parts.unshift(leader(best, box));
+    if (best.gap > LEADER) parts.unshift(leader(best));
     taken.push(best.room);
     placed.push({ text: name.text, letters, x, y, parts });
   }
   return placed;
 }
 
-/* A line from a name to its island. */
-function leader({ x, y, room }, box) {
-  const [toX, toY] = [clamp(x, box[0], box[2]) - x, clamp(y, box[1], box[3]) - y];
-  const rise = (room[3] - room[1]) / 2;
-  const length = Math.hypot(toX, toY);
+/* The spot that lies farthest in a direction. */
+function edgeOf(spots, right, down) {
+  let best = spots[0];
+  for (const spot of spots) if (spot[0] * right + spot[1] * down > best[0] * right + best[1] * down) best = spot;
+  return best;
+}
+
+/* A line from a name to the edge of its island. */
+function leader({ x, y, room, edge }) {
+  const [right, down] = [edge[0] - x, edge[1] - y];
+  const length = Math.hypot(right, down);
+  const [half, rise] = [(room[2] - room[0]) / 2, (room[3] - room[1]) / 2];
+  const start = length * Math.min(1, half / Math.abs(right), rise / Math.abs(down));
   const line = element("i");
-  const start = Math.min(length, Math.abs(toY) > Math.abs(toX) ? rise : (room[2] - room[0]) / 2);
   line.style.width = `${length - start}px`;
-  line.style.transform = `rotate(${Math.atan2(toY, toX)}rad) translate(${start}px, 0)`;
+  line.style.transform = `rotate(${Math.atan2(down, right)}rad) translate(${start}px, 0)`;
   return line;
 }

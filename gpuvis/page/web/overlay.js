@@ -36,7 +36,7 @@ function heapOf(sums, image, ink) {
     const share = Math.min(1, Math.log1p(count) / most);
     for (let part = 0; part < 3; part++)
       image.data[at + part] = (sums[at + part] / count) * (1 - DARKEST * share ** 3) + ink[part] * DARKEST * share ** 3;
-    image.data[at + 3] = 255 * Math.min(1, FAINTEST * Math.min(1, 2 * count) + share);
+    image.data[at + 3] = 255 * Math.min(1, FAINTEST * Math.min(1, 4 * count) + share);
   }
   return image;
 }

@@ -164,11 +164,11 @@ class Panel {
     this.place.scrollTop = 0;
   }
 
+  /* Tell a reader what to do. */
   invite() {
-    const what = this.images.root || this.data.places ? "an image" : "what is known of a point";
-    const near = this.data.neighbors ? ", with its nearest neighbours" : "";
-    const told = `Point at the map to see ${what}; click to pin it${near}.`;
-    this.place.replaceChildren(element("p", { className: "hint", textContent: told }), this.rootForm());
+    const near = this.data.neighbors ? " with its nearest neighbours" : "";
+    const told = `Point at a dot to see it. Click to pin it${near}. Draw around dots with the lasso to list them.`;
+    this.place.replaceChildren(element("p", { textContent: told }), this.rootForm());
   }
 
   /* A small picture and the class of a point, beside it on the map. */

@@ -101,7 +101,7 @@ function listenToTray(page) {
 
 /* Make many buttons one stop of the Tab key, among which the arrow keys walk. Returns how to begin anew with others. */
 function walk(place, selector, { inRow, arrows } = {}) {
-  const all = () => [...place.querySelectorAll(selector)].filter((one) => one.getClientRects().length);
+  const all = () => [...place.querySelectorAll(selector)].filter((one) => !one.closest("[hidden]"));
   const settle = (current) => {
     const items = all();
     const stop = items.includes(current) ? current : (items.find((one) => one.tabIndex === 0) ?? items[0]);

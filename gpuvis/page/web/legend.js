@@ -3,6 +3,7 @@
 const MOST_TIERS = 33; // of which the numbers of points double from one to the next
 const MOST_LISTED = 1000;
 const MOST_NAMES = 400; // on the map
+const ENOUGH = 4000; // points of a class by which its islands are found
 const MOST_IN_PICTURE = 30; // classes whose colours a saved picture tells
 const FAINT_IN_THE_DARK = "#3c4046"; // points without a number
 const LONGEST = 40; // letters of a name on the map
@@ -308,8 +309,10 @@ class Legend {
         const text = shortened(this.column.values[k] || BLANK);
         const points = this.elsewhere(this.page.filter.of(this.column.membersOf(k)));
         if (!points.length) return [];
-        const islands = islandsOf(points, this.data, extent);
-        return islands.map((island) => ({ text, count: island.length, points: someOf(island, this.data) }));
+        const step = Math.ceil(points.length / ENOUGH);
+        const some = points.filter((_, place) => place % step === 0);
+        const islands = islandsOf(some, this.data, extent);
+        return islands.map((island) => ({ text, count: island.length * step, points: someOf(island, this.data) }));
       })
       .sort((one, other) => other.count - one.count);
   }

@@ -75,11 +75,12 @@ class Crowd {
     Object.assign(this, { across, down });
     this.sums = new Uint32Array((across + 1) * (down + 1));
     const { x, y } = map.data;
-    for (let i = 0; i < map.data.count; i++) {
-      if (!map.visible[i]) continue;
-      const [left, top] = map.pixelOf(x[i], y[i], seen);
-      if (left < 0 || top < 0 || left >= seen.width || top >= seen.height) continue;
-      this.sums[(Math.floor(top / CROWD_CELL) + 1) * (across + 1) + Math.floor(left / CROWD_CELL) + 1]++;
+    const perCell = ([low, high], pixels) => pixels / (high - low) / CROWD_CELL;
+    const [scaleX, scaleY] = [perCell(seen.x, seen.width), perCell(seen.y, seen.height)];
+    for (const i of map.order) {
+      const column = Math.floor((x[i] - seen.x[0]) * scaleX);
+      const row = Math.floor((seen.y[1] - y[i]) * scaleY);
+      if (column >= 0 && row >= 0 && column < across && row < down) this.sums[(row + 1) * (across + 1) + column + 1]++;
     }
     for (let row = 1; row <= down; row++)
       for (let column = 1; column <= across; column++) {

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 from doubles import Log, results
+from pages import read
 
 from gpuvis.backends.base import Layout
 from gpuvis.backends.cpu import backend
@@ -61,7 +62,8 @@ def test_the_main_job_draws_maps_by_a_third_method(make_cache, tmp_path, smooth)
     assert record["plan"]["graphs"] == {"smooth": {"metric": "cosine", "k": 6, "seed": 1}}
     assert record["layout"] == {"neighbors": 6}
     assert record["steps"]["smooth"]["seconds"] >= 0
-    assert "Smoothed PCA · 40 × 8 · k 6 · metric cosine" in (folder / "vis_smooth.html").read_text()
+    heading = read((folder / "vis_smooth.html").read_text()).header["heading"]
+    assert heading["caption"].startswith("Smoothed PCA · 40 × 8 · k 6 · metric cosine")
     front_page = (tmp_path / "t" / "index.html").read_text()
     assert "a/vis_smooth.html" in front_page
     assert "b/vis_smooth.html" in front_page

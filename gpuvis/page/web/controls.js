@@ -132,6 +132,7 @@ function walk(place, selector, { inRow, arrows } = {}) {
     event.preventDefault();
     to?.focus();
   });
+  settle();
   return settle;
 }
 
@@ -163,7 +164,7 @@ function listenToTools(page) {
     if (mode) page.setMode(mode);
     else run[what]?.(event);
   });
-  walk(tools, ".group > button, summary", { arrows: ["ArrowLeft", "ArrowRight"] })();
+  walk(tools, ".group > button, summary", { arrows: ["ArrowLeft", "ArrowRight"] });
   page.setMode("pan");
   for (const name of ["size", "opacity"]) {
     const slider = document.getElementById(name);

@@ -124,6 +124,14 @@ class Page {
     this.renew();
   }
 
+  /* Light or dark: only scales of numbers have other colours then. */
+  retheme() {
+    this.overlay.draw();
+    if (!this.legend.column?.isScale) return;
+    this.legend.list();
+    this.recolor();
+  }
+
   /* Draw the card and the pins anew. */
   renew() {
     this.panel.show();
@@ -198,7 +206,7 @@ class Page {
 
   /* What is selected stands out, or else what was found; if nothing of it is shown, nothing else fades for it. */
   stress() {
-    const chosen = this.map.shown(this.selection.rising);
+    const chosen = this.selection.shown;
     this.overlay.emphasis = [chosen, this.find.hits].find((points) => points.length) ?? null;
   }
 
@@ -347,7 +355,7 @@ function setTheme(theme, page) {
   if (theme === "auto") delete document.documentElement.dataset.theme;
   else document.documentElement.dataset.theme = theme;
   if (page) stored.set("gpuvis theme", theme);
-  page?.recolor();
+  page?.retheme();
 }
 
 /* Why WebGL draws nothing here. */

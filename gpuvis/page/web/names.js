@@ -20,7 +20,7 @@ const WAYS = [
   [-0.7, -0.7],
   [0.7, 0.7],
   [-0.7, 0.7],
-]; // prettier-ignore
+];
 const LEADER = 20; // pixels from an island from which on a line leads to its name
 
 /* Groups of points that lie together, the largest first: those in cells that are near each other. */

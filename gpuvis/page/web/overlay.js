@@ -102,7 +102,6 @@ class Overlay {
     this.map.element.classList.toggle("dense", this.isDense);
     if (this.isDense) {
       context.globalAlpha = this.stressed ? FADED : 1;
-      context.imageSmoothingEnabled = true;
       context.drawImage(this.density(ratio), 0, 0, this.seen.width, this.seen.height);
       context.globalAlpha = 1;
     }

@@ -110,32 +110,31 @@ class Selection {
     this.rising = Uint32Array.from(this.points).sort();
     if (!this.points.size) this.page.overlay.outlines = [];
     this.page.light(null);
-    const kept = this.page.showSelection();
-    if (this.points.size) this.page.say(this.told, true);
-    return kept;
+    this.page.showSelection();
+    if (this.points.size) this.page.say(`${this.counted} selected`, true);
   }
 
-  get told() {
-    return this.points.size === 1 ? "1 point selected" : `${this.points.size.toLocaleString("en")} points selected`;
+  get counted() {
+    return this.points.size === 1 ? "1 point" : `${this.points.size.toLocaleString("en")} points`;
   }
 
   /* What the tray shows of it. */
   view() {
-    const count = this.points.size === 1 ? "1 point" : `${this.points.size.toLocaleString("en")} points`;
-    const hidden = this.rising.length - this.page.map.shown(this.rising).length;
+    const hidden = this.rising.length - this.shown.length;
     const seen = hidden ? `, ${hidden.toLocaleString("en")} of them hidden` : "";
     const sample = this.data.isSample ? " of the sample on this page" : "";
     const bar = element("div", { className: "buttons" });
     this.sight = button("", "Zoom out until all that is selected is in sight", () => this.page.map.reveal(this.shown));
     this.sight.id = "out-of-sight";
     bar.append(
-      element("strong", { textContent: `${count}${sample} selected${seen}` }),
+      element("strong", { textContent: `${this.counted}${sample} selected${seen}` }),
       this.sight,
       button("Save CSV", "Save their rows, fields and coordinates", () => this.save()),
       button("Copy file names", "Copy the file names, a line each", () => this.copyNames()),
       button("Clear", "Select nothing", () => this.set([])),
     );
     const strip = element("div", { className: "strip wrap" });
+    this.settle = walk(strip, ".small");
     const classes = this.classes();
     this.list(strip, this.inOrder(classes));
     this.tellSight();
@@ -169,7 +168,7 @@ class Selection {
     more.addEventListener("click", fill);
     strip.replaceChildren(more);
     fill();
-    walk(strip, ".small");
+    this.settle();
   }
 
   /* The selected points of each class, the largest class first. */

@@ -64,7 +64,7 @@ def of_column(coords: np.ndarray, column: Column | None) -> Coloring:
     if column is None:
         return Coloring(None, palette.from_hex(palette.colors(1))[np.zeros(len(coords), int)], order)
     if column.is_scale:
-        numbers, scale = _numbers(column), Scale.of(column)
+        numbers, scale = column.numbers, Scale.of(column)
         blank = np.isnan(numbers)
         fractions = np.clip((np.nan_to_num(numbers) - scale.low) / (scale.high - scale.low), 0, 1)
         shades = np.where(blank, SHADES, np.round(fractions * (SHADES - 1)))
@@ -134,8 +134,7 @@ class Scale:
     @classmethod
     def of(cls, column: Column) -> Scale:
         """Choose the scale of a column. It is symmetric about zero if numbers lie on both sides of it."""
-        numbers = _numbers(column)
-        numbers = numbers[np.isfinite(numbers)]
+        numbers = column.numbers[np.isfinite(column.numbers)]
         low, high = map(float, np.percentile(numbers, ENDS))
         if low < 0 < high:
             end = max(-low, high)
@@ -149,11 +148,6 @@ class Scale:
     def ramp(self) -> list[str]:
         """The colours from low to high, on white: the numbers that matter are dark."""
         return {"high": ramp()[::-1], "low": ramp(), "diverging": diverging()}[self.kind]
-
-
-def _numbers(column: Column) -> np.ndarray:
-    """Return the values of a column as numbers, NaN where they are blank."""
-    return np.where(column.texts == "", "nan", column.texts).astype(np.float64)
 
 
 def constants() -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -67,6 +68,12 @@ class Column:
     colors: list[str]
     families: list[str]
     is_scale: bool
+
+    @cached_property
+    def numbers(self) -> np.ndarray:
+        """The values as numbers, NaN where they are blank."""
+        numbers: np.ndarray = np.where(self.texts == "", "nan", self.texts).astype(np.float64)
+        return numbers
 
 
 def of_table(table: pd.DataFrame, color_by: str | None) -> list[Column]:

@@ -463,6 +463,10 @@ def test_what_is_unlike_the_rest_of_a_selection_comes_first_and_is_listed_alone(
         assert reader.selected == rows
     reader.see(".shares button", has_text="oak").hover()
     expect(reader.see("#selection strong")).to_have_text("30 points selected")
+    assert reader.see("#selection .small[tabindex='0']").count() == 1
+    reader.see("#selection .small").first.focus()
+    reader.keyboard.press("ArrowRight")
+    expect(reader.see("#selection .small").nth(1)).to_be_focused()  # one step, however often they were listed
 
 
 def test_hits_and_classes_can_be_selected(read) -> None:

@@ -169,6 +169,7 @@ def draw(
         header["thumbnails"] = {"across": sheets.across, "places": pack.numbers(sheets.places[selection])}
     parts = {
         "title": html.escape(heading.title),
+        "verdict": html.escape(heading.verdict),
         "picture": icon.svg(coords, colored.rgb, colored.order),
         "icon": icon.data_url(coords[colored.order], colored.rgb[colored.order]),
         "data": pack.encoded(header),

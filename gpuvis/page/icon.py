@@ -12,6 +12,8 @@ from gpuvis.page import palette
 
 WIDTH, HEIGHT, MARGIN = 256, 192, 6
 MOST_DRAWN = 1500  # points of a picture as SVG
+LONGEST_SIDE = 1000  # of a picture as SVG
+PAD = 0.04  # of its sides around the points, as MARGIN of the page's map
 
 
 def data_url(coords: np.ndarray, colors: np.ndarray) -> str:
@@ -43,7 +45,10 @@ def data_url(coords: np.ndarray, colors: np.ndarray) -> str:
 
 
 def svg(coords: np.ndarray, colors: np.ndarray, order: np.ndarray) -> str:
-    """Draw a part of the points as SVG, which a page shows where nothing else is allowed: no script, style or file.
+    """Draw a part of the points as SVG.
+
+    A page shows it until its map is drawn, exactly in the place of the map, and for good where nothing else is
+    allowed: no script, style or file.
 
     Parameters
     ----------
@@ -53,14 +58,20 @@ def svg(coords: np.ndarray, colors: np.ndarray, order: np.ndarray) -> str:
         The points in the order in which they are drawn.
     """
     drawn = order[:: -(-len(order) // MOST_DRAWN)]
-    places = np.round(2 * _fitted(coords)[drawn]).astype(np.int64)
+    coords = coords.astype(np.float64)  # differences of very large numbers overflow in float32
+    low, high = coords.min(0), coords.max(0)
+    pad = np.where(high > low, (high - low) * PAD, 1)
+    size = high - low + 2 * pad
+    scale = LONGEST_SIDE / size.max()
+    width, height = np.maximum(np.round(size * scale), 1).astype(np.int64)
+    places = np.round((coords[drawn] - low + pad) * scale).astype(np.int64) * (1, -1) + (0, height)
     groups: dict[str, list[str]] = {}
     for (x, y), color in zip(places.tolist(), palette.to_hex(colors[drawn].astype(int)), strict=True):
         groups.setdefault(color, []).append(f"M{x} {y}h0")
     paths = "".join(f'<path d="{"".join(dots)}" stroke="{color}"/>' for color, dots in groups.items())
     return (
-        f'<svg width="{2 * WIDTH}" height="{2 * HEIGHT}" viewBox="0 0 {2 * WIDTH} {2 * HEIGHT}" role="img" '
-        f'aria-label="The map" fill="none" stroke-width="4" stroke-linecap="round">{paths}</svg>'
+        f'<svg width="{width}" height="{height}" viewBox="0 0 {width} {height}" role="img" '
+        f'aria-label="The map" fill="none" stroke-width="6" stroke-linecap="round">{paths}</svg>'
     )
 
 

@@ -34,8 +34,7 @@ class Page {
 
   /* Which map this is, how far to trust it, and how it was made. */
   head() {
-    const { verdict, caption, measures, warnings } = this.heading;
-    document.getElementById("verdict").textContent = verdict;
+    const { caption, measures, warnings } = this.heading;
     document.getElementById("caption").textContent = caption;
     document.getElementById("keys").textContent = KEYS;
     document
@@ -68,9 +67,11 @@ class Page {
       this.names.settle();
     };
     const few = this.legend.column?.values?.length <= FEW_NAMES;
-    this.setNames(few);
-    this.setDensity(this.data.count > MANY_POINTS);
+    const many = this.data.count > MANY_POINTS;
+    this.setNames(few && !many);
+    this.setDensity(many);
     await this.repaint();
+    if (few && many) nextFrame().then(() => setTimeout(() => this.setNames(true))); // the points are seen sooner so
     listenToMap(this);
     listenToTools(this);
     listenToKeys(this);
@@ -376,20 +377,23 @@ function runPlotly(packed) {
 
 function fail(error) {
   const old = typeof DecompressionStream === "undefined" ? " This browser is too old for the page." : "";
-  document.querySelector("#still p").textContent = `The map cannot be drawn: ${error.message}.${old}`;
-  document.getElementById("still").hidden = false;
+  const still = document.getElementById("still");
+  const [title, sentence] = still.querySelectorAll("h1, p");
+  sentence.textContent = `The map cannot be drawn: ${error.message}.${old}`;
+  title.after(document.querySelector("#map > svg") ?? "");
+  still.hidden = false;
   document.getElementById("page").hidden = true;
   throw error;
 }
 
 async function start() {
-  document.getElementById("still").hidden = true;
-  document.getElementById("page").hidden = false;
   const packed = document.getElementById("plotly") ? unpacked("plotly") : null; // goes on beside the next line
   const data = await readData();
   setTheme(stored.get("gpuvis theme") ?? data.theme);
   runPlotly(await packed);
   await new Page(data).start();
+  document.querySelector("#map > svg").remove();
+  document.getElementById("page").inert = false;
   document.documentElement.dataset.drawn = "true";
 }
 

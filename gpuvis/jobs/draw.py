@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,9 +112,13 @@ def _draw_files(
     from gpuvis.page import html as page_html
 
     page, rows = job.page or PageOptions(), len(shown.coords)
-    images, notes = _images(job, page, shown.table, path)
     table = folder.annotations.joined(shown.table, shown.measured.recall)
-    html, html_notes = page_html.draw(shown.coords, table, page, heading, shown.measured.neighbors, images, plotly_js)
+
+    def page_with(images: Images | None) -> tuple[str, list[str]]:
+        return page_html.draw(shown.coords, table, page, heading, shown.measured.neighbors, images, plotly_js)
+
+    images, notes = _images(job, page, shown.table, path, lambda images: len(page_with(images)[0]))
+    html, html_notes = page_with(images)
     notes += folder.annotations.notes
     drawn = [html.encode("utf-8", "backslashreplace")]
     colors = coloring.of_table(shown.coords, table, page.color_by) if page.static else None
@@ -127,7 +131,8 @@ def _draw_files(
     if page.neighbors and rows > MOST_ROWS_SHOWN:
         notes.append(f"no neighbours: a page has room for those of {MOST_ROWS_SHOWN:,} rows, and these are {rows:,}")
     lacks_neighbors = shown.measured.neighbors is None and page.wants_neighbors(rows)
-    lacks_thumbnails = page.thumbnails and not (images and images.sheets and images.sheets.files)
+    sheets = images.sheets if images else None
+    lacks_thumbnails = page.thumbnails and not (sheets and (sheets.files or sheets.is_full))
     return drawn, notes + html_notes, not (lacks_neighbors or lacks_thumbnails) and all(drawn)
 
 
@@ -140,7 +145,10 @@ def _picture(coords: np.ndarray, colors: Any, caption: str, file_format: str) ->
     return static.draw(coords, colors, caption, file_format)
 
 
-def _images(job: Job, page: PageOptions, table: pd.DataFrame, path: Path) -> tuple[Images | None, list[str]]:
+def _images(
+    job: Job, page: PageOptions, table: pd.DataFrame, path: Path, page_bytes: Callable[[Images], int]
+) -> tuple[Images | None, list[str]]:
+    """Return where the page finds its images, and notes. Thumbnails take what room the page leaves."""
     from gpuvis.page import image_links, thumbnails
 
     names = table["file_name"].tolist() if "file_name" in table else []
@@ -148,11 +156,13 @@ def _images(job: Job, page: PageOptions, table: pd.DataFrame, path: Path) -> tup
     if root is None:
         note = "no images are known to make thumbnails of; name their folder with --image_root"
         return None, [note] * page.thumbnails
-    link, notes = image_links.link(root, path), list(filter(None, [image_links.missing(root, names)]))
+    images = image_links.Images(image_links.link(root, path))
+    notes = list(filter(None, [image_links.missing(root, names)]))
     if not page.thumbnails or root.startswith(URLS):
-        return image_links.Images(link), notes
-    sheets = thumbnails.sheets([image_links.file_of(root, name) if name else None for name in names])
-    return image_links.Images(link, sheets), [*notes, *sheets.notes]
+        return images, notes
+    paths = [image_links.file_of(root, name) if name else None for name in names]
+    sheets = thumbnails.sheets(paths, page_bytes(images))
+    return replace(images, sheets=sheets), [*notes, *sheets.notes]
 
 
 def _plotly(job: Job, page: PageOptions) -> str | None:

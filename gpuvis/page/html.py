@@ -43,6 +43,7 @@ SCRIPTS = (
     "legend",
     "find",
     "select",
+    "save",
     "controls",
     "main",
 )

@@ -17,7 +17,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from gpuvis import machine
 
-MOST_BYTES = 12 << 20  # total size of the sheets; a page with them can still be mailed
+MOST_BYTES = 12_000_000  # of a page with its sheets, which can still be mailed
 SIZES = (96, 64, 48, 32, 24, 16)  # pixels along a side of a thumbnail; the largest that fits is used
 ACROSS = 32  # thumbnails along a side of a sheet
 SAMPLE = 256  # images from which the size of all sheets is estimated
@@ -44,6 +44,8 @@ class Sheets:
         The sheets as WebP files in base64.
     places : ndarray of shape (N,), uint32
         For each row the position of its thumbnail, counted from 1 through all sheets; 0 if it has none.
+    is_full : bool
+        Whether there was no room for more.
     notes : list of str
         Images that could not be read, and the total size.
     """
@@ -52,30 +54,34 @@ class Sheets:
     across: int
     files: list[str]
     places: np.ndarray
+    is_full: bool
     notes: list[str]
 
 
-def sheets(paths: Sequence[str | None]) -> Sheets:
+def sheets(paths: Sequence[str | None], page_bytes: int = 0) -> Sheets:
     """Pack thumbnails of images into sheets.
 
     Parameters
     ----------
     paths : sequence of N str or None
         The image of each row; None if it has none.
+    page_bytes : int
+        Size of the page without them.
 
     Returns
     -------
     Sheets
-        At most `MOST_BYTES` in all. Thumbnails are made smaller until they fit; if even the smallest are too many, the
-        last rows get none.
+        With the page at most `MOST_BYTES`. Thumbnails are made smaller until they fit; if even the smallest are too
+        many, the last rows get none.
     """
+    room = max(0, MOST_BYTES - page_bytes) * 3 // 4  # base64 makes four bytes of three
     rows = [row for row, path in enumerate(paths) if path]
     files_of_rows = [path for path in paths if path]
     places, total_bytes = np.zeros(len(paths), np.uint32), 0
     files: list[str] = []
     unreadable: list[str] = []
     with ThreadPoolExecutor(machine.cpu_threads()) as pool:
-        size = _largest_size(files_of_rows, pool)
+        size = _largest_size(files_of_rows, room, pool)
         for start in range(0, len(rows), ACROSS**2):
             batch = slice(start, start + ACROSS**2)
             results = list(pool.map(lambda path: _thumbnail(path, size), files_of_rows[batch]))
@@ -85,7 +91,7 @@ def sheets(paths: Sequence[str | None]) -> Sheets:
             if not images:
                 continue
             sheet = _sheet(images, size)
-            if total_bytes + len(sheet) > MOST_BYTES:
+            if total_bytes + len(sheet) > room:
                 break
             packed_rows = [row for row, result in zip(rows[batch], results, strict=True) if not isinstance(result, str)]
             places[packed_rows] = len(files) * ACROSS**2 + 1 + np.arange(len(images))
@@ -95,20 +101,21 @@ def sheets(paths: Sequence[str | None]) -> Sheets:
     notes = []
     if unreadable:
         notes.append(f"{len(unreadable):,} of {len(rows):,} images could not be read; the first: {unreadable[0]}")
-    if packed + len(unreadable) < len(rows):
+    is_full = packed + len(unreadable) < len(rows)
+    if is_full:
         notes.append("there is no room for more thumbnails in a page that can be mailed: the first rows have them")
     notes.append(f"thumbnails: {packed:,} of {size} × {size} pixels, {total_bytes / 1e6:.1f} MB")
-    return Sheets(size, ACROSS, files, places, notes)
+    return Sheets(size, ACROSS, files, places, is_full, notes)
 
 
-def _largest_size(paths: list[str], pool: ThreadPoolExecutor) -> int:
-    """Return the largest size at which all thumbnails are likely to fit, judging by a sample."""
+def _largest_size(paths: list[str], room: int, pool: ThreadPoolExecutor) -> int:
+    """Return the largest size at which all thumbnails are likely to fit into the room, judging by a sample."""
     sample = [paths[k] for k in np.linspace(0, len(paths) - 1, min(SAMPLE, len(paths))).astype(int)]
     images = pool.map(lambda path: _thumbnail(path, SIZES[0]), sample)
     large = [image for image in images if not isinstance(image, str)]
     for size in SIZES:
         small = [image.resize((size, size), Image.Resampling.LANCZOS) for image in large]
-        if not small or len(_sheet(small, size)) * len(paths) <= MOST_BYTES * len(small):
+        if not small or len(_sheet(small, size)) * len(paths) <= room * len(small):
             break
     return size
 

@@ -18,12 +18,14 @@ from click.testing import CliRunner, Result
 from doubles import FirstColumns
 from examples import content, table_of
 from pages import read, shades
+from PIL import Image
 
 from gpuvis.cli.main import main
 from gpuvis.errors import OutputError
 from gpuvis.io import cache
 from gpuvis.jobs import batch
 from gpuvis.jobs import draw as drawing
+from gpuvis.page import thumbnails
 from gpuvis.results.outputs import Outputs
 from gpuvis.results.record import CacheRecord, RunRecord
 from gpuvis.settings import Settings, Umap
@@ -239,6 +241,21 @@ def test_images_are_found_beside_the_table_or_where_they_are_said_to_be(make_cac
     assert 'id="thumbnails-0"' in page_of(folder)
     run("plot", folder, "--image_root", "https://host/x")
     assert read(page_of(folder)).header["imageRoot"] == "https://host/x/"
+
+
+def test_thumbnails_take_what_room_their_page_leaves(make_cache, backend, monkeypatch) -> None:
+    folder = make_cache(rows=40)
+    (folder / "images").mkdir()
+    rng = np.random.default_rng(0)
+    for name in table_of(40)["file_name"]:
+        Image.fromarray(rng.integers(0, 256, (96, 96, 3), np.uint8)).save(folder / "images" / name)
+    run("reduce", folder, "--plotlyjs", "cdn")
+    alone = len(page_of(folder))
+    for room in (60_000, 0):
+        monkeypatch.setattr(thumbnails, "MOST_BYTES", alone + room)
+        assert run("plot", folder, "--plotlyjs", "cdn", "--thumbnails", "--overwrite").exit_code == 0
+        assert room / 2 <= len(page_of(folder)) - alone <= room + 500  # which thumbnail is whose
+        assert "1 up to date" in run("reduce", folder, "--plotlyjs", "cdn", "--thumbnails").stderr
 
 
 @pytest.mark.parametrize("blank", [False, True])

@@ -304,7 +304,7 @@ def test_no_text_can_become_markup() -> None:
     parser = HTMLParser()
     parser.handle_starttag = lambda tag, attrs: tags.append(tag)  # type: ignore[method-assign]
     parser.feed(html)
-    assert tags.count("script") == 3
+    assert tags.count("script") == 4
     assert not {"img", "b", "a", "iframe"} & set(tags)
     assert "pwned" in html
     assert read(html).texts(NASTY) == table[NASTY].tolist()
@@ -549,16 +549,20 @@ def test_thumbnails_get_smaller_and_then_fewer_where_there_is_no_room(tmp_path, 
     paths = [str(tmp_path / f"{k}.png") for k in range(40)]
     for path in paths:
         Image.fromarray(rng.integers(0, 256, (96, 96, 3), np.uint8)).save(path)
-    monkeypatch.setattr(thumbnails, "MOST_BYTES", 20_000)
-    sheets = thumbnails.sheets(paths)
-    assert sheets.size < 96
-    assert (sheets.places > 0).all()
-    assert sum(map(len, sheets.files)) * 3 / 4 < 20_000
-    monkeypatch.setattr(thumbnails, "MOST_BYTES", 1_600)
-    sheets = thumbnails.sheets(paths)
+    monkeypatch.setattr(thumbnails, "MOST_BYTES", 80_000)
+    alone, with_page = thumbnails.sheets(paths), thumbnails.sheets(paths, 60_000)
+    assert 96 > alone.size > with_page.size
+    for sheets, room in ((alone, 80_000), (with_page, 20_000)):
+        assert (sheets.places > 0).all()
+        assert room / 4 < sum(map(len, sheets.files)) <= room
+        assert not sheets.is_full
+    sheets = thumbnails.sheets(paths, 78_000)
     assert sheets.size == thumbnails.SIZES[-1]
     assert 0 < (sheets.places > 0).sum() < 40
     assert sheets.notes[0].startswith("there is no room for more thumbnails")
+    sheets = thumbnails.sheets(paths, 80_000)
+    assert not sheets.files
+    assert sheets.is_full
 
 
 def pictured(table: pd.DataFrame, kind: str, color_by: str = Page().color_by, caption: str = "UMAP") -> bytes:

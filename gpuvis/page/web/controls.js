@@ -155,8 +155,8 @@ function listenToTools(page) {
     density: () => page.setDensity(!page.overlay.isDense),
     suspects: (event) => page.review.choose(event),
     confused: () => page.confusion.toggle(),
-    save: () => page.save(),
-    theme: () => setTheme(isDark() ? "light" : "dark", page),
+    save: () => savePicture(page).catch((error) => page.say(`the picture could not be made: ${error.message}`)),
+    theme: () => switchTheme(page),
   };
   document.getElementById("zoom").addEventListener("click", (event) => run[event.target.dataset.do]?.());
   tools.addEventListener("click", (event) => {
@@ -180,7 +180,10 @@ function listenToTools(page) {
 }
 
 function listenToKeys(page) {
-  const press = (selector) => () => document.querySelector(selector).click();
+  const press = (selector) => () => {
+    const button = document.querySelector(selector);
+    if (!button.hidden) button.click();
+  };
   const keys = {
     p: press("[data-mode=pan]"),
     l: press("[data-mode=lasso]"),
@@ -202,6 +205,7 @@ function listenToKeys(page) {
     ArrowDown: () => page.map.move(0, -0.15),
   };
   document.addEventListener("keydown", (event) => {
+    if (document.querySelector("dialog[open]")) return;
     const typing = event.target.closest("input, select, textarea");
     if (event.key === "Escape") {
       const box = document.querySelector(OPEN);
@@ -214,7 +218,7 @@ function listenToKeys(page) {
       typing?.blur();
       return;
     }
-    const onMap = event.target.closest("#map, body:not(:focus-within)");
+    const onMap = event.target.matches("#map, body");
     const ofMap = event.key === "Enter" || event.key.startsWith("Arrow"); // elsewhere they do what they always do
     if (typing || (ofMap && !onMap) || event.ctrlKey || event.metaKey || event.altKey || !keys[event.key]) return;
     event.preventDefault();

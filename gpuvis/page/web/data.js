@@ -24,7 +24,10 @@ function numbersOf(bytes, { at, count, type, low, step }) {
     for (let i = 0; i < count; i++) mixed[i * size + place] = bytes[plane + i];
   }
   const found = new TYPES[type](mixed.buffer);
-  return step === undefined ? found : Float32Array.from(found, (value) => low + step * value);
+  if (step === undefined) return found;
+  const values = new Float32Array(count);
+  for (let i = 0; i < count; i++) values[i] = low + step * found[i];
+  return values;
 }
 
 function textsOf(bytes, told, count) {

@@ -103,7 +103,7 @@ class Filter {
     const codes = values.map((_, k) => k).sort((a, b) => !values[a] - !values[b]);
     [this.code] = codes;
     const options = codes.map((k) => {
-      const count = this.column.countOf(k).toLocaleString("en");
+      const count = `${this.column.countOf(k).toLocaleString("en")}${this.data.isSample ? " of all rows" : ""}`;
       return element("option", { value: `${k}`, textContent: `${values[k] || BLANK} (${count})` });
     });
     const select = element("select", { id: "filter-value", ariaLabel: this.column.name }, ...options);

@@ -5,6 +5,7 @@ const MOST_LISTED = 1000;
 const MOST_NAMES = 400; // on the map
 const ENOUGH = 4000; // points of a class by which its islands are found
 const MOST_IN_PICTURE = 30; // classes whose colours a saved picture tells
+const RAMP = 160; // pixels of a scale in a saved picture
 const FAINT_IN_THE_DARK = "#3c4046"; // points without a number
 const LONGEST = 40; // letters of a name on the map
 const PATIENCE = 220; // milliseconds in which a second click may follow
@@ -18,7 +19,9 @@ function mixed(count) {
   const divisor = (a, b) => (b ? divisor(b, a % b) : a);
   let step = Math.round(count * GOLDEN) || 1;
   while (divisor(step, count) > 1) step++;
-  return Uint32Array.from({ length: count }, (_, k) => (k * step) % count);
+  const order = new Uint32Array(count);
+  for (let k = 0; k < count; k++) order[k] = (k * step) % count;
+  return order;
 }
 
 const shortened = (name) => (name.length > LONGEST ? `${name.slice(0, LONGEST - 1)}…` : name);
@@ -83,7 +86,10 @@ class Legend {
       else if (event.detail === 2) this.isolate(k, this.before);
       else if (event.detail < 2) this.toggle(k);
     });
-    this.items.addEventListener("pointerover", (event) => this.light(classOf(event)));
+    this.items.addEventListener("pointerover", (event) => {
+      const k = classOf(event);
+      if (k !== this.pointed) this.light(k);
+    });
     this.items.addEventListener("pointerleave", () => this.light(-1));
   }
 
@@ -153,7 +159,8 @@ class Legend {
     const tiers = Uint8Array.from(this.hidden, (hidden, k) =>
       hidden ? 0 : 1 + Math.log2(this.column.countHere(k) || 1),
     );
-    const turns = Uint8Array.from(this.mixed, (i) => MOST_TIERS - tiers[this.column.codes[i]]); // what is hidden is last
+    const turns = new Uint8Array(this.mixed.length);
+    for (let k = 0; k < turns.length; k++) turns[k] = MOST_TIERS - tiers[this.column.codes[this.mixed[k]]]; // hidden: last
     const { starts, members } = grouped(turns, MOST_TIERS + 1);
     return this.elsewhere(members.subarray(0, starts[MOST_TIERS]).map((place) => this.mixed[place]));
   }
@@ -163,8 +170,12 @@ class Legend {
     if (!this.column) return this.mixed;
     const { values, blank } = this.column.measured(this.data.count);
     if (!blank) return this.mixed;
-    const isBlank = (i) => Number.isNaN(values[i]);
-    return Uint32Array.from([...this.mixed.filter(isBlank), ...this.mixed.filter((i) => !isBlank(i))]);
+    if (!this.column.order) {
+      this.column.order = new Uint32Array(this.mixed.length);
+      let [below, above] = [0, blank];
+      for (const i of this.mixed) this.column.order[Number.isNaN(values[i]) ? below++ : above++] = i;
+    }
+    return this.column.order;
   }
 
   /* The columns of which classes are hidden, but for the one that gives the colours. */
@@ -194,12 +205,13 @@ class Legend {
   list() {
     const { column } = this;
     this.controls.hidden = !column?.values;
-    this.items.hidden = !column;
-    if (!column) return;
-    if (!column.values) {
-      this.bar();
+    if (!column?.values) {
+      const rows = [...this.hints(), ...(column ? this.bar() : [])];
+      this.items.replaceChildren(...rows);
+      this.items.hidden = !rows.length;
       return;
     }
+    this.items.hidden = false;
     this.sorter.textContent = this.bySize ? "by size" : "by name";
     const query = this.search.value.trim().toLowerCase();
     let classes = column.values
@@ -212,15 +224,18 @@ class Legend {
     const more = classes.length - MOST_LISTED;
     if (more > 0) items.push(element("li", { className: "hint", textContent: `${more} more: find them by name` }));
     if (!classes.length) items.push(element("li", { className: "hint", textContent: "no such class" }));
-    if (this.data.isSample) items.unshift(element("li", { className: "hint", textContent: this.sampled }));
-    this.items.replaceChildren(...this.hints(), ...items);
+    this.items.replaceChildren(...this.hints(), ...this.sampled(!this.page.filter.passed), ...items);
     this.settle();
   }
 
-  get sampled() {
+  /* Say of a page that shows a sample what is counted. */
+  sampled(isOfAll) {
+    if (!this.data.isSample) return [];
     const [here, all] = [this.data.count, this.data.total].map((count) => count.toLocaleString("en"));
-    const counts = this.page.filter.passed ? "these counts are of the sample" : "these counts are of all rows";
-    return `The map shows a sample, ${here} of ${all} rows; ${counts}.`;
+    const counts = `these counts are of ${isOfAll ? "all rows" : "the sample"}`;
+    return [
+      element("li", { className: "hint", textContent: `The map shows a sample, ${here} of ${all} rows; ${counts}.` }),
+    ];
   }
 
   /* The classes of each parent below its name. */
@@ -228,7 +243,8 @@ class Legend {
     const parent = this.data.column(PARENT);
     const families = new Map();
     for (const k of classes.slice(0, MOST_LISTED)) {
-      const name = parent.text(this.column.membersOf(k)[0]);
+      const [first] = this.column.membersOf(k);
+      const name = first === undefined ? "that is not in the sample" : parent.text(first);
       families.set(name, [...(families.get(name) ?? []), this.item(k)]);
     }
     return [...families]
@@ -254,19 +270,23 @@ class Legend {
 
   /* The scale of a column of numbers. */
   bar() {
-    const { low, high, blank } = this.column.measured(this.data.count);
-    const { range: scale } = this.column;
+    const { blank } = this.column.measured(this.data.count);
     const ramp = element("div", { className: "ramp" });
     ramp.style.background = `linear-gradient(to right, ${this.ramp.join(", ")})`;
-    const ends = element(
-      "div",
-      { className: "ends" },
-      element("span", { textContent: `${low < scale.low ? "≤ " : ""}${format(scale.low)}` }),
-      element("span", { textContent: `${high > scale.high ? "≥ " : ""}${format(scale.high)}` }),
-    );
-    const rows = [element("li", {}, ramp, ends)];
+    const ends = this.ends.map((textContent) => element("span", { textContent }));
+    const rows = [element("li", {}, ramp, element("div", { className: "ends" }, ...ends))];
     if (blank) rows.push(element("li", {}, swatch(this.faint), ` ${BLANK} ${blank.toLocaleString("en")}`));
-    this.items.replaceChildren(...this.hints(), ...rows);
+    return [...this.sampled(false), ...rows];
+  }
+
+  /* What stands at the ends of the scale of a column. */
+  get ends() {
+    const { low, high } = this.column.measured(this.data.count);
+    const { range: scale } = this.column;
+    return [
+      `${low < scale.low ? "≤ " : ""}${format(scale.low)}`,
+      `${high > scale.high ? "≥ " : ""}${format(scale.high)}`,
+    ];
   }
 
   toggle(k) {
@@ -297,13 +317,16 @@ class Legend {
     this.timer = setTimeout(() => this.page.repaint(), patience);
   }
 
+  /* The classes that are shown, the largest first. */
+  get largest() {
+    const classes = this.column?.values?.map((_, k) => k).filter((k) => !this.hidden[k] && this.counts[k]) ?? [];
+    return classes.sort((a, b) => this.counts[b] - this.counts[a]);
+  }
+
   /* The islands of each class that is shown, the largest first. */
   names() {
-    if (!this.column?.values) return [];
     const { extent } = this.page.map;
-    const classes = this.column.values.map((_, k) => k).filter((k) => !this.hidden[k] && this.counts[k]);
-    return classes
-      .sort((a, b) => this.counts[b] - this.counts[a])
+    return this.largest
       .slice(0, MOST_NAMES)
       .flatMap((k) => {
         const text = shortened(this.column.values[k] || BLANK);
@@ -317,22 +340,32 @@ class Legend {
       .sort((one, other) => other.count - one.count);
   }
 
-  /* Draw the largest classes into a picture, in its upper right corner. */
-  draw(context, top, right) {
-    if (!this.column?.values) return;
-    const shown = this.column.values.map((_, k) => k).filter((k) => !this.hidden[k] && this.counts[k]);
-    const largest = shown.sort((a, b) => this.counts[b] - this.counts[a]).slice(0, MOST_IN_PICTURE);
-    const ink = getComputedStyle(document.body).color;
-    context.font = "24px system-ui, sans-serif";
-    context.textAlign = "right";
-    for (const [row, k] of largest.entries()) {
-      const middle = top + 24 + 32 * row;
+  /* Draw the meaning of the colours into the upper right corner of a picture: the largest classes, or the scale. */
+  draw(context, right, ink) {
+    Object.assign(context, { font: "12px system-ui, sans-serif", textAlign: "right", textBaseline: "middle" });
+    if (this.column?.isScale) this.drawScale(context, right, ink);
+    for (const [row, k] of this.largest.slice(0, MOST_IN_PICTURE).entries()) {
+      const middle = 12 + 16 * row;
       context.fillStyle = ink;
-      context.fillText(shortened(this.column.values[k] || BLANK), right - 44, middle);
+      context.fillText(shortened(this.column.values[k] || BLANK), right - 22, middle);
       context.fillStyle = this.palette[k];
       context.beginPath();
-      context.arc(right - 24, middle, 9, 0, 7);
+      context.arc(right - 12, middle, 4.5, 0, 7);
       context.fill();
     }
+  }
+
+  drawScale(context, right, ink) {
+    const left = right - RAMP - 12;
+    const ramp = context.createLinearGradient(left, 0, right - 12, 0);
+    for (const [k, color] of this.ramp.entries()) ramp.addColorStop(k / (this.ramp.length - 1), color);
+    context.fillStyle = ramp;
+    context.fillRect(left, 20, RAMP, 10);
+    context.fillStyle = ink;
+    context.fillText(shortened(this.column.name), right - 12, 10);
+    const [low, high] = this.ends;
+    context.fillText(high, right - 12, 40);
+    context.textAlign = "left";
+    context.fillText(low, left, 40);
   }
 }

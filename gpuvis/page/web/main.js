@@ -5,9 +5,11 @@ const FEW_NAMES = 40; // classes up to which their names stand on the map from t
 const MANY_POINTS = 50000; // from here on, points cover each other
 const SAID = 4000; // milliseconds that a message stays
 const REST = 120; // milliseconds without a move after which is counted what is out of sight
-const KEYS =
-  "Keys: / find, S suspects, P move, L lasso, B box, N names, D density, T light or dark, 0 all, + − zoom, " +
-  "arrows move, Enter pin, Esc back.";
+const KEYS = [
+  ["S suspects", "suspects"],
+  ["C confused", "confused"],
+  ["P move, L lasso, B box, N names, D density, T light or dark, 0 all, + − zoom, arrows move, Enter pin, Esc back"],
+];
 
 class Page {
   constructor(data) {
@@ -20,7 +22,7 @@ class Page {
     const canvas = document.getElementById("overlay");
     this.map = new PointMap(data, document.getElementById("plot"));
     this.overlay = new Overlay(data, this.map, canvas);
-    this.names = new Names(this.map, document.getElementById("names"));
+    this.names = new Names(this.map, this.overlay, document.getElementById("names"));
     this.filter = new Filter(this);
     this.legend = new Legend(this);
     this.colors = this.legend.colors();
@@ -36,7 +38,6 @@ class Page {
   head() {
     const { caption, measures, warnings } = this.heading;
     document.getElementById("caption").textContent = caption;
-    document.getElementById("keys").textContent = KEYS;
     document
       .getElementById("measures")
       .append(
@@ -51,6 +52,7 @@ class Page {
   async start() {
     this.map.onView = () => {
       this.overlay.draw();
+      this.panel.placeTip();
       this.names.move();
       clearTimeout(this.resting);
       this.resting = setTimeout(() => {
@@ -71,12 +73,16 @@ class Page {
     this.setNames(few && !many);
     this.setDensity(many);
     await this.repaint();
+    const has = ([, button]) => !button || !document.querySelector(`[data-do=${button}]`).hidden;
+    const keys = KEYS.filter(has).map(([told]) => told);
+    document.getElementById("keys").textContent = `Keys: / find, ${keys.join(", ")}.`;
     if (few && many) nextFrame().then(() => setTimeout(() => this.setNames(true))); // the points are seen sooner so
     listenToMap(this);
     listenToTools(this);
     listenToKeys(this);
     listenToTray(this);
     window.addEventListener("hashchange", () => this.follow());
+    systemIsDark.addEventListener("change", () => this.retheme());
     this.follow();
   }
 
@@ -96,17 +102,15 @@ class Page {
 
   /* Draw the points that legend and filter show. */
   async repaint() {
-    Object.assign(this.overlay, {
-      colors: this.colors,
-      size: this.marker.size,
-    });
     await this.map.paint(this.filter.of(this.legend.order()), this.colors, this.marker);
+    this.tellShown();
     this.names.set(this.named ? this.legend.names() : []);
     this.review.tell();
     this.find.sift();
-    if (this.selection.points.size) this.showSelection();
+    this.selection.tell();
+    this.stress();
     if (this.overlay.hovered >= 0 && !this.map.visible[this.overlay.hovered]) this.point(-1);
-    this.tellShown();
+    this.overlay.draw();
   }
 
   /* Say how many points are shown, and why not all. */
@@ -121,8 +125,9 @@ class Page {
 
   async recolor() {
     this.colors = this.legend.colors();
-    await this.repaint(); // with what is selected
+    await this.repaint();
     this.renew();
+    if (this.selection.points.size) this.showSelection();
   }
 
   /* Light or dark: only scales of numbers have other colours then. */
@@ -169,6 +174,7 @@ class Page {
   /* The last pin fills the panel; if there are more, they lie in the tray. */
   showPins() {
     this.overlay.pins = this.pins;
+    this.names.settle();
     return this.fill("pins", this.pins.length > 1 ? this.panel.pins() : null);
   }
 
@@ -181,9 +187,11 @@ class Page {
   async fill(id, part) {
     const old = document.getElementById(id);
     if (old?.matches(":hover")) this.point(-1); // nothing tells that the pointer has left what is removed
-    old?.remove();
-    if (part && id === "selection") this.tray.prepend(part);
-    else if (part) this.tray.append(part);
+    keepFocus(old, part, () => {
+      old?.remove();
+      if (part && id === "selection") this.tray.prepend(part);
+      else if (part) this.tray.append(part);
+    });
     const was = this.tray.hidden;
     this.tray.hidden = !this.tray.querySelector("section");
     this.tray.classList.toggle("low", !document.getElementById("selection"));
@@ -236,84 +244,10 @@ class Page {
     }, SAID);
   }
 
-  async copy(text, what = text) {
-    let done = true;
-    try {
-      await navigator.clipboard.writeText(text);
-    } catch {
-      const area = element("textarea", { value: text });
-      document.body.append(area);
-      area.select();
-      done = document.execCommand("copy");
-      area.remove();
-    }
-    this.say(done ? `copied: ${what}` : "the browser does not let this page copy");
-  }
-
-  /* A name for a file: of which map it is, and what it holds. */
-  fileName(what) {
-    const words = [this.heading.name, this.heading.caption.split(" · ")[0], what].filter(Boolean).join(" ");
-    return words.replaceAll(/[^\p{L}\p{N}.]+/gu, "_").replace(/^[_.]+/, "");
-  }
-
-  /* Save a file. A page within a frame may be forbidden to, and is not told: then text is shown, to be copied. */
-  download(blob, name, text) {
-    const link = element("a", { href: URL.createObjectURL(blob), download: name });
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 60000);
-    if (window.top === window) this.say(`saved as ${name}`);
-    else if (text === undefined)
-      this.say(`${name} is saved if this frame may save files; else open the page on its own`);
-    else this.offer(name, text);
-  }
-
-  offer(name, text) {
-    const area = element("textarea", { value: text, readOnly: true, ariaLabel: name });
-    const told = `If this frame may not save files, ${name} was not saved. This is its text:`;
-    const close = button("Close", "Close (Esc)", () => box.close());
-    const copy = button("Copy", "Copy the text", () => this.copy(text, name));
-    const buttons = element("div", { className: "buttons" }, copy, close);
-    const box = element("dialog", { className: "offer" }, element("p", { textContent: told }), area, buttons);
-    box.addEventListener("close", () => box.remove());
-    document.body.append(box);
-    box.showModal();
-    area.select();
-  }
-
-  /* Save points and overlay as one picture. */
-  async save() {
-    const { clientWidth: width, clientHeight: height } = this.map.element;
-    const points = element("img");
-    points.src = await Plotly.toImage(this.map.element, { format: "png", width, height, scale: 2 });
-    await points.decode();
-    const above = 2 * TITLE;
-    const sheet = element("canvas", { width: 2 * width, height: 2 * height + above });
-    const context = sheet.getContext("2d");
-    const style = getComputedStyle(document.body);
-    context.fillStyle = style.backgroundColor;
-    const over = element("canvas", { width: 2 * width, height: 2 * height });
-    this.overlay.render(over.getContext("2d"), 2);
-    context.fillRect(0, 0, sheet.width, sheet.height);
-    context.globalAlpha = this.overlay.opacityOfPoints;
-    context.drawImage(points, 0, above);
-    context.globalAlpha = 1;
-    context.drawImage(over, 0, above);
-    this.names.draw(context, above, { ink: style.color, paper: style.backgroundColor });
-    Object.assign(context, {
-      fillStyle: style.color,
-      font: "600 28px system-ui, sans-serif",
-      textBaseline: "middle",
-      textAlign: "left",
-    });
-    context.fillText(this.heading.title, 16, above / 2, sheet.width - 32);
-    this.legend.draw(context, above, sheet.width);
-    sheet.toBlob((blob) => this.download(blob, this.fileName("map.png")));
-  }
-
   async setMarker(change) {
+    if (Object.entries(change).every(([name, value]) => this.marker[name] === value)) return;
     Object.assign(this.marker, change);
     for (const [name, value] of Object.entries(change)) document.getElementById(name).value = value;
-    this.overlay.size = this.marker.size;
     await this.map.restyle(this.marker);
     this.overlay.draw();
   }
@@ -349,14 +283,22 @@ class Page {
   }
 }
 
-const TITLE = 32; // pixels of the title above a saved map
 const isDark = () => getComputedStyle(document.documentElement).colorScheme === "dark";
 
-function setTheme(theme, page) {
+const systemIsDark = matchMedia("(prefers-color-scheme: dark)");
+
+function setTheme(theme) {
   if (theme === "auto") delete document.documentElement.dataset.theme;
   else document.documentElement.dataset.theme = theme;
-  if (page) stored.set("gpuvis theme", theme);
-  page?.retheme();
+}
+
+/* From light to dark or back; what the system has anyway follows the system from now on. */
+function switchTheme(page) {
+  const dark = !isDark();
+  const theme = dark === systemIsDark.matches ? "auto" : dark ? "dark" : "light";
+  stored.set("gpuvis theme", theme);
+  setTheme(theme);
+  page.retheme();
 }
 
 /* Why WebGL draws nothing here. */

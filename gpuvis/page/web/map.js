@@ -8,6 +8,7 @@ const MARGIN = 0.04;
 const SLOW = 60; // milliseconds of a drawing that a hand would feel
 const LONGEST_LOSS = 1500; // milliseconds that a lost drawing is waited for
 const EDGE = 12; // pixels that a point keeps from the edge
+const [SMALLEST_PART, LARGEST_PART] = [1e-5, 20]; // of the whole map that may be seen
 
 const same = (one, other) => one === other || (one.length === other?.length && one.every((i, at) => i === other[at]));
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
@@ -220,18 +221,21 @@ class PointMap {
     this.onView();
     if (this.following) return;
     this.following = true;
-    while (this.aimed) {
-      const began = performance.now();
-      const { aimed } = this;
-      await Plotly.relayout(this.element, { "xaxis.range": [...aimed[0]], "yaxis.range": [...aimed[1]] });
-      if (this.aimed === aimed) this.aimed = undefined;
-      this.stretch();
-      await nextFrame();
-      await nextFrame();
-      const took = performance.now() - began;
-      if (took > SLOW) await new Promise((done) => setTimeout(done, 3 * took));
+    try {
+      while (this.aimed) {
+        const began = performance.now();
+        const { aimed } = this;
+        await Plotly.relayout(this.element, { "xaxis.range": [...aimed[0]], "yaxis.range": [...aimed[1]] });
+        if (this.aimed === aimed) this.aimed = undefined;
+        this.stretch();
+        await nextFrame();
+        await nextFrame();
+        const took = performance.now() - began;
+        if (took > SLOW) await new Promise((done) => setTimeout(done, 3 * took));
+      }
+    } finally {
+      this.following = false;
     }
-    this.following = false;
   }
 
   /* Move and scale what is drawn to where it is aimed at. */
@@ -307,13 +311,17 @@ class PointMap {
   }
 
   zoom(factor) {
-    return this.show(...this.around(factor, this.middle()));
+    return this.aim(...this.around(factor, this.middle()));
   }
 
   /* What is to be seen, so many times as large, around a place that stays where it is. */
   around(factor, [x, y]) {
     const seen = this.window;
-    const ends = ([low, high], at) => [at - (at - low) / factor, at + (high - at) / factor];
+    const parts = ["x", "y"].map(
+      (axis) => (seen[axis][1] - seen[axis][0]) / (this.extent[axis][1] - this.extent[axis][0]),
+    );
+    const allowed = clamp(factor, Math.max(...parts) / LARGEST_PART, Math.max(...parts) / SMALLEST_PART);
+    const ends = ([low, high], at) => [at - (at - low) / allowed, at + (high - at) / allowed];
     return [ends(seen.x, x), ends(seen.y, y)];
   }
 
@@ -326,7 +334,7 @@ class PointMap {
   move(right, up) {
     const { x, y } = this.window;
     const [dx, dy] = [(x[1] - x[0]) * right, (y[1] - y[0]) * up];
-    return this.show([x[0] + dx, x[1] + dx], [y[0] + dy, y[1] + dy]);
+    return this.aim([x[0] + dx, x[1] + dx], [y[0] + dy, y[1] + dy]);
   }
 
   /* Bring a point to the middle, and nearer, which is needed if the whole map is seen. */

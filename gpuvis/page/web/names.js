@@ -9,6 +9,8 @@ const OUTERMOST = 0.03; // share of its points on each side of an island that it
 const MOST_EDGES = 120; // points by which the edges of an island are found
 const MOST_PLACED = 150;
 const LETTERS = [12, 18]; // pixels of the letters of the smallest and of the largest island
+const [LEAST_LETTERS, WIDE] = [11, 720]; // on a map that is less wide, they are smaller
+const RING = 7; // pixels between a pinned point and what is around its ring
 const CROWD_CELL = 4; // pixels along a side of the cells in which points are counted
 const RINGS = [4, 14, 30, 52, 80]; // pixels between an island and its name, tried in turn
 const WAYS = [
@@ -22,6 +24,7 @@ const WAYS = [
   [-0.7, 0.7],
 ];
 const LEADER = 20; // pixels from an island from which on a line leads to its name
+const LONGEST_LEADER = 0.1; // of the width of the map
 
 /* Groups of points that lie together, the largest first: those in cells that are near each other. */
 function islandsOf(points, { x, y }, extent) {
@@ -102,8 +105,8 @@ const overlaps = (one, other) => one[0] < other[2] && other[0] < one[2] && one[1
 const wider = ([left, top, right, bottom], by) => [left - by, top - by, right + by, bottom + by];
 
 class Names {
-  constructor(map, place) {
-    Object.assign(this, { map, place });
+  constructor(map, overlay, place) {
+    Object.assign(this, { map, overlay, place });
     this.islands = []; // of classes, with the text of their name, the largest first
     this.placed = []; // the names that have found a place
   }
@@ -117,19 +120,33 @@ class Names {
   /* Place the names anew, as the map rests. */
   settle() {
     if (!this.map.ready) return;
-    this.placed = this.islands.length ? placeNames(this.islands, this.map, this.taken()) : [];
+    this.placed = this.islands.length ? placeNames(this.islands, this.map, this.crowd(), this.taken()) : [];
     this.place.replaceChildren(...this.placed.flatMap((name) => name.parts));
     this.laidAt = undefined;
     this.move();
   }
 
-  /* Where on the map something else stands. */
+  /* The points that names keep away from; of very many it takes long. */
+  crowd() {
+    const { order, window: seen } = this.map;
+    const key = [order, String([seen.x, seen.y, seen.width, seen.height])];
+    if (key.some((part, k) => part !== this.counted?.[k]))
+      Object.assign(this, { counted: key, crowded: new Crowd(this.map) });
+    return this.crowded;
+  }
+
+  /* Where on the map something else stands: buttons, a line of text, pinned points. */
   taken() {
     const { left, top } = this.map.element.getBoundingClientRect();
-    return ["status", "zoom"].map((id) => {
+    const boxes = ["status", "zoom"].map((id) => {
       const box = document.getElementById(id).getBoundingClientRect();
       return [box.left - left, box.top - top, box.right - left, box.bottom - top];
     });
+    const pins = this.overlay.pins.map((i) => {
+      const [x, y] = this.map.pixelOf(this.map.data.x[i], this.map.data.y[i]);
+      return wider([x, y, x, y], this.map.marker.size / 2 + RING);
+    });
+    return [...boxes, ...pins];
   }
 
   /* Move the names with the map: all of them at once, unless its scale has changed. */
@@ -149,15 +166,21 @@ class Names {
     this.place.style.transform = `translate(${left - this.laidAt.left}px, ${top - this.laidAt.top}px)`;
   }
 
-  /* Draw the names into a picture, `down` pixels below its upper edge. */
-  draw(context, down, { ink, paper }) {
-    Object.assign(context, { textAlign: "center", textBaseline: "middle", lineJoin: "round" });
-    for (const { text, letters, x, y } of this.placed) {
+  /* Draw the names into a picture. */
+  draw(context, { ink, paper }) {
+    Object.assign(context, { textAlign: "center", textBaseline: "middle", lineJoin: "round", fillStyle: ink });
+    for (const { text, letters, x, y, line } of this.placed) {
       const [left, top] = this.map.pixelOf(x, y);
-      context.font = fontOf(2 * letters);
-      Object.assign(context, { strokeStyle: paper, lineWidth: 8, fillStyle: ink });
-      context.strokeText(text, 2 * left, 2 * top + down);
-      context.fillText(text, 2 * left, 2 * top + down);
+      if (line) {
+        Object.assign(context, { strokeStyle: ink, lineWidth: 1 });
+        context.beginPath();
+        context.moveTo(left + line.from[0], top + line.from[1]);
+        context.lineTo(left + line.to[0], top + line.to[1]);
+        context.stroke();
+      }
+      Object.assign(context, { font: fontOf(letters), strokeStyle: paper, lineWidth: 4 });
+      context.strokeText(text, left, top);
+      context.fillText(text, left, top);
     }
   }
 }
@@ -171,9 +194,10 @@ function widthOf(text, letters) {
 }
 
 /* Give each name a place in the window, the largest islands first. What finds none that is free of names is left out. */
-function placeNames(names, map, taken) {
+function placeNames(names, map, crowd, taken) {
   const seen = map.window;
-  const crowd = new Crowd(map);
+  const gaps = RINGS.filter((gap) => gap <= seen.width * LONGEST_LEADER);
+  const [small, large] = LETTERS.map((size) => Math.max(LEAST_LETTERS, size * Math.min(1, seen.width / WIDE)));
   const radius = map.marker.size / 2;
   const most = Math.max(1, ...names.map(({ count }) => count));
   const placed = [];
@@ -182,12 +206,12 @@ function placeNames(names, map, taken) {
     const spots = name.points
       .map((i) => map.pixelOf(map.data.x[i], map.data.y[i], seen))
       .filter(([x, y]) => x >= 0 && y >= 0 && x <= seen.width && y <= seen.height);
-    const letters = LETTERS[0] + (LETTERS[1] - LETTERS[0]) * Math.sqrt(name.count / most);
+    const letters = small + (large - small) * Math.sqrt(name.count / most);
     const [half, rise] = [widthOf(name.text, letters) / 2 + 3, letters * 0.65];
     let best = null;
     for (const [way, [right, down]] of spots.length ? WAYS.entries() : []) {
       const [x, y] = edgeOf(spots, right, down);
-      for (const gap of RINGS) {
+      for (const gap of gaps) {
         const [middle, center] = [x + right * (radius + gap + half), y + down * (radius + gap + rise)];
         const room = [middle - half, center - rise, middle + half, center + rise];
         if (room[0] < 0 || room[1] < 0 || room[2] > seen.width || room[3] > seen.height) continue;
@@ -200,9 +224,10 @@ function placeNames(names, map, taken) {
     const [x, y] = map.placeOf(best.x, best.y, seen);
     const parts = [element("span", { textContent: name.text, dir: "auto" })];
     parts[0].style.fontSize = `${letters}px`;
-    if (best.gap > LEADER) parts.unshift(leader(best));
+    const line = best.gap > LEADER ? lineOf(best) : null;
+    if (line) parts.unshift(leader(line));
     taken.push(best.room);
-    placed.push({ text: name.text, letters, x, y, parts });
+    placed.push({ text: name.text, letters, x, y, parts, line });
   }
   return placed;
 }
@@ -214,14 +239,17 @@ function edgeOf(spots, right, down) {
   return best;
 }
 
-/* A line from a name to the edge of its island. */
-function leader({ x, y, room, edge }) {
-  const [right, down] = [edge[0] - x, edge[1] - y];
-  const length = Math.hypot(right, down);
+/* Where a line from a name to the edge of its island begins and ends, in pixels from the middle of the name. */
+function lineOf({ x, y, room, edge }) {
+  const to = [edge[0] - x, edge[1] - y];
   const [half, rise] = [(room[2] - room[0]) / 2, (room[3] - room[1]) / 2];
-  const start = length * Math.min(1, half / Math.abs(right), rise / Math.abs(down));
+  const start = Math.min(1, half / Math.abs(to[0]), rise / Math.abs(to[1]));
+  return { from: to.map((part) => start * part), to };
+}
+
+function leader({ from, to }) {
   const line = element("i");
-  line.style.width = `${length - start}px`;
-  line.style.transform = `rotate(${Math.atan2(down, right)}rad) translate(${start}px, 0)`;
+  line.style.width = `${Math.hypot(to[0] - from[0], to[1] - from[1])}px`;
+  line.style.transform = `translate(${from[0]}px, ${from[1]}px) rotate(${Math.atan2(to[1], to[0])}rad)`;
   return line;
 }

@@ -1,4 +1,4 @@
-/* What is drawn over the points: rings, lines to neighbours, class names, outlines, and points that stand out. */
+/* What is drawn over the points: rings, lines to neighbours, outlines, points that stand out, and density. */
 
 const MOST_RINGS = 1000;
 const MOST_DISCS = 20000; // more points that stand out are squares
@@ -11,7 +11,25 @@ const DARKEST = 0.55; // part of ink in a place with very many
 const CROWDED = 0.995; // share of the places below the number of points that is drawn as the most
 
 /* Red, green and blue of a colour, #rrggbb. */
-const pixelParts = (color) => [1, 3, 5].map((at) => Number.parseInt(color.trim().slice(at, at + 2), 16));
+function rgbOf(color) {
+  const rgb = Number.parseInt(color.trim().slice(1), 16);
+  return [rgb >> 16, (rgb >> 8) & 255, rgb & 255];
+}
+
+/* The same of many points, of which few colours are different. */
+function parsedOnce(parse) {
+  const known = new Map();
+  return (color) => {
+    if (!known.has(color)) known.set(color, parse(color));
+    return known.get(color);
+  };
+}
+
+/* The bytes of a pixel, of which red is the first. */
+function pixelOf(color) {
+  const [red, green, blue] = rgbOf(color);
+  return ((255 << 24) | (blue << 16) | (green << 8) | red) >>> 0;
+}
 
 /* Each value with half of those `step` before and after it in its line of values, so that structure shows, not noise. */
 function blurred(values, step, line) {
@@ -41,12 +59,6 @@ function heapOf(sums, image, ink) {
   return image;
 }
 
-/* A colour, #rrggbb, as the bytes of a pixel; red comes first. */
-function pixelOf(color) {
-  const rgb = Number.parseInt(color.slice(1), 16);
-  return ((255 << 24) | ((rgb & 255) << 16) | (rgb & 0xff00) | (rgb >> 16)) >>> 0;
-}
-
 class Overlay {
   constructor(data, map, canvas) {
     Object.assign(this, { data, map, canvas });
@@ -59,8 +71,14 @@ class Overlay {
     this.isDense = false; // whether density is drawn in place of the points
     this.outlines = []; // of the selection, in the map's coordinates
     this.drawing = null; // the outline that is being drawn, in pixels
-    this.colors = [];
-    this.size = 6;
+  }
+
+  get colors() {
+    return this.map.colors;
+  }
+
+  get size() {
+    return this.map.marker.size;
   }
 
   /* Draw, once before the next frame. */
@@ -102,7 +120,7 @@ class Overlay {
     this.map.element.classList.toggle("dense", this.isDense);
     if (this.isDense) {
       context.globalAlpha = this.stressed ? FADED : 1;
-      context.drawImage(this.density(ratio), 0, 0, this.seen.width, this.seen.height);
+      this.heap(context, this.density());
       context.globalAlpha = 1;
     }
     if (this.stressed) context.drawImage(this.layer(ratio), 0, 0, this.seen.width, this.seen.height);
@@ -144,16 +162,17 @@ class Overlay {
 
   squares(points, image, ratio) {
     const pixels = new Uint32Array(image.data.buffer);
-    const known = new Map(); // colours, as the bytes of a pixel
+    const bytesOf = parsedOnce(pixelOf);
     const side = Math.max(1, Math.round(this.size * ratio));
+    const { colors, seen, data } = this;
+    const [scaleX, scaleY] = [image.width / (seen.x[1] - seen.x[0]), image.height / (seen.y[1] - seen.y[0])];
     for (const i of points) {
-      const color = this.colors[i];
-      if (!known.has(color)) known.set(color, pixelOf(color));
-      const place = this.at(i).map((part) => Math.round(part * ratio - side / 2));
-      const [left, top] = place.map((part) => Math.max(0, part));
-      const [right, bottom] = [Math.min(image.width, place[0] + side), Math.min(image.height, place[1] + side)];
-      for (let row = top; row < bottom; row++)
-        pixels.fill(known.get(color), row * image.width + left, row * image.width + Math.max(left, right));
+      const left = Math.round((data.x[i] - seen.x[0]) * scaleX - side / 2);
+      const top = Math.round((seen.y[1] - data.y[i]) * scaleY - side / 2);
+      const [first, last] = [Math.max(0, left), Math.min(image.width, left + side)];
+      const bottom = Math.min(image.height, top + side);
+      for (let row = Math.max(0, top); row < bottom && first < last; row++)
+        pixels.fill(bytesOf(colors[i]), row * image.width + first, row * image.width + last);
     }
     return image;
   }
@@ -212,35 +231,39 @@ class Overlay {
     return this.stressed ? FADED : 1;
   }
 
+  /* Draw the density where its part of the map lies now: while a hand moves the map, it is not counted anew. */
+  heap(context, density) {
+    const { x, y } = this.countedIn;
+    const [left, top] = this.map.pixelOf(x[0], y[1], this.seen);
+    const [right, bottom] = this.map.pixelOf(x[1], y[0], this.seen);
+    context.drawImage(density, left, top, right - left, bottom - top);
+  }
+
   /* How many points share each place, as colour: their mean, nearer to the ink the more they are. */
-  density(ratio) {
-    const { seen, data, colors, map } = this;
-    const key = [colors, map.order, ratio, this.ink, String([seen.x, seen.y, seen.width, seen.height])];
-    if (key.every((part, k) => part === this.counted?.[k])) return this.heap;
+  density() {
+    const { data, colors, map } = this;
+    const seen = map.drawnWindow;
+    const key = [colors, map.order, this.ink, String([seen.x, seen.y, seen.width, seen.height])];
+    if (key.every((part, k) => part === this.counted?.[k])) return this.shades;
     this.counted = key;
+    this.countedIn = { x: [...seen.x], y: [...seen.y] };
     const [width, height] = [seen.width, seen.height].map((pixels) => Math.ceil(pixels / DENSITY_CELL));
     const sums = new Float32Array(4 * width * height); // of red, green, blue, and the number of points
-    const known = new Map();
+    const partsOf = parsedOnce(rgbOf);
     const [scaleX, scaleY] = [width / (seen.x[1] - seen.x[0]), height / (seen.y[1] - seen.y[0])];
-    const order = map.order;
-    for (let k = 0; k < order.length; k++) {
-      const i = order[k];
+    for (const i of map.order) {
       const column = Math.floor((data.x[i] - seen.x[0]) * scaleX);
       const row = Math.floor((seen.y[1] - data.y[i]) * scaleY);
       if (column < 0 || row < 0 || column >= width || row >= height) continue;
-      const color = colors[i];
-      let rgb = known.get(color);
-      if (rgb === undefined) known.set(color, (rgb = Number.parseInt(color.slice(1), 16)));
       const at = 4 * (row * width + column);
-      sums[at] += rgb >> 16;
-      sums[at + 1] += (rgb >> 8) & 255;
-      sums[at + 2] += rgb & 255;
+      const parts = partsOf(colors[i]);
+      for (let part = 0; part < 3; part++) sums[at + part] += parts[part];
       sums[at + 3]++;
     }
-    this.heap = Object.assign(document.createElement("canvas"), { width, height });
-    const context = this.heap.getContext("2d", BY_PROCESSOR);
+    this.shades = Object.assign(document.createElement("canvas"), { width, height });
     const smooth = blurred(blurred(sums, 4, width * 4), width * 4, sums.length);
-    context.putImageData(heapOf(smooth, new ImageData(width, height), pixelParts(this.ink)), 0, 0);
-    return this.heap;
+    const image = heapOf(smooth, new ImageData(width, height), rgbOf(this.ink));
+    this.shades.getContext("2d", BY_PROCESSOR).putImageData(image, 0, 0);
+    return this.shades;
   }
 }

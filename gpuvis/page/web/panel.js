@@ -1,4 +1,4 @@
-/* All of one point: its image, fields and neighbours, on the card under the pointer and on pinned cards. */
+/* All of one point: its image, fields and neighbours, in the panel; and a tip at the point under the pointer. */
 
 const SAFE_SCHEMES = ["http:", "https:", "file:"];
 const TIP_GAP = 14; // pixels between a point and its tip
@@ -16,6 +16,15 @@ function button(text, title, run) {
   const made = element("button", { type: "button", textContent: text, title });
   made.addEventListener("click", run);
   return made;
+}
+
+/* Put something new in the place of what is old. If the focus was there, it goes to the first images or button that is
+   new, or else to the map. */
+function keepFocus(old, made, replace) {
+  const held = old?.contains(document.activeElement) && document.activeElement;
+  replace();
+  if (!held || held.isConnected) return;
+  (made?.querySelector(".small[tabindex='0'], button") ?? document.getElementById("map")).focus();
 }
 
 const stored = {
@@ -112,13 +121,14 @@ class Images {
     return element("div", { className: "missing", textContent: told });
   }
 
-  /* The image of a point for its pin, for the card under the pointer, or for a strip of many: small, but for a pin. */
+  /* The image of a point for its pin, for the panel without one, or for a strip of many: small, but for a pin. */
   of(i, place) {
     const [address, ...others] = this.addressesOf(i);
     const thumbnail = place !== "pin" || !address ? this.thumbnail(i) : null;
     if (thumbnail) return thumbnail;
     if (!address) return this.missing(i, place);
-    const image = element("img", { alt: this.data.fileOf(i), decoding: "async", draggable: false });
+    const loading = place === "strip" ? "lazy" : "eager";
+    const image = element("img", { alt: this.data.fileOf(i), decoding: "async", draggable: false, loading });
     const shown =
       place === "pin" ? element("a", { target: "_blank", rel: "noopener", title: "Open the image" }, image) : image;
     const go = (to) => {
@@ -160,7 +170,8 @@ class Panel {
     const key = [i, pins.includes(i), this.page.colors, this.page.legend.column, this.images.root];
     if (key.every((part, k) => part === this.key?.[k])) return;
     this.key = key;
-    this.place.replaceChildren(pins.includes(i) ? this.pinned(i) : this.unpinned(i), this.rootForm());
+    const card = pins.includes(i) ? this.pinned(i) : this.unpinned(i);
+    keepFocus(this.place, card, () => this.place.replaceChildren(card, this.rootForm()));
     this.place.scrollTop = 0;
   }
 
@@ -180,6 +191,12 @@ class Panel {
     const hasImage = this.data.places?.[i] || this.images.addressesOf(i).length;
     const image = hasImage ? [this.images.of(i, "strip")] : [];
     this.tip.replaceChildren(...image, text, ...this.page.review.badge(i, "! suspect"));
+    this.placeTip();
+  }
+
+  placeTip() {
+    const i = this.page.overlay?.hovered ?? -1;
+    if (i < 0) return;
     const { width, height } = this.page.map.window;
     const [left, top] = this.page.map.pixelOf(this.data.x[i], this.data.y[i]);
     this.tip.hidden = left < 0 || top < 0 || left > width || top > height;
@@ -230,7 +247,7 @@ class Panel {
   pinned(i) {
     const card = this.card(i, "pin");
     const copy = button("Copy link", "Copy a link to this point", () => {
-      this.page.copy(`${location.href.split("#")[0]}#row=${this.data.rowOf(i)}`);
+      copyText(this.page, `${location.href.split("#")[0]}#row=${this.data.rowOf(i)}`);
     });
     const go = button("Centre", "Bring the point to the middle of the map", () => this.page.map.center(i));
     const close = button("Unpin", "Unpin (Esc)", () => this.page.unpin(i));
@@ -244,7 +261,7 @@ class Panel {
   /* All pins, the last one first, to go back to one of them. */
   pins() {
     const { pins } = this.page;
-    const strip = element("div", { className: "strip wrap" }, ...pins.map((i) => this.small(i)));
+    const strip = element("div", { className: "strip" }, ...pins.map((i) => this.small(i)));
     walk(strip, ".small");
     const clear = button("Unpin all", "Unpin all points", () => {
       this.page.pins = [];
@@ -263,7 +280,7 @@ class Panel {
     const column = this.page.legend.column;
     const same = near.filter((other) => column?.values && column.codes[other] === column.codes[i]).length;
     const told = `${near.length} nearest in the original space${column?.values ? `, ${same} of the same class` : ""}`;
-    const strip = element("div", { className: "strip wrap" }, ...near.map((other) => this.small(other, i)));
+    const strip = element("div", { className: "strip" }, ...near.map((other) => this.small(other, i)));
     walk(strip, ".small");
     return element("section", { className: "neighbors" }, element("h2", { textContent: told }), strip);
   }

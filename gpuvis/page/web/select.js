@@ -45,13 +45,14 @@ class Selection {
   }
 
   begin(event) {
-    if (event.button !== 0) return;
+    if (event.button !== 0 || this.corners) return; // a second finger
     this.canvas.setPointerCapture(event.pointerId);
+    this.pointer = event.pointerId;
     this.corners = [[event.offsetX, event.offsetY]];
   }
 
   extend(event) {
-    if (!this.corners) return;
+    if (!this.corners || event.pointerId !== this.pointer) return;
     const here = [event.offsetX, event.offsetY];
     const [start, last] = [this.corners[0], this.corners.at(-1)];
     const far = Math.hypot(here[0] - start[0], here[1] - start[1]) >= LEAST;
@@ -62,6 +63,7 @@ class Selection {
   }
 
   end(event) {
+    if (event.pointerId !== this.pointer) return;
     const corners = this.corners;
     this.drop();
     if (!corners) return;
@@ -120,25 +122,34 @@ class Selection {
 
   /* What the tray shows of it. */
   view() {
-    const hidden = this.rising.length - this.shown.length;
-    const seen = hidden ? `, ${hidden.toLocaleString("en")} of them hidden` : "";
-    const sample = this.data.isSample ? " of the sample on this page" : "";
+    this.title = element("strong");
     const bar = element("div", { className: "buttons" });
     this.sight = button("", "Zoom out until all that is selected is in sight", () => this.page.map.reveal(this.shown));
     this.sight.id = "out-of-sight";
     bar.append(
-      element("strong", { textContent: `${this.counted}${sample} selected${seen}` }),
+      this.title,
       this.sight,
       button("Save CSV", "Save their rows, fields and coordinates", () => this.save()),
       button("Copy file names", "Copy the file names, a line each", () => this.copyNames()),
       button("Clear", "Select nothing", () => this.set([])),
     );
-    const strip = element("div", { className: "strip wrap" });
+    const strip = element("div", { className: "strip" });
     this.settle = walk(strip, ".small");
     const classes = this.classes();
     this.list(strip, this.inOrder(classes));
-    this.tellSight();
+    this.tell();
     return element("section", { id: "selection", ariaLabel: "Selection" }, bar, this.shares(classes, strip), strip);
+  }
+
+  /* Say how many points are selected, of what, and how many of them are to be seen. */
+  tell() {
+    if (!this.points.size || !this.title) return;
+    const hidden = this.rising.length - this.shown.length;
+    const seen = hidden ? `, ${hidden.toLocaleString("en")} of them hidden` : "";
+    const isPart = !this.page.map.webgl && this.data.count > FEW_POINTS;
+    const from = this.data.isSample ? " of the sample on this page" : isPart ? " of those that are drawn" : "";
+    this.title.textContent = `${this.counted}${from} selected${seen}`;
+    this.tellSight();
   }
 
   /* The selected points that are drawn. */
@@ -156,7 +167,7 @@ class Selection {
 
   /* Fill a strip with the images of points, and a button for more. */
   list(strip, points) {
-    const more = element("button", { type: "button", className: "more" });
+    const more = element("button", { type: "button" });
     let listed = 0;
     const fill = () => {
       const next = points.slice(listed, listed + LISTED);
@@ -214,7 +225,8 @@ class Selection {
 
   csv() {
     const columns = this.data.columns;
-    const lines = [["row", ...columns.map((column) => column.name), "x", "y"]];
+    const own = (name) => (this.data.column(name) ? `map ${name}` : name); // beside a column of the same name
+    const lines = [[own("row"), ...columns.map((column) => column.name), own("x"), own("y")]];
     for (const i of this.rising) {
       const place = [this.data.x[i], this.data.y[i]].map((value) => Number(value.toPrecision(9)));
       lines.push([this.data.rowOf(i), ...columns.map((column) => column.text(i)), ...place]);
@@ -224,13 +236,14 @@ class Selection {
 
   save() {
     const text = this.csv();
-    this.page.download(new Blob(["\ufeff", text], { type: "text/csv" }), this.page.fileName("selection.csv"), text);
+    saveFile(this.page, new Blob(["\ufeff", text], { type: "text/csv" }), "selection.csv", text);
   }
 
   copyNames() {
     const named = [...this.rising].map((i) => this.data.fileOf(i)).filter(Boolean);
     const what = named.length ? named : [...this.rising].map((i) => String(this.data.rowOf(i)));
-    this.page.copy(
+    copyText(
+      this.page,
       what.join("\n"),
       `${what.length.toLocaleString("en")} ${named.length ? "file names" : "row numbers (there are no file names)"}`,
     );

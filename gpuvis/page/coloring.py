@@ -157,6 +157,7 @@ def constants() -> dict[str, Any]:
         "diverging": diverging(),
         "plain": palette.colors(1)[0],
         "faint": FAINT,
+        "clear": palette.CLEAR,
     }
 
 

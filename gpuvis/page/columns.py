@@ -31,7 +31,20 @@ SUGGESTED = "suggested_label"  # name of the column with the labels that neighbo
 YES = "yes"  # the value of a suspect in the column of suspects
 DOUBTS = (SUSPICION, OUTLIER_SCORE)  # columns that may rank doubtful labels; the first that exists is used
 PREDICTED = "predicted "  # start of the names of columns with predicted labels
+PROBABILITY = "probability "  # and of those with their probabilities
 MEASURES = {*DOUBTS, MARGIN, ISOLATION, "recall"}  # always on a scale, even if all values are 0 or 1
+MEANINGS = {  # of columns that gpuvis adds, for readers who see them for the first time
+    "recall": "the share of its nearest neighbours that this map keeps near",
+    SUSPICION: "from 0 to 1; above 0.5 another class is nearer than its own",
+    SUSPECT: "whether its label is worth a second look",
+    SUGGESTED: "the other class that is nearest",
+    OUTLIER_SCORE: "how unlike its class it is",
+    MARGIN: "how much more it is like its own class than like the next one",
+    ISOLATION: "how far off its nearest neighbours are; large: an odd image",
+    "near_duplicates": "how many others are as good as equal",
+    "duplicates": "how many others are equal",
+    "predictions": "whether all models were right, or none",
+}
 SCALE_VALUES = 256  # a column with more distinct numbers is shown on a scale, not as classes
 # Numbers that NumPy and a browser read alike: not 1_000 or 0x10, nor digits of other scripts.
 DECIMAL = re.compile(r" *[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)? *")
@@ -68,6 +81,15 @@ class Column:
     colors: list[str]
     families: list[str]
     is_scale: bool
+
+    @property
+    def meaning(self) -> str:
+        """What the column tells, if gpuvis has added it; else empty."""
+        if self.name.startswith(PREDICTED):
+            return f"the class that the model {self.name.removeprefix(PREDICTED)} says it is"
+        if self.name.startswith(PROBABILITY):
+            return f"how sure the model {self.name.removeprefix(PROBABILITY)} is, from 0 to 1"
+        return MEANINGS.get(self.name, "")
 
     @cached_property
     def numbers(self) -> np.ndarray:

@@ -47,6 +47,7 @@ SCRIPTS = (
     "controls",
     "main",
 )
+UNMEASURED = "How far this map can be trusted was not measured."
 CDN_HOST = "https://cdn.plot.ly"
 
 
@@ -170,7 +171,7 @@ def draw(
         header["thumbnails"] = {"across": sheets.across, "places": pack.numbers(sheets.places[selection])}
     parts = {
         "title": html.escape(heading.title),
-        "verdict": html.escape(heading.verdict),
+        "verdict": html.escape(heading.verdict or UNMEASURED),
         "picture": icon.svg(coords, colored.rgb, colored.order),
         "icon": icon.data_url(coords[colored.order], colored.rgb[colored.order]),
         "data": pack.encoded(header),
@@ -215,7 +216,7 @@ def _columns(pack: Pack, page_columns: list[Column], selection: slice | np.ndarr
     """
     headers: list[dict[str, Any]] = []
     for number, column in enumerate(page_columns):
-        header: dict[str, Any] = {"name": column.name, "scale": column.is_scale}
+        header: dict[str, Any] = {"name": column.name, "meaning": column.meaning, "scale": column.is_scale}
         if column.is_scale:
             header["range"] = asdict(coloring.Scale.of(column))
         if not column.values:

@@ -204,7 +204,7 @@ def test_the_last_pin_fills_the_panel_and_several_lie_in_the_tray(read) -> None:
 def test_a_pinned_point_shows_its_neighbours_which_can_be_pinned(read) -> None:
     reader = read(table_of(30), neighbors=nearest(30))
     reader.pin(2)
-    expect(reader.see("#point h2")).to_have_text("5 nearest in the original space, 1 of the same class")
+    expect(reader.see("#point h2")).to_have_text("5 nearest in the original space, 1 with the same label")
     expect(reader.see("#point .small span")).to_have_text([WORDS[row % 3] for row in range(3, 8)])
     expect(reader.see("#point .small.differs")).to_have_count(4)
     reader.see("#point .small").nth(3).click()
@@ -617,7 +617,7 @@ def test_what_is_selected_or_pointed_at_stands_out_and_the_rest_fades(read) -> N
     reader.find("7.png")
     expect(plot).to_have_class(re.compile("faded"))
     reader.button("Select").click()
-    expect(reader.see("#selection strong")).to_have_text("3 points selected")
+    expect(reader.see("#selection strong")).to_have_text('3 points selected: hits of "7.png"')
     reader.keyboard.press("Escape")
     reader.button("Fit").click()
     reader.see(".shares button", has_text="bog").hover()

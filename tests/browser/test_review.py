@@ -55,16 +55,16 @@ def expect_status(reader: Reader, text: str) -> None:
 def test_points_are_shown_by_their_numbers(read) -> None:
     reader = read(reviewed())
     show_only(reader, "suspicion")
-    expect_status(reader, "24 of 30 points shown: suspicion 0.03 to 0.94")
+    expect_status(reader, "24 of 30 points shown: suspicion 0.03 to 0.94 (6 have none)")
     assert set(reader.colors) == between(0, 1)  # a row without a number is hidden
     low, high = reader.see(".range input[type=number]").all()
     low.fill("0.5")
     reader.keyboard.press("Enter")
-    expect_status(reader, f"{len(between(0.5, 1))} of 30 points shown: suspicion 0.5 to 0.94")
+    expect_status(reader, f"{len(between(0.5, 1))} of 30 points shown: suspicion 0.5 to 0.94 (6 have none)")
     assert set(reader.colors) == between(0.5, 1)
     high.fill("0.6123")  # finer than the scale
     reader.keyboard.press("Tab")
-    expect_status(reader, f"{len(between(0.5, 0.6123))} of 30 points shown: suspicion 0.5 to 0.6123")
+    expect_status(reader, f"{len(between(0.5, 0.6123))} of 30 points shown: suspicion 0.5 to 0.6123 (6 have none)")
     assert set(reader.colors) == between(0.5, 0.6123)
     hidden = min(between(0.7, 1))
     reader.hover(hidden)
@@ -78,15 +78,15 @@ def test_the_handles_of_a_scale_are_moved_by_keys_and_mouse(read) -> None:
     low.focus()
     for _ in range(3):
         reader.keyboard.press("ArrowRight")
-    expect_status(reader, f"{len(between(0.06, 1))} of 30 points shown: suspicion 0.06 to 0.94")
+    expect_status(reader, f"{len(between(0.06, 1))} of 30 points shown: suspicion 0.06 to 0.94 (6 have none)")
     high.focus()
     reader.keyboard.press("Home")  # one takes the other along
-    expect_status(reader, "0 of 30 points shown: suspicion 0.03 to 0.03")
+    expect_status(reader, "0 of 30 points shown: suspicion 0.03 to 0.03 (6 have none)")
     place = reader.see(".track").bounding_box()
     left, middle = place["x"] + 7, place["y"] + place["height"] / 2
     reader.draw([(left, middle), (left + (place["width"] - 14) / 2, middle)])
     expect(reader.see(".range input[type=number]").last).to_have_value("0.49")
-    expect_status(reader, f"{len(between(0, 0.49))} of 30 points shown: suspicion 0.03 to 0.49")
+    expect_status(reader, f"{len(between(0, 0.49))} of 30 points shown: suspicion 0.03 to 0.49 (6 have none)")
     assert set(reader.colors) == between(0, 0.49)
 
 
@@ -98,7 +98,7 @@ def test_a_number_that_is_half_typed_is_taken_back(read) -> None:
         typed.fill(text)
         reader.keyboard.press(key)
         expect(typed).to_have_value("0.03")
-        expect_status(reader, "24 of 30 points shown: suspicion 0.03 to 0.94")
+        expect_status(reader, "24 of 30 points shown: suspicion 0.03 to 0.94 (6 have none)")
 
 
 def test_points_of_one_class_are_shown_with_those_that_the_legend_shows(read) -> None:
@@ -170,7 +170,7 @@ def test_hits_selections_and_names_follow_the_filter(read) -> None:
     reader.button("Select").click()
     show_only(reader, "predictions", "missed by all (8)")
     expect(reader.see("#find-count")).to_have_text("1 hit, 2 hidden")
-    expect(reader.see("#selection strong")).to_have_text("3 points selected, 2 of them hidden")
+    expect(reader.see("#selection strong")).to_have_text('3 points selected: hits of "2.png", 2 of them hidden')
     reader.button("Select").click()
     assert reader.selected == [12]
     entry = reader.see("#classes li", has_text="Fen")
@@ -269,7 +269,7 @@ def test_what_is_shown_does_not_fade_for_a_selection_that_is_not(read) -> None:
     reader.button(f"Suspects {len(SUSPECTS)}").click()
     expect(reader.see("#plot")).to_have_class(faded)
     show_only(reader, "predictions", f"missed by all ({ROWS - len(SUSPECTS)})")
-    expect(strong).to_have_text(f"{len(SUSPECTS)} points selected, {len(SUSPECTS)} of them hidden")
+    expect(strong).to_have_text(f"{len(SUSPECTS)} points selected: suspects, {len(SUSPECTS)} of them hidden")
     expect(reader.see("#plot")).not_to_have_class(faded)
     reader.see(".shares button").first.hover()  # all of these are hidden too
     reader.page.wait_for_timeout(100)

@@ -122,7 +122,7 @@ class Reader:
     @property
     def fields(self) -> dict[str, str]:
         """What the panel tells of a point."""
-        names = self.see("#point dt").evaluate_all("all => all.map(({title, textContent}) => title || textContent)")
+        names = self.see("#point dt").evaluate_all("all => all.map(({title}) => title.split(': ')[0])")
         return dict(zip(names, self.see("#point dd").all_text_contents(), strict=True))
 
     @property

@@ -10,7 +10,7 @@ class Confusion {
     const { label, suggested } = page.review;
     const isSource = ({ name, values }) => values && name.startsWith(PREDICTED);
     this.label = label?.values ? label : undefined;
-    this.sources = [...(suggested?.values ? [suggested] : []), ...this.data.columns.filter(isSource)];
+    this.sources = [...this.data.columns.filter(isSource), ...(suggested?.values ? [suggested] : [])];
     this.both = false;
     this.button = document.querySelector("[data-do=confused]");
     this.button.hidden = !(this.label && this.sources.length);
@@ -41,7 +41,9 @@ class Confusion {
     this.place.hidden = !this.place.hidden;
     this.page.legend.place.hidden = !this.place.hidden;
     this.button.ariaPressed = String(!this.place.hidden);
-    if (!this.place.hidden) this.list();
+    if (this.place.hidden) return;
+    this.list();
+    this.place.scrollIntoView({ block: "nearest" });
   }
 
   /* Points whose label is one class and whose source says another, by both, the most frequent first. */
@@ -74,7 +76,8 @@ class Confusion {
     const told = `${is} ${this.both ? "↔" : "→"} ${said}`;
     const pair = button("", `Select the images: ${told}. Shift adds them to the selection`, (event) => {
       const shown = this.page.map.shown(points);
-      if (shown.length) this.page.selection.choose(shown, event);
+      const by = this.sources[Number(this.select.value)].name;
+      if (shown.length) this.page.selection.choose(shown, event, { from: `${told}, by ${by}` });
       else this.page.say("none of them is shown");
     });
     const count = points.length.toLocaleString("en");

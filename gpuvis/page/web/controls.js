@@ -3,7 +3,7 @@
 const TURN = 400; // pixels of the wheel by which the map grows e times as large
 const LINES = [1, 16, 400]; // pixels of a step of the wheel, which may be told in pixels, lines or pages
 const STILL = 4; // pixels that the hand may tremble in a click
-const [LEAST_TRAY, USUAL_TRAY, MOST_TRAY] = [96, 236, 0.7]; // its height in pixels; the most as part of the window
+const [LEAST_TRAY, MOST_TRAY] = [96, 0.7]; // its height in pixels; the most as part of the window
 const OPEN = "#tools details[open], #about[open]"; // what Esc or a click elsewhere closes
 const DOUBLE_CLICK = 500; // milliseconds in which the second half of a double click comes
 
@@ -82,7 +82,7 @@ function listenToTray(page) {
     return fit;
   };
   const keep = (height) => stored.set("gpuvis tray", String(set(height)));
-  set(Number(stored.get("gpuvis tray")) || USUAL_TRAY);
+  if (stored.get("gpuvis tray")) set(Number(stored.get("gpuvis tray")));
   edge.addEventListener("pointerdown", (event) => {
     event.preventDefault();
     edge.setPointerCapture(event.pointerId);
@@ -151,7 +151,10 @@ function listenToTools(page) {
     in: () => page.map.zoom(1.5),
     out: () => page.map.zoom(1 / 1.5),
     fit: () => page.map.fit(),
-    names: () => page.setNames(!page.named),
+    names: () => {
+      page.areNamesChosen = true;
+      page.setNames(!page.named);
+    },
     density: () => page.setDensity(!page.overlay.isDense),
     suspects: (event) => page.review.choose(event),
     confused: () => page.confusion.toggle(),

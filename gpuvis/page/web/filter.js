@@ -94,7 +94,10 @@ class Filter {
   get told() {
     if (!this.column) return "";
     const { name, isScale, values } = this.column;
-    return shortened(name) + (isScale ? ` ${this.from} to ${this.to}` : ` ${shortened(values[this.code] || BLANK)}`);
+    if (!isScale) return `${shortened(name)} ${shortened(values[this.code] || BLANK)}`;
+    const { blank } = this.column.measured(this.data.count);
+    const without = blank ? ` (${blank.toLocaleString("en")} have none)` : "";
+    return `${shortened(name)} ${this.from} to ${this.to}${without}`;
   }
 
   /* The classes of the column, each with its number of points; blank is the last. */

@@ -23,13 +23,16 @@ class Find {
     this.select = document.getElementById("find-select");
     this.select.addEventListener("click", (event) => {
       this.hurry();
-      page.selection.choose(this.hits, event);
+      page.selection.choose(this.hits, event, { from: `hits of "${shortened(this.input.value.trim())}"` });
     });
     this.input.addEventListener("keydown", (event) => {
       if (event.key !== "Enter" || !(event.shiftKey || event.ctrlKey || event.metaKey)) return;
       event.preventDefault();
       if (event.shiftKey) this.step(-1);
-      else if (this.at >= 0) page.pin(this.hits[this.at]);
+      else {
+        if (this.at < 0) this.step(1);
+        if (this.at >= 0) page.pin(this.hits[this.at]);
+      }
     });
     if (this.data.isSample) this.input.title = "Only the sample of rows that is on this page is searched";
     this.input.addEventListener("input", () => {

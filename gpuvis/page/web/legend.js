@@ -3,11 +3,13 @@
 const MOST_TIERS = 33; // of which the numbers of points double from one to the next
 const MOST_LISTED = 1000;
 const MOST_NAMES = 400; // on the map
+const FEW_NAMES = 40; // classes up to which their names stand on the map unasked
 const ENOUGH = 4000; // points of a class by which its islands are found
 const MOST_IN_PICTURE = 30; // classes whose colours a saved picture tells
 const RAMP = 160; // pixels of a scale in a saved picture
 const FAINT_IN_THE_DARK = "#3c4046"; // points without a number
 const LONGEST = 40; // letters of a name on the map
+const LEAST_NAMED = 0.4; // part of the points of a class that lie in its islands, or a name would mislead
 const PATIENCE = 220; // milliseconds in which a second click may follow
 
 const PARENT = "ground_truth_L2_num_label";
@@ -66,14 +68,15 @@ class Legend {
       this.bySize = !this.bySize;
       this.list();
     });
-    const all = button("all", "Show all classes", () => this.set(0));
-    const none = button("none", "Hide all classes", () => this.set(1));
+    const all = button("all", "Show all classes that are listed", () => this.set(0));
+    const none = button("none", "Hide all classes that are listed", () => this.set(1));
     this.controls = element("div", { className: "controls" }, this.search, this.sorter, all, none);
     this.items = element("ul", { id: "classes" });
     this.listen();
     const label = element("label", { className: "color" }, "Colour ", this.select);
+    this.meaning = element("p", { className: "hint meaning" });
     this.settle = walk(this.items, ".class", { inRow: ".choose, .only" });
-    this.place.replaceChildren(label, this.page.filter.place, this.controls, this.items);
+    this.place.replaceChildren(label, this.meaning, this.page.filter.place, this.controls, this.items);
   }
 
   listen() {
@@ -101,7 +104,7 @@ class Legend {
 
   choose(k, event) {
     if (this.hidden[k]) this.page.say(`${this.column.values[k] || BLANK} is hidden: show it to select it`);
-    else this.page.selection.choose(this.membersOf(k), event);
+    else this.page.selection.choose(this.membersOf(k), event, { from: this.column.values[k] || BLANK });
   }
 
   /* The points of a class that are shown. */
@@ -117,6 +120,7 @@ class Legend {
     this.hidden = new Uint8Array(0);
     if (column?.values) this.hidden = column.hidden ??= new Uint8Array(column.values.length);
     this.pointed = -1;
+    this.meaning.textContent = column?.meaning ? `${column.name}: ${column.meaning}` : "";
     this.select.value = column ? `${column.number}${families ? " families" : ""}` : "";
     this.search.value = "";
     this.recount();
@@ -150,6 +154,16 @@ class Legend {
 
   get faint() {
     return isDark() ? FAINT_IN_THE_DARK : this.data.faint;
+  }
+
+  /* Whether its classes are so few that their names fit on the map. */
+  get hasFew() {
+    return this.column?.values?.length <= FEW_NAMES;
+  }
+
+  /* Whether there may be colours that are hard to see, on light or on dark; so points get an outline. */
+  get isPale() {
+    return this.families || this.column?.values?.length > this.data.clear;
   }
 
   /* The points that are shown, in the order of drawing: rarer classes over classes at least twice as common. */
@@ -205,6 +219,7 @@ class Legend {
   list() {
     const { column } = this;
     this.controls.hidden = !column?.values;
+    this.items.classList.toggle("outlined", this.isPale);
     if (!column?.values) {
       const rows = [...this.hints(), ...(column ? this.bar() : [])];
       this.items.replaceChildren(...rows);
@@ -213,19 +228,22 @@ class Legend {
     }
     this.items.hidden = false;
     this.sorter.textContent = this.bySize ? "by size" : "by name";
-    const query = this.search.value.trim().toLowerCase();
-    let classes = column.values
-      .map((_, k) => k)
-      .filter((k) => (column.values[k] || BLANK).toLowerCase().includes(query));
     const byName = (a, b) => ALPHABET.compare(column.values[a], column.values[b]) || a - b;
     const bySize = (a, b) => this.counts[b] - this.counts[a] || a - b;
-    classes = classes.sort(this.bySize ? bySize : byName);
+    const classes = this.listed().sort(this.bySize ? bySize : byName);
     const items = this.families ? this.byParent(classes) : classes.slice(0, MOST_LISTED).map((k) => this.item(k));
     const more = classes.length - MOST_LISTED;
     if (more > 0) items.push(element("li", { className: "hint", textContent: `${more} more: find them by name` }));
     if (!classes.length) items.push(element("li", { className: "hint", textContent: "no such class" }));
     this.items.replaceChildren(...this.hints(), ...this.sampled(!this.page.filter.passed), ...items);
     this.settle();
+  }
+
+  /* The classes in whose names is what was typed. */
+  listed() {
+    const query = folded(this.search.value.trim());
+    const { values } = this.column;
+    return values.map((_, k) => k).filter((k) => folded(values[k] || BLANK).includes(query));
   }
 
   /* Say of a page that shows a sample what is counted. */
@@ -303,8 +321,9 @@ class Legend {
     this.changed(0);
   }
 
+  /* Show or hide all classes that the search has left. */
   set(hidden) {
-    this.hidden.fill(hidden);
+    for (const k of this.listed()) this.hidden[k] = hidden;
     this.changed(0);
   }
 
@@ -335,6 +354,8 @@ class Legend {
         const step = Math.ceil(points.length / ENOUGH);
         const some = points.filter((_, place) => place % step === 0);
         const islands = islandsOf(some, this.data, extent);
+        const named = islands.reduce((sum, island) => sum + island.length, 0);
+        if (named < LEAST_NAMED * some.length) return [];
         return islands.map((island) => ({ text, count: island.length * step, points: someOf(island, this.data) }));
       })
       .sort((one, other) => other.count - one.count);

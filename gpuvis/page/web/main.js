@@ -1,7 +1,6 @@
 /* Start the page, and pass events between its parts. */
 
 const MOST_PINS = 12;
-const FEW_NAMES = 40; // classes up to which their names stand on the map from the start
 const MANY_POINTS = 50000; // from here on, points cover each other
 const SAID = 4000; // milliseconds that a message stays
 const REST = 120; // milliseconds without a move after which is counted what is out of sight
@@ -68,7 +67,7 @@ class Page {
       this.overlay.draw();
       this.names.settle();
     };
-    const few = this.legend.column?.values?.length <= FEW_NAMES;
+    const few = this.legend.hasFew;
     const many = this.data.count > MANY_POINTS;
     this.setNames(few && !many);
     this.setDensity(many);
@@ -102,6 +101,7 @@ class Page {
 
   /* Draw the points that legend and filter show. */
   async repaint() {
+    Object.assign(this.marker, { isOutlined: this.legend.isPale });
     await this.map.paint(this.filter.of(this.legend.order()), this.colors, this.marker);
     this.tellShown();
     this.names.set(this.named ? this.legend.names() : []);
@@ -125,6 +125,7 @@ class Page {
 
   async recolor() {
     this.colors = this.legend.colors();
+    if (!this.areNamesChosen) this.setNames(this.legend.hasFew);
     await this.repaint();
     this.renew();
     if (this.selection.points.size) this.showSelection();
@@ -162,6 +163,7 @@ class Page {
     this.pins = [i, ...this.pins.filter((other) => other !== i)].slice(0, MOST_PINS);
     this.panel.show();
     await this.showPins();
+    this.panel.bringIntoSight();
     return this.map.reveal([i, ...this.data.nearestTo(i)]);
   }
 

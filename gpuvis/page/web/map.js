@@ -10,6 +10,11 @@ const LONGEST_LOSS = 1500; // milliseconds that a lost drawing is waited for
 const EDGE = 12; // pixels that a point keeps from the edge
 const [SMALLEST_PART, LARGEST_PART] = [1e-5, 20]; // of the whole map that may be seen
 
+const OUTLINE = "#767676"; // of points in pale or dark colours, seen on light and on dark
+
+/* The outline of a point; of small ones it would cover the colour. */
+const outlineOf = (size) => (size >= 5 ? 0.8 : 0);
+
 const same = (one, other) => one === other || (one.length === other?.length && one.every((i, at) => i === other[at]));
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
@@ -93,12 +98,20 @@ class PointMap {
       this.visible[i] = 1;
     }
     this.drawn = count;
+    const line = { color: OUTLINE, width: marker.isOutlined ? outlineOf(marker.size) : 0 };
     if (this.ready) {
-      await Plotly.restyle(this.element, { x: [x], y: [y], "marker.color": [color] }, [0]);
+      await Plotly.restyle(this.element, { x: [x], y: [y], "marker.color": [color], "marker.line": line }, [0]);
       return;
     }
     const type = this.webgl && this.data.count > SVG_POINTS ? "scattergl" : "scatter";
-    const trace = { type, mode: "markers", x, y, hoverinfo: "skip", marker: { ...marker, color, line: { width: 0 } } };
+    const trace = {
+      type,
+      mode: "markers",
+      x,
+      y,
+      hoverinfo: "skip",
+      marker: { size: marker.size, opacity: marker.opacity, color, line },
+    };
     await Plotly.newPlot(this.element, [trace], this.layout(), {
       displayModeBar: false,
       doubleClick: false,
@@ -160,7 +173,13 @@ class PointMap {
   }
 
   restyle(marker) {
-    return Plotly.restyle(this.element, { "marker.size": marker.size, "marker.opacity": marker.opacity }, [0]);
+    const { size, opacity, isOutlined } = marker;
+    const width = isOutlined ? outlineOf(size) : 0;
+    return Plotly.restyle(
+      this.element,
+      { "marker.size": size, "marker.opacity": opacity, "marker.line.width": width },
+      [0],
+    );
   }
 
   /* What is to be seen now: on each axis the values at both ends, and how many pixels lie between them. */

@@ -24,6 +24,7 @@ const WAYS = [
   [-0.7, 0.7],
 ];
 const LEADER = 20; // pixels from an island from which on a line leads to its name
+const LINE_STEP = 6; // pixels of a line, a part of which keeps others away
 const LONGEST_LEADER = 0.1; // of the width of the map
 
 /* Groups of points that lie together, the largest first: those in cells that are near each other. */
@@ -201,15 +202,18 @@ function placeNames(names, map, crowd, taken) {
   const radius = map.marker.size / 2;
   const most = Math.max(1, ...names.map(({ count }) => count));
   const placed = [];
-  for (const name of names) {
-    if (placed.length >= MOST_PLACED) break;
-    const spots = name.points
+  const spotsOf = ({ points }) =>
+    points
       .map((i) => map.pixelOf(map.data.x[i], map.data.y[i], seen))
       .filter(([x, y]) => x >= 0 && y >= 0 && x <= seen.width && y <= seen.height);
+  const islands = names.map((name) => ({ name, spots: spotsOf(name) })).filter(({ spots }) => spots.length);
+  for (const island of islands) island.box = boxOf(island.spots);
+  for (const { name, spots } of islands) {
+    if (placed.length >= MOST_PLACED) break;
     const letters = small + (large - small) * Math.sqrt(name.count / most);
     const [half, rise] = [widthOf(name.text, letters) / 2 + 3, letters * 0.65];
     let best = null;
-    for (const [way, [right, down]] of spots.length ? WAYS.entries() : []) {
+    for (const [way, [right, down]] of WAYS.entries()) {
       const [x, y] = edgeOf(spots, right, down);
       for (const gap of gaps) {
         const [middle, center] = [x + right * (radius + gap + half), y + down * (radius + gap + rise)];
@@ -217,16 +221,21 @@ function placeNames(names, map, crowd, taken) {
         if (room[0] < 0 || room[1] < 0 || room[2] > seen.width || room[3] > seen.height) continue;
         if (taken.some((other) => overlaps(room, other))) continue;
         const cost = crowd.in(wider(room, radius)) + gap / 8 + way / 20;
-        if (!best || cost < best.cost) best = { x: middle, y: center, room, cost, gap, edge: [x, y] };
+        if (best && cost >= best.cost) continue;
+        if (gap > gaps[0] && islands.some((other) => other.name.text !== name.text && isNearer(other, room, gap)))
+          continue;
+        const line = gap > LEADER ? lineOf(middle, center, room, [x, y]) : null;
+        if (line?.rooms.some((part) => taken.some((other) => overlaps(part, other)))) continue;
+        best = { x: middle, y: center, room, cost, line };
       }
     }
     if (!best) continue;
     const [x, y] = map.placeOf(best.x, best.y, seen);
     const parts = [element("span", { textContent: name.text, dir: "auto" })];
     parts[0].style.fontSize = `${letters}px`;
-    const line = best.gap > LEADER ? lineOf(best) : null;
+    const { line } = best;
     if (line) parts.unshift(leader(line));
-    taken.push(best.room);
+    taken.push(best.room, ...(line?.rooms ?? []));
     placed.push({ text: name.text, letters, x, y, parts, line });
   }
   return placed;
@@ -239,12 +248,31 @@ function edgeOf(spots, right, down) {
   return best;
 }
 
-/* Where a line from a name to the edge of its island begins and ends, in pixels from the middle of the name. */
-function lineOf({ x, y, room, edge }) {
+/* The rectangle around some spots. */
+function boxOf(spots) {
+  const [across, down] = [0, 1].map((axis) => endsOf(spots.map((spot) => spot[axis])));
+  return [across[0], down[0], across[1], down[1]];
+}
+
+/* Whether an island has a spot within some pixels of a room. */
+function isNearer({ spots, box }, room, gap) {
+  const near = wider(room, gap);
+  return overlaps(near, box) && spots.some(([x, y]) => x > near[0] && x < near[2] && y > near[1] && y < near[3]);
+}
+
+/* Where a line from a name to the edge of its island begins and ends, in pixels from the middle of the name; and the
+   rooms that it takes on the map. */
+function lineOf(x, y, room, edge) {
   const to = [edge[0] - x, edge[1] - y];
   const [half, rise] = [(room[2] - room[0]) / 2, (room[3] - room[1]) / 2];
   const start = Math.min(1, half / Math.abs(to[0]), rise / Math.abs(to[1]));
-  return { from: to.map((part) => start * part), to };
+  const steps = Math.ceil(((1 - start) * Math.hypot(...to)) / LINE_STEP);
+  const rooms = Array.from({ length: steps }, (_, k) => {
+    const at = start + ((1 - start) * (k + 0.5)) / steps;
+    const [left, top] = [x + at * to[0], y + at * to[1]];
+    return wider([left, top, left, top], LINE_STEP / 2);
+  });
+  return { from: to.map((part) => start * part), to, rooms };
 }
 
 function leader({ from, to }) {

@@ -18,10 +18,10 @@ function button(text, title, run) {
   return made;
 }
 
-/* Put something new in the place of what is old. If the focus was there, it goes to the first images or button that is
-   new, or else to the map. */
+/* Put something new in the place of what is old. If one who uses the keys was there, the focus goes to the first image or
+   button that is new, or else to the map. */
 function keepFocus(old, made, replace) {
-  const held = old?.contains(document.activeElement) && document.activeElement;
+  const held = old?.querySelector(":focus-visible");
   replace();
   if (!held || held.isConnected) return;
   (made?.querySelector(".small[tabindex='0'], button") ?? document.getElementById("map")).focus();
@@ -184,19 +184,17 @@ class Panel {
 
   /* A small picture and the class of a point, beside it on the map. */
   tell(i) {
-    this.tip.hidden = i < 0 || !this.page.map.ready;
+    this.tip.hidden = i < 0 || i === this.page.pins[0] || !this.page.map.ready;
     if (this.tip.hidden) return;
-    const text = element("span", { textContent: this.labelOf(i) });
-    text.prepend(swatch(this.page.colors[i]));
     const hasImage = this.data.places?.[i] || this.images.addressesOf(i).length;
     const image = hasImage ? [this.images.of(i, "strip")] : [];
-    this.tip.replaceChildren(...image, text, ...this.page.review.badge(i, "! suspect"));
+    this.tip.replaceChildren(...image, ...this.told(i));
     this.placeTip();
   }
 
   placeTip() {
     const i = this.page.overlay?.hovered ?? -1;
-    if (i < 0) return;
+    if (i < 0 || i === this.page.pins[0]) return;
     const { width, height } = this.page.map.window;
     const [left, top] = this.page.map.pixelOf(this.data.x[i], this.data.y[i]);
     this.tip.hidden = left < 0 || top < 0 || left > width || top > height;
@@ -205,14 +203,36 @@ class Panel {
     this.tip.style.top = `${top + high > height ? top - high : top + TIP_GAP}px`;
   }
 
+  /* Where the panel lies below the map, move it up so far that its image is seen. */
+  bringIntoSight() {
+    this.place.querySelector("figure")?.scrollIntoView({ block: "nearest" });
+  }
+
+  /* The label of a point, whatever gives the colours. */
   labelOf(i) {
-    const { column } = this.page.legend;
+    const column = this.page.review.label ?? this.page.legend.column;
     if (!column) return this.data.fileOf(i) || `row ${this.data.rowOf(i)}`;
     return column.text(i) || BLANK;
   }
 
+  /* What a point is, in a few words: its label, what its neighbours suggest, and what gives its colour. */
+  told(i) {
+    const { review, legend } = this.page;
+    const label = element("span", { className: "label", textContent: this.labelOf(i) });
+    label.prepend(swatch(this.page.colors[i]));
+    const parts = [label];
+    const suggested = review.suggestionFor(i);
+    if (suggested) parts.push(element("span", { className: "suggested", textContent: `→ ${suggested}?` }));
+    const { column } = legend;
+    if (column && review.label && column !== review.label)
+      parts.push(element("span", { className: "hint", textContent: `${column.name}: ${column.text(i) || BLANK}` }));
+    return parts;
+  }
+
   card(i, place) {
-    const figure = element("figure", {}, this.images.of(i, place), ...this.page.review.badge(i, "! suspect"));
+    const caption = element("figcaption", {}, ...this.told(i));
+    const badge = this.page.review.badge(i, "! suspect");
+    const figure = element("figure", {}, this.images.of(i, place), ...badge, caption);
     return element("article", { className: "card", dataset: { row: this.data.rowOf(i) } }, figure);
   }
 
@@ -232,7 +252,8 @@ class Panel {
       const told = element("dd", { textContent: value || BLANK, title: value });
       if (color) told.prepend(swatch(color));
       const short = name.replace(/^ground_truth_/, ""); // else narrow cards would show only what all have in common
-      list.append(element("dt", { textContent: short, title: name }), told);
+      const meaning = this.data.column(name)?.meaning;
+      list.append(element("dt", { textContent: short, title: meaning ? `${name}: ${meaning}` : name }), told);
     };
     const columns = [...new Set([...first, ...this.data.columns])];
     for (const column of this.page.review.inOrder(columns, i)) {
@@ -277,9 +298,12 @@ class Panel {
   }
 
   neighbors(i, near) {
-    const column = this.page.legend.column;
-    const same = near.filter((other) => column?.values && column.codes[other] === column.codes[i]).length;
-    const told = `${near.length} nearest in the original space${column?.values ? `, ${same} of the same class` : ""}`;
+    const { label } = this.page.review;
+    const { column } = this.page.legend;
+    const alike = (column) => near.filter((other) => column.text(i) && column.text(other) === column.text(i)).length;
+    const same = label ? `, ${alike(label)} with the same label` : "";
+    const more = column?.values && column !== label ? `, ${alike(column)} with the same ${column.name}` : "";
+    const told = `${near.length} nearest in the original space${same}${more}`;
     const strip = element("div", { className: "strip" }, ...near.map((other) => this.small(other, i)));
     walk(strip, ".small");
     return element("section", { className: "neighbors" }, element("h2", { textContent: told }), strip);
@@ -287,19 +311,20 @@ class Panel {
 
   /* A small image with its class, which pins its point. */
   small(i, beside = -1) {
-    const column = this.page.legend.column;
-    const label = this.labelOf(i);
     const { review } = this.page;
+    const label = this.labelOf(i);
+    const suggested = review.suggestionFor(i);
     const title = [this.data.fileOf(i), label, ...review.lines(i), `row ${this.data.rowOf(i)}`].join("\n");
     const made = element(
       "button",
       { className: "small", type: "button", title },
       this.images.of(i, "strip"),
       element("span", { textContent: label }),
+      ...(suggested ? [element("span", { className: "suggested", textContent: `→ ${suggested}` })] : []),
       ...review.badge(i, "!"),
     );
     made.style.setProperty("--color", this.page.colors[i]);
-    const differs = beside >= 0 && column?.values && column.codes[i] !== column.codes[beside];
+    const differs = beside >= 0 && review.label && review.label.text(i) !== review.label.text(beside);
     made.classList.toggle("differs", Boolean(differs));
     made.addEventListener("click", () => this.page.pin(i));
     for (const event of ["pointerenter", "focus"]) made.addEventListener(event, () => this.page.point(i, beside < 0));

@@ -29,14 +29,19 @@ class Review {
   }
 
   choose(event) {
-    if (this.shown.length) this.page.selection.choose(this.shown, event);
+    if (this.shown.length) this.page.selection.choose(this.shown, event, { from: "suspects" });
     else this.page.say("no suspect is shown");
+  }
+
+  /* The class that the neighbours of a suspect suggest; nothing for others. */
+  suggestionFor(i) {
+    return this.isSuspect(i) ? this.suggested?.text(i) : "";
   }
 
   /* What is said of a suspect; nothing of others. */
   verdict(i) {
     if (!this.isSuspect(i)) return "";
-    const suggested = this.suggested?.text(i);
+    const suggested = this.suggestionFor(i);
     return suggested ? `suspect: its neighbours suggest ${suggested}` : "suspect";
   }
 

@@ -74,11 +74,11 @@ class Selection {
     }
     const outline = corners.map(([left, top]) => this.page.map.placeOf(left, top));
     const { shiftKey, altKey } = event;
-    this.choose(this.inside(outline), { shiftKey, altKey }, outline);
+    this.choose(this.inside(outline), { shiftKey, altKey }, { outline });
   }
 
   /* Select points; Shift adds them to those that are selected already, Alt takes them away. */
-  choose(points, { shiftKey, altKey, detail }, outline) {
+  choose(points, { shiftKey, altKey, detail }, { outline, from = "" } = {}) {
     const { overlay } = this.page;
     const keep = shiftKey || altKey;
     const chosen = new Set(keep ? this.points : []);
@@ -92,6 +92,7 @@ class Selection {
       return;
     }
     overlay.outlines = [...(keep ? overlay.outlines : []), ...(outline ? [outline] : [])];
+    this.from = keep ? "" : from;
     this.set(chosen);
     if (detail === 0) this.page.tray.querySelector("#selection .small")?.focus(); // by key: go on from there
   }
@@ -147,8 +148,9 @@ class Selection {
     const hidden = this.rising.length - this.shown.length;
     const seen = hidden ? `, ${hidden.toLocaleString("en")} of them hidden` : "";
     const isPart = !this.page.map.webgl && this.data.count > FEW_POINTS;
-    const from = this.data.isSample ? " of the sample on this page" : isPart ? " of those that are drawn" : "";
-    this.title.textContent = `${this.counted}${from} selected${seen}`;
+    const among = this.data.isSample ? " of the sample on this page" : isPart ? " of those that are drawn" : "";
+    const from = this.from ? `: ${this.from}` : "";
+    this.title.textContent = `${this.counted}${among} selected${from}${seen}`;
     this.tellSight();
   }
 
@@ -206,6 +208,7 @@ class Selection {
   shares(classes, strip) {
     const { column, palette } = this.page.legend;
     const list = element("div", { className: "shares" });
+    if (classes.length && column !== this.page.review.label) list.append(`by ${column.name}:`);
     for (const [k, points] of classes.slice(0, MOST_SHARES)) {
       const name = column.values[k] || BLANK;
       const share = button("", `List ${name} alone`, () => {

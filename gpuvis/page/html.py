@@ -82,7 +82,8 @@ def draw_page(
     Raises
     ------
     DataError
-        coords is not a finite array of shape (N, 2), or the table or the neighbours have another number of rows.
+        coords is not a finite array of shape (N, 2), or the table or the neighbours have another number of rows, or a
+        neighbour is no row.
 
     Examples
     --------
@@ -95,14 +96,16 @@ def draw_page(
     from gpuvis.io.table import strings
 
     points = np.asarray(coords, np.float32)
-    if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():
-        raise DataError(f"coords has shape {points.shape}; expected finite numbers of shape (N, 2)")
+    if points.ndim != 2 or points.shape[1] != 2 or not points.size or not np.isfinite(points).all():
+        raise DataError(f"coords has shape {points.shape}; expected finite numbers of shape (N, 2), N at least 1")
     rows = strings({} if table is None else table)
     rows = rows if len(rows.columns) else rows.reindex(range(len(points)))
     for name, values in (("table", rows), ("neighbors", neighbors)):
         if values is not None and len(values) != len(points):
             raise DataError(f"{name} has {len(values)} rows; expected {len(points)}, one for each point")
     indices = None if neighbors is None else np.asarray(neighbors)
+    if indices is not None and (indices.ndim != 2 or not ((indices >= 0) & (indices < len(points))).all()):
+        raise DataError(f"neighbors has shape {indices.shape}; expected rows from 0 to {len(points) - 1}, shape (N, k)")
     text, notes = draw(points, rows, page or PageOptions(), Heading(caption=caption), indices)
     for note in notes:
         logger.warning("%s", note)

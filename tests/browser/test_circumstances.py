@@ -114,7 +114,9 @@ def test_a_sample_is_told_wherever_a_number_could_mislead(read, monkeypatch) -> 
     reader.find(".png")
     expect(reader.see("#find-count")).to_have_text("100 hits in the sample")
     reader.button("Select").click()
-    expect(reader.see("#selection strong")).to_have_text('100 points of the sample on this page selected: hits of ".png"')
+    expect(reader.see("#selection strong")).to_have_text(
+        '100 points of the sample on this page selected: hits of ".png"'
+    )
 
 
 def test_a_reader_is_told_at_first_what_to_do(read) -> None:

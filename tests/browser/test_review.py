@@ -176,7 +176,7 @@ def test_hits_selections_and_names_follow_the_filter(read) -> None:
     entry = reader.see("#classes li", has_text="Fen")
     entry.hover()
     entry.locator(".choose").click()
-    expect(reader.see("#selection strong")).to_have_text("3 points selected")
+    expect(reader.see("#selection strong")).to_have_text(f"3 points selected: {WORDS[0]}")
     assert set(reader.selected) == set(range(0, ROWS, 12))
 
 

@@ -78,7 +78,6 @@ function listenToTray(page) {
   const set = (height) => {
     const fit = Math.round(clamp(height, LEAST_TRAY, window.innerHeight * MOST_TRAY));
     page.tray.style.setProperty("--height", `${fit}px`);
-    edge.ariaValueNow = String(fit);
     return fit;
   };
   const keep = (height) => stored.set("gpuvis tray", String(set(height)));
@@ -96,6 +95,9 @@ function listenToTray(page) {
     event.preventDefault();
     keep(page.tray.offsetHeight + by);
   });
+  new ResizeObserver(() => {
+    edge.ariaValueNow = String(page.tray.offsetHeight);
+  }).observe(page.tray);
   page.tray.append(edge);
 }
 

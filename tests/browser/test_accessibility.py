@@ -1,4 +1,4 @@
-"""The page for those who use keys, a screen reader or strong contrast: the rules of axe-core, in each state of the page."""
+"""The rules of axe-core, for readers who use keys, a screen reader or strong contrast, in each state of the page."""
 
 from __future__ import annotations
 

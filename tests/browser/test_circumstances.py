@@ -111,6 +111,10 @@ def test_a_sample_is_told_wherever_a_number_could_mislead(read, monkeypatch) -> 
     expect(reader.see("#status")).to_have_text(status)
     assert reader.counts == [100, 100, 100]  # of all rows
     expect(reader.see("#classes .hint")).to_contain_text("100 of 300 rows; these counts are of all rows")
+    reader.see("#filter-by").select_option(label="ground_truth_word_label")
+    expect(reader.see("#filter-value option").first).to_contain_text("(100 of all rows)")
+    expect(reader.see("#classes .hint")).to_contain_text("these counts are of the sample")
+    reader.see("#filter-by").select_option(label="all points")
     reader.find(".png")
     expect(reader.see("#find-count")).to_have_text("100 hits in the sample")
     reader.button("Select").click()
@@ -188,6 +192,8 @@ def test_what_is_confused_is_counted_by_pairs_and_selected(read, both) -> None:
     of = [row for row in wrong if (WORDS[row % 3], predicted[row]) in {(first, second), (second, first)}]
     of = of if both else [row for row in of if WORDS[row % 3] == first]
     assert sorted(reader.selected) == of
+    title = reader.see("#selection strong")
+    expect(title).to_have_text(re.compile(f"^{len(of)} points? selected: {re.escape(name)}, by predicted by vit$"))
     reader.see("#confused-by").select_option(label="predicted by clip")
     assert sum(int(text) for text in reader.see("#confused .count").all_text_contents()) == 20
     reader.button("Confused").click()
@@ -262,6 +268,75 @@ def test_on_a_phone_all_of_the_page_is_as_wide_as_the_screen(visit) -> None:
     assert tab.evaluate("document.documentElement.scrollWidth") == 390
     tray, legend = (tab.locator(part).bounding_box() for part in ("#selection", "#legend"))
     assert tray["y"] < legend["y"]  # what was selected is not below the fold
+    tab.locator("#selection .small").nth(1).click()
+    expect(tab.locator("#point figure")).to_be_in_viewport(ratio=0.95)
+    expect(tab.locator("#selection .small").first).to_be_in_viewport()
+    tab.locator("#tools summary").click()
+    tab.locator("#size").scroll_into_view_if_needed()
+    expect(tab.locator("#size")).to_be_in_viewport()
+    box = tab.locator("#size").bounding_box()
+    at = f"document.elementFromPoint({box['x'] + box['width'] / 2}, {box['y'] + box['height'] / 2}).id"
+    assert tab.evaluate(at) == "size"
+
+
+@pytest.mark.parametrize("size", [(900, 500), (1100, 600), (1366, 768)])
+def test_in_a_low_window_nothing_lies_over_another(read, size) -> None:
+    table = table_of(200).assign(suspect=["yes" if row % 3 else "" for row in range(200)])
+    reader = read(table, neighbors=nearest(200))
+    reader.page.set_viewport_size(dict(zip(("width", "height"), size, strict=True)))
+    reader.see("[data-do=suspects]").click()
+    reader.see("#selection .small").nth(1).click()
+    parts = {part: reader.see(part).bounding_box() for part in ("header", "#map", "#tray", "aside")}
+    for one, first in parts.items():
+        for other, second in parts.items():
+            across = min(first["x"] + first["width"], second["x"] + second["width"]) - max(first["x"], second["x"])
+            down = min(first["y"] + first["height"], second["y"] + second["height"]) - max(first["y"], second["y"])
+            assert one == other or min(across, down) < 1, (one, other)
+    assert reader.page.evaluate("document.documentElement.scrollHeight") == size[1]
+    assert parts["#map"]["height"] > 100
+    reader.see("#point dd").last.scroll_into_view_if_needed()
+    expect(reader.see("#point dd").last).to_be_in_viewport()
+    reader.see("#classes .class").last.scroll_into_view_if_needed()
+    expect(reader.see("#classes .class").last).to_be_in_viewport()
+
+
+def test_a_change_of_the_system_theme_reaches_what_is_drawn(read) -> None:
+    numbers = [f"{row / 60:.3f}" if row else "" for row in range(60)]
+    reader = read(table_of(60).assign(suspicion=numbers), more={"color_by": "suspicion"})
+    colors = "String(document.getElementById('plot').data[0].marker.color)"
+    light = reader.page.evaluate(colors)
+    reader.page.emulate_media(color_scheme="dark")
+    reader.page.wait_for_function(f"{colors} !== '{light}'")
+    reader.keyboard.press("t")
+    reader.page.wait_for_function(f"{colors} === '{light}'")
+    reader.keyboard.press("t")  # as the system has it, so the system decides again
+    reader.page.wait_for_function(f"{colors} !== '{light}'")
+    reader.page.emulate_media(color_scheme="light")
+    reader.page.wait_for_function(f"{colors} === '{light}'")
+
+
+def test_keys_of_what_a_page_lacks_do_nothing(read) -> None:
+    reader = read(table_of(30))
+    for key in "cs":
+        reader.keyboard.press(key)
+    expect(reader.see("#classes")).to_be_visible()
+    expect(reader.see("#said")).to_have_text("")
+    keys = reader.see("#keys").text_content()
+    assert "suspects" not in keys
+    assert "confused" not in keys
+    assert "L lasso" in keys
+
+
+def test_buttons_on_the_map_are_pressed_by_enter(read) -> None:
+    reader = read(table_of(30))
+    before = np.ptp(reader.window["x"])
+    reader.see("[data-do=in]").press("Enter")
+    reader.page.wait_for_timeout(300)
+    assert np.ptp(reader.window["x"]) == pytest.approx(before / 1.5)
+
+
+def test_a_page_says_that_its_map_was_not_measured(read) -> None:
+    expect(read(table_of(30)).see("#verdict")).to_have_text("How far this map can be trusted was not measured.")
 
 
 def test_the_height_of_the_tray_is_kept(read) -> None:

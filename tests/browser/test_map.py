@@ -334,6 +334,17 @@ def test_all_classes_are_hidden_and_shown_at_once(read) -> None:
     assert not len(changed(before, shot(reader.see("#map"))))
 
 
+def test_the_classes_that_a_search_has_left_are_hidden_at_once(read) -> None:
+    reader = read(table_of(30))
+    reader.see("#legend-find").fill("bog")
+    reader.button("none").click()
+    expect(reader.see("#status")).to_have_text("20 of 30 points shown")
+    reader.see("#color-by").select_option(label="nothing")
+    expect(reader.see("#classes .hint")).to_contain_text("1 of ground_truth_word_label hidden")
+    reader.button("show").click()
+    expect(reader.see("#status")).to_have_text("30 of 30 points shown")
+
+
 def test_classes_are_sorted_and_searched(read) -> None:
     labels = ["oak"] * 3 + ["Ash 10"] * 5 + ["ash 9"] * 1 + [""] * 2
     reader = read(table_of(11).assign(ground_truth_word_label=labels, ground_truth_num_label=""))
@@ -377,6 +388,14 @@ def test_points_are_found_by_their_fields(read) -> None:
     ]:
         reader.find(text)
         expect(reader.see("#find-count")).to_have_text(told)
+
+
+def test_one_key_pins_what_is_found(read) -> None:
+    reader = read(table_of(30))
+    reader.find("007.png")
+    reader.keyboard.press("Control+Enter")
+    expect(reader.see("#point .card .buttons")).to_be_visible()
+    expect(reader.see("#point .card")).to_have_attribute("data-row", "7")
 
 
 def test_enter_walks_from_hit_to_hit(read) -> None:
@@ -875,20 +894,59 @@ def test_what_is_selected_out_of_sight_is_counted_and_gone_to(read) -> None:
 
 
 def test_any_size_of_the_window_leaves_the_view(read) -> None:
-    reader = read(table_of(300))
+    reader = read(table_of(300).assign(suspect=["yes" if row % 9 == 0 else "" for row in range(300)]))
     reader.mouse.move(500, 300)
     reader.mouse.wheel(0, -300)
     reader.page.wait_for_timeout(300)
-    before, random = reader.window, np.random.default_rng(0)
-    for step in range(12):
+    before, random, trays = reader.window, np.random.default_rng(0), 0
+    for step in range(50):
         size = {"width": int(random.integers(900, 1900)), "height": int(random.integers(450, 1100))}
         reader.page.set_viewport_size(size)
         if step % 3 == 1:
-            reader.keyboard.press("s" if step % 2 else "Escape")
+            reader.keyboard.press("Escape" if reader.see("#tray").is_visible() else "s")
+        trays += reader.see("#tray").is_visible()
+    assert 10 < trays < 40
+    if reader.see("#tray").is_visible():
+        reader.keyboard.press("Escape")
     reader.page.set_viewport_size({"width": 1280, "height": 800})
     after = reader.window
     width = np.ptp(before["x"])
     assert np.abs(np.subtract(after["x"] + after["y"], before["x"] + before["y"])).max() < 0.01 * width
+
+
+def test_zooming_ends_before_numbers_do(read) -> None:
+    reader = read(table_of(300))
+    whole = np.ptp(reader.window["x"])
+    for delta, low, high in ((-100_000, 1e-7, 1e-3), (200_000, 3, 30)):
+        reader.mouse.move(500, 300)
+        reader.mouse.wheel(0, delta)
+        reader.page.wait_for_timeout(300)
+        assert low < np.ptp(reader.window["x"]) / whole < high
+    reader.button("Fit").click()
+    reader.page.wait_for_timeout(300)
+    assert np.ptp(reader.window["x"]) == pytest.approx(whole)
+
+
+def test_the_tip_goes_with_its_point(read) -> None:
+    reader = read(table_of(300))
+    gap = np.array([14, 14])
+
+    def is_beside(row: int) -> bool:
+        tip = reader.see("#tip").bounding_box()
+        corners = np.array([[tip["x"], tip["y"]], [tip["x"] + tip["width"], tip["y"] + tip["height"]]])
+        return bool((np.abs(corners - reader.spots[row]) <= gap + 1).any(0).all())
+
+    reader.find("007.png")
+    reader.keyboard.press("Enter")
+    expect(reader.see("#tip")).to_be_visible()
+    assert is_beside(7)
+    reader.mouse.move(*reader.spots[7])
+    reader.mouse.down()
+    reader.mouse.move(*(reader.spots[7] + [80, 60]), steps=4)
+    reader.mouse.up()
+    assert is_beside(7)
+    reader.mouse.wheel(0, -200)
+    assert is_beside(7)
 
 
 def test_another_window_shows_the_whole_map_with_points_of_its_size(read) -> None:
@@ -964,6 +1022,56 @@ def test_a_picture_is_saved_as_the_map_is_seen(read) -> None:
     assert picture.getpixel((2, 2)) == tuple(paper)
     assert picture.getpixel((left, top)) == pytest.approx(tuple(point), abs=3)
     assert picture.getpixel((left + size + 8, top)) == pytest.approx(tuple(ink), abs=30)  # a ring around it
+
+
+def test_a_saved_picture_has_the_scale_of_its_colours(read) -> None:
+    numbers = [f"{row / 30:.3f}" for row in range(30)]
+    reader = read(table_of(30).assign(suspicion=numbers), more={"color_by": "suspicion", "theme": "light"})
+    with reader.page.expect_download() as download:
+        reader.button("Save").click()
+    picture = Image.open(io.BytesIO(Path(download.value.path()).read_bytes())).convert("RGB")
+    middle = 64 + 2 * 25
+    colors = [picture.getpixel((picture.width - 24 - x, middle)) for x in range(2, 319, 4)]
+    assert colors[0] == pytest.approx(tuple(rgb_of(coloring.ramp()[:1])[0]), abs=20)  # the highest are the darkest
+    assert colors[-1] == pytest.approx(tuple(rgb_of(coloring.ramp()[-1:])[0]), abs=20)
+    assert len(set(colors)) > 60
+
+
+def test_a_page_that_loads_shows_its_map_as_a_picture_in_the_same_place(read) -> None:
+    reader = read(table_of(300), heading={"verdict": "40 % are kept."})
+    spots = reader.spots
+    never = "if (location.hash === '#wait') Response.prototype.arrayBuffer = () => new Promise(() => {});"
+    reader.page.add_init_script(never)
+    address = reader.page.url
+    reader.page.goto("about:blank")
+    reader.page.goto(f"{address}#wait")
+    expect(reader.see("#status")).to_have_text("The map is loading.")
+    expect(reader.see("#verdict")).to_have_text("40 % are kept.")
+    expect(reader.see("#still")).to_be_hidden()
+    places = reader.see("#map > svg").evaluate(
+        """(svg) => [...svg.querySelectorAll("path")].flatMap((path) => {
+          const matrix = path.getScreenCTM();
+          return [...path.getAttribute("d").matchAll(/M(-?\\d+) (-?\\d+)/g)].map(([, x, y]) => {
+            const {x: left, y: top} = new DOMPoint(x, y).matrixTransform(matrix);
+            return [left, top];
+          });
+        })"""
+    )
+    apart = np.linalg.norm(np.array(places)[:, None] - spots, axis=2)
+    assert len(places) == 300
+    assert apart.min(1).max() < 1.5
+    assert apart.min(0).max() < 1.5
+
+
+def test_colours_that_are_hard_to_see_have_an_outline(read) -> None:
+    width = "document.getElementById('plot')._fullData[0].marker.line.width"
+    words = [f"class {row % 30}" for row in range(60)]
+    reader = read(table_of(60).assign(ground_truth_word_label=words, ground_truth_num_label=""))
+    assert reader.page.evaluate(width) > 0
+    expect(reader.see("#classes")).to_have_class("outlined")
+    reader.see("#color-by").select_option(label="ground_truth_L2_num_label")
+    reader.page.wait_for_function(f"{width} === 0")
+    expect(reader.see("#classes")).not_to_have_class("outlined")
 
 
 # What a browser, a table or a label may be like

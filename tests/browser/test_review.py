@@ -287,6 +287,7 @@ def test_suspects_have_a_badge_and_what_is_suggested_under_their_label(read) -> 
         badge = reader.see("#point figure mark.suspect")
         expect(badge).to_have_text("! suspect")
         expect(badge).to_have_attribute("title", f"suspect: its neighbours suggest {suggested}")
+        expect(reader.see("#point figcaption")).to_have_text(f"{WORDS[suspect % 3]}→ {suggested}?")
     names = list(reader.fields)
     assert names.index("suggested_label") == names.index("ground_truth_word_label") + 1
     assert reader.fields["suggested_label"] == suggested
@@ -300,6 +301,37 @@ def test_suspects_have_a_badge_and_what_is_suggested_under_their_label(read) -> 
     expect(reader.see("mark")).to_have_count(0)
     names = list(reader.fields)
     assert names.index("suggested_label") > names.index("ground_truth_L2_num_label")
+
+
+def test_a_class_is_the_label_whatever_gives_the_colours(read) -> None:
+    """Else neighbours of another label would seem to be of the same class as soon as something else is looked at."""
+    light = ["night" if row < 20 else "day" for row in range(ROWS)]
+    reader = read(reviewed().assign(light=light), neighbors=nearest(ROWS))
+    reader.pin(SUSPECTS[0])
+    label = WORDS[SUSPECTS[0] % 3]
+    told, head = "5 nearest in the original space, 1 with the same label", reader.see("#point h2")
+    expect(head).to_have_text(told)
+    differs = [small.get_attribute("class") for small in reader.see("#point .small").all()]
+    reader.see("#color-by").select_option(label="light")
+    near = [(SUSPECTS[0] + step) % ROWS for step in range(1, 6)]
+    same = sum(light[row] == light[SUSPECTS[0]] for row in near)
+    expect(head).to_have_text(f"{told}, {same} with the same light")
+    assert [small.get_attribute("class") for small in reader.see("#point .small").all()] == differs
+    expect(reader.see("#point .small span").first).to_have_text(WORDS[near[0] % 3])
+    expect(reader.see("#point figcaption .label")).to_have_text(label)
+    expect(reader.see("#point figcaption .hint")).to_have_text(f"light: {light[SUSPECTS[0]]}")
+    reader.see("[data-do=suspects]").click()
+    expect(reader.see("#selection .shares")).to_contain_text("by light:")
+
+
+def test_columns_that_gpuvis_adds_are_explained(read) -> None:
+    reader = read(reviewed())
+    reader.see("#color-by").select_option(label="suspicion")
+    expect(reader.see("#legend .meaning")).to_have_text(re.compile("^suspicion: from 0 to 1"))
+    reader.see("#color-by").select_option(label="ground_truth_word_label")
+    expect(reader.see("#legend .meaning")).to_have_text("")
+    reader.hover(3)
+    expect(reader.see("#point dt", has_text="suggested_label")).to_have_attribute("title", re.compile("nearest"))
 
 
 def test_all_suspects_that_are_shown_are_selected(read) -> None:

@@ -27,6 +27,7 @@ from pages import read, shades
 from PIL import Image
 from plotly.offline import get_plotlyjs
 
+from gpuvis.errors import DataError
 from gpuvis.page import coloring, columns, icon, image_links, index, palette, static, subsample, thumbnails
 from gpuvis.page import html as figure
 from gpuvis.page.heading import Heading
@@ -614,3 +615,17 @@ def test_class_numbers_are_looked_up_once_for_all_columns() -> None:
     assert made["ground_truth_word_label"].values == [WORDS[k] for k in range(3)]
     assert made["ground_truth_word_label"].colors == made["ground_truth_num_label"].colors == palette.colors(3)
     assert made["file_name"].values == []
+
+
+@pytest.mark.parametrize(
+    ("rows", "neighbors", "told"),
+    [
+        (0, None, "N at least 1"),
+        (5, np.full((5, 2), -1), "rows from 0 to 4"),
+        (5, np.full((5, 2), 5), "rows from 0 to 4"),
+        (5, np.zeros(5, int), r"shape \(N, k\)"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(rows, neighbors, told) -> None:
+    with pytest.raises(DataError, match=told):
+        figure.draw_page(np.zeros((rows, 2)), neighbors=neighbors)

@@ -11,6 +11,7 @@ const MOST_PLACED = 150;
 const LETTERS = [12, 18]; // pixels of the letters of the smallest and of the largest island
 const [LEAST_LETTERS, WIDE] = [11, 720]; // on a map that is less wide, they are smaller
 const RING = 7; // pixels between a pinned point and what is around its ring
+const ENOUGH_OF_CROWD = 200000; // points by which it is known where there are many
 const CROWD_CELL = 4; // pixels along a side of the cells in which points are counted
 const RINGS = [4, 14, 30, 52, 80]; // pixels between an island and its name, tried in turn
 const WAYS = [
@@ -78,10 +79,12 @@ class Crowd {
     const [across, down] = [seen.width, seen.height].map((pixels) => Math.ceil(pixels / CROWD_CELL) + 1);
     Object.assign(this, { across, down });
     this.sums = new Uint32Array((across + 1) * (down + 1));
-    const { x, y } = map.data;
+    const { x, y, count } = map.data;
     const perCell = ([low, high], pixels) => pixels / (high - low) / CROWD_CELL;
     const [scaleX, scaleY] = [perCell(seen.x, seen.width), perCell(seen.y, seen.height)];
-    for (const i of map.order) {
+    const step = Math.ceil(count / ENOUGH_OF_CROWD);
+    for (let i = 0; i < count; i += step) {
+      if (!map.visible[i]) continue;
       const column = Math.floor((x[i] - seen.x[0]) * scaleX);
       const row = Math.floor((seen.y[1] - y[i]) * scaleY);
       if (column >= 0 && row >= 0 && column < across && row < down) this.sums[(row + 1) * (across + 1) + column + 1]++;

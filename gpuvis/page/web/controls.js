@@ -54,6 +54,7 @@ function listenToFingers(page, place, spot) {
     const [now, before] = [spot(event), finger.at];
     isClick &&= Math.hypot(now[0] - finger.from[0], now[1] - finger.from[1]) < STILL;
     if (isClick) return;
+    page.point(-1); // a ring and a tip that go along would cost time in every frame
     finger.at = now;
     const [other] = [...fingers.values()].filter((one) => one !== finger);
     if (!other) page.map.aimBeside(now[0] - before[0], now[1] - before[1]);

@@ -179,7 +179,9 @@ docs: $(DEV)  ## build the site of the manual, build/docs/index.html; a dead lin
 	$(PIP) $(PINS) "gpuvis[docs]"
 	rm -rf build/pages build/docs
 	mkdir -p build/pages/pictures
-	cp gpuvis/docs/*.md CHANGELOG.md LICENSE build/pages
+	cp CHANGELOG.md LICENSE build/pages
+	for page in gpuvis/docs/*.md; do \
+	  sed 's:](\.\./\.\./\.github/:](pictures/:g' $$page >build/pages/$$(basename $$page) || exit; done
 	sed 's:](gpuvis/docs/:](:g; s:](\.github/:](pictures/:g' README.md >build/pages/index.md
 	cp .github/*.png build/pages/pictures
 	cp gpuvis/docs/zensical.toml build

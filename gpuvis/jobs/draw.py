@@ -117,7 +117,11 @@ def _draw_files(
     def page_with(images: Images | None) -> tuple[str, list[str]]:
         return page_html.draw(shown.coords, table, page, heading, shown.measured.neighbors, images, plotly_js)
 
-    images, notes = _images(job, page, shown.table, path, lambda images: len(page_with(images)[0]))
+    def size_with(images: Images) -> int:
+        html, _ = page_with(images)
+        return len(html)
+
+    images, notes = _images(job, page, shown.table, path, size_with)
     html, html_notes = page_with(images)
     notes += folder.annotations.notes
     drawn = [html.encode("utf-8", "backslashreplace")]

@@ -1,6 +1,6 @@
 """Pictures of four pages, made as a reader would come to see them, for the README and to be looked at.
 
-SCREENSHOTS=.github python -m pytest tests/browser/test_screenshots.py keeps them.
+SCREENSHOTS=.github MNIST=cache/with/its/map python -m pytest tests/browser/test_screenshots.py keeps them.
 """
 
 from __future__ import annotations
@@ -17,12 +17,20 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from PIL import Image
-from reader import Reader
+from reader import Reader, expect
 
 from gpuvis.cli.main import main
 from gpuvis.io import cache
 
 pytestmark = pytest.mark.browser
+
+TILE = (560, 434)
+NAME_BOXES = """(spans) => spans.map((span) => {
+  const range = document.createRange();
+  range.selectNodeContents(span);
+  const { left, top, right, bottom } = range.getBoundingClientRect();
+  return [left, top, right, bottom];
+})"""
 
 Look = Callable[..., Reader]
 
@@ -89,6 +97,8 @@ def test_digits_with_their_images(digits, tmp_path, look) -> None:
     apart = np.linalg.norm(coords - coords[row], axis=1)
     around = labels[np.argsort(apart)[1]]
     reader = look(folder / "vis_tsne.html", coords)
+    names(reader, 0, 10)
+    reader.page.emulate_media(color_scheme="light")
     reader.pin(row)
     reader.page.keyboard.press("l")
     spots = reader.spots
@@ -100,17 +110,45 @@ def test_digits_with_their_images(digits, tmp_path, look) -> None:
     keep(reader, "digits", 8)
 
 
+def names(reader: Reader, row: int, least: int) -> None:
+    """Check that names are there and lie over no other, in light and dark; keep pictures of them in one table."""
+    for column, theme in enumerate(("light", "dark")):
+        reader.page.emulate_media(color_scheme=theme)
+        reader.page.wait_for_function(f"document.querySelectorAll('#names span').length >= {least}")
+        reader.page.wait_for_timeout(300)
+        boxes = np.array(reader.see("#names span").evaluate_all(NAME_BOXES))
+        apart = [(boxes[:, None, k] >= boxes[:, k + 2]) | (boxes[:, k + 2][:, None] <= boxes[:, k]) for k in (0, 1)]
+        assert (np.logical_or(*apart) | np.eye(len(boxes), dtype=bool)).all()
+        folder = os.environ.get("SCREENSHOTS")
+        if folder:
+            file = Path(folder) / "names.png"
+            table = Image.open(file).convert("RGB") if file.exists() else Image.new("RGB", (2 * TILE[0], 4 * TILE[1]))
+            tile = Image.open(io.BytesIO(reader.see("#map").screenshot())).convert("RGB")
+            table.paste(tile.resize(TILE, Image.Resampling.LANCZOS), (column * TILE[0], row * TILE[1]))
+            table.quantize(256, dither=Image.Dither.NONE).save(file, optimize=True)
+
+
 def test_seventy_thousand_points(tmp_path, look) -> None:
-    coords = made_up(tmp_path / "run", np.full(10, 7_000), [f"digit {k}" for k in range(10)])
-    keep(look(tmp_path / "run/vis_umap.html", coords), "many", 10)
+    mnist = os.environ.get("MNIST")  # a cache with its map
+    if mnist:
+        coords = np.load(Path(mnist) / "vis_umap_coords.npy")
+        page = Path(mnist) / "vis_umap.html"
+    else:
+        coords = made_up(tmp_path / "run", np.full(10, 7_000), [f"digit {k}" for k in range(10)])
+        page = tmp_path / "run/vis_umap.html"
+    reader = look(page, coords)
+    names(reader, 1, 10)
+    keep(reader, "many", 10)
 
 
-def test_a_long_tail_with_names(tmp_path, look) -> None:
+def test_habitats(tmp_path, look) -> None:
     words = "Fen, Marsh, Swamp/Woodland/Grassland/Heather/Bog/Montane/Inland rock/Littoral rock/Saltwater/Urban/Quarry"
-    sizes = np.array([400, 233, 180, 90, 60, 30, 15, 8, 4, 2, 2])
+    words += "/Reedbed/Hay meadow/Sand dune/Mudflat/Hedgerow/River bank"
+    sizes = np.array([400, 233, 180, 90, 90, 60, 60, 50, 40, 30, 30, 15, 15, 8, 4, 2, 2])
     reader = look(tmp_path / "run/vis_umap.html", made_up(tmp_path / "run", sizes, words.split("/")))
     assert "Fen, Marsh, Swamp" in reader.see("#names span").all_text_contents()
-    keep(reader, "tail", 6)
+    names(reader, 2, 8)
+    keep(reader, "habitats", 6)
 
 
 def test_a_thousand_classes_in_the_dark(tmp_path, look) -> None:
@@ -118,6 +156,7 @@ def test_a_thousand_classes_in_the_dark(tmp_path, look) -> None:
     sizes[0] += 50_000 - sizes.sum()
     coords = made_up(tmp_path / "run", sizes, [f"species {k}" for k in range(1000)])
     reader = look(tmp_path / "run/vis_umap.html", coords)
-    reader.page.keyboard.press("t")
+    expect(reader.see("#names span")).to_have_count(0)  # they are too many
     reader.page.keyboard.press("n")
+    names(reader, 3, 30)
     keep(reader, "classes", 40)

@@ -132,7 +132,7 @@ def read(tab: Any, folder: Path, tmp_path: Path) -> Iterator[Read]:
         page = tab if webgl else context.new_page()
         if not webgl:
             page.add_init_script(WITHOUT_WEBGL)
-        page.emulate_media(color_scheme="dark" if dark else "light")
+        page.emulate_media(color_scheme="dark" if dark else "light", media="screen", forced_colors="none")
         page.mouse.move(0, 0)
         page.goto("about:blank")
         page.goto(file.as_uri() + place)

@@ -364,3 +364,30 @@ def test_accents_are_found_however_they_are_written(read) -> None:
     reader = read(table_of(3).assign(file_name=["cafe\u0301.png", "caf\u00e9.png", "cafe.png"]))
     reader.find("caf\u00e9")
     expect(reader.see("#find-count")).to_have_text("2 hits")
+
+
+def test_what_is_printed_is_the_map_with_its_names_and_classes(read) -> None:
+    islands = np.array([[0, 0], [9, 1], [4, 7]])[np.arange(60) % 3]
+    reader = read(
+        table_of(60), (islands + coords_of(60) * 0.3).astype(np.float32), heading={"verdict": "40 % are kept."}
+    )
+    reader.page.emulate_media(media="print")
+    for part in ("#tools", "#status", "#zoom", ".controls"):
+        expect(reader.see(part)).to_be_hidden()
+    expect(reader.see("#verdict")).to_be_visible()
+    expect(reader.see("#names span")).to_have_count(3)
+    expect(reader.see("#classes .swatch").first).to_be_visible()
+
+
+def test_in_colours_of_the_system_all_is_told_still(read) -> None:
+    islands = np.array([[0, 0], [9, 1], [4, 7]])[np.arange(60) % 3]
+    reader = read(table_of(60), (islands + coords_of(60) * 0.3).astype(np.float32))
+    before = reader.see("#classes .swatch").first.evaluate("(swatch) => getComputedStyle(swatch).backgroundColor")
+    reader.page.emulate_media(forced_colors="active")
+    style = "(element) => { const { borderWidth, color, webkitTextStrokeColor: edge } = getComputedStyle(element); "
+    assert reader.button("Move").evaluate(f"{style} return borderWidth; }}") == "2px"
+    assert reader.button("Lasso").evaluate(f"{style} return borderWidth; }}") == "1px"
+    color, edge = reader.see("#names span").first.evaluate(f"{style} return [color, edge]; }}")
+    assert color != edge
+    after = reader.see("#classes .swatch").first.evaluate("(swatch) => getComputedStyle(swatch).backgroundColor")
+    assert after == before

@@ -23,8 +23,9 @@ function button(text, title, run) {
 function keepFocus(old, made, replace) {
   const held = old?.querySelector(":focus-visible");
   replace();
-  if (!held || held.isConnected) return;
-  (made?.querySelector(".small[tabindex='0'], button") ?? document.getElementById("map")).focus();
+  if (!held) return;
+  const next = held.isConnected ? held : made?.querySelector(".small[tabindex='0'], button");
+  (next ?? document.getElementById("map")).focus();
 }
 
 const stored = {

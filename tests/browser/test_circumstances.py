@@ -172,6 +172,25 @@ def test_what_is_listed_stays_in_sight_as_some_of_it_is_pinned(read) -> None:
     assert image["width"] >= 300
 
 
+def test_what_scrolls_beneath_a_resting_pointer_is_not_looked_at(read) -> None:
+    table = table_of(200).assign(suspect="yes", suspicion=[f"{row / 200:.3f}" for row in range(200)])
+    reader = read(table)
+    reader.see("[data-do=suspects]").click()
+    reader.see("#selection .small").nth(1).click()
+    top = reader.see("#selection .strip").evaluate("(strip) => strip.scrollTop")
+    for _ in range(4):
+        reader.keyboard.press("ArrowDown")
+        reader.page.wait_for_timeout(200)  # until what has come to lie beneath the pointer would be told
+    assert reader.see("#selection .strip").evaluate("(strip) => strip.scrollTop") > top
+    row = reader.page.evaluate("document.activeElement.title.split('row ')[1]")
+    expect(reader.see("#point .card")).to_have_attribute("data-row", row)
+    reader.keyboard.press("Enter")
+    expect(reader.see("#point .card .buttons")).to_be_visible()
+    expect(reader.see("#point .card")).to_have_attribute("data-row", row)
+    reader.see("#selection .small").first.hover()  # a hand that moves is followed again
+    expect(reader.see("#point .card")).to_have_attribute("data-row", "199")
+
+
 @pytest.mark.parametrize("both", [False, True])
 def test_what_is_confused_is_counted_by_pairs_and_selected(read, both) -> None:
     predicted = [WORDS[(row + (row % 5 == 0)) % 3] for row in range(30)]
@@ -372,8 +391,9 @@ def test_what_is_printed_is_the_map_with_its_names_and_classes(read) -> None:
         table_of(60), (islands + coords_of(60) * 0.3).astype(np.float32), heading={"verdict": "40 % are kept."}
     )
     reader.page.emulate_media(media="print")
-    for part in ("#tools", "#status", "#zoom", ".controls"):
+    for part in ("#tools", "#point p", "#zoom", ".controls"):
         expect(reader.see(part)).to_be_hidden()
+    expect(reader.see("#status")).to_be_visible()
     expect(reader.see("#verdict")).to_be_visible()
     expect(reader.see("#names span")).to_have_count(3)
     expect(reader.see("#classes .swatch").first).to_be_visible()

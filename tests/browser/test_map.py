@@ -1016,7 +1016,7 @@ def test_a_picture_is_saved_as_the_map_is_seen(read) -> None:
     expect(reader.see("#said")).to_have_text("saved as UMAP_of_a_test_map.png")
     picture = Image.open(io.BytesIO(Path(download.value.path()).read_bytes())).convert("RGB")
     seen = reader.window
-    above = 64  # pixels of the title
+    above = 100  # pixels of the title
     assert picture.size == (2 * seen["width"], 2 * seen["height"] + above)
     size = reader.page.evaluate("document.getElementById('plot')._fullData[0].marker.size")
     left, top = 2 * (reader.spots[11] - [seen["left"], seen["top"]]) + [0, above]
@@ -1032,7 +1032,7 @@ def test_a_saved_picture_has_the_scale_of_its_colours(read) -> None:
     with reader.page.expect_download() as download:
         reader.button("Save").click()
     picture = Image.open(io.BytesIO(Path(download.value.path()).read_bytes())).convert("RGB")
-    middle = 64 + 2 * 25
+    middle = 100 + 2 * 25
     colors = [picture.getpixel((picture.width - 24 - x, middle)) for x in range(2, 319, 4)]
     assert colors[0] == pytest.approx(tuple(rgb_of(coloring.ramp()[:1])[0]), abs=20)  # the highest are the darkest
     assert colors[-1] == pytest.approx(tuple(rgb_of(coloring.ramp()[-1:])[0]), abs=20)

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.browser
 ROWS = 30
 SUSPICION = np.where(np.arange(ROWS) % 5, (np.arange(ROWS) * 7 % ROWS) / 31, np.nan)
 SUSPECTS = [row for row in range(ROWS) if SUSPICION[row] > 0.7]
+SUSPECTED = "suspects, whose neighbours suggest another label"
 MISSED = ["missed by all" if row % 4 == 0 else "correct by all" if row % 4 < 3 else "" for row in range(ROWS)]
 
 
@@ -269,7 +270,7 @@ def test_what_is_shown_does_not_fade_for_a_selection_that_is_not(read) -> None:
     reader.button(f"Suspects {len(SUSPECTS)}").click()
     expect(reader.see("#plot")).to_have_class(faded)
     show_only(reader, "predictions", f"missed by all ({ROWS - len(SUSPECTS)})")
-    expect(strong).to_have_text(f"{len(SUSPECTS)} points selected: suspects, {len(SUSPECTS)} of them hidden")
+    expect(strong).to_have_text(f"{len(SUSPECTS)} points selected: {SUSPECTED}, {len(SUSPECTS)} of them hidden")
     expect(reader.see("#plot")).not_to_have_class(faded)
     reader.see(".shares button").first.hover()  # all of these are hidden too
     reader.page.wait_for_timeout(100)

@@ -123,6 +123,15 @@ class Page {
     this.status.textContent = told.join("; ");
   }
 
+  /* What is to be seen, in one line: how far to trust it, what is shown, what is selected, what gives the colours. */
+  get seen() {
+    const { selection, legend } = this;
+    const selected = selection.points.size ? selection.title.textContent : "";
+    const colored = legend.column ? `colours: ${legend.column.name}` : "";
+    const verdict = document.getElementById("verdict").textContent.replace(/\.$/, "");
+    return [verdict, this.status.textContent, selected, colored].filter(Boolean).join(" · ");
+  }
+
   async recolor() {
     this.colors = this.legend.colors();
     if (!this.areNamesChosen) this.setNames(this.legend.hasFew);

@@ -24,6 +24,7 @@ const WAYS = [
   [0.7, 0.7],
   [-0.7, 0.7],
 ];
+const [CLEAR, UNCLEAR] = [10, 12]; // pixels to another island that tell whose a name is; points that it may cover instead
 const LEADER = 20; // pixels from an island from which on a line leads to its name
 const LINE_STEP = 6; // pixels of a line, a part of which keeps others away
 const LONGEST_LEADER = 0.1; // of the width of the map
@@ -223,10 +224,13 @@ function placeNames(names, map, crowd, taken) {
         const room = [middle - half, center - rise, middle + half, center + rise];
         if (room[0] < 0 || room[1] < 0 || room[2] > seen.width || room[3] > seen.height) continue;
         if (taken.some((other) => overlaps(room, other))) continue;
-        const cost = crowd.in(wider(room, radius)) + gap / 8 + way / 20;
+        const others = (reach) =>
+          islands.some((other) => other.name.text !== name.text && isNearer(other, room, reach));
+        let cost = crowd.in(wider(room, radius)) + gap / 8 + way / 20;
         if (best && cost >= best.cost) continue;
-        if (gap > gaps[0] && islands.some((other) => other.name.text !== name.text && isNearer(other, room, gap)))
-          continue;
+        if (gap > gaps[0] && others(gap)) continue;
+        if (others(gap + CLEAR)) cost += UNCLEAR;
+        if (best && cost >= best.cost) continue;
         const line = gap > LEADER ? lineOf(middle, center, room, [x, y]) : null;
         if (line?.rooms.some((part) => taken.some((other) => overlaps(part, other)))) continue;
         best = { x: middle, y: center, room, cost, line };

@@ -18,6 +18,15 @@ function button(text, title, run) {
   return made;
 }
 
+let pointer = ""; // where it has been last
+const spotOf = ({ screenX, screenY }) => `${screenX} ${screenY}`;
+window.addEventListener("pointermove", (event) => {
+  pointer = spotOf(event);
+});
+
+/* Whether a hand has moved the pointer onto what is beneath it now: what a list scrolls beneath it is not looked at. */
+const hasMoved = (event) => spotOf(event) !== pointer;
+
 /* Put something new in the place of what is old. If one who uses the keys was there, the focus goes to the first image or
    button that is new, or else to the map. */
 function keepFocus(old, made, replace) {
@@ -328,8 +337,11 @@ class Panel {
     const differs = beside >= 0 && review.label && review.label.text(i) !== review.label.text(beside);
     made.classList.toggle("differs", Boolean(differs));
     made.addEventListener("click", () => this.page.pin(i));
-    for (const event of ["pointerenter", "focus"]) made.addEventListener(event, () => this.page.point(i, beside < 0));
-    for (const event of ["pointerleave", "blur"]) made.addEventListener(event, () => this.page.point(-1));
+    const look = (j) => (event) => {
+      if (!event.type.startsWith("pointer") || hasMoved(event)) this.page.point(j, j >= 0 && beside < 0);
+    };
+    for (const event of ["pointerenter", "focus"]) made.addEventListener(event, look(i));
+    for (const event of ["pointerleave", "blur"]) made.addEventListener(event, look(-1));
     return made;
   }
 

@@ -1,5 +1,7 @@
 /* The points with doubtful labels: suspects, how doubtful each one is, and the suggested label. */
 
+const SUSPECTED = "suspects, whose neighbours suggest another label";
+
 class Review {
   constructor(page) {
     this.page = page;
@@ -25,11 +27,11 @@ class Review {
     if (this.button.hidden) return;
     const [shown, all] = [this.shown.length, this.suspects.length].map((count) => count.toLocaleString("en"));
     this.button.textContent = `Suspects ${shown}`;
-    this.button.title = `Select the ${shown} of ${all} suspects that are shown: Shift adds them to the selection`;
+    this.button.title = `Select the ${shown} of ${all} suspects that are shown. Look at each: its neighbours suggest another label, which need not be right. Shift adds them to the selection`;
   }
 
   choose(event) {
-    if (this.shown.length) this.page.selection.choose(this.shown, event, { from: "suspects" });
+    if (this.shown.length) this.page.selection.choose(this.shown, event, { from: SUSPECTED });
     else this.page.say("no suspect is shown");
   }
 

@@ -1,6 +1,6 @@
 /* What leaves the page: pictures, tables, and text for the clipboard. */
 
-const TITLE = 32; // pixels of the title above a saved map
+const TITLE = 50; // pixels above a saved map: its title, and a line that says what is seen
 const SCALE = 2; // pixels of a saved map for each one of the screen
 
 async function copyText(page, text, what = text) {
@@ -67,7 +67,9 @@ async function savePicture(page) {
   context.globalAlpha = 1;
   context.drawImage(over, 0, TITLE, width, height);
   Object.assign(context, { fillStyle: ink, font: fontOf(14), textBaseline: "middle", textAlign: "left" });
-  context.fillText(heading.title, 8, TITLE / 2, width - 16);
+  context.fillText(heading.title, 8, 16, width - 16);
+  context.font = "12px system-ui, sans-serif";
+  context.fillText(page.seen, 8, 36, width - 16);
   context.translate(0, TITLE);
   names.draw(context, { ink, paper });
   legend.draw(context, width, ink);

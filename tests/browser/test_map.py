@@ -647,7 +647,7 @@ def test_what_is_selected_or_pointed_at_stands_out_and_the_rest_fades(read) -> N
         reader.button("Save").click()
     picture = np.asarray(Image.open(io.BytesIO(Path(download.value.path()).read_bytes())).convert("RGB")).astype(int)
     place = np.array([reader.window["left"], reader.window["top"]])
-    assert [row for row in range(30) if near(picture, 2 * (spots[row] - place) + [0, 64], reader.colors[row])] == [
+    assert [row for row in range(30) if near(picture, 2 * (spots[row] - place) + [0, 100], reader.colors[row])] == [
         7,
         17,
         27,

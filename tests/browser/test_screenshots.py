@@ -24,7 +24,7 @@ from gpuvis.io import cache
 
 pytestmark = pytest.mark.browser
 
-TILE = (560, 434)
+TILE = (440, 341)
 NAME_BOXES = """(spans) => spans.map((span) => {
   const range = document.createRange();
   range.selectNodeContents(span);
@@ -122,10 +122,10 @@ def names(reader: Reader, row: int, least: int) -> None:
         folder = os.environ.get("SCREENSHOTS")
         if folder:
             file = Path(folder) / "names.png"
-            table = Image.open(file).convert("RGB") if file.exists() else Image.new("RGB", (2 * TILE[0], 4 * TILE[1]))
+            table = Image.open(file) if file.exists() else Image.new("RGB", (2 * TILE[0], 4 * TILE[1]))
             tile = Image.open(io.BytesIO(reader.see("#map").screenshot())).convert("RGB")
             table.paste(tile.resize(TILE, Image.Resampling.LANCZOS), (column * TILE[0], row * TILE[1]))
-            table.quantize(256, dither=Image.Dither.NONE).save(file, optimize=True)
+            table.save(file, optimize=True)
 
 
 def test_seventy_thousand_points(tmp_path, look) -> None:

@@ -134,7 +134,8 @@ class Page {
 
   async recolor() {
     this.colors = this.legend.colors();
-    if (!this.areNamesChosen) this.setNames(this.legend.hasFew);
+    const { hasFew } = this.legend;
+    if (!this.areNamesChosen && this.named !== hasFew) this.setNames(hasFew); // else they would be placed twice
     await this.repaint();
     this.renew();
     if (this.selection.points.size) this.showSelection();

@@ -67,7 +67,7 @@ def of_column(coords: np.ndarray, column: Column | None) -> Coloring:
         numbers, scale = column.numbers, Scale.of(column)
         blank = np.isnan(numbers)
         fractions = np.clip((np.nan_to_num(numbers) - scale.low) / (scale.high - scale.low), 0, 1)
-        shades = np.where(blank, SHADES, np.round(fractions * (SHADES - 1)))
+        shades = np.where(blank, SHADES, np.floor(fractions * (SHADES - 1) + 0.5))  # a half rounded as by the page
         order = order[np.argsort(~blank[order], kind="stable")]
         return Coloring(column, palette.from_hex([*scale.ramp, FAINT])[shades.astype(int)], order)
     counts = np.bincount(column.codes, minlength=len(column.values))
@@ -136,7 +136,7 @@ class Scale:
         """Choose the scale of a column. It is symmetric about zero if numbers lie on both sides of it."""
         numbers = column.numbers[np.isfinite(column.numbers)]
         low, high = map(float, np.percentile(numbers, ENDS))
-        if low < 0 < high:
+        if low < 0 < high and not column.date_unit:
             end = max(-low, high)
             return cls(-end, end, "diverging")
         if low == high:

@@ -1,11 +1,12 @@
-"""Prepare the columns of a page: as classes, numbers on a scale, or plain texts."""
+"""Prepare the columns of a page: as classes, numbers or dates on a scale, or plain texts."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -49,6 +50,10 @@ SCALE_VALUES = 256  # a column with more distinct numbers is shown on a scale, n
 # Numbers that NumPy and a browser read alike: not 1_000 or 0x10, nor digits of other scripts.
 DECIMAL = re.compile(r" *[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)? *")
 ID_DIGITS = 16  # whole numbers of so many digits are identifiers, which a scale would not tell apart
+# Dates as ISO 8601 and cameras (EXIF) write them: 2024-05-01, 2024:05:01 17:30:12, 2024-05-01T17:30:12.25Z.
+DATE = re.compile(r"[0-9]{4}([-/:])[0-9]{2}\1[0-9]{2}([ T][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?(Z|\+00:00)?)?")
+DAY, MINUTE = 86_400_000, 60_000  # milliseconds
+FEW_DAYS = 3  # up to here, dates are shown with the time of day
 LARGEST = 1e300  # the largest number on a scale; differences of larger ones overflow
 
 
@@ -71,7 +76,9 @@ class Column:
         The colour of each value by its parent class: one hue for each parent, shades of it for its classes. Empty if
         there are no parents.
     is_scale : bool
-        The values are measurements, not names of classes.
+        The values are measurements or dates, not names of classes.
+    date_unit : int
+        If the values are dates: how many milliseconds are told apart, a day or a minute; else 0.
     """
 
     name: str
@@ -81,6 +88,7 @@ class Column:
     colors: list[str]
     families: list[str]
     is_scale: bool
+    date_unit: int = 0
 
     @property
     def meaning(self) -> str:
@@ -93,9 +101,18 @@ class Column:
 
     @cached_property
     def numbers(self) -> np.ndarray:
-        """The values as numbers, NaN where they are blank."""
+        """The values as numbers, NaN where they are blank; dates as whole units, in milliseconds since 1970."""
+        if self.date_unit:
+            return _milliseconds(self.texts) // self.date_unit * self.date_unit
         numbers: np.ndarray = np.where(self.texts == "", "nan", self.texts).astype(np.float64)
         return numbers
+
+    def written(self, number: float) -> str:
+        """Write a number of a scale: a date as such."""
+        if not self.date_unit:
+            return f"{number:.6g}"
+        unit: Literal["D", "m"] = "D" if self.date_unit == DAY else "m"
+        return str(np.datetime_as_string(np.datetime64(int(number), "ms"), unit)).replace("T", " ")
 
 
 def of_table(table: pd.DataFrame, color_by: str | None) -> list[Column]:
@@ -136,10 +153,12 @@ def _column(texts: pd.Series, colors_points: bool) -> Column:
     values = [str(value) for value in uniques.tolist()]
     values_recur = len(values) <= max(SCALE_VALUES, len(codes) // 2)
     # The usual columns name classes and files, even if all their values are numbers.
-    is_scale = name not in COLUMNS and not _holds_labels(name) and _is_scale(values, name in MEASURES)
+    names_classes = name in COLUMNS or _holds_labels(name)
+    date_unit = 0 if names_classes else _date_unit(values)
+    is_scale = date_unit > 0 or (not names_classes and _is_scale(values, name in MEASURES))
     if (name == FILE_NAME or is_scale or not values_recur) and not (colors_points and not is_scale):
         values, codes = [], codes[:0]
-    return Column(name, texts, values, codes, [], [], is_scale)
+    return Column(name, texts, values, codes, [], [], is_scale, date_unit)
 
 
 def _is_scale(values: list[str], is_measure: bool) -> bool:
@@ -150,6 +169,24 @@ def _is_scale(values: list[str], is_measure: bool) -> bool:
     numbers = np.array(present, np.float64)
     fits = np.abs(numbers).max() <= LARGEST and not any(map(_is_identifier, present))
     return bool(fits and (is_measure or np.any(numbers % 1) or len(present) > SCALE_VALUES))
+
+
+def _date_unit(values: list[str]) -> int:
+    """Return what is told apart of distinct dates: days or minutes; 0 if they are few, or not all are dates."""
+    present = [value for value in values if value]
+    if len(present) <= palette.CLEAR or not all(map(DATE.fullmatch, present)):
+        return 0
+    try:
+        span = np.ptp(_milliseconds(present))
+    except ValueError:  # there is no such day
+        return 0
+    return DAY if span > FEW_DAYS * DAY else MINUTE
+
+
+def _milliseconds(texts: Iterable[str]) -> np.ndarray:
+    """Return the minutes of dates in milliseconds since 1970, NaN where a text is blank."""
+    dates = np.array([f"{text[:4]}-{text[5:7]}-{text[8:16]}" if text else "NaT" for text in texts], "datetime64[m]")
+    return np.where(np.isnat(dates), np.nan, dates.astype("datetime64[ms]").astype(np.float64))
 
 
 def _is_identifier(text: str) -> bool:

@@ -221,7 +221,7 @@ def _columns(pack: Pack, page_columns: list[Column], selection: slice | np.ndarr
     for number, column in enumerate(page_columns):
         header: dict[str, Any] = {"name": column.name, "meaning": column.meaning, "scale": column.is_scale}
         if column.is_scale:
-            header["range"] = asdict(coloring.Scale.of(column))
+            header |= {"range": asdict(coloring.Scale.of(column)), "dateUnit": column.date_unit}
         if not column.values:
             headers.append({**header, "texts": pack.texts(column.texts.iloc[selection].tolist())})
             continue

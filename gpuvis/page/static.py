@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 INCHES, DPI = (7.0, 5.6), 300
+DATES = 5  # written on a colour bar
 MAX_NAMED = 40  # most classes in the legend, which names the largest
 MAX_LARGE_TYPE = 20  # a longer legend is set in smaller type
 MAX_NAME_LENGTH = 32
@@ -88,7 +89,10 @@ def _legend(figure: Figure, axes: Axes, colored: Coloring) -> None:
             mpl.colors.Normalize(scale_of_numbers.low, scale_of_numbers.high),
             mpl.colors.ListedColormap(scale_of_numbers.ramp),
         )
-        figure.colorbar(scale, ax=axes, label=title, shrink=0.6)
+        bar = figure.colorbar(scale, ax=axes, label=title, shrink=0.6)
+        if column.date_unit:
+            ticks = np.linspace(scale_of_numbers.low, scale_of_numbers.high, DATES).tolist()
+            bar.set_ticks(ticks, labels=[column.written(tick) for tick in ticks])
         return
     counts = np.bincount(column.codes, minlength=len(column.values))
     named = np.sort(np.argsort(-counts, kind="stable")[:MAX_NAMED])

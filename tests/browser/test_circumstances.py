@@ -407,7 +407,8 @@ def test_in_colours_of_the_system_all_is_told_still(read) -> None:
     style = "(element) => { const { borderWidth, color, webkitTextStrokeColor: edge } = getComputedStyle(element); "
     assert reader.button("Move").evaluate(f"{style} return borderWidth; }}") == "2px"
     assert reader.button("Lasso").evaluate(f"{style} return borderWidth; }}") == "1px"
-    color, edge = reader.see("#names span").first.evaluate(f"{style} return [color, edge]; }}")
+    name = "document.querySelector('#names span')"  # looked up as it is asked: names may just be placed anew
+    color, edge = reader.page.evaluate(f"({style} return [color, edge]; }})({name})")
     assert color != edge
     after = reader.see("#classes .swatch").first.evaluate("(swatch) => getComputedStyle(swatch).backgroundColor")
     assert after == before

@@ -14,6 +14,8 @@ import pytest
 from examples import WORDS, table_of
 from reader import HOSTILE, Reader, expect, nearest
 
+from gpuvis.page import coloring
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -70,6 +72,31 @@ def test_points_are_shown_by_their_numbers(read) -> None:
     hidden = min(between(0.7, 1))
     reader.hover(hidden)
     expect(reader.see("#map")).not_to_have_class("pointing")
+
+
+def test_points_are_shown_by_their_dates(read) -> None:
+    days = [f"2024-05-{day + 1:02}" if day % 9 else "" for day in range(ROWS)]
+    table = reviewed().assign(taken=[day and f"{day.replace('-', ':')} 23:59:07" for day in days])
+    reader = read(table)
+    reader.color_by("taken", coloring.of_table(reader.coords, table, "taken").rgb)
+    expect(reader.see("#classes .ends span")).to_have_text(["≤ 2024-05-02", "≥ 2024-05-29"])
+    show_only(reader, "taken")
+    expect_status(reader, "26 of 30 points shown: taken 2024-05-02 to 2024-05-30 (4 have none)")
+    first, last = reader.see(".range input[type=date]").all()
+    first.fill("2024-05-20")
+    last.fill("2024-05-22")
+    reader.keyboard.press("Tab")
+    expect_status(reader, "3 of 30 points shown: taken 2024-05-20 to 2024-05-22 (4 have none)")
+    assert set(reader.colors) == {19, 20, 21}, "each day is whole"
+
+
+def test_within_few_days_points_are_shown_by_their_time(read) -> None:
+    times = [f"2024-05-01T{6 + row // 4:02}:{row % 4 * 15:02}:59" for row in range(ROWS)]
+    reader = read(reviewed().assign(taken=times))
+    show_only(reader, "taken")
+    reader.see(".range input[type=datetime-local]").first.fill("2024-05-01T12:30")
+    reader.keyboard.press("Tab")
+    expect_status(reader, "4 of 30 points shown: taken 2024-05-01 12:30 to 2024-05-01 13:15")
 
 
 def test_the_handles_of_a_scale_are_moved_by_keys_and_mouse(read) -> None:

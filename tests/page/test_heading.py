@@ -86,3 +86,39 @@ def test_identifiers_are_no_scale(digits, is_scale) -> None:
     ids = [str(10 ** (digits - 1) + k) for k in range(300)]
     table = pd.DataFrame({"id": ids, "ground_truth_word_label": "a"}, dtype="str")
     assert columns.of_table(table, None)[0].is_scale == is_scale
+
+
+MORNING = np.datetime64("1969-12-30T06:00:30")
+DAYS = [str(MORNING + np.timedelta64(day, "D"))[:10] for day in range(60)]
+MINUTES = [str(MORNING + np.timedelta64(minute, "m")) for minute in range(60)]
+
+
+@pytest.mark.parametrize(
+    ("texts", "unit"),
+    [
+        (DAYS, columns.DAY),
+        ([*DAYS, "", ""], columns.DAY),
+        ([day.replace("-", "/") for day in DAYS], columns.DAY),
+        ([f"{day}T23:59:59.999Z" for day in DAYS], columns.DAY),
+        ([f"{day.replace('-', ':')} 07:15:02" for day in DAYS], columns.DAY),  # as cameras write it
+        (MINUTES, columns.MINUTE),
+        ([f"{minute[:16].replace('T', ' ')}:00+00:00" for minute in MINUTES], columns.MINUTE),
+        (DAYS[: palette.CLEAR], 0),  # few days are classes
+        ([*DAYS, "2024-02-30"], 0),
+        ([*DAYS, "0000:00:00 00:00:00"], 0),
+        ([*DAYS, "2024-02/03"], 0),
+        ([*DAYS, "2024-02-03 07:15:02+02:00"], 0),  # times of several zones would need their place
+        ([*DAYS, "unknown"], 0),
+    ],
+)
+def test_dates_are_on_a_scale(texts, unit) -> None:
+    table = pd.DataFrame({"taken": texts}, dtype="str")
+    (taken,) = columns.of_table(table, None)
+    assert (taken.date_unit, taken.is_scale) == (unit, unit > 0)
+    if unit:
+        assert np.isnan(taken.numbers).tolist() == [not text for text in texts]
+        steps = np.diff(taken.numbers[: palette.CLEAR])
+        assert steps.tolist() == [unit] * len(steps), "dates before 1970 are rounded down as well"
+        written = DAYS[0] if unit == columns.DAY else "1969-12-30 06:00"
+        assert taken.written(taken.numbers[0]) == written
+        assert coloring.Scale.of(taken).kind == "high", "1970 is no zero"

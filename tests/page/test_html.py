@@ -587,6 +587,8 @@ def test_pictures_for_papers_are_the_same_each_time(kind) -> None:
 def test_a_picture_has_a_scale_for_numbers_and_none_without_labels() -> None:
     table = table_of(30).assign(score=[f"{k / 7}" for k in range(30)])
     assert b"score" in pictured(table, "svg", "score")
+    dated = table.assign(taken=[f"2024-06-{day + 1:02}" for day in range(30)])
+    assert b"2024-06-01" in pictured(dated, "svg", "taken")
     assert b"zero" not in pictured(table[["file_name"]], "svg")
     assert pictured(table_of(1), "png")
 

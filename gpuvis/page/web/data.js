@@ -1,6 +1,7 @@
 /* Unpack the data of the page: coordinates, columns, neighbours, images. A point is identified by its index. */
 
 const TYPES = { u1: Uint8Array, u2: Uint16Array, u4: Uint32Array, f4: Float32Array };
+const DAY = 86400000; // milliseconds
 const BLANK = "(blank)";
 
 function bytesOf(id) {
@@ -59,6 +60,16 @@ function endsOf(values) {
   return [low, high];
 }
 
+/* Milliseconds since 1970 of the minute of a date, such as 2024-05-01 or 2024:05:01 17:30:12. */
+const minuteOf = (text) =>
+  Date.parse(`${text.slice(0, 4)}-${text.slice(5, 7)}-${text.slice(8, 10)}T${text.slice(11, 16) || "00:00"}Z`);
+
+const dateOf = (milliseconds, unit) =>
+  new Date(milliseconds)
+    .toISOString()
+    .slice(0, unit === DAY ? 10 : 16)
+    .replace("T", " ");
+
 class Column {
   constructor(told, number) {
     Object.assign(this, told); // name, values, colors, families
@@ -93,10 +104,22 @@ class Column {
     return this.classes.members.subarray(this.classes.starts[k], this.classes.starts[k + 1]);
   }
 
+  /* A value as a number, NaN where there is none: a date as whole days or minutes, in milliseconds since 1970. */
+  measure(i) {
+    const text = this.text(i);
+    if (!text) return NaN;
+    return this.dateUnit ? Math.floor(minuteOf(text) / this.dateUnit) * this.dateUnit : Number(text);
+  }
+
+  /* A number of the scale, in words. */
+  written(number) {
+    return this.dateUnit ? dateOf(number, this.dateUnit) : format(number);
+  }
+
   /* The values as numbers, and where they begin and end; NaN where there is none. */
   measured(count) {
     if (!this.measures) {
-      const values = Float64Array.from({ length: count }, (_, i) => Number(this.text(i) || NaN));
+      const values = Float64Array.from({ length: count }, (_, i) => this.measure(i));
       const [low, high] = endsOf(values);
       this.measures = { values, low, high, blank: values.filter(Number.isNaN).length };
     }

@@ -1,4 +1,4 @@
-/* Showing only some points: those whose number in a column lies between two ends, or those of one class of it. */
+/* Showing only some points: those whose number or date in a column lies between two ends, or those of one class of it. */
 
 const MOST_CHOICES = 50; // classes of a column that are offered
 const PARTS = 100; // of a scale, about
@@ -7,8 +7,9 @@ const PATIENT = 5000; // of so many points, a handle that is moved has to rest f
 /* A number without the noise of the arithmetic that made it. */
 const tidy = (value) => Number(value.toPrecision(12));
 
-/* Round ends of a scale and its step, of which there are 30 to 320. */
-function scaleOf({ low, high }) {
+/* Round ends of a scale and its step, of which there are 30 to 320; of dates, a step is what is told apart. */
+function scaleOf({ low, high }, dateUnit) {
+  if (dateUnit) return { first: low, last: high, step: dateUnit };
   const step = 10 ** Math.round(Math.log10((high - low || Math.abs(high) || 1) / PARTS));
   // Rounding may not leave the least and the largest number out.
   const first = Math.min(low, tidy(Math.floor(low / step) * step));
@@ -93,11 +94,12 @@ class Filter {
   /* What is shown, in words. */
   get told() {
     if (!this.column) return "";
-    const { name, isScale, values } = this.column;
+    const { name, isScale, values, dateUnit } = this.column;
     if (!isScale) return `${shortened(name)} ${shortened(values[this.code] || BLANK)}`;
     const { blank } = this.column.measured(this.data.count);
     const without = blank ? ` (${blank.toLocaleString("en")} have none)` : "";
-    return `${shortened(name)} ${this.from} to ${this.to}${without}`;
+    const [from, to] = [this.from, this.to].map((end) => (dateUnit ? dateOf(end, dateUnit) : end));
+    return `${shortened(name)} ${from} to ${to}${without}`;
   }
 
   /* The classes of the column, each with its number of points; blank is the last. */
@@ -119,19 +121,22 @@ class Filter {
 
   /* Two ends of what is shown, each to be moved along a scale or typed; one takes the other along. */
   scale() {
-    const { first, last, step } = scaleOf(this.column.measured(this.data.count));
+    const { name, dateUnit } = this.column;
+    const { first, last, step } = scaleOf(this.column.measured(this.data.count), dateUnit);
+    const type = !dateUnit ? "number" : dateUnit === DAY ? "date" : "datetime-local";
     Object.assign(this, { from: first, to: last });
     this.typed = {};
     this.handles = {};
     for (const end of ["from", "to"]) {
-      const told = { min: first, max: last, step, value: this[end], ariaLabel: `${this.column.name} ${end}` };
-      this.handles[end] = element("input", { type: "range", ...told });
-      this.typed[end] = element("input", { type: "number", step, value: this[end], ariaLabel: told.ariaLabel });
+      const ariaLabel = `${name} ${end}`;
+      this.handles[end] = element("input", { type: "range", min: first, max: last, step, ariaLabel });
+      this.typed[end] = element("input", { type, step: dateUnit ? "" : step, ariaLabel });
       this.listen(end, this.handles[end], this.typed[end]);
     }
     this.track = element("div", { className: "track" }, this.handles.from, this.handles.to);
     this.showEnds();
-    return element("div", { className: "range" }, this.typed.from, this.track, this.typed.to);
+    const className = dateUnit ? "range dates" : "range";
+    return element("div", { className }, this.typed.from, this.track, this.typed.to);
   }
 
   listen(end, handle, typed) {
@@ -142,7 +147,7 @@ class Filter {
     });
     typed.addEventListener("keydown", ({ key }) => key === "Escape" && this.showEnds()); // as it was
     typed.addEventListener("change", () => {
-      this.move(end, typed.value === "" ? this[end] : Number(typed.value));
+      this.move(end, Number.isNaN(typed.valueAsNumber) ? this[end] : typed.valueAsNumber);
       this.apply();
     });
   }
@@ -157,7 +162,7 @@ class Filter {
   showEnds() {
     for (const end of ["from", "to"]) {
       this.handles[end].value = this[end];
-      this.typed[end].value = this[end];
+      this.typed[end].valueAsNumber = this[end];
       const { min, max, value } = this.handles[end];
       this.track.style.setProperty(`--${end}`, (value - min) / (max - min || 1));
     }

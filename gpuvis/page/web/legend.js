@@ -302,8 +302,8 @@ class Legend {
     const { low, high } = this.column.measured(this.data.count);
     const { range: scale } = this.column;
     return [
-      `${low < scale.low ? "≤ " : ""}${format(scale.low)}`,
-      `${high > scale.high ? "≥ " : ""}${format(scale.high)}`,
+      `${low < scale.low ? "≤ " : ""}${this.column.written(scale.low)}`,
+      `${high > scale.high ? "≥ " : ""}${this.column.written(scale.high)}`,
     ];
   }
 

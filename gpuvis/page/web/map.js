@@ -157,6 +157,7 @@ class PointMap {
   }
 
   layout() {
+    const [x, y] = this.filling(...this.wanted);
     const axis = { visible: false, showgrid: false, zeroline: false, autorange: false };
     return {
       autosize: true,
@@ -167,8 +168,8 @@ class PointMap {
       plot_bgcolor: "rgba(0,0,0,0)",
       showlegend: false,
       uirevision: "map",
-      xaxis: { ...axis, range: [...this.extent.x] }, // Plotly changes what it is given
-      yaxis: { ...axis, range: [...this.extent.y], scaleanchor: "x" },
+      xaxis: { ...axis, range: x },
+      yaxis: { ...axis, range: y },
     };
   }
 
@@ -223,16 +224,30 @@ class PointMap {
     return best;
   }
 
-  /* Show a part of the map, which stays in sight however large the window gets; Plotly shows more along one side. */
+  /* Both axes, longer along one side, so that they fill the window at one scale. Plotly can see to that itself
+     (`scaleanchor`), but then prepares all points anew each time the map moves. */
+  filling(x, y) {
+    const [width, height] = [this.element.clientWidth, this.element.clientHeight].map((length) => Math.max(length, 1));
+    const scale = Math.max((x[1] - x[0]) / width, (y[1] - y[0]) / height);
+    const around = ([low, high], length) => [(low + high - scale * length) / 2, (low + high + scale * length) / 2];
+    return [around(x, width), around(y, height)];
+  }
+
+  /* Show a part of the map, which stays in sight however large the window gets. */
   show(x, y, more = {}) {
     this.wanted = [x, y];
     this.aimed = undefined;
     this.stretch();
-    return Plotly.relayout(this.element, { "xaxis.range": [...x], "yaxis.range": [...y], ...more });
+    return this.relayout(this.wanted, more);
+  }
+
+  relayout(seen, more = {}) {
+    const [x, y] = this.filling(...seen);
+    return Plotly.relayout(this.element, { "xaxis.range": x, "yaxis.range": y, ...more });
   }
 
   /* Show a part of the map while a hand moves it. What is drawn already is stretched at once; drawing anew may take
-     long, above all without a graphics card, so between two drawings the hand has three times as long. */
+     long, above all without a graphics card, so between two drawings the hand has five times as long. */
   async aim(x, y) {
     this.aimed = [x, y];
     this.wanted = this.aimed;
@@ -244,13 +259,13 @@ class PointMap {
       while (this.aimed) {
         const began = performance.now();
         const { aimed } = this;
-        await Plotly.relayout(this.element, { "xaxis.range": [...aimed[0]], "yaxis.range": [...aimed[1]] });
+        await this.relayout(aimed);
         if (this.aimed === aimed) this.aimed = undefined;
         this.stretch();
         await nextFrame();
         await nextFrame();
         const took = performance.now() - began;
-        if (took > SLOW) await new Promise((done) => setTimeout(done, 3 * took));
+        if (took > SLOW) await new Promise((done) => setTimeout(done, 5 * took));
       }
     } finally {
       this.following = false;

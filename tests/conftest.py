@@ -27,7 +27,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in what a shell runs
 @pytest.fixture(autouse=True)
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches work in the process of the tests, where the quick backend is, also on a machine with a GPU."""
-    monkeypatch.setattr("gpuvis.jobs.batch.obstacle", lambda name: "for the test")
+    monkeypatch.setattr("gpuvis.jobs.place.obstacle", lambda name: "for the test")
 
 
 @pytest.fixture
@@ -64,5 +64,5 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def backend(monkeypatch: pytest.MonkeyPatch) -> FirstColumns:
     """The quick backend, also for batches and the command line."""
     fake = FirstColumns()
-    monkeypatch.setattr("gpuvis.jobs.batch.choose", lambda name: Selection(fake, "for the test"))
+    monkeypatch.setattr("gpuvis.jobs.place.choose", lambda name: Selection(fake, "for the test"))
     return fake

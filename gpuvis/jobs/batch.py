@@ -5,22 +5,20 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Collection, Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf
 from pathlib import Path
 
-from gpuvis.backends import NO_GPU, Selection, choose, obstacle, too_few
 from gpuvis.errors import SettingsError
 from gpuvis.io.folders import find
-from gpuvis.io.pt import stays_mapped
-from gpuvis.io.schema import EMBEDDINGS
 from gpuvis.jobs import draw, job
 from gpuvis.jobs.job import Decision, Job
 from gpuvis.jobs.outcome import Outcome, apply_min_trust, failure
 from gpuvis.jobs.pipeline import Pipeline
+from gpuvis.jobs.place import depends_on_rows, protected, ready, start
 from gpuvis.jobs.progress import Progress
 from gpuvis.jobs.worker import InProcess, Worker
 from gpuvis.page.options import PageOptions
@@ -195,15 +193,16 @@ def run(request: Request | str | os.PathLike[str], progress: Progress | None = N
     # The worker starts while the folders are checked, unless the number of rows decides which backend it needs.
     with closing(Pipeline(add)) as pipeline, ExitStack() as stack:
         try:
-            worker = None if _depends_on_rows(request) else stack.enter_context(closing(_worker(request)))
+            begin = partial(start, request.backend, request.timeout, request.gpu_memory_limit)
+            worker = None if depends_on_rows(request.backend) else stack.enter_context(closing(begin()))
             jobs = request.jobs()
             decisions = _check(jobs, add)
             rows = sum(decision.rows for decision in decisions)
-            worker = worker or stack.enter_context(closing(_worker(request, rows)))
+            worker = worker or stack.enter_context(closing(begin(rows)))
             if decisions or request.backend == "gpu":  # a missing GPU is an error even if there is nothing to do
-                worker = _wait_for_backend(worker, report, request)
+                worker, report.backend = ready(worker)
             progress.begin(list(decisions), report.backend)
-            with closing(_protected(worker, decisions)) as worker:
+            with closing(protected(worker, decisions)) as worker:
                 if isinstance(worker, InProcess) and len(decisions) > 1:
                     pipeline.run(decisions, worker.selection, progress)
                 else:
@@ -236,15 +235,6 @@ def _check(jobs: list[Job], add: Callable[[Outcome], None]) -> deque[Decision]:
     return decisions
 
 
-def _protected(worker: InProcess | Worker, decisions: Collection[Decision]) -> InProcess | Worker:
-    """Return a child instead of this process if a file stays mapped: were it cut, the process would die of SIGBUS."""
-    if len(decisions) < 2 or isinstance(worker, Worker):
-        return worker
-    if not any(stays_mapped(decision.job.folder / EMBEDDINGS) for decision in decisions):
-        return worker
-    return Worker("cpu", partial(_on_the_cpu, choose, worker.selection.reason))
-
-
 def _one_by_one(
     decisions: deque[Decision], worker: InProcess | Worker, progress: Progress, add: Callable[[Outcome], None]
 ) -> None:
@@ -254,41 +244,6 @@ def _one_by_one(
         with closing(_run(decision, worker, progress)) as outcomes:  # an interrupt unlocks the folder too
             for outcome in outcomes:
                 add(outcome)
-
-
-def _depends_on_rows(request: Request) -> bool:
-    """Tell whether the number of rows decides between GPU and CPU."""
-    return request.backend == "auto" and not obstacle("auto")
-
-
-def _worker(request: Request, rows: int | None = None) -> InProcess | Worker:
-    """Start a child if a GPU is likely, or if steps have a time limit; else work in this process."""
-    few_rows = too_few(request.backend, rows)
-    choose_backend = partial(_on_the_cpu, choose, few_rows) if few_rows else choose
-    in_process = InProcess(choose_backend(request.backend)) if few_rows or obstacle(request.backend) else None
-    if in_process and request.timeout is None:
-        return in_process
-    if request.gpu_memory_limit and not few_rows:
-        choose_backend = partial(choose, memory_limit=request.gpu_memory_limit)
-    return Worker("cpu" if few_rows else request.backend, choose_backend, request.timeout)
-
-
-def _on_the_cpu(choose: Callable[[str], Selection], reason: str, name: str) -> Selection:
-    return Selection(choose("cpu").backend, reason)
-
-
-def _wait_for_backend(worker: InProcess | Worker, report: Report, request: Request) -> InProcess | Worker:
-    """Wait until the worker has its backend. If a child uses only the CPU, return this process instead."""
-    info = worker.backend_info()
-    report.backend = info.name
-    if info.reason.startswith(NO_GPU) and not obstacle("auto"):  # RAPIDS is installed, so the user expects the GPU
-        logger.warning("%s", info.reason)
-    else:
-        logger.info("backend: %s, because %s", info.name, info.reason)
-    if isinstance(worker, Worker) and info.name == "cpu" and request.timeout is None:
-        worker.close()
-        return InProcess(Selection(choose("cpu").backend, info.reason))
-    return worker
 
 
 def _run(decision: Decision, worker: InProcess | Worker, progress: Progress) -> Generator[Outcome]:

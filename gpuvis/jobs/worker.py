@@ -87,7 +87,7 @@ class Worker:
     """
 
     def __init__(self, name: str, choose: Choose, timeout: float | None = None) -> None:
-        self._name, self._choose, self._timeout = name, choose, timeout
+        self._name, self._choose, self.timeout = name, choose, timeout
         self._info: BackendInfo | None = None
         self._start()
 
@@ -119,7 +119,7 @@ class Worker:
                 self._replace(info.name)  # if the GPU fails now, the job fails: it does not move to the CPU
                 self._receive_info()
             self._send(decision, info.reason)
-            for kind, value in self._messages(self._timeout):
+            for kind, value in self._messages(self.timeout):
                 if kind == "step":
                     step = value
                     on_step(step)

@@ -56,7 +56,7 @@ def test_all_is_checked_before_anything_is_computed(tree, monkeypatch) -> None:
             return super().umap(*args)
 
     log = Log()
-    monkeypatch.setattr("gpuvis.jobs.batch.choose", lambda name: Selection(Counting(), "for the test"))
+    monkeypatch.setattr("gpuvis.jobs.place.choose", lambda name: Selection(Counting(), "for the test"))
     report = batch.run(Request((tree,), Settings()), log)
     assert [outcome.result for outcome in report.outcomes].count("written") == 9
 
@@ -71,7 +71,7 @@ def test_what_nobody_expected_fails_one_folder_only(make_cache, tmp_path, monkey
 
     for name in "abc":
         make_cache(f"t/{name}")
-    monkeypatch.setattr("gpuvis.jobs.batch.choose", lambda name: Selection(fake, ""))
+    monkeypatch.setattr("gpuvis.jobs.place.choose", lambda name: Selection(fake, ""))
     fake = Failing()
     report = batch.run(Request((tmp_path / "t",), Settings()), Log())
     assert results(report) == [("a", "umap", "written"), ("b", "umap", "failed"), ("c", "umap", "written")]
@@ -86,7 +86,7 @@ def test_the_exit_code_is_the_largest(make_cache, tmp_path, monkeypatch) -> None
 
     make_cache("t/a")
     (make_cache("t/b") / "embeddings.pt").unlink()
-    monkeypatch.setattr("gpuvis.jobs.batch.choose", lambda name: Selection(Small(), ""))
+    monkeypatch.setattr("gpuvis.jobs.place.choose", lambda name: Selection(Small(), ""))
     report = batch.run(Request((tmp_path / "t",), Settings()), Log())
     assert [outcome.exit_code for outcome in report.outcomes] == [1, 4]
     assert report.exit_code == 4
@@ -100,7 +100,7 @@ def test_an_interrupt_keeps_what_is_finished(make_cache, tmp_path, monkeypatch) 
     for name in "ab":
         make_cache(f"t/{name}")
     before = {f"b/{name}" for name in content(tmp_path / "t" / "b")}
-    monkeypatch.setattr("gpuvis.jobs.batch.choose", lambda name: Selection(Interrupted(), ""))
+    monkeypatch.setattr("gpuvis.jobs.place.choose", lambda name: Selection(Interrupted(), ""))
     report = batch.run(Request((tmp_path / "t",), Settings(tsne=Tsne())), Log())
     assert isinstance(report.stopped, KeyboardInterrupt)
     assert results(report) == [("a", "umap", "written")]
@@ -240,7 +240,7 @@ def test_a_folder_that_goes_away_fails_alone(make_cache, tmp_path, monkeypatch) 
 
     for name in "abc":
         make_cache(f"t/{name}")
-    monkeypatch.setattr("gpuvis.jobs.batch.choose", lambda name: Selection(Removing(), ""))
+    monkeypatch.setattr("gpuvis.jobs.place.choose", lambda name: Selection(Removing(), ""))
     report = batch.run(Request((tmp_path / "t",), Settings()), Log())
     assert [outcome.result for outcome in report.outcomes] == ["written", "failed", "written"]
     assert not os.path.exists(tmp_path / "t/b")  # noqa: PTH110

@@ -55,7 +55,7 @@ def four(make_cache, tmp_path) -> Path:
 
 def run(root: Path, backend: FirstColumns, log: Log | None = None, **asked) -> batch.Report:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gpuvis.jobs.batch.choose", lambda name: Selection(backend, "for the test"))
+        patch.setattr("gpuvis.jobs.place.choose", lambda name: Selection(backend, "for the test"))
         return batch.run(Request((root,), **{"settings": Settings(), **asked}), log or Log())
 
 
@@ -267,7 +267,7 @@ sys.path.insert(0, sys.argv.pop(1))
 from doubles import FirstColumns
 from gpuvis.io import pt
 from gpuvis.backends import Selection
-from gpuvis.jobs import batch
+from gpuvis.jobs import place
 from gpuvis.cli.main import main
 class Hanging(FirstColumns):
     def read_tensor(self, path):
@@ -277,7 +277,7 @@ class Hanging(FirstColumns):
     def umap(self, *args):
         print("computing", file=sys.stderr, flush=True)
         time.sleep(60)
-batch.choose, batch.obstacle = lambda name: Selection(Hanging(), "for the test"), lambda name: "for the test"
+place.choose, place.obstacle = lambda name: Selection(Hanging(), "for the test"), lambda name: "for the test"
 main()
 """
 

@@ -45,8 +45,8 @@ BOTH = Settings(tsne=Tsne())
 @pytest.fixture(autouse=True)
 def possible(monkeypatch) -> None:
     """Nothing is known to keep from the GPU, which is the double in the child."""
-    monkeypatch.setattr("gpuvis.jobs.batch.obstacle", lambda name: None)
-    monkeypatch.setattr("gpuvis.jobs.batch.choose", doubles_in_child.choose)
+    monkeypatch.setattr("gpuvis.jobs.place.obstacle", lambda name: None)
+    monkeypatch.setattr("gpuvis.jobs.place.choose", doubles_in_child.choose)
     monkeypatch.setattr("gpuvis.backends.MIN_GPU_ROWS", 0)
 
 
@@ -172,7 +172,7 @@ def test_a_slow_step_that_speaks_is_no_hang(three, caplog) -> None:
 
 
 def test_a_timeout_brings_the_cpu_into_a_child_as_well(three, monkeypatch) -> None:
-    monkeypatch.setattr("gpuvis.jobs.batch.obstacle", lambda name: "the CPU was asked for")
+    monkeypatch.setattr("gpuvis.jobs.place.obstacle", lambda name: "the CPU was asked for")
     reported = []
     start = worker.Worker._start
     monkeypatch.setattr(worker.Worker, "_start", lambda self: (reported.append(self._name), start(self)))
@@ -188,7 +188,7 @@ def test_large_files_are_read_in_a_child_where_there_are_several(three, monkeypa
     """One that is cut while it is mapped ends the process."""
     root = three("bus")
     monkeypatch.setenv("GPUVIS_TEST_CHOICE", "trouble on the CPU")
-    monkeypatch.setattr("gpuvis.jobs.batch.obstacle", lambda name: "the CPU was asked for")
+    monkeypatch.setattr("gpuvis.jobs.place.obstacle", lambda name: "the CPU was asked for")
     monkeypatch.setattr("gpuvis.io.pt.LARGE", (root / "a/embeddings.pt").stat().st_size)
     report = batch.run(ask(root, backend="auto"), Log())
     assert [outcome.result for outcome in report.outcomes] == ["written", "failed", "written"]
@@ -282,8 +282,8 @@ PROGRAM = """
 import sys; sys.path.insert(0, sys.argv.pop(1))
 import doubles_in_child
 from gpuvis import backends
-from gpuvis.jobs import batch, worker as child
-batch.choose, batch.obstacle, backends.MIN_GPU_ROWS = doubles_in_child.choose, lambda name: None, 0
+from gpuvis.jobs import place, worker as child
+place.choose, place.obstacle, backends.MIN_GPU_ROWS = doubles_in_child.choose, lambda name: None, 0
 from gpuvis.cli.main import main
 main()
 """

@@ -174,8 +174,8 @@ from doubles import Scaled
 from gpuvis.cli import commands
 from gpuvis.cli.main import main
 from gpuvis.backends import Selection
-from gpuvis.jobs import batch
-batch.choose, batch.obstacle = lambda name: Selection(Scaled(), "for the test"), lambda name: "for the test"
+from gpuvis.jobs import place
+place.choose, place.obstacle = lambda name: Selection(Scaled(), "for the test"), lambda name: "for the test"
 fsync, replace = os.fsync, Path.replace
 for line in sys.stdin:
     moment, *args = json.loads(line)

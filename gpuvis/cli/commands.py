@@ -16,6 +16,8 @@ from gpuvis.cli.options import (
     PATH,
     SIZE,
     backend_option,
+    cluster_from,
+    cluster_options,
     folder_arguments,
     json_option,
     methods_from,
@@ -64,6 +66,7 @@ class Command(click.Command):
 @click.option("--timeout", type=float, metavar="SECONDS",
               help="Most seconds that one step of a map may take; after that its folder fails, and the next one goes on.  "
                    "[default: no limit]")
+@cluster_options
 @verbosity_options
 def reduce(folders: tuple[Path, ...], cache_dirs: tuple[Path, ...], quiet: bool, verbose: bool, **flags: Any) -> None:
     """Reduce cached embeddings to 2-D maps.
@@ -96,7 +99,7 @@ def reduce(folders: tuple[Path, ...], cache_dirs: tuple[Path, ...], quiet: bool,
         outliers=flags["outliers"],
         min_trust=flags["min_trust"],
     )
-    _run(request, quiet, verbose)
+    _run(request, cluster_from(flags), quiet, verbose)
 
 
 @click.command(cls=Command)
@@ -107,6 +110,7 @@ def reduce(folders: tuple[Path, ...], cache_dirs: tuple[Path, ...], quiet: bool,
 @option("out_dir", type=PATH, help="Folder of the coordinates, under the same relative paths.  [default: each cache folder]")
 @click.option("--overwrite", is_flag=True, help="Also replace pages that something else made or changed.")
 @page_options
+@cluster_options
 @verbosity_options
 def plot(folders: tuple[Path, ...], cache_dirs: tuple[Path, ...], quiet: bool, verbose: bool, **flags: Any) -> None:
     """Draw pages again from saved coordinates, without reducing.
@@ -129,7 +133,7 @@ def plot(folders: tuple[Path, ...], cache_dirs: tuple[Path, ...], quiet: bool, v
         only_draw=True,
         quality="none",
     )
-    _run(request, quiet, verbose)
+    _run(request, cluster_from(flags), quiet, verbose)
 
 
 @click.command(cls=Command)
@@ -138,6 +142,7 @@ def plot(folders: tuple[Path, ...], cache_dirs: tuple[Path, ...], quiet: bool, v
 @click.option("--overwrite", is_flag=True, help="Compute again, even if outputs exist.")
 @threads_option
 @backend_option
+@cluster_options
 @verbosity_options
 def outliers(folders: tuple[Path, ...], quiet: bool, verbose: bool, **flags: Any) -> None:
     """Find samples that do not fit their label: wrong labels, outliers and duplicates.
@@ -158,17 +163,17 @@ def outliers(folders: tuple[Path, ...], quiet: bool, verbose: bool, **flags: Any
         maps=False,
         outliers=True,
     )
-    _run(request, quiet, verbose)
+    _run(request, cluster_from(flags), quiet, verbose)
 
 
-def _run(request: Any, quiet: bool, verbose: bool) -> None:
-    """Run a request, show its progress, and exit with its code."""
+def _run(request: Any, connect: Any, quiet: bool, verbose: bool) -> None:
+    """Run a request, on a cluster if `connect` connects to one, show its progress, and exit with its code."""
     from gpuvis.cli.console import Display, Paths
     from gpuvis.jobs import batch
 
     paths = Paths()
     with Display(int(verbose) - int(quiet), paths.add) as display:
-        report = batch.run(request, display)
+        report = batch.run_with(request, display, connect)
     if report.stopped:  # a second Ctrl-C must not suppress the summary
         ignore_stops()
     paths.flush()

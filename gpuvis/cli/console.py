@@ -130,7 +130,8 @@ class Display(progress.Progress):
             self.say_once(str(outcome.error), "bold red", "error: ")
         elif in_lines:
             seconds = "" if outcome.seconds is None else f" in {outcome.seconds:.1f} s"
-            self.say(f"{outcome.folder}: {outcome.method} {outcome.result}{seconds}")
+            where = f" by worker {outcome.worker}" if outcome.worker else ""
+            self.say(f"{outcome.folder}: {outcome.method} {outcome.result}{seconds}{where}")
         if outcome.quality and in_lines:
             self.say(f"{outcome.folder}: {outcome.method} {report.line(outcome.quality)}")
         for warning in report.warnings(outcome.quality) if outcome.quality and self._verbosity >= 0 else []:
@@ -147,8 +148,12 @@ class Display(progress.Progress):
         for name in ("recall (PCA)", "trust (PCA)", "triplets (PCA)", "labels (original)"):
             table.add_column(name, justify="right", no_wrap=True)
         table.add_column("result", no_wrap=True)
+        on_cluster = any(outcome.worker for outcome in report.outcomes)
+        if on_cluster:
+            table.add_column("worker", no_wrap=True)
         for outcome in report.outcomes:
-            table.add_row(*_cells(outcome, report.backend))
+            worker = [Text(printable(outcome.worker))] if on_cluster else []
+            table.add_row(*_cells(outcome, report.backend), *worker)
         self._unwrapped.print(table)
         for outcome in report.outcomes:
             for line in outcome.lines:

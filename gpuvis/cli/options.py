@@ -7,7 +7,8 @@ import os
 import re
 import secrets
 from collections.abc import Callable
-from functools import reduce
+from contextlib import AbstractContextManager
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,17 @@ class _Path(click.Path):
         except FileNotFoundError:
             self.fail(f"{str(value)!r} leads nowhere: the current folder was removed; go to another one", param, ctx)
         return super().convert(value, param, ctx)
+
+
+class _Workers(click.ParamType):  # type: ignore[type-arg]
+    name = "workers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if value == "auto":
+            return 0
+        if not str(value).isdecimal() or not int(value):
+            self.fail(f"{value!r} is neither a whole number above 0 nor the word auto", param, ctx)
+        return int(value)
 
 
 class _Size(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.2
@@ -104,6 +116,12 @@ folder_arguments = _group(
 )  # fmt: skip
 backend_option = click.option("--backend", type=click.Choice(["auto", "gpu", "cpu"]), default="auto", show_default=True, help="Where to compute.")
 threads_option = option("threads", type=COUNT, help="CPU threads to use.  [default: all that the process may use]")
+cluster_options = _group(
+    option("workers", type=_Workers(), metavar="N|auto",
+           help="Do the folders in N processes of this machine; auto: one for each GPU, or for each processor.  [default: in one]"),
+    option("scheduler", metavar="ADDRESS|FILE",
+           help="Do the folders on the workers of this Dask scheduler, which has to run already."),
+)  # fmt: skip
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 verbosity_options = _group(
     click.option("-q", "--quiet", is_flag=True, help="Print errors only."),
@@ -142,6 +160,20 @@ page_options = _group(
     click.option("--static", type=click.Choice(STATIC), multiple=True,
                  help="Also draw a picture for papers; may be repeated."),
 )  # fmt: skip
+
+
+def cluster_from(flags: dict[str, Any]) -> Callable[[], AbstractContextManager[Any]] | None:
+    """Return what connects to the cluster that the flags of `cluster_options` name; None if they name none."""
+    workers, scheduler = flags["workers"], flags["scheduler"]
+    if workers is not None and scheduler:
+        raise click.UsageError("--workers starts workers, and --scheduler uses those that run: name one of them")
+    if workers is None and not scheduler:
+        return None
+    from gpuvis.jobs import cluster
+
+    if scheduler:
+        return partial(cluster.connected, scheduler)
+    return partial(cluster.local, workers or None, flags.get("backend", "cpu"))
 
 
 def page_from(flags: dict[str, Any]) -> PageOptions:

@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 from gpuvis.errors import OutputError, OutputExistsError
 from gpuvis.signals import stops_deferred
 
+LOCK = ".gpuvis.lock"
 TEMPORARY = re.compile(r"\.(.+?)(\.[0-9a-f]{8})?\.part", re.DOTALL)  # names of temporary files
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}  # errors of file systems without locks
 logger = logging.getLogger(__name__)
@@ -113,7 +114,7 @@ def locked(folder: Path) -> Iterator[None]:
     OutputError
         The folder cannot be written to.
     """
-    path = folder / ".gpuvis.lock"
+    path = folder / LOCK
     # Another thread may release the lock. A file system without locks is reported by `_acquire`.
     lock = FileLock(path, timeout=0, thread_local=False, fallback_to_soft=False)
     try:

@@ -98,7 +98,7 @@ def audit(task: Task, source: Source) -> tuple[Outcome, pd.DataFrame]:
     run = ScoresRecord(
         input=source.record,
         outputs=dict.fromkeys(SCORES),
-        backend=record.describe_backend(*task.selection),
+        backend=record.describe_backend(*task.selection, task.job.worker),
         versions=machine.versions(),
         written=record.now(),
         found={**scores.counts(), "classes": len(labels.names), **scores.details},

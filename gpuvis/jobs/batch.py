@@ -6,11 +6,12 @@ import logging
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gpuvis.errors import SettingsError
 from gpuvis.io.folders import find
@@ -24,7 +25,12 @@ from gpuvis.jobs.worker import InProcess, Worker
 from gpuvis.page.options import PageOptions
 from gpuvis.settings import Settings, require
 
+if TYPE_CHECKING:
+    from distributed import Client
+
 logger = logging.getLogger(__name__)
+Add = Callable[[Outcome], None]
+Connect = Callable[[], "AbstractContextManager[Client]"]
 TABLES_BYTES = 256 << 20  # of `metadata.csv` files whose tables stay in memory until their folder's turn
 
 
@@ -149,7 +155,9 @@ class Report:
         return max((outcome.exit_code for outcome in self.outcomes), default=0)
 
 
-def run(request: Request | str | os.PathLike[str], progress: Progress | None = None) -> Report:
+def run(
+    request: Request | str | os.PathLike[str], progress: Progress | None = None, client: Client | None = None
+) -> Report:
     """Make the maps of folders: what `gpuvis reduce` does, and `gpuvis plot` and `gpuvis outliers`.
 
     If a folder fails, the report says so, and the other folders go on. Ctrl-C ends the run, and saved files stay. A GPU
@@ -161,6 +169,9 @@ def run(request: Request | str | os.PathLike[str], progress: Progress | None = N
         Which folders, which maps, and how. A path: one UMAP map of each cache in or below this folder.
     progress : Progress, optional
         Its methods are called as the work goes on. Default: nothing is shown.
+    client : distributed.Client, optional
+        Do the jobs on the workers of this Dask cluster. They have to see the folders under the same paths. Default: do
+        them in this process, or on a GPU in a child of it.
 
     Returns
     -------
@@ -171,6 +182,8 @@ def run(request: Request | str | os.PathLike[str], progress: Progress | None = N
     ------
     NoGpuError
         "gpu" was requested, and no GPU can be used.
+    GpuvisError
+        A worker of the cluster cannot do the jobs, because it has another gpuvis or does not see the folders.
 
     Examples
     --------
@@ -183,43 +196,71 @@ def run(request: Request | str | os.PathLike[str], progress: Progress | None = N
     [('runs/a', 'umap', 'written')]
     """
     request = request if isinstance(request, Request) else Request(request)
-    progress, report = progress or Progress(), Report([], request.backend)
+    return run_with(request, progress or Progress(), (lambda: nullcontext(client)) if client else None)
+
+
+def run_with(request: Request, progress: Progress, connect: Connect | None) -> Report:
+    """Make the maps of folders, on the workers of a cluster if `connect` gives its client; see `run`."""
+    report = Report([], request.backend)
 
     def add(outcome: Outcome) -> None:
         outcome = apply_min_trust(outcome, request.min_trust)
         report.outcomes.append(outcome)
         progress.outcome(outcome)
 
-    # The worker starts while the folders are checked, unless the number of rows decides which backend it needs.
-    with closing(Pipeline(add)) as pipeline, ExitStack() as stack:
-        try:
-            begin = partial(start, request.backend, request.timeout, request.gpu_memory_limit)
-            worker = None if depends_on_rows(request.backend) else stack.enter_context(closing(begin()))
-            jobs = request.jobs()
-            decisions = _check(jobs, add)
-            rows = sum(decision.rows for decision in decisions)
-            worker = worker or stack.enter_context(closing(begin(rows)))
-            if decisions or request.backend == "gpu":  # a missing GPU is an error even if there is nothing to do
-                worker, report.backend = ready(worker)
-            progress.begin(list(decisions), report.backend)
-            with closing(protected(worker, decisions)) as worker:
-                if isinstance(worker, InProcess) and len(decisions) > 1:
-                    pipeline.run(decisions, worker.selection, progress)
-                else:
-                    _one_by_one(decisions, worker, progress, add)
-            report.index = draw.write_front_page(request.root, jobs) if request.maps else None
-        except KeyboardInterrupt as interrupt:
-            report.stopped = interrupt.with_traceback(None)
+    work = partial(_on_cluster, connect) if connect else _here
+    try:
+        jobs = work(request, report, progress, add)
+        report.index = draw.write_front_page(request.root, jobs) if request.maps else None
+    except KeyboardInterrupt as interrupt:
+        report.stopped = interrupt.with_traceback(None)
     return report
 
 
-def _check(jobs: list[Job], add: Callable[[Outcome], None]) -> deque[Decision]:
+def _on_cluster(connect: Connect, request: Request, report: Report, progress: Progress, add: Add) -> list[Job]:
+    """Do all jobs on the workers of a cluster, which is needed only if there is something to do."""
+    from gpuvis.jobs import cluster
+
+    jobs = request.jobs()
+    decisions = _check(jobs, add, table_bytes=0)  # the workers read the tables
+    if decisions:
+        rows, level = sum(decision.rows for decision in decisions), logger.getEffectiveLevel()
+        terms = cluster.Terms(request.backend, request.timeout, request.gpu_memory_limit, rows, level)
+        with connect() as client:
+            report.backend = cluster.run(decisions, terms, client, progress, add)
+        places = {folder_job.folder: number for number, folder_job in enumerate(jobs)}
+        report.outcomes.sort(key=lambda outcome: places[outcome.folder])  # not as they were done
+    return jobs
+
+
+def _here(request: Request, report: Report, progress: Progress, add: Add) -> list[Job]:
+    """Do all jobs in this process, or in a child of it."""
+    # The worker starts while the folders are checked, unless the number of rows decides which backend it needs.
+    with closing(Pipeline(add)) as pipeline, ExitStack() as stack:
+        begin = partial(start, request.backend, request.timeout, request.gpu_memory_limit)
+        worker = None if depends_on_rows(request.backend) else stack.enter_context(closing(begin()))
+        jobs = request.jobs()
+        decisions = _check(jobs, add)
+        rows = sum(decision.rows for decision in decisions)
+        worker = worker or stack.enter_context(closing(begin(rows)))
+        if decisions or request.backend == "gpu":  # a missing GPU is an error even if there is nothing to do
+            worker, report.backend = ready(worker)
+        progress.begin(list(decisions), report.backend)
+        with closing(protected(worker, decisions)) as worker:
+            if isinstance(worker, InProcess) and len(decisions) > 1:
+                pipeline.run(decisions, worker.selection, progress)
+            else:
+                _one_by_one(decisions, worker, progress, add)
+    return jobs
+
+
+def _check(jobs: list[Job], add: Add, table_bytes: int = TABLES_BYTES) -> deque[Decision]:
     """Check all folders before anything is computed. Return the decisions of folders that have something to do.
 
     The outcomes of the other folders are added to the report. Tables stay in memory until their folder's turn, up to
-    `TABLES_BYTES`.
+    `table_bytes`.
     """
-    decisions, free_bytes = deque[Decision](), TABLES_BYTES
+    decisions, free_bytes = deque[Decision](), table_bytes
     for folder_job in jobs:
         try:
             decision = job.check(folder_job, free_bytes)
@@ -235,9 +276,7 @@ def _check(jobs: list[Job], add: Callable[[Outcome], None]) -> deque[Decision]:
     return decisions
 
 
-def _one_by_one(
-    decisions: deque[Decision], worker: InProcess | Worker, progress: Progress, add: Callable[[Outcome], None]
-) -> None:
+def _one_by_one(decisions: deque[Decision], worker: InProcess | Worker, progress: Progress, add: Add) -> None:
     for number in range(1, len(decisions) + 1):
         decision = decisions.popleft()
         progress.folder(number, decision.job.folder)

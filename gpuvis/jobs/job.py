@@ -47,6 +47,8 @@ class Job:
         Make maps.
     outliers : bool
         Score how well each sample fits its label.
+    worker : str
+        Name of the worker of a cluster that does the job; empty where there is no cluster.
     """
 
     folder: Path
@@ -60,6 +62,7 @@ class Job:
     quality: str = "auto"
     maps: bool = True
     outliers: bool = False
+    worker: str = ""
 
     @property
     def methods(self) -> tuple[MethodName, ...]:

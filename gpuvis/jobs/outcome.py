@@ -19,7 +19,8 @@ logger = logging.getLogger(__name__)
 class Outcome:
     """The outcome of one map, of the scores of a folder, or of a whole folder that failed.
 
-    `paths`: the files that were written; `quality`: the measures of the map; `lines`: more text to print.
+    `paths`: the files that were written; `quality`: the measures of the map; `lines`: more text to print; `worker`: the
+    worker of a cluster that did it.
     """
 
     folder: Path
@@ -32,6 +33,7 @@ class Outcome:
     error: GpuvisError | None = None
     quality: dict[str, Any] | None = None
     lines: tuple[str, ...] = ()
+    worker: str = ""
 
     @property
     def exit_code(self) -> int:

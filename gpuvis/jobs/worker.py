@@ -134,7 +134,7 @@ class Worker:
         except NoGpuError as error:
             yield failure(job.folder, NoGpuError(f"{job.folder}: {error}"))
         except _ChildLostError as lost:
-            _sweep(job)
+            sweep_after(job)
             loss = lost.error_type(f"{job.folder}: step {step} was cut short: its process {lost}; {lost.advice}")
             missing = [method for method in job.methods if method not in reported] if reported else [None]
             for method in [] if None in reported else missing:
@@ -231,7 +231,7 @@ def _death(code: int | None) -> _ChildLostError:
     return _ChildLostError(reason, "run it again, or elsewhere with --backend")
 
 
-def _sweep(job: Job) -> None:
+def sweep_after(job: Job) -> None:
     """Remove the half-written files and the lock file of a child that died; its lock ended with it."""
     with suppress(GpuvisError, OSError), locked(job.out):
         job.sweep()

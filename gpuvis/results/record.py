@@ -79,7 +79,7 @@ class _Record:
     outputs : dict of str to (str or None)
         The SHA-256 of each output file by its name; None: the file is about to be written.
     backend : dict
-        `name`, `reason` (why it was chosen) and `device`.
+        `name`, `reason` (why it was chosen) and `device`; `worker` if a worker of a cluster did it.
     versions : dict of str to str
         Versions of Python and of the packages that may affect the result.
     steps : dict
@@ -153,12 +153,20 @@ class RunRecord(_Record):
     finished: bool = True
 
     @classmethod
-    def of(cls, source: CacheRecord, requested: Settings, reduction: Reduction, backend: Backend, reason: str) -> Self:
-        """Describe one map before its files are written. `reason`: why this backend was chosen."""
+    def of(
+        cls,
+        source: CacheRecord,
+        requested: Settings,
+        reduction: Reduction,
+        backend: Backend,
+        reason: str,
+        worker: str = "",
+    ) -> Self:
+        """Describe one map before its files are written; for the last three see `describe_backend`."""
         return cls(
             input=source,
             outputs={},
-            backend=describe_backend(backend, reason),
+            backend=describe_backend(backend, reason, worker),
             versions=machine.versions(),
             steps=reduction.steps,
             written=now(),
@@ -223,9 +231,10 @@ class ScoresRecord(_Record):
         return cls._from_json(values) if values else None
 
 
-def describe_backend(backend: Backend, reason: str) -> dict[str, Any]:
-    """Describe a backend and its device, with the reason why it was chosen."""
-    return {"name": backend.name, "reason": reason, "device": asdict(backend.describe())}
+def describe_backend(backend: Backend, reason: str, worker: str = "") -> dict[str, Any]:
+    """Describe a backend and its device, why it was chosen, and the worker of a cluster, if there is one."""
+    described = {"name": backend.name, "reason": reason, "device": asdict(backend.describe())}
+    return {**described, "worker": worker} if worker else described
 
 
 def now() -> str:

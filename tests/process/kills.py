@@ -87,10 +87,10 @@ def trials(name: str, count: int, seed: int) -> tuple[int, list[str]]:
     """Kill one command so many times; return how many kills came before its end, and what went wrong."""
     random, killed, wrong = Random(f"{name} {seed}"), 0, []
     with tempfile.TemporaryDirectory() as parent:
-        made = Path(parent) / "made"
+        made = Path(parent) / "made" / "cache"  # a page tells the name of its folder, so both have the same
         whole, seconds = prepare(made)
         for trial in range(count):
-            folder = Path(parent) / "cache"
+            folder = Path(parent) / "trial" / "cache"
             shutil.copytree(made, folder)
             killed += run(name, folder, KINDS[name][1], random.uniform(0, 1.05) * seconds[name]) < 0
             at = f"{name}, seed {seed}, trial {trial}"

@@ -219,6 +219,33 @@ def test_what_is_confused_is_counted_by_pairs_and_selected(read, both) -> None:
     expect(reader.see("#classes")).to_be_visible()
 
 
+def test_what_is_confused_is_counted_in_the_points_that_are_shown(read) -> None:
+    predicted = [WORDS[(row + (row % 5 == 0)) % 3] for row in range(30)]
+    part = ["first" if row < 15 else "second" for row in range(30)]
+    reader = read(table_of(30).assign(**{"predicted by vit": predicted, "part": part}))
+    reader.see("#filter-by").select_option(label="part")
+    reader.button("Confused").click()
+    expect(reader.see("#confused .hint")).to_have_text("Counted in the 15 points that are shown.")
+    assert sum(int(text) for text in reader.see("#confused .count").all_text_contents()) == 3
+    reader.keyboard.press("Escape")  # closes what lies on top, and leaves the filter
+    expect(reader.see("#confused")).to_be_hidden()
+    expect(reader.see("#status")).to_have_text("15 of 30 points shown: part first")
+
+
+def test_few_points_in_a_crowd_give_it_no_name(read) -> None:
+    """A class of five among hundreds lies in an island, but is not what the island is."""
+    rng = np.random.default_rng(0)
+    islands = np.array([[0, 0], [9, 1], [4, 7]], float)[np.arange(600) % 3]
+    coords = (islands + 0.3 * rng.normal(size=(600, 2))).astype(np.float32)
+    few = np.isin(np.arange(600), np.argsort(np.hypot(*(coords - islands[0]).T))[:5])
+    reader = read(table_of(600).assign(kind=np.where(few, "few", "many")), coords)
+    expect(reader.see("#names span")).to_have_count(3)
+    reader.see("#color-by").select_option(label="kind")
+    expect(reader.see("#names")).not_to_contain_text("few")
+    reader.see("#classes .class", has_text="many").click()
+    expect(reader.see("#names span")).to_have_text(["few"])
+
+
 def test_density_shades_places_by_how_many_points_they_have(read) -> None:
     near = np.random.default_rng(0).normal(0, 0.01, (3_900, 2))
     coords = np.concatenate([near, coords_of(100) * 0.5 + 2]).astype(np.float32)

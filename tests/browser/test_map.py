@@ -421,6 +421,25 @@ def test_enter_walks_from_hit_to_hit(read) -> None:
     assert reader.window["x"] + reader.window["y"] == pytest.approx(whole["x"] + whole["y"])
 
 
+def test_what_is_sought_can_be_kept_to_one_field(read) -> None:
+    """The fields that hold it are counted; first come the hits in the name of the file."""
+    reader = read(table_of(30).assign(note=["bog" if row == 4 else "see 007" if row == 3 else "" for row in range(30)]))
+    where, count = reader.see("#find-in"), reader.see("#find-count")
+    expect(where).to_be_hidden()
+    reader.find("bog")
+    expect(where.locator("option")).to_have_text(["in any field", "ground_truth_word_label (10)", "note (1)"])
+    expect(count).to_have_text("11 hits")
+    where.select_option(label="note (1)")
+    expect(count).to_have_text("1 hit")
+    reader.find("007")
+    expect(count).to_have_text("1 hit")
+    where.select_option(label="in any field")
+    reader.see("#find-text").press("Enter")
+    assert reader.fields["row"] == "7", "a name comes before a note"
+    reader.keyboard.press("Escape")
+    expect(where).to_be_hidden()
+
+
 def test_what_is_found_has_rings_and_is_shown_only_as_far_as_the_legend_shows_it(read) -> None:
     reader = read(table_of(30))
 
@@ -849,6 +868,16 @@ def test_tab_reaches_all_there_is(read) -> None:
     ]:
         reader.keyboard.press(key)
         expect(reader.see(":focus")).to_have_text(text)
+
+
+def test_enter_pins_the_point_nearest_to_the_middle(read) -> None:
+    reader = read(table_of(30))
+    reader.see("#map").focus()
+    for key in ("ArrowRight", "ArrowUp"):
+        reader.keyboard.press(key)
+    far = np.hypot(*(reader.coords - reader.middle).T)
+    reader.keyboard.press("Enter")
+    expect(reader.see("#point .card")).to_have_attribute("data-row", str(far.argmin()))
 
 
 def test_keys_alone_find_pin_and_select(read) -> None:

@@ -90,6 +90,21 @@ def test_points_are_shown_by_their_dates(read) -> None:
     assert set(reader.colors) == {19, 20, 21}, "each day is whole"
 
 
+def test_a_date_that_is_half_typed_changes_nothing(read) -> None:
+    """Each key makes another whole date: on the way to 2024 lies the year 20."""
+    reader = read(reviewed().assign(taken=[f"2024-05-{day + 1:02}" for day in range(ROWS)]))
+    show_only(reader, "taken")
+    first, last = reader.see(".range input[type=date]").all()
+    first.click(position={"x": 12, "y": 12})
+    reader.keyboard.type("05102024")
+    last.click(position={"x": 12, "y": 12})
+    reader.keyboard.type("0515202")
+    expect_status(reader, "21 of 30 points shown: taken 2024-05-10 to 2024-05-30")
+    reader.keyboard.type("4")
+    reader.keyboard.press("Enter")
+    expect_status(reader, "6 of 30 points shown: taken 2024-05-10 to 2024-05-15")
+
+
 def test_within_few_days_points_are_shown_by_their_time(read) -> None:
     times = [f"2024-05-01T{6 + row // 4:02}:{row % 4 * 15:02}:59" for row in range(ROWS)]
     reader = read(reviewed().assign(taken=times))

@@ -46,10 +46,11 @@ class Confusion {
     this.place.scrollIntoView({ block: "nearest" });
   }
 
-  /* Points whose label is one class and whose source says another, by both, the most frequent first. */
+  /* Points that are shown, whose label is one class and whose source says another, by both, the most frequent first. */
   pairs(source) {
     const pairs = new Map();
     for (let i = 0; i < this.data.count; i++) {
+      if (!this.page.map.visible[i]) continue;
       const [is, said] = [this.label.text(i), source.text(i)];
       if (!is || !said || is === said || (source === this.page.review.suggested && !this.page.review.isSuspect(i)))
         continue;
@@ -61,13 +62,18 @@ class Confusion {
     return [...pairs].sort((one, other) => other[1].length - one[1].length);
   }
 
+  /* Count anew if it is seen: what is shown may have changed. */
   list() {
+    if (this.place.hidden) return;
     const pairs = this.pairs(this.sources[Number(this.select.value)]);
     const items = pairs.slice(0, MOST_PAIRS).map(([key, points]) => this.item(JSON.parse(key), points));
     if (pairs.length > MOST_PAIRS)
       items.push(element("li", { className: "hint", textContent: `${pairs.length - MOST_PAIRS} rarer pairs` }));
     if (!pairs.length) items.push(element("li", { className: "hint", textContent: "nothing is confused" }));
-    if (this.data.isSample) items.unshift(element("li", { className: "hint", textContent: "Counted in the sample." }));
+    const [shown, here] = [this.page.map.drawn, this.data.count];
+    const part = shown < here ? `${shown.toLocaleString("en")} points that are shown` : "sample";
+    if (shown < here || this.data.isSample)
+      items.unshift(element("li", { className: "hint", textContent: `Counted in the ${part}.` }));
     this.items.replaceChildren(...items);
     this.settle();
   }
@@ -75,17 +81,15 @@ class Confusion {
   item([is, said], points) {
     const told = `${is} ${this.both ? "↔" : "→"} ${said}`;
     const pair = button("", `Select the images: ${told}. Shift adds them to the selection`, (event) => {
-      const shown = this.page.map.shown(points);
       const by = this.sources[Number(this.select.value)].name;
-      if (shown.length) this.page.selection.choose(shown, event, { from: `${told}, by ${by}` });
-      else this.page.say("none of them is shown");
+      this.page.selection.choose(points, event, { from: `${told}, by ${by}` });
     });
     const count = points.length.toLocaleString("en");
     pair.append(
       element("span", { className: "name", textContent: told }),
       element("span", { className: "count", textContent: count }),
     );
-    pair.addEventListener("pointerenter", () => this.page.light(this.page.map.shown(points)));
+    pair.addEventListener("pointerenter", () => this.page.light(points));
     pair.addEventListener("pointerleave", () => this.page.light(null));
     return element("li", {}, pair);
   }

@@ -204,7 +204,7 @@ function listenToKeys(page) {
     "=": press("[data-do=in]"),
     "-": press("[data-do=out]"),
     "/": () => page.find.input.focus(),
-    Enter: () => page.overlay.hovered >= 0 && page.pin(page.overlay.hovered),
+    Enter: () => page.pinHere(),
     ArrowLeft: () => page.map.move(-0.15, 0),
     ArrowRight: () => page.map.move(0.15, 0),
     ArrowUp: () => page.map.move(0, 0.15),

@@ -145,10 +145,22 @@ class Filter {
       clearTimeout(this.timer);
       this.timer = setTimeout(() => this.apply(), this.data.count / PATIENT);
     });
-    typed.addEventListener("keydown", ({ key }) => key === "Escape" && this.showEnds()); // as it was
-    typed.addEventListener("change", () => {
+    const take = () => {
+      if (typed.valueAsNumber === this[end]) return;
       this.move(end, Number.isNaN(typed.valueAsNumber) ? this[end] : typed.valueAsNumber);
       this.apply();
+    };
+    let isHalf = false; // of a date that is typed, each key makes another whole date
+    typed.addEventListener("keydown", ({ key }) => {
+      isHalf = Boolean(this.column?.dateUnit) && key !== "Enter";
+      if (key === "Escape")
+        this.showEnds(); // as it was
+      else if (key === "Enter") take();
+    });
+    typed.addEventListener("change", () => isHalf || take());
+    typed.addEventListener("blur", () => {
+      isHalf = false;
+      take();
     });
   }
 

@@ -1,9 +1,18 @@
-/* Finding points by what their fields hold. */
+/* Finding points by what their fields hold: any field, or one of those that hold it. */
 
+const LAST = 255; // rank of the fields that come last
 const PAUSE = 150; // milliseconds without typing after which a search starts
 
 /* Text as it is compared: accents written in one way, in small letters, of which Greek has two for one. */
 const folded = (text) => text.normalize("NFC").toLowerCase().replaceAll("ς", "σ");
+
+/* The points of the classes in whose names is what is sought. */
+function inClasses(column, query) {
+  const right = column.values.map((value) => folded(value).includes(query));
+  const points = [];
+  if (right.includes(true)) for (let i = 0; i < column.codes.length; i++) if (right[column.codes[i]]) points.push(i);
+  return points;
+}
 
 class Find {
   constructor(page) {
@@ -14,6 +23,8 @@ class Find {
     this.all = []; // hits, whether they are shown or not
     this.hits = [];
     this.at = -1;
+    this.where = document.getElementById("find-in");
+    this.where.addEventListener("change", () => this.search());
     const form = document.getElementById("find");
     form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -46,6 +57,7 @@ class Find {
     const query = folded(this.input.value.trim());
     this.asked = this.input.value;
     this.all = query ? this.found(query) : [];
+    if (!query) this.tellFields([]);
     if (!query) this.before = undefined;
     if (this.at >= 0) this.page.point(-1);
     this.at = -1;
@@ -61,37 +73,57 @@ class Find {
     this.page.showHits(this.hits);
   }
 
+  /* The points that hold what is sought: first those of which the first field holds it, often the name of the file. */
   found(query) {
-    const matches = new Uint8Array(this.data.count);
-    for (const column of this.data.columns) {
-      if (column.values) {
-        const right = column.values.map((value) => folded(value).includes(query));
-        if (right.includes(true)) column.codes.forEach((code, i) => right[code] && (matches[i] = 1));
-      } else this.inTexts(column, query, matches);
+    const ranks = new Uint8Array(this.data.count);
+    const fields = this.data.columns
+      .map((column) => ({ column, points: column.values ? inClasses(column, query) : this.inTexts(column, query) }))
+      .filter(({ points }) => points.length);
+    this.tellFields(fields);
+    const chosen = this.where.value;
+    for (const { column, points } of fields) {
+      if (chosen && chosen !== `${column.number}`) continue;
+      for (const i of points) ranks[i] ||= Math.min(column.number + 2, LAST);
     }
     const row = /^(?:row[ :=]*|#)(\d+)$/.exec(query);
     const point = row ? this.data.pointOf(Number(row[1])) : -1;
-    if (point >= 0) matches[point] = 1;
-    const hits = [];
-    for (let i = 0; i < matches.length; i++) if (matches[i]) hits.push(i);
-    return hits;
+    if (point >= 0) ranks[point] = 1;
+    const { starts, members } = grouped(ranks, LAST + 1);
+    return Array.from(members.subarray(starts[1]));
+  }
+
+  /* Offer to keep to one of several fields that hold what is sought. */
+  tellFields(fields) {
+    const { value } = this.where;
+    const options = fields.map(({ column, points }) =>
+      element("option", {
+        value: `${column.number}`,
+        textContent: `${column.name} (${points.length.toLocaleString("en")})`,
+      }),
+    );
+    this.where.replaceChildren(element("option", { value: "", textContent: "in any field" }), ...options);
+    this.where.value = value;
+    if (this.where.selectedIndex < 0) this.where.value = "";
+    this.where.hidden = fields.length < 2;
   }
 
   /* Search all values of a column as one text; a match that goes over an end is none. */
-  inTexts(column, query, matches) {
+  inTexts(column, query) {
+    const points = [];
     column.lower ??= folded(column.whole);
     if (column.lower.length !== column.whole.length) {
       // a few letters get longer as they get small
-      for (let i = 0; i < this.data.count; i++) if (folded(column.text(i)).includes(query)) matches[i] = 1;
-      return;
+      for (let i = 0; i < this.data.count; i++) if (folded(column.text(i)).includes(query)) points.push(i);
+      return points;
     }
     let i = 0;
     for (let at = column.lower.indexOf(query); at >= 0; at = column.lower.indexOf(query, at)) {
       while (column.ends[i + 1] <= at) i++;
       const whole = at + query.length <= column.ends[i + 1];
-      if (whole) matches[i] = 1;
+      if (whole) points.push(i);
       at = whole ? column.ends[i + 1] : at + 1;
     }
+    return points;
   }
 
   /* Search at once, whatever was typed last. */
@@ -119,11 +151,11 @@ class Find {
   tell() {
     this.select.style.visibility = this.hits.length ? "visible" : "hidden"; // what is beside it stays in its place
     const total = this.hits.length.toLocaleString("en");
+    const more = this.all.length - this.hits.length;
+    const hidden = more ? `, ${more.toLocaleString("en")} hidden` : "";
     if (!this.input.value.trim()) this.count.textContent = "";
-    else if (this.at >= 0) this.count.textContent = `${(this.at + 1).toLocaleString("en")} of ${total}`;
+    else if (this.at >= 0) this.count.textContent = `${(this.at + 1).toLocaleString("en")} of ${total}${hidden}`;
     else {
-      const more = this.all.length - this.hits.length;
-      const hidden = more ? `, ${more.toLocaleString("en")} hidden` : "";
       const sample = this.data.isSample ? " in the sample" : "";
       this.count.textContent = `${this.hits.length === 1 ? "1 hit" : `${total} hits`}${hidden}${sample}`;
     }

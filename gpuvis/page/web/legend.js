@@ -6,7 +6,7 @@ const MOST_NAMES = 400; // on the map
 const FEW_NAMES = 40; // classes up to which their names stand on the map unasked
 const ENOUGH = 4000; // points of a class by which its islands are found
 const MOST_IN_PICTURE = 30; // classes whose colours a saved picture tells
-const RAMP = 160; // pixels of a scale in a saved picture
+const RAMP = 160; // pixels, at least, of a scale in a saved picture
 const FAINT_IN_THE_DARK = "#3c4046"; // points without a number
 const LONGEST = 40; // letters of a name on the map
 const LEAST_NAMED = 0.4; // part of the points of a class that lie in its islands, or a name would mislead
@@ -377,14 +377,15 @@ class Legend {
   }
 
   drawScale(context, right, ink) {
-    const left = right - RAMP - 12;
+    const [low, high] = this.ends;
+    const width = Math.max(RAMP, context.measureText(`${low}    ${high}`).width);
+    const left = right - width - 12;
     const ramp = context.createLinearGradient(left, 0, right - 12, 0);
     for (const [k, color] of this.ramp.entries()) ramp.addColorStop(k / (this.ramp.length - 1), color);
     context.fillStyle = ramp;
-    context.fillRect(left, 20, RAMP, 10);
+    context.fillRect(left, 20, width, 10);
     context.fillStyle = ink;
     context.fillText(shortened(this.column.name), right - 12, 10);
-    const [low, high] = this.ends;
     context.fillText(high, right - 12, 40);
     context.textAlign = "left";
     context.fillText(low, left, 40);

@@ -106,6 +106,7 @@ class Page {
     this.tellShown();
     this.names.set(this.named ? this.legend.names() : []);
     this.review.tell();
+    this.confusion.list();
     this.find.sift();
     this.selection.tell();
     this.stress();
@@ -175,6 +176,15 @@ class Page {
     await this.showPins();
     this.panel.bringIntoSight();
     return this.map.reveal([i, ...this.data.nearestTo(i)]);
+  }
+
+  /* Pin the point that is pointed at, or else the one nearest to the middle, which arrow keys move. */
+  pinHere() {
+    const { width, height } = this.map.window;
+    const near = () => this.map.pointAt(width / 2, height / 2, Math.min(width, height) / 4);
+    const i = this.overlay.hovered >= 0 ? this.overlay.hovered : near();
+    if (i >= 0) return this.pin(i);
+    this.say("no point is near the middle of the map");
   }
 
   unpin(i) {
@@ -282,12 +292,14 @@ class Page {
       button.ariaPressed = String(button.dataset.mode === mode);
   }
 
-  /* Take one thing back: what is being drawn or was sought, the tool, the selection, the filter, the last pin. */
+  /* Take one thing back: what is being drawn or was sought, the tool, the list of what is confused, the selection, the
+     filter, the last pin. */
   back() {
-    const { selection, find } = this;
+    const { selection, find, confusion } = this;
     if (selection.corners) selection.drop();
     else if (find.input.value) find.clear();
     else if (selection.mode !== "pan") this.setMode("pan");
+    else if (!confusion.place.hidden) confusion.toggle();
     else if (selection.points.size) selection.set([]);
     else if (this.filter.column) this.filter.clear();
     else if (this.pins.length) this.unpin(this.pins[0]);

@@ -209,13 +209,13 @@ class PointMap {
     ];
   }
 
-  /* The visible point nearest to a pixel; -1 where there is none. */
-  pointAt(left, top) {
+  /* The visible point nearest to a pixel; -1 where there is none within some pixels. */
+  pointAt(left, top, pixels = REACH) {
     const seen = this.window;
     if (left < 0 || top < 0 || left > seen.width || top > seen.height) return -1;
     const [x, y] = this.placeOf(left, top, seen);
     const scale = (seen.x[1] - seen.x[0]) / seen.width;
-    const reach = REACH * scale;
+    const reach = pixels * scale;
     let [best, least] = [-1, reach * reach];
     for (const i of this.within([x - reach, x + reach], [y - reach, y + reach])) {
       const apart = (this.data.x[i] - x) ** 2 + (this.data.y[i] - y) ** 2;

@@ -4,6 +4,7 @@ const ISLAND_CELLS = 64; // along a side of the map, in which points that lie to
 const ROW_OF_CELLS = 2 * ISLAND_CELLS; // no cell is near one at the other end of a row
 const NEAR_CELLS = 2; // cells between two points of one island
 const LEAST_SHARE = 0.12; // of the points of a class that another island than its largest has
+const [LEAST_OF_PLACE, AROUND] = [0.1, 12]; // part of the points so many pixels around that are of an island that is named
 const MOST_ISLANDS = 4; // of a class
 const OUTERMOST = 0.03; // share of its points on each side of an island that its name does not keep away from
 const MOST_EDGES = 120; // points by which the edges of an island are found
@@ -83,8 +84,8 @@ class Crowd {
     const { x, y, count } = map.data;
     const perCell = ([low, high], pixels) => pixels / (high - low) / CROWD_CELL;
     const [scaleX, scaleY] = [perCell(seen.x, seen.width), perCell(seen.y, seen.height)];
-    const step = Math.ceil(count / ENOUGH_OF_CROWD);
-    for (let i = 0; i < count; i += step) {
+    this.step = Math.ceil(count / ENOUGH_OF_CROWD);
+    for (let i = 0; i < count; i += this.step) {
       if (!map.visible[i]) continue;
       const column = Math.floor((x[i] - seen.x[0]) * scaleX);
       const row = Math.floor((seen.y[1] - y[i]) * scaleY);
@@ -210,8 +211,11 @@ function placeNames(names, map, crowd, taken) {
     points
       .map((i) => map.pixelOf(map.data.x[i], map.data.y[i], seen))
       .filter(([x, y]) => x >= 0 && y >= 0 && x <= seen.width && y <= seen.height);
-  const islands = names.map((name) => ({ name, spots: spotsOf(name) })).filter(({ spots }) => spots.length);
-  for (const island of islands) island.box = boxOf(island.spots);
+  const islands = names
+    .map((name) => ({ name, spots: spotsOf(name) }))
+    .filter(({ spots }) => spots.length)
+    .map((island) => ({ ...island, box: boxOf(island.spots) }))
+    .filter(({ name, box }) => name.count >= LEAST_OF_PLACE * crowd.in(wider(box, AROUND)) * crowd.step);
   for (const { name, spots } of islands) {
     if (placed.length >= MOST_PLACED) break;
     const letters = small + (large - small) * Math.sqrt(name.count / most);

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -208,16 +209,16 @@ def demo(folder: Path) -> None:
 @option("out_prefix", default="vis", show_default=True, help="Start of the coordinates' names.")
 @option("out_dir", type=PATH, help="Folder of the coordinates, under the same relative paths.  [default: each cache folder]")
 @backend_option
+@cluster_options
 @json_option
-def score(paths: tuple[Path, ...], backend: str, as_json: bool, **flags: Any) -> None:
+def score(paths: tuple[Path, ...], as_json: bool, **flags: Any) -> None:
     """Measure how far existing maps can be trusted, whichever program made them.
 
     FOLDER is a cache folder with coordinates, or a folder with such folders anywhere below it. FILE is a map with any
     name: a .npy file of two columns, in its cache folder or below. Each map is compared with the original embeddings,
     and so is a plain PCA map.
     """  # fmt: skip
-    from gpuvis.backends import choose
-    from gpuvis.jobs import batch, measure
+    from gpuvis.jobs import batch
     from gpuvis.quality import report
 
     files = [path for path in paths if _is_file(path)]
@@ -225,7 +226,7 @@ def score(paths: tuple[Path, ...], backend: str, as_json: bool, **flags: Any) ->
     request = batch.Request(folders, methods_from(flags), prefix=flags["out_prefix"], out_dir=flags["out_dir"])
     jobs = request.jobs() if folders else []
     exit_code, measured = 0, {}
-    for result in measure.scores(jobs, files, choose(backend, rows=measure.rows(jobs, files)).backend):
+    for result in _scores(jobs, files, flags["backend"], cluster_from(flags)):
         if result.error:
             click.echo(printable(f"error: {result.error}"), err=True)
             exit_code = max(exit_code, result.error.exit_code)
@@ -238,6 +239,20 @@ def score(paths: tuple[Path, ...], backend: str, as_json: bool, **flags: Any) ->
     if as_json:
         click.echo(json.dumps(measured, indent=2))
     click.get_current_context().exit(exit_code)
+
+
+def _scores(jobs: list[Any], files: list[Path], backend: str, connect: Any) -> Iterator[Any]:
+    """Measure maps, on a cluster if `connect` connects to one."""
+    from gpuvis.backends import choose
+    from gpuvis.jobs import measure
+
+    rows = measure.rows(jobs, files)
+    if connect is None:
+        return measure.scores(jobs, files, choose(backend, rows=rows).backend)
+    from gpuvis.jobs import cluster
+    from gpuvis.jobs.remote import Terms
+
+    return cluster.scores(connect, jobs, files, Terms(backend, rows=rows))
 
 
 def _is_file(path: Path) -> bool:

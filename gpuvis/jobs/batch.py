@@ -6,7 +6,7 @@ import logging
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf
@@ -19,7 +19,7 @@ from gpuvis.jobs import draw, job
 from gpuvis.jobs.job import Decision, Job
 from gpuvis.jobs.outcome import Outcome, apply_min_trust, failure
 from gpuvis.jobs.pipeline import Pipeline
-from gpuvis.jobs.place import depends_on_rows, protected, ready, start
+from gpuvis.jobs.place import Connect, depends_on_rows, protected, ready, start
 from gpuvis.jobs.progress import Progress
 from gpuvis.jobs.worker import InProcess, Worker
 from gpuvis.page.options import PageOptions
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 Add = Callable[[Outcome], None]
-Connect = Callable[[], "AbstractContextManager[Client]"]
 TABLES_BYTES = 256 << 20  # of `metadata.csv` files whose tables stay in memory until their folder's turn
 
 
@@ -220,14 +219,14 @@ def run_with(request: Request, progress: Progress, connect: Connect | None) -> R
 def _on_cluster(connect: Connect, request: Request, report: Report, progress: Progress, add: Add) -> list[Job]:
     """Do all jobs on the workers of a cluster, which is needed only if there is something to do."""
     from gpuvis.jobs import cluster
+    from gpuvis.jobs.remote import Terms
 
     jobs = request.jobs()
     decisions = _check(jobs, add, table_bytes=0)  # the workers read the tables
     if decisions:
         rows, level = sum(decision.rows for decision in decisions), logger.getEffectiveLevel()
-        terms = cluster.Terms(request.backend, request.timeout, request.gpu_memory_limit, rows, level)
-        with connect() as client:
-            report.backend = cluster.run(decisions, terms, client, progress, add)
+        terms = Terms(request.backend, request.timeout, request.gpu_memory_limit, rows, level)
+        report.backend = cluster.run(connect, decisions, terms, progress, add)
         places = {folder_job.folder: number for number, folder_job in enumerate(jobs)}
         report.outcomes.sort(key=lambda outcome: places[outcome.folder])  # not as they were done
     return jobs

@@ -2,6 +2,7 @@
 
 A task is one job, done by one worker. Embeddings and coordinates stay out of Dask: a worker reads and writes the
 folders itself, so each worker has to see them under the same paths. A job that dies with its worker is done again.
+What runs on the workers is in `gpuvis.jobs.remote`.
 """
 
 from __future__ import annotations
@@ -10,78 +11,39 @@ import logging
 import os
 import signal
 import socket
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from logging.handlers import QueueHandler
-from multiprocessing import current_process
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from gpuvis import __version__, machine
-from gpuvis.backends import obstacle, too_few
+from gpuvis import machine
+from gpuvis.backends import obstacle
 from gpuvis.errors import GpuvisError, NoGpuError, OutputExistsError, SettingsError
 from gpuvis.io.files import LOCK, locked
-from gpuvis.jobs import job as jobs
+from gpuvis.jobs import remote
 from gpuvis.jobs.job import Decision, Job
+from gpuvis.jobs.measure import Score
 from gpuvis.jobs.outcome import Outcome, failure
-from gpuvis.jobs.place import ready, start
+from gpuvis.jobs.place import Connect
 from gpuvis.jobs.progress import Progress
-from gpuvis.jobs.worker import InProcess, Worker, sweep_after
+from gpuvis.jobs.remote import TOPIC, Done, Facts, Terms
+from gpuvis.jobs.worker import sweep_after
+from gpuvis.signals import stops_deferred
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-    from gpuvis.backends.base import Device
-
 logger = logging.getLogger(__name__)
-Running = dict[Any, "tuple[Future[Done], Job]"]  # by the key of their tasks
-DEATHS = 2  # of workers, after which a folder is given up
+OnStep = Callable[[Path, str], None]
+
+MOST_DEATHS = 3  # of workers that do a folder, which is then given up
 CONNECT = 30  # seconds in which a scheduler has to answer
-TOPIC = "gpuvis"  # of what workers tell while they work
-DAEMON = "distributed.worker.daemon"
-ALIKE = ("python", "torch", "numpy", "scipy", "numba", "scikit-learn", "umap-learn", "pynndescent")
-
-
-@dataclass(frozen=True)
-class Terms:
-    """How the workers are to work; see `gpuvis.jobs.place.start`."""
-
-    backend: str = "auto"
-    timeout: float | None = None
-    memory_limit: int | None = None
-    rows: int | None = None
-    log_level: int = logging.WARNING
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What a worker is: its name, its machine, its backend and its versions."""
-
-    name: str
-    host: str
-    version: str
-    versions: dict[str, str]
-    is_daemon: bool
-    sees_folder: bool
-    respects_lock: bool
-    threads: int
-    cores: int
-    backend: str
-    device: Device
-
-
-@dataclass(frozen=True)
-class Done:
-    """What a worker has done for one folder: the outcomes, and what it has logged."""
-
-    outcomes: list[Outcome]
-    logs: list[logging.LogRecord]
-    worker: str
+TOPICS = (TOPIC, "all")  # "all": what happens to workers
+SAME = ("python", "torch", "numpy", "scipy", "numba", "scikit-learn", "umap-learn", "pynndescent")
 
 
 @contextmanager
@@ -97,26 +59,28 @@ def local(workers: int | None, backend: str = "auto") -> Iterator[Client]:
     Raises
     ------
     SettingsError
-        Dask is not installed.
+        Dask is not installed, or there are fewer GPUs than workers.
     """
     with _dask_needed():
         import dask
         from distributed import Client
     settings = {
-        DAEMON: False,
-        "distributed.scheduler.allowed-failures": DEATHS,
+        "distributed.worker.daemon": False,
+        "distributed.scheduler.allowed-failures": MOST_DEATHS - 1,
         # Dask would have workers give memory back at each chance, which takes as long as the work itself.
         "distributed.nanny.pre-spawn-environ": {},
     }
     with dask.config.set(settings), ExitStack() as stack:
-        with _interrupts_blocked():  # Ctrl-C reaches all processes; this one decides
-            cluster = stack.enter_context(_local_cluster(workers, backend))
-        yield stack.enter_context(Client(cluster))
+        try:
+            with _interrupts_blocked():  # Ctrl-C reaches all processes; this one decides
+                cluster = stack.enter_context(_local_cluster(workers, backend))
+            yield stack.enter_context(Client(cluster))
+        finally:
+            with stops_deferred():  # a second Ctrl-C must not leave workers behind
+                stack.close()
 
 
 def _local_cluster(workers: int | None, backend: str) -> Any:
-    from distributed import LocalCluster
-
     options = {
         "threads_per_worker": 1,
         "host": "127.0.0.1",
@@ -125,11 +89,18 @@ def _local_cluster(workers: int | None, backend: str) -> Any:
         "security": True,  # keys of this run alone: else any user of the machine could have the workers run code
         "silence_logs": logging.CRITICAL,
     }
-    if obstacle(backend) is None:
-        from dask_cuda import LocalCUDACluster
+    if obstacle(backend):
+        from distributed import LocalCluster
 
+        return LocalCluster(n_workers=workers or machine.cpu_threads(), processes=True, **options)
+    with _dask_needed():
+        from dask_cuda import LocalCUDACluster
+    try:
         return LocalCUDACluster(n_workers=workers, **options)
-    return LocalCluster(n_workers=workers or machine.cpu_threads(), processes=True, **options)
+    except ValueError as error:
+        raise SettingsError(
+            f"no {workers} workers with a GPU each can be started: {error}; use --workers auto"
+        ) from None
 
 
 @contextmanager
@@ -143,6 +114,8 @@ def connected(scheduler: str) -> Iterator[Client]:
 
     Raises
     ------
+    SettingsError
+        Dask is not installed.
     GpuvisError
         No scheduler answers there.
     """
@@ -178,7 +151,7 @@ def _interrupts_blocked() -> Iterator[None]:
 
 
 def run(
-    decisions: deque[Decision], terms: Terms, client: Client, progress: Progress, add: Callable[[Outcome], None]
+    connect: Connect, decisions: Sequence[Decision], terms: Terms, progress: Progress, add: Callable[[Outcome], None]
 ) -> str:
     """Do the jobs of some decisions on the workers of a cluster. Return the backend.
 
@@ -187,115 +160,185 @@ def run(
     GpuvisError
         The workers do not fit this machine or each other; nothing was computed.
     """
-    terms, facts = _meet(terms, client, decisions[0].job)
-    backend = "/".join(sorted({fact.backend for fact in facts}))
-    progress.begin(list(decisions), backend)
-    waiting = deque(_with_threads(decision.job, facts) for decision in decisions)
-    messages: SimpleQueue[tuple[str, Any]] = SimpleQueue()
-    client.subscribe_topic(TOPIC, lambda event: messages.put(("step", event[1])))
-    client.subscribe_topic("all", lambda event: messages.put(("event", event[1])))
-    running: Running = {}
+    jobs = [decision.job for decision in decisions]
+    unfinished = dict(enumerate(jobs))
+
+    def on_step(folder: Path, step: str) -> None:
+        progress.folder(min(len(jobs), len(jobs) - len(unfinished) + 1), folder)
+        progress.step(step)
+
     try:
-        for number in range(1, len(waiting) + 1):
-            # No more than can be done at once: if a worker dies, Dask blames all jobs that wait at it.
-            while waiting and len(running) < max(1, len(client.scheduler_info(n_workers=-1)["workers"])):
-                _submit(client, waiting.popleft(), terms, running, messages)
-            done = _next(messages, running, number, progress)
-            for record in done.logs:
-                logging.getLogger(record.name).handle(record)
-            for outcome in done.outcomes:
-                add(replace(outcome, worker=done.worker))
+        with connect() as client:
+            terms, facts = _meet_at(client, terms, jobs[0])
+            backend = "/".join(sorted({fact.backend for fact in facts}))
+            progress.begin(list(decisions), backend)
+            tasks = _Tasks(client, partial(remote.run, terms=terms), _with_threads(jobs, facts), len(facts))
+            with closing(tasks.results(on_step)) as results:
+                for number, done in results:
+                    if isinstance(done, Done):
+                        del unfinished[number]
+                    for outcome in done.results if isinstance(done, Done) else [failure(jobs[number].folder, done)]:
+                        add(outcome)
     finally:
-        for topic in (TOPIC, "all"):
-            client.unsubscribe_topic(topic)
-        client.cancel([future for future, _ in running.values()])
+        for job in unfinished.values():
+            sweep_after(job)
     return backend
 
 
-def _submit(
-    client: Client,
-    job: Job,
-    terms: Terms,
-    running: Running,
-    messages: SimpleQueue[tuple[str, Any]],
-) -> None:
-    future = client.submit(do, job, terms, pure=False, retries=0)
-    running[future.key] = future, job
-    future.add_done_callback(lambda future: messages.put(("done", future)))
+def scores(connect: Connect, jobs: Sequence[Job], files: Sequence[Path], terms: Terms) -> Iterator[Score]:
+    """Measure the maps of folders, then the maps in files, on the workers of a cluster; see `measure.scores`.
+
+    Raises
+    ------
+    GpuvisError
+        The workers do not fit this machine or each other; nothing was computed.
+    """
+    maps: list[Job | Path] = [*jobs, *files]
+    if not maps:
+        return
+    ready: dict[int, Iterable[Score]] = {}
+    with connect() as client:
+        terms, facts = _meet(client, terms, [_where(maps[0])], None)
+        tasks = _Tasks(client, partial(remote.score, terms=terms), maps, len(facts))
+        with closing(tasks.results(lambda folder, step: None)) as results:
+            following = 0
+            for number, done in results:
+                error = None if isinstance(done, Done) else failure(_where(maps[number]), done).error
+                ready[number] = done.results if isinstance(done, Done) else [Score(_where(maps[number]), error=error)]
+                while following in ready:  # in the order in which they were named
+                    yield from ready.pop(following)
+                    following += 1
 
 
-def _next(messages: SimpleQueue[tuple[str, Any]], running: Running, number: int, progress: Progress) -> Done:
-    """Wait until a job is done, and show the steps of all until then."""
-    while True:
-        kind, value = messages.get()
-        if kind == "step":
-            progress.folder(number, Path(value["folder"]))
-            progress.step(value["step"])
-        elif kind == "event":
-            _tell_death(value, running)
-        elif value.key in running:
-            _, job = running.pop(value.key)
-            return _result(value, job)
+def _where(item: Job | Path) -> Path:
+    return item.out if isinstance(item, Job) else item
 
 
-def _tell_death(event: dict[str, Any], running: Running) -> None:
-    if event.get("action") == "remove-worker" and not event.get("expected"):
-        for key in event.get("processing-tasks", ()):
-            if key in running:
-                logger.warning("%s: worker %s died; it is done again", running[key][1].folder, event["worker"])
+class _Tasks:
+    """Tasks of a cluster, and the messages about them.
 
+    There are no more tasks at a time than workers: if a worker dies, Dask blames all tasks that wait there.
+    """
 
-def _result(future: Future[Done], job: Job) -> Done:
-    """Return what was done for a job, or why nothing was."""
-    from distributed import KilledWorker
+    def __init__(self, client: Client, work: Callable[..., Any], items: Sequence[Job | Path], workers: int) -> None:
+        self._client, self._work, self._items, self._workers = client, work, items, workers
+        self._waiting = deque(range(len(items)))
+        self._running: dict[Any, tuple[int, Future[Any]]] = {}  # by the keys of the tasks
+        self._deaths: Counter[Any] = Counter()  # of workers, by the key of the task that they did
+        self._messages: SimpleQueue[tuple[str, Any]] = SimpleQueue()  # threads of Dask put them there
 
-    try:
-        done: Done = future.result()
+    def results(self, on_step: OnStep) -> Generator[tuple[int, Done[Any] | Exception]]:
+        """Do the tasks, and yield the number of each item as soon as it is done, and what was done, or the error."""
+        for topic in TOPICS:
+            self._client.subscribe_topic(topic, lambda event: self._messages.put(("event", event[1])))
+        try:
+            self._submit()
+            while self._running:
+                kind, value = self._messages.get()
+                if kind == "event":
+                    self._handle(value, on_step)
+                elif value.key in self._running:
+                    number, _ = self._running.pop(value.key)
+                    self._submit()  # the worker goes on while the result is fetched
+                    yield number, self._result(value, self._items[number])
+        finally:
+            self._client.cancel([future for _, future in self._running.values()])
+            for topic in TOPICS:
+                self._client.unsubscribe_topic(topic)
+
+    def _submit(self) -> None:
+        """Have workers that are free do the next items."""
+        while self._waiting and len(self._running) < max(1, self._workers):
+            number = self._waiting.popleft()
+            future = self._client.submit(self._work, self._items[number], pure=False, retries=0)
+            self._running[future.key] = number, future
+            future.add_done_callback(lambda future: self._messages.put(("done", future)))
+
+    def _handle(self, event: dict[str, Any], on_step: OnStep) -> None:
+        """Show a step of a task, or keep count of the workers."""
+        if "step" in event:
+            on_step(Path(event["folder"]), event["step"])
+        elif event.get("action") == "add-worker":
+            self._workers += 1
+            self._submit()
+        elif event.get("action") == "remove-worker":
+            self._workers -= 1
+            if not event.get("expected"):
+                self._blame(event["worker"], event.get("processing-tasks", ()))
+            if not self._workers:
+                logger.warning("no worker is left; waiting for one")
+
+    def _blame(self, worker: str, keys: Iterable[Any]) -> None:
+        """Note which tasks died with a worker. Dask does them again; a scheduler of others may do so too often."""
+        for key in self._running.keys() & set(keys):
+            number, future = self._running[key]
+            self._deaths[key] += 1
+            if self._deaths[key] >= MOST_DEATHS:
+                future.cancel()
+            else:
+                logger.warning("%s: worker %s died; it is done again", _where(self._items[number]), worker)
+
+    def _result(self, future: Future[Any], item: Job | Path) -> Done[Any] | Exception:
+        from distributed import KilledWorker
+
+        try:
+            done: Done[Any] = future.result()
+        except Exception as error:  # noqa: BLE001
+            if isinstance(error, KilledWorker) or self._deaths[future.key] >= MOST_DEATHS:
+                problem = f"{_where(item)}: {MOST_DEATHS} workers died, one after the other, while they did it"
+                return GpuvisError(f"{problem}; memory may have run out: use fewer workers, or a machine with more")
+            if future.status == "error":
+                return error
+            return GpuvisError("the scheduler was lost; the same command goes on from what is finished")
+        _show(done.logs)
         return done
-    except KilledWorker as error:
-        problem = f"{job.folder}: {DEATHS + 1} workers died while it was done, the last at {error.last_worker.address}"
-        lost = GpuvisError(f"{problem}; memory may have run out: use fewer workers")
-    except Exception as error:  # noqa: BLE001
-        if future.status == "error":
-            return Done([failure(job.folder, error)], [], "")
-        lost = GpuvisError("the scheduler was lost; the same command goes on from what is finished")
-    sweep_after(job)
-    return Done([failure(job.folder, lost)], [], "")
 
 
-def _with_threads(job: Job, facts: list[Facts]) -> Job:
+def _show(logs: Iterable[logging.LogRecord]) -> None:
+    """Log here what was logged by a worker."""
+    for record in logs:
+        logging.getLogger(record.name).handle(record)
+
+
+def _with_threads(jobs: list[Job], facts: list[Facts]) -> list[Job]:
     """Share the processors of each machine out among its workers, unless the user has chosen a number of threads."""
-    if job.settings.threads is not None:
-        return job
-    hosts = [fact.host for fact in facts]
-    here = socket.gethostname()
-    share = min(
-        max(1, min(fact.threads, (fact.threads if fact.host == here else fact.cores) // hosts.count(fact.host)))
-        for fact in facts
-    )
-    return replace(job, settings=replace(job.settings, threads=share))
+    hosts, here = Counter(fact.host for fact in facts), socket.gethostname()
+    cores = {fact.host: machine.cpu_threads() if fact.host == here else fact.cores for fact in facts}
+    threads = min(max(1, min(fact.threads, cores[fact.host] // hosts[fact.host])) for fact in facts)
+    return [
+        job if job.settings.threads else replace(job, settings=replace(job.settings, threads=threads)) for job in jobs
+    ]
 
 
-def _meet(terms: Terms, client: Client, job: Job) -> tuple[Terms, list[Facts]]:
-    """Ask each worker what it is, and check that all can do the jobs. Return the terms that all can keep."""
-    client.wait_for_workers(1, timeout=CONNECT)
-    addresses = list(client.scheduler_info(n_workers=-1)["workers"])
+def _meet_at(client: Client, terms: Terms, job: Job) -> tuple[Terms, list[Facts]]:
+    """Meet the workers, and check that they see the folder of a job, which is locked meanwhile."""
     with ExitStack() as stack:
         with suppress(OutputExistsError):  # another run is there; its lock serves as well
             stack.enter_context(locked(job.out))
-        asked = [
-            client.submit(introduce, job, terms, workers=[address], pure=False, retries=0) for address in addresses
-        ]
-        try:
-            facts: list[Facts] = client.gather(asked)
-        except GpuvisError:
-            raise
-        except Exception as error:  # noqa: BLE001  a worker may fail before it comes to our code
-            reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            advice = f"install gpuvis {__version__} there as it is here"
-            raise GpuvisError(f"a worker of the cluster cannot do jobs ({reason}); {advice}") from None
+        return _meet(client, terms, [job.folder, job.out / LOCK], job.out)
+
+
+def _meet(client: Client, terms: Terms, files: list[Path], folder: Path | None) -> tuple[Terms, list[Facts]]:
+    """Ask each worker what it is, and check that all can do the jobs. Return the terms that all can keep."""
+    try:
+        client.wait_for_workers(1, timeout=CONNECT)
+    except TimeoutError:
+        raise GpuvisError(f"the scheduler has no worker after {CONNECT} s; start some with dask worker") from None
+    addresses = list(client.scheduler_info(n_workers=-1)["workers"])
+    asked = [
+        client.submit(remote.introduce, files, folder, terms, workers=[address], pure=False, retries=0)
+        for address in addresses
+    ]
+    try:
+        facts: list[Facts] = client.gather(asked)
+    except GpuvisError:
+        raise
+    except Exception as error:  # noqa: BLE001  a worker may fail before it comes to our code
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        problem = f"a worker of the cluster cannot do the jobs ({reason})"
+        raise GpuvisError(f"{problem}; install gpuvis {terms.version} there as it is here") from None
     for fact in facts:
-        _check(fact, job, terms)
+        _check(fact, terms, files, folder)
     _tell_differences(facts)
     memories = {fact.device.memory_bytes for fact in facts if fact.backend == "gpu"}
     if len(memories) > 1:  # else a folder's plan, and so its map, would depend on the worker
@@ -303,14 +346,15 @@ def _meet(terms: Terms, client: Client, job: Job) -> tuple[Terms, list[Facts]]:
     return terms, facts
 
 
-def _check(fact: Facts, job: Job, terms: Terms) -> None:
+def _check(fact: Facts, terms: Terms, files: list[Path], folder: Path | None) -> None:
     where = f"worker {fact.name} on {fact.host}"
-    if fact.version != __version__:
-        raise GpuvisError(f"{where} has gpuvis {fact.version}, this is {__version__}; install the same there")
-    if not fact.sees_folder:
-        raise GpuvisError(f"{where} does not see {job.folder} or {job.out}; mount them there under the same path")
+    _show(fact.logs)
+    logger.info("%s: %s, %s, %d threads", where, fact.backend, fact.device.name, fact.threads)
+    if not fact.sees_files:
+        seen = " or ".join(dict.fromkeys(str(path.parent if path.name == LOCK else path) for path in files))
+        raise GpuvisError(f"{where} does not see {seen}; mount it there under the same path")
     if not fact.respects_lock:
-        logger.warning("%s is not locked against %s: let no two runs write there at a time", job.out, where)
+        logger.warning("%s is not locked against %s: let no two runs write there at a time", folder, where)
     if terms.backend == "gpu" and fact.backend != "gpu":
         raise NoGpuError(f"{where} has no GPU that can be used; use --backend cpu or auto")
 
@@ -320,114 +364,7 @@ def _tell_differences(facts: list[Facts]) -> None:
     for what, values in {
         "backends": {fact.backend for fact in facts},
         "processors": {fact.device.name for fact in facts},
-        **{name: {fact.versions.get(name, "none") for fact in facts} for name in ALIKE},
+        **{name: {fact.versions.get(name, "none") for fact in facts} for name in SAME},
     }.items():
         if len(values) > 1:
             logger.warning("the workers differ in %s (%s), so maps may too", what, ", ".join(sorted(values)))
-
-
-# What follows runs on the workers.
-
-_turn = Lock()  # a worker with several threads does one job at a time: a job has threads of its own
-_place: dict[Terms, InProcess | Worker] = {}
-
-
-def introduce(job: Job, terms: Terms) -> Facts:
-    """Say what this worker is, and whether it sees and respects the folder that the client has locked."""
-    with _turn:
-        needs_child = terms.timeout is not None or (
-            not obstacle(terms.backend) and not too_few(terms.backend, terms.rows)
-        )
-        if needs_child and current_process().daemon:
-            raise SettingsError(
-                f"worker {_name()} is a daemon, which may not start the process that the GPU or a time limit needs; "
-                f"start it with DASK_DISTRIBUTED__WORKER__DAEMON=False"
-            )
-        info = _started(terms).backend_info()
-        return Facts(
-            name=_name(),
-            host=socket.gethostname(),
-            version=__version__,
-            versions=machine.versions(),
-            is_daemon=bool(current_process().daemon),
-            sees_folder=os.path.isdir(job.folder) and os.path.isfile(job.out / LOCK),  # noqa: PTH112, PTH113
-            respects_lock=_is_locked(job.out),
-            threads=machine.cpu_threads(),
-            cores=os.cpu_count() or 1,
-            backend=info.name,
-            device=info.device,
-        )
-
-
-def _is_locked(folder: Path) -> bool:
-    try:
-        with locked(folder):
-            return False
-    except OutputExistsError:
-        return True
-    except GpuvisError:
-        return False
-
-
-def do(job: Job, terms: Terms) -> Done:
-    """Do a job, and return its outcomes."""
-    from distributed import get_worker
-
-    worker, outcomes, name = get_worker(), [], _name()
-    tell = partial(_tell_step, worker.log_event, str(job.folder))
-    with _turn, _captured(terms.log_level) as logs:
-        try:
-            decision = jobs.check(replace(job, worker=name))
-            outcomes += [] if decision.kinds else decision.settled
-            if decision.kinds:
-                with closing(_started(terms).run(decision, tell)) as done:
-                    outcomes += done
-        except Exception as error:  # noqa: BLE001  an error in one folder must not stop the others
-            outcomes.append(failure(job.folder, error))
-    return Done(outcomes, logs, name)
-
-
-def _tell_step(log_event: Callable[[str, Any], None], folder: str, step: str) -> None:
-    log_event(TOPIC, {"folder": folder, "step": step})
-
-
-def _started(terms: Terms) -> InProcess | Worker:
-    """Return where this worker does jobs; if the terms have changed, the earlier child is ended."""
-    if terms not in _place:
-        for place in _place.values():
-            place.close()
-        _place.clear()
-        _place[terms], _ = ready(start(terms.backend, terms.timeout, terms.memory_limit, terms.rows))
-    return _place[terms]
-
-
-def _name() -> str:
-    """Return the name of this worker: its number on the client's machine, else its machine too."""
-    from distributed import get_worker
-
-    return str(get_worker().name)
-
-
-class _Captured(QueueHandler):
-    def __init__(self, records: list[logging.LogRecord]) -> None:
-        super().__init__(queue=None)  # type: ignore[arg-type]
-        self._records = records
-
-    def enqueue(self, record: logging.LogRecord) -> None:
-        self._records.append(record)
-
-
-@contextmanager
-def _captured(level: int) -> Iterator[list[logging.LogRecord]]:
-    """Collect what gpuvis logs in the block."""
-    records: list[logging.LogRecord] = []
-    logger, handler = logging.getLogger("gpuvis"), _Captured(records)
-    before = logger.level, logger.propagate
-    logger.addHandler(handler)
-    logger.setLevel(level)
-    logger.propagate = False
-    try:
-        yield records
-    finally:
-        logger.removeHandler(handler)
-        logger.level, logger.propagate = before

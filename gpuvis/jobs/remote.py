@@ -1,0 +1,228 @@
+"""Do jobs on a worker of a Dask cluster: what runs there.
+
+On a GPU the worker only watches over a child that does the work. So the worker can still answer the scheduler while a
+call into CUDA keeps the interpreter busy; else it would be taken for dead.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from logging.handlers import QueueHandler
+from math import inf
+from multiprocessing import current_process, get_context
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from gpuvis import __version__, machine
+from gpuvis.backends import choose, obstacle, too_few
+from gpuvis.errors import GpuvisError, OutputExistsError, SettingsError
+from gpuvis.io.files import locked
+from gpuvis.jobs import job as jobs
+from gpuvis.jobs import measure
+from gpuvis.jobs.job import Job
+from gpuvis.jobs.measure import Score
+from gpuvis.jobs.outcome import Outcome, failure
+from gpuvis.jobs.place import ready, start
+from gpuvis.jobs.worker import InProcess, Worker
+
+if TYPE_CHECKING:
+    from gpuvis.backends.base import Device
+
+TOPIC = "gpuvis"  # of the messages to the client
+PAUSE = 0.2  # seconds between two steps of which the client is told, unless it wants each
+ENDING = {"closing", "closed", "failed"}  # states of a worker that does no more work
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Terms:
+    """How the workers are to work; see `gpuvis.jobs.place.start`. `version`: of the client's gpuvis."""
+
+    backend: str = "auto"
+    timeout: float | None = None
+    memory_limit: int | None = None
+    rows: int | None = None
+    log_level: int = logging.WARNING
+    version: str = __version__
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a worker is: its name, its machine, its backend and its versions."""
+
+    name: str
+    host: str
+    versions: dict[str, str]
+    sees_files: bool
+    respects_lock: bool
+    threads: int
+    cores: int
+    backend: str
+    device: Device
+    logs: list[logging.LogRecord]
+
+
+@dataclass(frozen=True)
+class Done(Generic[Result]):
+    """What a worker has done for one folder: the results, and what it has logged."""
+
+    results: list[Result]
+    logs: list[logging.LogRecord]
+    worker: str = ""
+
+
+class _NotWantedError(BaseException):
+    """The client has given the job up, or the worker is about to end."""
+
+
+_turn = Lock()  # a worker with several threads does one job at a time: a job has threads of its own
+_place: dict[Terms, InProcess | Worker] = {}
+
+
+def introduce(files: list[Path], folder: Path | None, terms: Terms) -> Facts:
+    """Say what this worker is, whether it sees some files, and whether it respects the lock of a folder."""
+    with _turn, _captured(terms.log_level) as logs:
+        info = _started(terms).backend_info()
+        return Facts(
+            name=_name(),
+            host=socket.gethostname(),
+            versions=machine.versions(),
+            sees_files=all(map(os.path.exists, files)),
+            respects_lock=folder is None or _is_locked(folder),
+            threads=machine.cpu_threads(),
+            cores=os.cpu_count() or 1,
+            backend=info.name,
+            device=info.device,
+            logs=logs,
+        )
+
+
+def _is_locked(folder: Path) -> bool:
+    try:
+        with locked(folder):
+            return False
+    except OutputExistsError:
+        return True
+    except GpuvisError:
+        return False
+
+
+def run(job: Job, terms: Terms) -> Done[Outcome]:
+    """Do a job, and return its outcomes."""
+    name, outcomes = _name(), list[Outcome]()
+    with _turn, _captured(terms.log_level) as logs:
+        try:
+            place = _started(terms)
+            decision = jobs.check(replace(job, worker=name))
+            if not decision.kinds:  # a worker that died has finished it
+                outcomes += decision.settled
+            else:
+                with closing(place.run(decision, _watcher(job.folder, terms.log_level))) as done:
+                    outcomes += done
+        except _NotWantedError:
+            _leave()
+        except Exception as error:  # noqa: BLE001  an error in one folder must not stop the others
+            outcomes.append(failure(job.folder, error))
+    return Done([replace(outcome, worker=name) for outcome in outcomes], logs, name)
+
+
+def score(maps: Job | Path, terms: Terms) -> Done[Score]:
+    """Measure the maps of a job, or the map in a file."""
+    with _turn:
+        if obstacle(terms.backend) or too_few(terms.backend, terms.rows):
+            return _score(maps, terms)
+        _leave()  # its memory on the GPU is needed
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as child:
+            return child.submit(_score, maps, terms).result()
+
+
+def _score(maps: Job | Path, terms: Terms) -> Done[Score]:
+    folders, files = ([maps], []) if isinstance(maps, Job) else ([], [maps])
+    with _captured(terms.log_level) as logs:
+        return Done(list(measure.scores(folders, files, choose(terms.backend, rows=terms.rows).backend)), logs)
+
+
+def _watcher(folder: Path, log_level: int) -> Callable[[str], None]:
+    """Return a function to be called at each step. It ends the job if nobody wants it, and tells the client."""
+    from distributed import get_worker
+
+    worker = get_worker()
+    key, last = worker.get_current_task(), -inf
+    pause = 0 if log_level <= logging.INFO else PAUSE
+
+    def watch(step: str) -> None:
+        nonlocal last
+        task = worker.state.tasks.get(key)
+        if task is None or task.state != "executing" or worker.status.name in ENDING:
+            raise _NotWantedError
+        if time.monotonic() >= last + pause:
+            last = time.monotonic()
+            worker.log_event(TOPIC, {"folder": str(folder), "step": step})
+
+    return watch
+
+
+def _started(terms: Terms) -> InProcess | Worker:
+    """Return where this worker does jobs. If the terms have changed, the earlier child is ended."""
+    if terms not in _place:
+        _leave()
+        if terms.version != __version__:
+            problem = f"worker {_name()} has gpuvis {__version__}, the client {terms.version}"
+            raise SettingsError(f"{problem}; install the same version on both")
+        if terms.timeout is not None or not (obstacle(terms.backend) or too_few(terms.backend, terms.rows)):
+            _check_can_start_child()
+        _place[terms], _ = ready(start(terms.backend, terms.timeout, terms.memory_limit, terms.rows))
+    return _place[terms]
+
+
+def _leave() -> None:
+    """End the child, if there is one."""
+    for place in _place.values():
+        place.close()
+    _place.clear()
+
+
+def _check_can_start_child() -> None:
+    if current_process().daemon:
+        problem = f"worker {_name()} is a daemon, which may not start the process that the GPU or a time limit needs"
+        raise SettingsError(f"{problem}; start it with DASK_DISTRIBUTED__WORKER__DAEMON=False")
+
+
+def _name() -> str:
+    from distributed import get_worker
+
+    return str(get_worker().name)
+
+
+class _Captured(QueueHandler):
+    def __init__(self, records: list[logging.LogRecord]) -> None:
+        super().__init__(queue=None)  # type: ignore[arg-type]
+        self._records = records
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        self._records.append(record)
+
+
+@contextmanager
+def _captured(level: int) -> Iterator[list[logging.LogRecord]]:
+    """Collect what gpuvis logs in the block."""
+    records: list[logging.LogRecord] = []
+    logger, handler = logging.getLogger("gpuvis"), _Captured(records)
+    before: tuple[Any, ...] = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(level)
+    logger.propagate = False
+    try:
+        yield records
+    finally:
+        logger.removeHandler(handler)
+        logger.level, logger.propagate = before

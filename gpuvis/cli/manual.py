@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 # In the order of the list. Each is a page in gpuvis/docs.
 TOPICS = (
-    *("files", "cli", "page", "quality", "labels", "python", "gpu", "performance", "troubleshooting", "glossary"),
-    *("architecture", "contributing"),
+    *("files", "cli", "page", "quality", "labels", "python", "gpu", "cluster", "performance", "troubleshooting"),
+    *("glossary", "architecture", "contributing"),
 )
 FILE_WIDTH, MAX_WIDTH = 80, 100  # columns if stdout is not a terminal, and most columns if it is
 

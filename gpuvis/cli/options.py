@@ -162,7 +162,7 @@ page_options = _group(
 )  # fmt: skip
 
 
-def cluster_from(flags: dict[str, Any]) -> Callable[[], AbstractContextManager[Any]] | None:
+def cluster_from(flags: dict[str, Any]) -> Callable[[Any], AbstractContextManager[Any]] | None:
     """Return what connects to the cluster that the flags of `cluster_options` name; None if they name none."""
     workers, scheduler = flags["workers"], flags["scheduler"]
     if workers is not None and scheduler:
@@ -173,7 +173,7 @@ def cluster_from(flags: dict[str, Any]) -> Callable[[], AbstractContextManager[A
 
     if scheduler:
         return partial(cluster.connected, scheduler)
-    return partial(cluster.local, workers or None, flags.get("backend", "cpu"))
+    return partial(cluster.local, workers or None)
 
 
 def page_from(flags: dict[str, Any]) -> PageOptions:

@@ -19,7 +19,7 @@ from gpuvis.jobs import draw, job
 from gpuvis.jobs.job import Decision, Job
 from gpuvis.jobs.outcome import Outcome, apply_min_trust, failure
 from gpuvis.jobs.pipeline import Pipeline
-from gpuvis.jobs.place import Connect, depends_on_rows, protected, ready, start
+from gpuvis.jobs.place import depends_on_rows, protected, ready, start
 from gpuvis.jobs.progress import Progress
 from gpuvis.jobs.worker import InProcess, Worker
 from gpuvis.page.options import PageOptions
@@ -27,6 +27,8 @@ from gpuvis.settings import Settings, require
 
 if TYPE_CHECKING:
     from distributed import Client
+
+    from gpuvis.jobs.remote import Connect
 
 logger = logging.getLogger(__name__)
 Add = Callable[[Outcome], None]
@@ -195,7 +197,7 @@ def run(
     [('runs/a', 'umap', 'written')]
     """
     request = request if isinstance(request, Request) else Request(request)
-    return run_with(request, progress or Progress(), (lambda: nullcontext(client)) if client else None)
+    return run_with(request, progress or Progress(), (lambda terms: nullcontext(client)) if client else None)
 
 
 def run_with(request: Request, progress: Progress, connect: Connect | None) -> Report:
@@ -227,8 +229,8 @@ def _on_cluster(connect: Connect, request: Request, report: Report, progress: Pr
         rows, level = sum(decision.rows for decision in decisions), logger.getEffectiveLevel()
         terms = Terms(request.backend, request.timeout, request.gpu_memory_limit, rows, level)
         report.backend = cluster.run(connect, decisions, terms, progress, add)
-        places = {folder_job.folder: number for number, folder_job in enumerate(jobs)}
-        report.outcomes.sort(key=lambda outcome: places[outcome.folder])  # not as they were done
+        places = {decision.job.folder: number for number, decision in enumerate(decisions)}
+        report.outcomes.sort(key=lambda outcome: places.get(outcome.folder, -1))  # as one process would do them
     return jobs
 
 

@@ -16,21 +16,20 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
+from multiprocessing import resource_tracker
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from gpuvis import machine
-from gpuvis.backends import obstacle
 from gpuvis.errors import GpuvisError, NoGpuError, OutputExistsError, SettingsError
 from gpuvis.io.files import LOCK, locked
 from gpuvis.jobs import remote
 from gpuvis.jobs.job import Decision, Job
 from gpuvis.jobs.measure import Score
 from gpuvis.jobs.outcome import Outcome, failure
-from gpuvis.jobs.place import Connect
 from gpuvis.jobs.progress import Progress
-from gpuvis.jobs.remote import TOPIC, Done, Facts, Terms
+from gpuvis.jobs.remote import TOPIC, Connect, Done, Facts, Terms
 from gpuvis.jobs.worker import sweep_after
 from gpuvis.signals import stops_deferred
 
@@ -43,18 +42,20 @@ OnStep = Callable[[Path, str], None]
 MOST_DEATHS = 3  # of workers that do a folder, which is then given up
 CONNECT = 30  # seconds in which a scheduler has to answer
 TOPICS = (TOPIC, "all")  # "all": what happens to workers
+LOST = "the scheduler was lost; the same command goes on from what is finished"
 SAME = ("python", "torch", "numpy", "scipy", "numba", "scikit-learn", "umap-learn", "pynndescent")
 
 
 @contextmanager
-def local(workers: int | None, backend: str = "auto") -> Iterator[Client]:
+def local(workers: int | None, terms: Terms) -> Iterator[Client]:
     """Start workers on this machine, and end them with the block.
 
     Parameters
     ----------
     workers : int or None
-        Number of processes. None: one for each GPU, or for each processor where there is none.
-    backend : {"auto", "gpu", "cpu"}
+        Number of processes. None: one for each GPU, or for each processor where none is used.
+    terms : Terms
+        How they are to work.
 
     Raises
     ------
@@ -62,6 +63,7 @@ def local(workers: int | None, backend: str = "auto") -> Iterator[Client]:
         Dask is not installed, or there are fewer GPUs than workers.
     """
     with _dask_needed():
+        import cryptography  # noqa: F401  Dask loads it later, for the keys
         import dask
         from distributed import Client
     settings = {
@@ -69,27 +71,30 @@ def local(workers: int | None, backend: str = "auto") -> Iterator[Client]:
         "distributed.scheduler.allowed-failures": MOST_DEATHS - 1,
         # Dask would have workers give memory back at each chance, which takes as long as the work itself.
         "distributed.nanny.pre-spawn-environ": {},
+        "distributed.scheduler.http.routes": [],
+        "distributed.worker.http.routes": [],
     }
     with dask.config.set(settings), ExitStack() as stack:
         try:
             with _interrupts_blocked():  # Ctrl-C reaches all processes; this one decides
-                cluster = stack.enter_context(_local_cluster(workers, backend))
+                cluster = stack.enter_context(_local_cluster(workers, terms))
             yield stack.enter_context(Client(cluster))
         finally:
             with stops_deferred():  # a second Ctrl-C must not leave workers behind
                 stack.close()
 
 
-def _local_cluster(workers: int | None, backend: str) -> Any:
+def _local_cluster(workers: int | None, terms: Terms) -> Any:
     options = {
         "threads_per_worker": 1,
         "host": "127.0.0.1",
         "dashboard_address": None,
+        "scheduler_kwargs": {"dashboard_address": "127.0.0.1:0"},  # any free port: its server starts all the same
         "memory_limit": 0,  # gpuvis knows what it needs; Dask would stop workers that take more than their share
         "security": True,  # keys of this run alone: else any user of the machine could have the workers run code
         "silence_logs": logging.CRITICAL,
     }
-    if obstacle(backend):
+    if not terms.may_use_gpu:
         from distributed import LocalCluster
 
         return LocalCluster(n_workers=workers or machine.cpu_threads(), processes=True, **options)
@@ -104,13 +109,15 @@ def _local_cluster(workers: int | None, backend: str) -> Any:
 
 
 @contextmanager
-def connected(scheduler: str) -> Iterator[Client]:
+def connected(scheduler: str, terms: Terms) -> Iterator[Client]:
     """Connect to a scheduler that somebody has started.
 
     Parameters
     ----------
     scheduler : str
         Its address, such as tcp://10.0.0.1:8786, or the file that it has written.
+    terms : Terms
+        Its workers learn them with each job.
 
     Raises
     ------
@@ -122,9 +129,12 @@ def connected(scheduler: str) -> Iterator[Client]:
     with _dask_needed():
         from distributed import Client
     is_file = os.path.isfile(scheduler)  # noqa: PTH113  Path.is_file raises
+    if not is_file and ":" not in scheduler:
+        advice = "name the file that dask scheduler --scheduler-file has written, or an address as tcp://10.0.0.1:8786"
+        raise GpuvisError(f"{scheduler}: there is no such file; {advice}")
     try:
         client = Client(**{"scheduler_file" if is_file else "address": scheduler}, timeout=CONNECT)
-    except (OSError, ValueError) as error:
+    except (OSError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise GpuvisError(f"no scheduler answers at {scheduler!r} ({reason}); start one with dask scheduler") from None
     with client:
@@ -136,13 +146,15 @@ def _dask_needed() -> Iterator[None]:
     try:
         yield
     except ImportError as error:
+        extra = "cu13" if error.name == "dask_cuda" else "dask"
         problem = f"--workers and --scheduler need {error.name}, which is not installed"
-        raise SettingsError(f"{problem}; pip install 'gpuvis[dask]'") from None
+        raise SettingsError(f"{problem}; pip install 'gpuvis[{extra}]'") from None
 
 
 @contextmanager
 def _interrupts_blocked() -> Iterator[None]:
     """Block Ctrl-C in this thread, and for good in all threads and processes that are started in the block."""
+    resource_tracker.ensure_running()  # before they are blocked, since it unblocks them
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -168,7 +180,7 @@ def run(
         progress.step(step)
 
     try:
-        with connect() as client:
+        with connect(terms) as client:
             terms, facts = _meet_at(client, terms, jobs[0])
             backend = "/".join(sorted({fact.backend for fact in facts}))
             progress.begin(list(decisions), backend)
@@ -197,7 +209,7 @@ def scores(connect: Connect, jobs: Sequence[Job], files: Sequence[Path], terms: 
     if not maps:
         return
     ready: dict[int, Iterable[Score]] = {}
-    with connect() as client:
+    with connect(terms) as client:
         terms, facts = _meet(client, terms, [_where(maps[0])], None)
         tasks = _Tasks(client, partial(remote.score, terms=terms), maps, len(facts))
         with closing(tasks.results(lambda folder, step: None)) as results:
@@ -237,7 +249,10 @@ class _Tasks:
                 kind, value = self._messages.get()
                 if kind == "event":
                     self._handle(value, on_step)
-                elif value.key in self._running:
+                elif value.status == "cancelled" and self._deaths[value.key] < MOST_DEATHS:
+                    yield from ((number, GpuvisError(LOST)) for number in self._unfinished())
+                    return
+                else:
                     number, _ = self._running.pop(value.key)
                     self._submit()  # the worker goes on while the result is fetched
                     yield number, self._result(value, self._items[number])
@@ -245,6 +260,9 @@ class _Tasks:
             self._client.cancel([future for _, future in self._running.values()])
             for topic in TOPICS:
                 self._client.unsubscribe_topic(topic)
+
+    def _unfinished(self) -> list[int]:
+        return [*(number for number, _ in self._running.values()), *self._waiting]
 
     def _submit(self) -> None:
         """Have workers that are free do the next items."""
@@ -287,9 +305,7 @@ class _Tasks:
             if isinstance(error, KilledWorker) or self._deaths[future.key] >= MOST_DEATHS:
                 problem = f"{_where(item)}: {MOST_DEATHS} workers died, one after the other, while they did it"
                 return GpuvisError(f"{problem}; memory may have run out: use fewer workers, or a machine with more")
-            if future.status == "error":
-                return error
-            return GpuvisError("the scheduler was lost; the same command goes on from what is finished")
+            return error
         _show(done.logs)
         return done
 
@@ -324,19 +340,17 @@ def _meet(client: Client, terms: Terms, files: list[Path], folder: Path | None) 
         client.wait_for_workers(1, timeout=CONNECT)
     except TimeoutError:
         raise GpuvisError(f"the scheduler has no worker after {CONNECT} s; start some with dask worker") from None
-    addresses = list(client.scheduler_info(n_workers=-1)["workers"])
+    versions = client.run(remote.version, on_error="return")
+    for address, version in versions.items():
+        if version != terms.version:
+            found = version if isinstance(version, str) else f"none that can be used ({version})"
+            problem = f"worker {address} has another gpuvis: expected {terms.version}, found {found}"
+            raise GpuvisError(f"{problem}; install the same there as here")
     asked = [
         client.submit(remote.introduce, files, folder, terms, workers=[address], pure=False, retries=0)
-        for address in addresses
+        for address in versions
     ]
-    try:
-        facts: list[Facts] = client.gather(asked)
-    except GpuvisError:
-        raise
-    except Exception as error:  # noqa: BLE001  a worker may fail before it comes to our code
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        problem = f"a worker of the cluster cannot do the jobs ({reason})"
-        raise GpuvisError(f"{problem}; install gpuvis {terms.version} there as it is here") from None
+    facts: list[Facts] = client.gather(asked)
     for fact in facts:
         _check(fact, terms, files, folder)
     _tell_differences(facts)

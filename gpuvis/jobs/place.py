@@ -1,12 +1,10 @@
-"""Choose where jobs are done: in this process, in a child, or on a cluster."""
+"""Choose where jobs are done: in this process, or in a child."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection
-from contextlib import AbstractContextManager
 from functools import partial
-from typing import TYPE_CHECKING
 
 from gpuvis.backends import NO_GPU, Selection, choose, obstacle, too_few
 from gpuvis.io.pt import stays_mapped
@@ -14,11 +12,7 @@ from gpuvis.io.schema import EMBEDDINGS
 from gpuvis.jobs.job import Decision
 from gpuvis.jobs.worker import InProcess, Worker
 
-if TYPE_CHECKING:
-    from distributed import Client
-
 logger = logging.getLogger(__name__)
-Connect = Callable[[], "AbstractContextManager[Client]"]  # to the workers of a cluster
 
 
 def depends_on_rows(name: str) -> bool:

@@ -12,8 +12,8 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, ExitStack, chdir, closing, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from logging.handlers import QueueHandler
 from math import inf
 from multiprocessing import current_process, get_context
@@ -30,10 +30,12 @@ from gpuvis.jobs import measure
 from gpuvis.jobs.job import Job
 from gpuvis.jobs.measure import Score
 from gpuvis.jobs.outcome import Outcome, failure
-from gpuvis.jobs.place import ready, start
+from gpuvis.jobs.place import depends_on_rows, ready, start
 from gpuvis.jobs.worker import InProcess, Worker
 
 if TYPE_CHECKING:
+    from distributed import Client
+
     from gpuvis.backends.base import Device
 
 TOPIC = "gpuvis"  # of the messages to the client
@@ -45,14 +47,26 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Terms:
-    """How the workers are to work; see `gpuvis.jobs.place.start`. `version`: of the client's gpuvis."""
+    """How the workers are to work; see `gpuvis.jobs.place.start`.
+
+    `directory`: the working directory of the client; `version`: of its gpuvis.
+    """
 
     backend: str = "auto"
     timeout: float | None = None
     memory_limit: int | None = None
     rows: int | None = None
     log_level: int = logging.WARNING
+    directory: str = field(default_factory=os.getcwd)
     version: str = __version__
+
+    @property
+    def may_use_gpu(self) -> bool:
+        """Whether the jobs are for a GPU, as far as can be told from here."""
+        return not (obstacle(self.backend) or too_few(self.backend, self.rows))
+
+
+Connect = Callable[[Terms], "AbstractContextManager[Client]"]  # to workers for such terms
 
 
 @dataclass(frozen=True)
@@ -88,9 +102,14 @@ _turn = Lock()  # a worker with several threads does one job at a time: a job ha
 _place: dict[Terms, InProcess | Worker] = {}
 
 
+def version() -> str:
+    """Return the version of gpuvis on this worker."""
+    return __version__
+
+
 def introduce(files: list[Path], folder: Path | None, terms: Terms) -> Facts:
     """Say what this worker is, whether it sees some files, and whether it respects the lock of a folder."""
-    with _turn, _captured(terms.log_level) as logs:
+    with _at_work(terms) as logs:
         info = _started(terms).backend_info()
         return Facts(
             name=_name(),
@@ -119,7 +138,7 @@ def _is_locked(folder: Path) -> bool:
 def run(job: Job, terms: Terms) -> Done[Outcome]:
     """Do a job, and return its outcomes."""
     name, outcomes = _name(), list[Outcome]()
-    with _turn, _captured(terms.log_level) as logs:
+    with _at_work(terms) as logs:
         try:
             place = _started(terms)
             decision = jobs.check(replace(job, worker=name))
@@ -137,18 +156,17 @@ def run(job: Job, terms: Terms) -> Done[Outcome]:
 
 def score(maps: Job | Path, terms: Terms) -> Done[Score]:
     """Measure the maps of a job, or the map in a file."""
-    with _turn:
-        if obstacle(terms.backend) or too_few(terms.backend, terms.rows):
-            return _score(maps, terms)
+    with _at_work(terms) as logs:
+        if not terms.may_use_gpu:
+            return Done(_scores(maps, terms), logs)
         _leave()  # its memory on the GPU is needed
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as child:
-            return child.submit(_score, maps, terms).result()
+            return Done(child.submit(_scores, maps, terms).result(), logs)
 
 
-def _score(maps: Job | Path, terms: Terms) -> Done[Score]:
+def _scores(maps: Job | Path, terms: Terms) -> list[Score]:
     folders, files = ([maps], []) if isinstance(maps, Job) else ([], [maps])
-    with _captured(terms.log_level) as logs:
-        return Done(list(measure.scores(folders, files, choose(terms.backend, rows=terms.rows).backend)), logs)
+    return list(measure.scores(folders, files, choose(terms.backend, rows=terms.rows).backend))
 
 
 def _watcher(folder: Path, log_level: int) -> Callable[[str], None]:
@@ -178,9 +196,10 @@ def _started(terms: Terms) -> InProcess | Worker:
         if terms.version != __version__:
             problem = f"worker {_name()} has gpuvis {__version__}, the client {terms.version}"
             raise SettingsError(f"{problem}; install the same version on both")
-        if terms.timeout is not None or not (obstacle(terms.backend) or too_few(terms.backend, terms.rows)):
+        if terms.timeout is not None or terms.may_use_gpu:
             _check_can_start_child()
-        _place[terms], _ = ready(start(terms.backend, terms.timeout, terms.memory_limit, terms.rows))
+        rows = terms.rows if depends_on_rows(terms.backend) else None
+        _place[terms], _ = ready(start(terms.backend, terms.timeout, terms.memory_limit, rows))
     return _place[terms]
 
 
@@ -201,6 +220,18 @@ def _name() -> str:
     from distributed import get_worker
 
     return str(get_worker().name)
+
+
+@contextmanager
+def _at_work(terms: Terms) -> Iterator[list[logging.LogRecord]]:
+    """Work alone, in the client's directory if it is there, so that relative paths lead to the same files.
+
+    Yields the list of what gpuvis logs meanwhile.
+    """
+    with _turn, ExitStack() as stack:
+        with suppress(OSError):
+            stack.enter_context(chdir(terms.directory))
+        yield stack.enter_context(_captured(terms.log_level))
 
 
 class _Captured(QueueHandler):

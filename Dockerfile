@@ -30,7 +30,7 @@ ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 RUN if [ -n "$TORCH_INDEX" ]; then \
       pip install --no-cache-dir --no-deps --index-url "$TORCH_INDEX" $(grep '^torch==' constraints.txt); fi && \
     python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
-      print(*p['dependencies'], sep='\n')" > /tmp/needed.txt && \
+      print(*p['dependencies'], *p['optional-dependencies']['dask'], sep='\n')" > /tmp/needed.txt && \
     pip install --no-cache-dir -c constraints.txt -r /tmp/needed.txt && rm /tmp/needed.txt
 
 FROM base AS test
@@ -61,7 +61,7 @@ ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 RUN if [ -n "$TORCH_INDEX" ]; then \
       pip install --no-cache-dir --no-deps --index-url "$TORCH_INDEX" $(grep '^torch==' constraints-cu13.txt); fi && \
     python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
-      print(*p['dependencies'], *p['optional-dependencies']['cu13'], sep='\n')" > /tmp/needed.txt && \
+      extras = p['optional-dependencies']; print(*p['dependencies'], *extras['dask'], *extras['cu13'], sep='\n')" > /tmp/needed.txt && \
     pip install --no-cache-dir -c constraints-cu13.txt -r /tmp/needed.txt && rm /tmp/needed.txt
 COPY --from=wheel /wheel /wheel
 RUN pip install --no-cache-dir --no-deps /wheel/*.whl

@@ -14,7 +14,7 @@ SIZE    ?= quick
 DATA    ?=
 MNIST   ?=
 RUNS    ?=
-WORKERS ?= auto
+WORKERS ?=
 
 # In a shell, "$$CACHE_DIR" keeps spaces and quotes as they are.
 export CACHE_DIR DATA MNIST
@@ -39,7 +39,7 @@ COMPILED := $(PY) -m compileall -q gpuvis $(wildcard tests)
 # What was installed runs (-P), not what lies in this folder: where a wheel was taken, that lacks its loops.
 GPUVIS := $(PY) -P -m gpuvis
 PYTEST := PYTHONSAFEPATH=1 $(PY) -m pytest
-IN_PARALLEL = OMP_WAIT_POLICY=passive $(PYTEST) -n $(WORKERS) --dist worksteal
+IN_PARALLEL = OMP_WAIT_POLICY=passive $(PYTEST) -n $(or $(WORKERS),auto) --dist worksteal
 BIOME   = BIOME_CONFIG_PATH=tests/biome.json $(BIN)biome
 OF_PAGE = $(wildcard gpuvis/page/web/*.js gpuvis/page/web/*.css)
 TORCH  := $(shell grep '^torch==' constraints.txt)
@@ -112,10 +112,11 @@ endif
 demo: $(READY)  ## write the demo cache, 1,797 handwritten digits, to demo_cache
 	@$(GPUVIS) demo demo_cache
 
-reduce: $(READY)  ## draw the map of CACHE_DIR, or of the demo cache (METHOD=, PCA_DIM=, BACKEND=, ARGS=)
+reduce: $(READY)  ## draw the map of CACHE_DIR, or of the demo cache (METHOD=, PCA_DIM=, BACKEND=, WORKERS=, ARGS=)
+	@$(if $(WORKERS),$(PY) -c 'import cryptography, distributed' 2>/dev/null || { $(call gpuvis,[dask$(if $(strip $(EXTRAS)),$(comma)$(EXTRAS))]); })
 	@$(if $(CACHE_DIR),,$(GPUVIS) demo demo_cache >/dev/null)
 	@$(GPUVIS) reduce $(if $(CACHE_DIR),"$$CACHE_DIR",demo_cache) $(addprefix --,$(METHOD)) \
-	  --backend $(BACKEND) $(if $(PCA_DIM),--pca_dim $(PCA_DIM)) $(ARGS)
+	  --backend $(BACKEND) $(if $(PCA_DIM),--pca_dim $(PCA_DIM)) $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
 
 reduce-umap:  ## the same with METHOD=umap
 	@$(MAKE) --no-print-directory reduce METHOD=umap
@@ -222,7 +223,7 @@ bench-gpu: $(READY)  ## on a machine with a GPU: time it against the CPU on CACH
 	$(PY) tests/benchmarks/bench_gpu.py $(if $(CACHE_DIR),"$$CACHE_DIR") $(ARGS)
 
 test-rapids:  ## on any machine: check against the real RAPIDS packages, in a venv of their own of 5.5 GB (RAPIDS_VENV=, ARGS=)
-	@PYTHONSAFEPATH=1 $(MAKE) $(RAPIDS) in-rapids WHAT="-m pytest -n $(WORKERS) --dist worksteal tests/rapids_real"
+	@PYTHONSAFEPATH=1 $(MAKE) $(RAPIDS) in-rapids WHAT="-m pytest -n $(or $(WORKERS),auto) --dist worksteal tests/rapids_real"
 
 rapids-signatures:  ## in the same venv: write down anew the signatures that the tests hold RAPIDS to
 	@$(MAKE) $(RAPIDS) in-rapids WHAT=tests/rapids_real/record.py

@@ -117,9 +117,9 @@ folder_arguments = _group(
 backend_option = click.option("--backend", type=click.Choice(["auto", "gpu", "cpu"]), default="auto", show_default=True, help="Where to compute.")
 threads_option = option("threads", type=COUNT, help="CPU threads to use.  [default: all that the process may use]")
 cluster_options = _group(
-    option("workers", type=_Workers(), metavar="N|auto",
+    option("workers", type=_Workers(), metavar="N_OR_AUTO",
            help="Do the folders in N processes of this machine; auto: one for each GPU, or for each processor.  [default: in one]"),
-    option("scheduler", metavar="ADDRESS|FILE",
+    option("scheduler", metavar="ADDRESS_OR_FILE",
            help="Do the folders on the workers of this Dask scheduler, which has to run already."),
 )  # fmt: skip
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -74,7 +74,7 @@ def local(workers: int | None, terms: Terms) -> Iterator[Client]:
         "distributed.scheduler.http.routes": [],
         "distributed.worker.http.routes": [],
     }
-    with dask.config.set(settings), ExitStack() as stack:
+    with dask.config.set(settings), _quiet(), ExitStack() as stack:
         try:
             with _interrupts_blocked():  # Ctrl-C reaches all processes; this one decides
                 cluster = stack.enter_context(_local_cluster(workers, terms))
@@ -137,7 +137,7 @@ def connected(scheduler: str, terms: Terms) -> Iterator[Client]:
     except (OSError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise GpuvisError(f"no scheduler answers at {scheduler!r} ({reason}); start one with dask scheduler") from None
-    with client:
+    with _quiet(), client:
         yield client
 
 
@@ -149,6 +149,18 @@ def _dask_needed() -> Iterator[None]:
         extra = "cu13" if error.name == "dask_cuda" else "dask"
         problem = f"--workers and --scheduler need {error.name}, which is not installed"
         raise SettingsError(f"{problem}; pip install 'gpuvis[{extra}]'") from None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Dask from logging errors that end the run anyway, with a line of ours."""
+    dask_logger = logging.getLogger("distributed.client")
+    before = dask_logger.level
+    dask_logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        dask_logger.setLevel(before)
 
 
 @contextmanager
@@ -275,7 +287,7 @@ class _Tasks:
     def _handle(self, event: dict[str, Any], on_step: OnStep) -> None:
         """Show a step of a task, or keep count of the workers."""
         if "step" in event:
-            on_step(Path(event["folder"]), event["step"])
+            on_step(Path(event["where"]), event["step"])
         elif event.get("action") == "add-worker":
             self._workers += 1
             self._submit()

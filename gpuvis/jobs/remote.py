@@ -184,7 +184,7 @@ def _watcher(folder: Path, log_level: int) -> Callable[[str], None]:
             raise _NotWantedError
         if time.monotonic() >= last + pause:
             last = time.monotonic()
-            worker.log_event(TOPIC, {"folder": str(folder), "step": step})
+            worker.log_event(TOPIC, {"where": str(folder), "step": step})
 
     return watch
 

@@ -33,11 +33,11 @@ def asked(monkeypatch) -> list[batch.Request]:
     """Collect what the command line asks for."""
     requests: list[batch.Request] = []
 
-    def run(request: batch.Request, watcher: object) -> batch.Report:
+    def run(request: batch.Request, watcher: object, connect: None) -> batch.Report:
         requests.append(request)
         return batch.Report([], "cpu")
 
-    monkeypatch.setattr("gpuvis.jobs.batch.run", run)
+    monkeypatch.setattr("gpuvis.jobs.batch.run_with", run)
     return requests
 
 

@@ -11,7 +11,7 @@ import logging
 import os
 import signal
 import socket
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
 logger = logging.getLogger(__name__)
+Item = Decision | Job | Path
 OnStep = Callable[[Path, str], None]
 
 MOST_DEATHS = 3  # of workers that do a folder, which is then given up
@@ -69,10 +70,12 @@ def local(workers: int | None, terms: Terms) -> Iterator[Client]:
     settings = {
         "distributed.worker.daemon": False,
         "distributed.scheduler.allowed-failures": MOST_DEATHS - 1,
+        "distributed.scheduler.worker-saturation": 1.0,  # no task waits at a worker, to be blamed when that dies
         # Dask would have workers give memory back at each chance, which takes as long as the work itself.
         "distributed.nanny.pre-spawn-environ": {},
         "distributed.scheduler.http.routes": [],
         "distributed.worker.http.routes": [],
+        "distributed.worker.profile.enabled": False,
     }
     with dask.config.set(settings), _quiet(), ExitStack() as stack:
         try:
@@ -196,7 +199,7 @@ def run(
             terms, facts = _meet_at(client, terms, jobs[0])
             backend = "/".join(sorted({fact.backend for fact in facts}))
             progress.begin(list(decisions), backend)
-            tasks = _Tasks(client, partial(remote.run, terms=terms), _with_threads(jobs, facts), len(facts))
+            tasks = _Tasks(client, partial(remote.run, terms=terms), _with_threads(decisions, facts))
             with closing(tasks.results(on_step)) as results:
                 for number, done in results:
                     if isinstance(done, Done):
@@ -217,38 +220,39 @@ def scores(connect: Connect, jobs: Sequence[Job], files: Sequence[Path], terms: 
     GpuvisError
         The workers do not fit this machine or each other; nothing was computed.
     """
-    maps: list[Job | Path] = [*jobs, *files]
+    maps: list[Item] = [*jobs, *files]
     if not maps:
         return
     ready: dict[int, Iterable[Score]] = {}
     with connect(terms) as client:
-        terms, facts = _meet(client, terms, [_where(maps[0])], None)
-        tasks = _Tasks(client, partial(remote.score, terms=terms), maps, len(facts))
+        terms, _ = _meet(client, terms, [_where(maps[0])], None)
+        tasks = _Tasks(client, partial(remote.score, terms=terms), maps)
         with closing(tasks.results(lambda folder, step: None)) as results:
             following = 0
             for number, done in results:
-                error = None if isinstance(done, Done) else failure(_where(maps[number]), done).error
-                ready[number] = done.results if isinstance(done, Done) else [Score(_where(maps[number]), error=error)]
+                where = _where(maps[number])
+                ready[number] = (
+                    done.results if isinstance(done, Done) else [Score(where, error=failure(where, done).error)]
+                )
                 while following in ready:  # in the order in which they were named
                     yield from ready.pop(following)
                     following += 1
 
 
-def _where(item: Job | Path) -> Path:
+def _where(item: Item) -> Path:
+    item = item.job if isinstance(item, Decision) else item
     return item.out if isinstance(item, Job) else item
 
 
 class _Tasks:
-    """Tasks of a cluster, and the messages about them.
+    """Tasks of a cluster, and the messages about them. The scheduler hands them out."""
 
-    There are no more tasks at a time than workers: if a worker dies, Dask blames all tasks that wait there.
-    """
-
-    def __init__(self, client: Client, work: Callable[..., Any], items: Sequence[Job | Path], workers: int) -> None:
-        self._client, self._work, self._items, self._workers = client, work, items, workers
-        self._waiting = deque(range(len(items)))
+    def __init__(self, client: Client, work: Callable[..., Any], items: Sequence[Item]) -> None:
+        self._client, self._work, self._items = client, work, items
         self._running: dict[Any, tuple[int, Future[Any]]] = {}  # by the keys of the tasks
+        self._begun: set[Any] = set()  # keys of tasks that a worker has begun
         self._deaths: Counter[Any] = Counter()  # of workers, by the key of the task that they did
+        self._workers = set(client.scheduler_info(n_workers=-1)["workers"])
         self._messages: SimpleQueue[tuple[str, Any]] = SimpleQueue()  # threads of Dask put them there
 
     def results(self, on_step: OnStep) -> Generator[tuple[int, Done[Any] | Exception]]:
@@ -256,64 +260,65 @@ class _Tasks:
         for topic in TOPICS:
             self._client.subscribe_topic(topic, lambda event: self._messages.put(("event", event[1])))
         try:
-            self._submit()
+            self._submit(range(len(self._items)))
             while self._running:
                 kind, value = self._messages.get()
                 if kind == "event":
                     self._handle(value, on_step)
                 elif value.status == "cancelled" and self._deaths[value.key] < MOST_DEATHS:
-                    yield from ((number, GpuvisError(LOST)) for number in self._unfinished())
+                    yield from ((number, GpuvisError(LOST)) for number, _ in self._running.values())
                     return
                 else:
                     number, _ = self._running.pop(value.key)
-                    self._submit()  # the worker goes on while the result is fetched
-                    yield number, self._result(value, self._items[number])
+                    if done := self._result(value, self._items[number]):
+                        yield number, done
+                    else:
+                        self._submit([number])
         finally:
             self._client.cancel([future for _, future in self._running.values()])
             for topic in TOPICS:
                 self._client.unsubscribe_topic(topic)
 
-    def _unfinished(self) -> list[int]:
-        return [*(number for number, _ in self._running.values()), *self._waiting]
-
-    def _submit(self) -> None:
-        """Have workers that are free do the next items."""
-        while self._waiting and len(self._running) < max(1, self._workers):
-            number = self._waiting.popleft()
-            future = self._client.submit(self._work, self._items[number], pure=False, retries=0)
+    def _submit(self, numbers: Sequence[int]) -> None:
+        futures = self._client.map(self._work, [self._items[number] for number in numbers], pure=False, retries=0)
+        for number, future in zip(numbers, futures, strict=True):
             self._running[future.key] = number, future
             future.add_done_callback(lambda future: self._messages.put(("done", future)))
 
     def _handle(self, event: dict[str, Any], on_step: OnStep) -> None:
         """Show a step of a task, or keep count of the workers."""
         if "step" in event:
+            self._begun.add(event["key"])
             on_step(Path(event["where"]), event["step"])
         elif event.get("action") == "add-worker":
-            self._workers += 1
-            self._submit()
+            self._workers.add(event["worker"])
         elif event.get("action") == "remove-worker":
-            self._workers -= 1
+            self._workers.discard(event["worker"])
             if not event.get("expected"):
                 self._blame(event["worker"], event.get("processing-tasks", ()))
             if not self._workers:
                 logger.warning("no worker is left; waiting for one")
 
     def _blame(self, worker: str, keys: Iterable[Any]) -> None:
-        """Note which tasks died with a worker. Dask does them again; a scheduler of others may do so too often."""
-        for key in self._running.keys() & set(keys):
+        """Note which task died with a worker. Dask does it again; a scheduler of others may do so too often."""
+        for key in self._begun & self._running.keys() & set(keys):
             number, future = self._running[key]
+            self._begun.discard(key)
             self._deaths[key] += 1
             if self._deaths[key] >= MOST_DEATHS:
                 future.cancel()
             else:
                 logger.warning("%s: worker %s died; it is done again", _where(self._items[number]), worker)
 
-    def _result(self, future: Future[Any], item: Job | Path) -> Done[Any] | Exception:
+    def _result(self, future: Future[Any], item: Item) -> Done[Any] | Exception | None:
+        """Return what was done for an item, or the error. None: it has to be submitted again."""
         from distributed import KilledWorker
 
         try:
             done: Done[Any] = future.result()
         except Exception as error:  # noqa: BLE001
+            if isinstance(error, KilledWorker) and not self._deaths[future.key]:
+                return None  # it only waited where another killed the workers
             if isinstance(error, KilledWorker) or self._deaths[future.key] >= MOST_DEATHS:
                 problem = f"{_where(item)}: {MOST_DEATHS} workers died, one after the other, while they did it"
                 return GpuvisError(f"{problem}; memory may have run out: use fewer workers, or a machine with more")
@@ -328,14 +333,16 @@ def _show(logs: Iterable[logging.LogRecord]) -> None:
         logging.getLogger(record.name).handle(record)
 
 
-def _with_threads(jobs: list[Job], facts: list[Facts]) -> list[Job]:
+def _with_threads(decisions: Sequence[Decision], facts: list[Facts]) -> list[Decision]:
     """Share the processors of each machine out among its workers, unless the user has chosen a number of threads."""
     hosts, here = Counter(fact.host for fact in facts), socket.gethostname()
     cores = {fact.host: machine.cpu_threads() if fact.host == here else fact.cores for fact in facts}
     threads = min(max(1, min(fact.threads, cores[fact.host] // hosts[fact.host])) for fact in facts)
-    return [
-        job if job.settings.threads else replace(job, settings=replace(job.settings, threads=threads)) for job in jobs
-    ]
+
+    def with_threads(job: Job) -> Job:
+        return job if job.settings.threads else replace(job, settings=replace(job.settings, threads=threads))
+
+    return [replace(decision, job=with_threads(decision.job)) for decision in decisions]
 
 
 def _meet_at(client: Client, terms: Terms, job: Job) -> tuple[Terms, list[Facts]]:

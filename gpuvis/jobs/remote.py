@@ -25,9 +25,8 @@ from gpuvis import __version__, machine
 from gpuvis.backends import choose, obstacle, too_few
 from gpuvis.errors import GpuvisError, OutputExistsError, SettingsError
 from gpuvis.io.files import locked
-from gpuvis.jobs import job as jobs
 from gpuvis.jobs import measure
-from gpuvis.jobs.job import Job
+from gpuvis.jobs.job import Decision, Job
 from gpuvis.jobs.measure import Score
 from gpuvis.jobs.outcome import Outcome, failure
 from gpuvis.jobs.place import depends_on_rows, ready, start
@@ -135,22 +134,19 @@ def _is_locked(folder: Path) -> bool:
         return False
 
 
-def run(job: Job, terms: Terms) -> Done[Outcome]:
-    """Do a job, and return its outcomes."""
+def run(decision: Decision, terms: Terms) -> Done[Outcome]:
+    """Do the job of a decision, and return its outcomes."""
     name, outcomes = _name(), list[Outcome]()
+    decision = replace(decision, job=replace(decision.job, worker=name))
     with _at_work(terms) as logs:
         try:
-            place = _started(terms)
-            decision = jobs.check(replace(job, worker=name))
-            if not decision.kinds:  # a worker that died has finished it
-                outcomes += decision.settled
-            else:
-                with closing(place.run(decision, _watcher(job.folder, terms.log_level))) as done:
-                    outcomes += done
+            watch = _watcher(decision.job.folder, terms.log_level)
+            with closing(_started(terms).run(decision, watch)) as done:
+                outcomes += done
         except _NotWantedError:
             _leave()
         except Exception as error:  # noqa: BLE001  an error in one folder must not stop the others
-            outcomes.append(failure(job.folder, error))
+            outcomes.append(failure(decision.job.folder, error))
     return Done([replace(outcome, worker=name) for outcome in outcomes], logs, name)
 
 
@@ -173,8 +169,8 @@ def _watcher(folder: Path, log_level: int) -> Callable[[str], None]:
     """Return a function to be called at each step. It ends the job if nobody wants it, and tells the client."""
     from distributed import get_worker
 
-    worker = get_worker()
-    key, last = worker.get_current_task(), -inf
+    worker, last = get_worker(), -inf
+    key = worker.get_current_task()
     pause = 0 if log_level <= logging.INFO else PAUSE
 
     def watch(step: str) -> None:
@@ -184,7 +180,7 @@ def _watcher(folder: Path, log_level: int) -> Callable[[str], None]:
             raise _NotWantedError
         if time.monotonic() >= last + pause:
             last = time.monotonic()
-            worker.log_event(TOPIC, {"where": str(folder), "step": step})
+            worker.log_event(TOPIC, {"key": key, "where": str(folder), "step": step})
 
     return watch
 

@@ -113,7 +113,7 @@ demo: $(READY)  ## write the demo cache, 1,797 handwritten digits, to demo_cache
 	@$(GPUVIS) demo demo_cache
 
 reduce: $(READY)  ## draw the map of CACHE_DIR, or of the demo cache (METHOD=, PCA_DIM=, BACKEND=, WORKERS=, ARGS=)
-	@$(if $(WORKERS),$(PY) -c 'import cryptography, distributed' 2>/dev/null || { $(call gpuvis,[dask$(if $(strip $(EXTRAS)),$(comma)$(EXTRAS))]); })
+	@$(if $(WORKERS),$(PY) -c 'import cryptography; import distributed' 2>/dev/null || { $(call gpuvis,[dask$(if $(strip $(EXTRAS)),$(comma)$(EXTRAS))]); })
 	@$(if $(CACHE_DIR),,$(GPUVIS) demo demo_cache >/dev/null)
 	@$(GPUVIS) reduce $(if $(CACHE_DIR),"$$CACHE_DIR",demo_cache) $(addprefix --,$(METHOD)) \
 	  --backend $(BACKEND) $(if $(PCA_DIM),--pca_dim $(PCA_DIM)) $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)

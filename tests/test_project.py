@@ -159,8 +159,10 @@ def made(folder: Path, *args: str, **env: str) -> subprocess.CompletedProcess[st
 
 
 def make(*args: str, **env: str) -> str:
+    """Return the commands that make would run; the shell can read them all."""
     done = made(ROOT, "-n", *args, **env)
     assert done.returncode == 0, done.stderr
+    subprocess.run(["/bin/sh", "-n"], input=done.stdout, text=True, check=True)
     return done.stdout
 
 
@@ -170,6 +172,13 @@ def test_make_hands_over_what_the_user_says() -> None:
     assert line == '"$CACHE_DIR" --tsne --backend cpu --pca_dim 50 --overwrite'
     assert "gpuvis demo" not in told
     assert "-m gpuvis reduce demo_cache --umap" in make("reduce", "VENV=")
+
+
+def test_make_reduces_by_workers_of_dask() -> None:
+    told = make("reduce", "WORKERS=4", "EXTRAS=cu13", "VENV=/nowhere", COMPILER)
+    assert told.split("-m gpuvis reduce")[1].split()[-2:] == ["--workers", "4"]
+    assert '-c constraints-cu13.txt -e ".[dask,cu13]"' in told
+    assert "dask" not in make("reduce", "VENV=/nowhere", COMPILER)
 
 
 def test_make_installs_what_the_user_says() -> None:

@@ -169,11 +169,11 @@ def cluster_from(flags: dict[str, Any]) -> Callable[[Any], AbstractContextManage
         raise click.UsageError("--workers starts workers, and --scheduler uses those that run: name one of them")
     if workers is None and not scheduler:
         return None
-    from gpuvis.jobs import cluster
+    from gpuvis.jobs import connect
 
     if scheduler:
-        return partial(cluster.connected, scheduler)
-    return partial(cluster.local, workers or None)
+        return partial(connect.connected, scheduler)
+    return partial(connect.local, workers or None)
 
 
 def page_from(flags: dict[str, Any]) -> PageOptions:

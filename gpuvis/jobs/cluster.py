@@ -1,37 +1,34 @@
-"""Do jobs on the workers of a Dask cluster: processes of this machine, or workers that somebody else has started.
+"""Do jobs on the workers of a Dask cluster: what runs on the client.
 
 A task is one job, done by one worker. Embeddings and coordinates stay out of Dask: a worker reads and writes the
 folders itself, so each worker has to see them under the same paths. A job that dies with its worker is done again.
-What runs on the workers is in `gpuvis.jobs.remote`.
+What runs on the workers is in `gpuvis.jobs.remote`, what starts them in `gpuvis.jobs.connect`.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-import signal
 import socket
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from functools import partial
-from multiprocessing import resource_tracker
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from gpuvis import machine
-from gpuvis.errors import GpuvisError, NoGpuError, OutputExistsError, SettingsError
+from gpuvis.errors import GpuvisError, NoGpuError, OutputExistsError
 from gpuvis.io.files import LOCK, locked
 from gpuvis.jobs import remote
+from gpuvis.jobs.connect import CONNECT, MOST_DEATHS
 from gpuvis.jobs.job import Decision, Job
 from gpuvis.jobs.measure import Score
 from gpuvis.jobs.outcome import Outcome, failure
 from gpuvis.jobs.progress import Progress
 from gpuvis.jobs.remote import TOPIC, Connect, Done, Facts, Terms
 from gpuvis.jobs.worker import sweep_after
-from gpuvis.signals import stops_deferred
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -40,141 +37,9 @@ logger = logging.getLogger(__name__)
 Item = Decision | Job | Path
 OnStep = Callable[[Path, str], None]
 
-MOST_DEATHS = 3  # of workers that do a folder, which is then given up
-CONNECT = 30  # seconds in which a scheduler has to answer
 TOPICS = (TOPIC, "all")  # "all": what happens to workers
 LOST = "the scheduler was lost; the same command goes on from what is finished"
 SAME = ("python", "torch", "numpy", "scipy", "numba", "scikit-learn", "umap-learn", "pynndescent")
-
-
-@contextmanager
-def local(workers: int | None, terms: Terms) -> Iterator[Client]:
-    """Start workers on this machine, and end them with the block.
-
-    Parameters
-    ----------
-    workers : int or None
-        Number of processes. None: one for each GPU, or for each processor where none is used.
-    terms : Terms
-        How they are to work.
-
-    Raises
-    ------
-    SettingsError
-        Dask is not installed, or there are fewer GPUs than workers.
-    """
-    with _dask_needed():
-        import cryptography  # noqa: F401  Dask loads it later, for the keys
-        import dask
-        from distributed import Client
-    settings = {
-        "distributed.worker.daemon": False,
-        "distributed.scheduler.allowed-failures": MOST_DEATHS - 1,
-        "distributed.scheduler.worker-saturation": 1.0,  # no task waits at a worker, to be blamed when that dies
-        # Dask would have workers give memory back at each chance, which takes as long as the work itself.
-        "distributed.nanny.pre-spawn-environ": {},
-        "distributed.scheduler.http.routes": [],
-        "distributed.worker.http.routes": [],
-        "distributed.worker.profile.enabled": False,
-    }
-    with dask.config.set(settings), _quiet(), ExitStack() as stack:
-        try:
-            with _interrupts_blocked():  # Ctrl-C reaches all processes; this one decides
-                cluster = stack.enter_context(_local_cluster(workers, terms))
-            yield stack.enter_context(Client(cluster))
-        finally:
-            with stops_deferred():  # a second Ctrl-C must not leave workers behind
-                stack.close()
-
-
-def _local_cluster(workers: int | None, terms: Terms) -> Any:
-    options = {
-        "threads_per_worker": 1,
-        "host": "127.0.0.1",
-        "dashboard_address": None,
-        "scheduler_kwargs": {"dashboard_address": "127.0.0.1:0"},  # any free port: its server starts all the same
-        "memory_limit": 0,  # gpuvis knows what it needs; Dask would stop workers that take more than their share
-        "security": True,  # keys of this run alone: else any user of the machine could have the workers run code
-        "silence_logs": logging.CRITICAL,
-    }
-    if not terms.may_use_gpu:
-        from distributed import LocalCluster
-
-        return LocalCluster(n_workers=workers or machine.cpu_threads(), processes=True, **options)
-    with _dask_needed():
-        from dask_cuda import LocalCUDACluster
-    try:
-        return LocalCUDACluster(n_workers=workers, **options)
-    except ValueError as error:
-        raise SettingsError(
-            f"no {workers} workers with a GPU each can be started: {error}; use --workers auto"
-        ) from None
-
-
-@contextmanager
-def connected(scheduler: str, terms: Terms) -> Iterator[Client]:
-    """Connect to a scheduler that somebody has started.
-
-    Parameters
-    ----------
-    scheduler : str
-        Its address, such as tcp://10.0.0.1:8786, or the file that it has written.
-    terms : Terms
-        Its workers learn them with each job.
-
-    Raises
-    ------
-    SettingsError
-        Dask is not installed.
-    GpuvisError
-        No scheduler answers there.
-    """
-    with _dask_needed():
-        from distributed import Client
-    is_file = os.path.isfile(scheduler)  # noqa: PTH113  Path.is_file raises
-    if not is_file and ":" not in scheduler:
-        advice = "name the file that dask scheduler --scheduler-file has written, or an address as tcp://10.0.0.1:8786"
-        raise GpuvisError(f"{scheduler}: there is no such file; {advice}")
-    try:
-        client = Client(**{"scheduler_file" if is_file else "address": scheduler}, timeout=CONNECT)
-    except (OSError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise GpuvisError(f"no scheduler answers at {scheduler!r} ({reason}); start one with dask scheduler") from None
-    with _quiet(), client:
-        yield client
-
-
-@contextmanager
-def _dask_needed() -> Iterator[None]:
-    try:
-        yield
-    except ImportError as error:
-        extra = "cu13" if error.name == "dask_cuda" else "dask"
-        problem = f"--workers and --scheduler need {error.name}, which is not installed"
-        raise SettingsError(f"{problem}; pip install 'gpuvis[{extra}]'") from None
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Dask from logging errors that end the run anyway, with a line of ours."""
-    dask_logger = logging.getLogger("distributed.client")
-    before = dask_logger.level
-    dask_logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        dask_logger.setLevel(before)
-
-
-@contextmanager
-def _interrupts_blocked() -> Iterator[None]:
-    """Block Ctrl-C in this thread, and for good in all threads and processes that are started in the block."""
-    resource_tracker.ensure_running()  # before they are blocked, since it unblocks them
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def run(

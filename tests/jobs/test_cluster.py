@@ -26,7 +26,7 @@ from examples import content
 from process import FAKES, gpuvis
 
 from gpuvis.errors import GpuvisError, NoGpuError, OutOfMemoryError, SettingsError
-from gpuvis.jobs import batch, cluster
+from gpuvis.jobs import batch, cluster, connect
 from gpuvis.jobs.batch import Request
 from gpuvis.jobs.outcome import Outcome
 from gpuvis.jobs.remote import Terms
@@ -40,7 +40,7 @@ UMAP = Settings(umap=Umap(n_neighbors=5))
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Client]:
-    with cluster.local(2, Terms("cpu")) as client:
+    with connect.local(2, Terms("cpu")) as client:
         yield client
 
 
@@ -249,7 +249,7 @@ class SchedulerKiller(Log):
 def test_a_lost_scheduler_ends_the_run_and_the_same_command_goes_on(scheduler, folders) -> None:
     file, process = scheduler
     root = folders(12)
-    report = batch.run_with(ask(root), SchedulerKiller(process), lambda terms: cluster.connected(file, terms))
+    report = batch.run_with(ask(root), SchedulerKiller(process), lambda terms: connect.connected(file, terms))
     lost = [outcome for outcome in report.outcomes if outcome.error]
     assert lost
     assert len(report.outcomes) == 12
@@ -427,11 +427,11 @@ def test_a_scheduler_that_does_not_answer_is_named(monkeypatch) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         for address in (f"tcp://127.0.0.1:{taken.getsockname()[1]}", "nonsense://"):
-            with pytest.raises(GpuvisError, match="no scheduler answers at "), cluster.connected(address, Terms()):
+            with pytest.raises(GpuvisError, match="no scheduler answers at "), connect.connected(address, Terms()):
                 pass
     with (
         pytest.raises(GpuvisError, match=r"missing\.json: there is no such file; .*"),
-        cluster.connected("missing.json", Terms()),
+        connect.connected("missing.json", Terms()),
     ):
         pass
 
@@ -465,7 +465,7 @@ def test_each_worker_has_a_gpu_of_its_own(folders, tmp_path, monkeypatch) -> Non
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
     root = folders(6)
     with dask.config.set({"distributed.worker.preload": preload(tmp_path, GPU_IN_CHILD)["preload"]}):
-        report = batch.run_with(ask(root, backend="gpu"), Log(), lambda terms: cluster.local(None, terms))
+        report = batch.run_with(ask(root, backend="gpu"), Log(), lambda terms: connect.local(None, terms))
         assert (report.backend, report.exit_code) == ("gpu", 0)
         found = {}
         for path in root.rglob("*_run.json"):
@@ -473,4 +473,4 @@ def test_each_worker_has_a_gpu_of_its_own(folders, tmp_path, monkeypatch) -> Non
             found.setdefault(backend["worker"], set()).add(backend["device"]["name"])
         assert found == {"4": {"4,6, at most 4 GiB"}, "6": {"6,4, at most 4 GiB"}}
         with pytest.raises(SettingsError, match=r"no 3 workers with a GPU each can be started: .*; use --workers auto"):
-            batch.run_with(ask(root, backend="gpu", overwrite=True), Log(), lambda terms: cluster.local(3, terms))
+            batch.run_with(ask(root, backend="gpu", overwrite=True), Log(), lambda terms: connect.local(3, terms))

@@ -65,7 +65,7 @@ DOCKER := docker build $(if $(filter file,$(origin TORCH_INDEX)),,--build-arg TO
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev torch compiler compiler-or-wheel ready ready-dev wheel demo reduce reduce-umap reduce-tsne \
-  test coverage test-suites kills fuzz sanitize lint format types map docs options bench \
+  test coverage test-suites kills kills-cluster fuzz sanitize lint format types map docs options bench \
   bench-cold bench-steps bench-neighbors bench-others bench-page bench-labels test-gpu test-gpu-core bench-gpu test-rapids rapids-signatures in-rapids docker docker-test docker-gpu clean
 
 help:  ## list the targets
@@ -136,6 +136,9 @@ test-suites: $(DEV)  ## compare with umap-learn and pynndescent; test the benchm
 
 kills: $(DEV)  ## kill runs at random moments, and check that no file is half and the next run succeeds (ARGS="200 1": how many, seed)
 	PYTHONPATH=tests/fakes $(PY) tests/process/kills.py $(ARGS)
+
+kills-cluster: $(DEV)  ## kill workers, schedulers and commands at random moments: no folder is lost (ARGS="30 1": how many, seed)
+	PYTHONPATH=tests/fakes $(PY) tests/process/cluster_kills.py $(ARGS)
 
 # A failed check ends the process, and says why past what pytest captures. The leaks would be those of Python itself.
 fuzz: $(DEV)  ## read 100,000 mutated files, each of which has to be read rightly or refused; some 20 minutes (ARGS=)

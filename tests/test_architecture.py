@@ -58,6 +58,10 @@ DOORS = {
     "cuvs": {"backends/gpu/neighbors"},
     "rmm": {"backends/gpu/memory"},
     "matplotlib": {"page/static"},
+    "distributed": {"jobs/connect", "jobs/cluster", "jobs/remote"},
+    "dask": {"jobs/connect"},
+    "dask_cuda": {"jobs/connect"},
+    "cryptography": {"jobs/connect"},
 }
 
 MOST_LINES = 400

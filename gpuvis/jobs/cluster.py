@@ -27,7 +27,7 @@ from gpuvis.jobs.job import Decision, Job
 from gpuvis.jobs.measure import Score
 from gpuvis.jobs.outcome import Outcome, failure
 from gpuvis.jobs.progress import Progress
-from gpuvis.jobs.remote import TOPIC, Connect, Done, Facts, Terms
+from gpuvis.jobs.remote import PAUSE, TOPIC, Connect, Done, Facts, Terms
 from gpuvis.jobs.worker import sweep_after
 
 if TYPE_CHECKING:
@@ -226,15 +226,11 @@ def _meet(client: Client, terms: Terms, files: list[Path], folder: Path | None) 
         raise GpuvisError(f"the scheduler has no worker after {CONNECT} s; start some with dask worker") from None
     versions = client.run(remote.version, on_error="return")
     for address, version in versions.items():
-        if version != terms.version:
+        if version != terms.version and not isinstance(version, OSError):  # else it has ended
             found = version if isinstance(version, str) else f"none that can be used ({version})"
             problem = f"worker {address} has another gpuvis: expected {terms.version}, found {found}"
             raise GpuvisError(f"{problem}; install the same there as here")
-    asked = [
-        client.submit(remote.introduce, files, folder, terms, workers=[address], pure=False, retries=0)
-        for address in versions
-    ]
-    facts: list[Facts] = client.gather(asked)
+    facts = _introduced(client, partial(remote.introduce, files, folder, terms), list(versions))
     for fact in facts:
         _check(fact, terms, files, folder)
     _tell_differences(facts)
@@ -242,6 +238,26 @@ def _meet(client: Client, terms: Terms, files: list[Path], folder: Path | None) 
     if len(memories) > 1:  # else a folder's plan, and so its map, would depend on the worker
         terms = replace(terms, memory_limit=min(*memories, terms.memory_limit or max(memories)))
     return terms, facts
+
+
+def _introduced(client: Client, introduce: Callable[[], Facts], addresses: Sequence[str]) -> list[Facts]:
+    """Ask each worker what it is. One that ends meanwhile is left out."""
+    from distributed import wait
+
+    facts: list[Facts] = []
+    asked = {one: client.submit(introduce, workers=[one], pure=False, retries=0) for one in addresses}
+    while asked:
+        with suppress(TimeoutError):
+            wait(list(asked.values()), timeout=PAUSE, return_when="FIRST_COMPLETED")
+        there = client.scheduler_info(n_workers=-1)["workers"]
+        for address, future in list(asked.items()):
+            if future.done():
+                facts.append(future.result())
+            if future.done() or address not in there:
+                del asked[address]
+    if not facts:
+        raise GpuvisError("all workers died before any folder was begun; memory may have run out: use fewer workers")
+    return facts
 
 
 def _check(fact: Facts, terms: Terms, files: list[Path], folder: Path | None) -> None:

@@ -63,7 +63,8 @@ def local(workers: int | None, terms: Terms) -> Iterator[Client]:
 
 
 def _local_cluster(workers: int | None, terms: Terms) -> Any:
-    options = {
+    options: dict[str, Any] = {
+        "n_workers": workers,
         "threads_per_worker": 1,
         "host": "127.0.0.1",
         "dashboard_address": None,
@@ -72,18 +73,21 @@ def _local_cluster(workers: int | None, terms: Terms) -> Any:
         "security": True,  # keys of this run alone: else any user of the machine could have the workers run code
         "silence_logs": logging.CRITICAL,
     }
-    if not terms.may_use_gpu:
-        from distributed import LocalCluster
+    if terms.may_use_gpu:
+        with _dask_needed():
+            from dask_cuda import LocalCUDACluster as Cluster
+    else:
+        from distributed import LocalCluster as Cluster
 
-        return LocalCluster(n_workers=workers or machine.cpu_threads(), processes=True, **options)
-    with _dask_needed():
-        from dask_cuda import LocalCUDACluster
+        options |= {"n_workers": workers or machine.cpu_threads(), "processes": True}
     try:
-        return LocalCUDACluster(n_workers=workers, **options)
+        return Cluster(**options)
     except ValueError as error:
         raise SettingsError(
             f"no {workers} workers with a GPU each can be started: {error}; use --workers auto"
         ) from None
+    except RuntimeError as error:  # one died at once
+        raise GpuvisError(f"the workers did not start: {error} Memory may have run out: use fewer workers") from None
 
 
 @contextmanager

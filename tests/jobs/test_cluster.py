@@ -307,6 +307,41 @@ def test_a_worker_without_the_program_is_refused(folders, tmp_path) -> None:
         batch.run(ask(folders(1)), client=client)
 
 
+def test_a_worker_that_dies_as_it_is_asked_what_it_is_is_left_out(folders, tmp_path) -> None:
+    code = f"""
+import os
+from gpuvis.jobs import remote
+try:
+    open({str(tmp_path / "mark")!r}, "x").close()
+    remote.introduce = lambda *args: os._exit(1)
+except FileExistsError:
+    pass
+"""
+    with workers(2, **preload(tmp_path, code)) as client:
+        report = batch.run(ask(folders(3)), client=client)
+    assert results(report) == [(f"{k:02d}", "umap", "written") for k in range(3)]
+
+
+def test_where_all_workers_die_before_they_have_begun_it_is_said(folders, tmp_path) -> None:
+    code = "import os\nfrom gpuvis.jobs import remote\nremote.introduce = lambda *args: os._exit(1)"
+    with (
+        workers(**preload(tmp_path, code)) as client,
+        pytest.raises(GpuvisError, match="all workers died before any folder was begun; memory may have run out: use"),
+    ):
+        batch.run(ask(folders(1)), client=client)
+
+
+@pytest.mark.usefixtures("client")  # so what all clusters of a process share is there
+def test_workers_that_do_not_start_are_an_error_and_none_is_left(folders, tmp_path) -> None:
+    before = set(descendants(os.getpid()))
+    with (
+        dask.config.set({"distributed.worker.preload": preload(tmp_path, "import os; os._exit(1)")["preload"]}),
+        pytest.raises(GpuvisError, match=r"the workers did not start: .*\. Memory may have run out: use fewer workers"),
+    ):
+        batch.run_with(ask(folders(1)), Log(), lambda terms: connect.local(2, terms))
+    wait_until(lambda: set(descendants(os.getpid())) <= before)
+
+
 def test_differences_between_workers_are_noted(folders, tmp_path, caplog) -> None:
     code = "from gpuvis import machine\nmachine.cpu_name = lambda: 'another'\nmachine.PACKAGES = ()"
     with workers() as client:
@@ -423,7 +458,7 @@ def test_dask_is_loaded_only_where_it_is_asked_for(folders) -> None:
 
 
 def test_a_scheduler_that_does_not_answer_is_named(monkeypatch) -> None:
-    monkeypatch.setattr(cluster, "CONNECT", 1)
+    monkeypatch.setattr(connect, "CONNECT", 1)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         for address in (f"tcp://127.0.0.1:{taken.getsockname()[1]}", "nonsense://"):

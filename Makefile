@@ -66,7 +66,7 @@ DOCKER := docker build $(if $(filter file,$(origin TORCH_INDEX)),,--build-arg TO
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev torch compiler compiler-or-wheel ready ready-dev wheel demo reduce reduce-umap reduce-tsne \
   test coverage test-suites kills kills-cluster fuzz sanitize lint format types map docs options bench \
-  bench-cold bench-steps bench-neighbors bench-others bench-page bench-labels test-gpu test-gpu-core bench-gpu test-rapids rapids-signatures in-rapids docker docker-test docker-gpu clean
+  bench-cold bench-steps bench-neighbors bench-others bench-page bench-cluster bench-labels test-gpu test-gpu-core bench-gpu test-rapids rapids-signatures in-rapids docker docker-test docker-gpu clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -212,6 +212,9 @@ bench-others: $(READY)  ## time other programs that draw such maps on CACHE_DIR,
 
 bench-page: $(DEV)  ## measure the page beside one of plotly.express (MNIST=, a cache with its map; ARGS=)
 	$(PY) tests/benchmarks/bench_page.py $(if $(MNIST),--mnist "$$MNIST") $(ARGS)
+
+bench-cluster: $(DEV)  ## time many folders by workers of Dask against one process (DATA=, ARGS=)
+	$(PY) tests/benchmarks/bench_cluster.py $(if $(DATA),--data "$$DATA") $(ARGS)
 
 bench-labels: $(DEV)  ## compare how well wrong labels are found with cleanlab, which has to be installed (MNIST=, a cache; ARGS=)
 	$(PY) tests/benchmarks/labels.py $(if $(MNIST),--mnist "$$MNIST") $(ARGS)

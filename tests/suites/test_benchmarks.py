@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shlex
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 import bench
+import bench_cluster
 import bench_cold
 import data
 import jobs
@@ -312,6 +314,19 @@ def test_programs_that_find_neighbours_are_compared(tmp_path, capsys, monkeypatc
     monkeypatch.setattr(sys, "argv", ["neighbors.py", str(tmp_path / "X.npy"), "--k", "5", "--engines", engine])
     neighbors.main()
     assert f"| {engine} | 1.0000 | " in capsys.readouterr().out
+
+
+def test_workers_are_compared_with_one_process(tmp_path, capsys, monkeypatch) -> None:
+    where = ["--data", str(tmp_path), "--runs", "1", "--folders", "2", "--small", "2"]
+    monkeypatch.setattr(sys, "argv", ["bench_cluster.py", *where])
+    with pytest.raises(SystemExit) as ended:
+        bench_cluster.main()
+    assert not ended.value.code
+    told = capsys.readouterr().out
+    assert re.findall(r"^\| (2 of [\d,]+ × \d+) \| (.*?) \| [\d.]+ s \| \d+ MB \| yes \|$", told, re.MULTILINE) == [
+        (folders, how) for folders in ("2 of 1,400 × 1152", "2 of 20 × 64") for how in ("one process", "--workers 2")
+    ]
+    assert re.search(r"A worker adds -?[\d.]+ ms to each small folder\.$", told, re.MULTILINE)
 
 
 UMAP, DIGITS = bench_cold.Job("umap"), bench_cold.Job("umap", digits=True)

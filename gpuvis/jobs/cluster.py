@@ -233,7 +233,9 @@ def _meet(client: Client, terms: Terms, files: list[Path], folder: Path | None) 
     facts = _introduced(client, partial(remote.introduce, files, folder, terms), list(versions))
     for fact in facts:
         _check(fact, terms, files, folder)
-    _tell_differences(facts)
+    terms = replace(terms, notes=tuple(_differences(facts)))
+    for note in terms.notes:
+        logger.warning(note)
     memories = {fact.device.memory_bytes for fact in facts if fact.backend == "gpu"}
     if len(memories) > 1:  # else a folder's plan, and so its map, would depend on the worker
         terms = replace(terms, memory_limit=min(*memories, terms.memory_limit or max(memories)))
@@ -273,7 +275,7 @@ def _check(fact: Facts, terms: Terms, files: list[Path], folder: Path | None) ->
         raise NoGpuError(f"{where} has no GPU that can be used; use --backend cpu or auto")
 
 
-def _tell_differences(facts: list[Facts]) -> None:
+def _differences(facts: list[Facts]) -> Iterator[str]:
     """Say where workers differ in what results may depend on."""
     for what, values in {
         "backends": {fact.backend for fact in facts},
@@ -281,4 +283,4 @@ def _tell_differences(facts: list[Facts]) -> None:
         **{name: {fact.versions.get(name, "none") for fact in facts} for name in SAME},
     }.items():
         if len(values) > 1:
-            logger.warning("the workers differ in %s (%s), so maps may too", what, ", ".join(sorted(values)))
+            yield f"the workers differ in {what} ({', '.join(sorted(values))}), so maps may too"

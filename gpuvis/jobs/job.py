@@ -49,6 +49,8 @@ class Job:
         Score how well each sample fits its label.
     worker : str
         Name of the worker of a cluster that does the job; empty where there is no cluster.
+    notes : tuple of str
+        What the run records of its maps have to note: how the workers of a cluster differ.
     """
 
     folder: Path
@@ -63,6 +65,7 @@ class Job:
     maps: bool = True
     outliers: bool = False
     worker: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def methods(self) -> tuple[MethodName, ...]:

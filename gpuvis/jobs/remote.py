@@ -48,7 +48,7 @@ Result = TypeVar("Result")
 class Terms:
     """How the workers are to work; see `gpuvis.jobs.place.start`.
 
-    `directory`: the working directory of the client; `version`: of its gpuvis.
+    `directory`: the working directory of the client; `version`: of its gpuvis; `notes`: for the run records.
     """
 
     backend: str = "auto"
@@ -58,6 +58,7 @@ class Terms:
     log_level: int = logging.WARNING
     directory: str = field(default_factory=os.getcwd)
     version: str = __version__
+    notes: tuple[str, ...] = field(default=(), compare=False)  # nothing has to start anew for them
 
     @property
     def may_use_gpu(self) -> bool:
@@ -137,7 +138,7 @@ def _is_locked(folder: Path) -> bool:
 def run(decision: Decision, terms: Terms) -> Done[Outcome]:
     """Do the job of a decision, and return its outcomes."""
     name, outcomes = _name(), list[Outcome]()
-    decision = replace(decision, job=replace(decision.job, worker=name))
+    decision = replace(decision, job=replace(decision.job, worker=name, notes=terms.notes))
     with _at_work(terms) as logs:
         try:
             watch = _watcher(decision.job.folder, terms.log_level)

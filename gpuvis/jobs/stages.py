@@ -150,6 +150,7 @@ def _compute(task: Task, source: Source) -> Iterator[Finish]:
         reduction = reduce.embed(prepared, method, task.backend, task.steps)
         task.check_unchanged()
         record = RunRecord.of(source.record, settings, reduction, *task.selection, task.job.worker)
+        record.notes += task.job.notes
         record.steps = {**source.steps, **reduction.steps}
         metric, principal = reduction.effective["metric"], reduction.principal
         original = Original(embeddings, metric, source.planned, source.cache.labels, principal)

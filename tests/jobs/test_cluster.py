@@ -349,12 +349,15 @@ def test_differences_between_workers_are_noted(folders, tmp_path, caplog) -> Non
         joined = start("dask_worker", client.scheduler.address, "--preload", *preload(tmp_path, code)["preload"], *how)
         try:
             client.wait_for_workers(2, timeout=60)
-            assert batch.run(ask(folders(2)), client=client).exit_code == 0
+            root = folders(2)
+            assert batch.run(ask(root), client=client).exit_code == 0
         finally:
             joined.kill()
             joined.wait()
-    assert any(message.startswith("the workers differ in processors (") for message in caplog.messages)
-    assert any(message.startswith("the workers differ in numpy (2.") for message in caplog.messages)
+    notes = [message for message in caplog.messages if message.startswith("the workers differ in ")]
+    assert any("processors (" in note for note in notes)
+    assert any("numpy (2." in note for note in notes)
+    assert [record["notes"] for record in records(root).values()] == [notes] * 2
 
 
 def test_a_daemon_is_refused_where_a_child_is_needed(folders) -> None:

@@ -57,6 +57,10 @@ class OutputExistsError(OutputError):
     """Outputs exist already and may not be replaced, or another run is writing them."""
 
 
+class InUseError(OutputExistsError):
+    """Another run is writing to the folder."""
+
+
 class NotBuiltError(GpuvisError):
     """The compiled loops of the CPU backend are missing: gpuvis was not installed for this Python."""
 

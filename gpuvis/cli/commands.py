@@ -252,7 +252,7 @@ def _scores(jobs: list[Any], files: list[Path], backend: str, connect: Any) -> I
     from gpuvis.jobs import cluster
     from gpuvis.jobs.remote import Terms
 
-    return cluster.scores(connect, jobs, files, Terms(backend, rows=rows))
+    return cluster.scores(connect, jobs, files, Terms(backend, rows=rows, folders=len(jobs) + len(files)))
 
 
 def _is_file(path: Path) -> bool:

@@ -17,7 +17,7 @@ from secrets import token_hex
 
 from filelock import FileLock, Timeout
 
-from gpuvis.errors import OutputError, OutputExistsError
+from gpuvis.errors import InUseError, OutputError
 from gpuvis.signals import stops_deferred
 
 LOCK = ".gpuvis.lock"
@@ -102,21 +102,27 @@ def _may_write(folder: Path) -> bool:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, patience: float = 0.0) -> Iterator[None]:
     """Lock a folder against other runs. The lock ends with the process, however that ends.
 
     The folder is created if it does not exist, and removed at the end if it is empty then.
 
+    Parameters
+    ----------
+    folder : Path
+    patience : float, default=0.0
+        Seconds to wait if another run is writing there.
+
     Raises
     ------
-    OutputExistsError
+    InUseError
         Another run is writing there.
     OutputError
         The folder cannot be written to.
     """
     path = folder / LOCK
     # Another thread may release the lock. A file system without locks is reported by `_acquire`.
-    lock = FileLock(path, timeout=0, thread_local=False, fallback_to_soft=False)
+    lock = _lock(path, patience)
     try:
         with stops_deferred():
             _create(folder)
@@ -128,6 +134,44 @@ def locked(folder: Path) -> Iterator[None]:
         except KeyboardInterrupt:  # it may have come before the release started
             _release(lock, path)
             raise
+
+
+def _lock(path: Path, patience: float = 0.0) -> FileLock:
+    return FileLock(path, timeout=patience, thread_local=False, fallback_to_soft=False)
+
+
+@contextmanager
+def token(folder: Path) -> Iterator[Path | None]:
+    """Yield a new file in a folder, or in its nearest parent that exists, which is locked as far as locks go there.
+
+    A process on another machine that sees the file, and that it is locked, has the same folder and respects its locks.
+    Nothing that a lookup has found there before can hide it, since its name is random. None: no file can be written.
+    """
+    path = _nearest_existing(folder) / f".{LOCK}.{token_hex(4)}.part"
+    try:
+        path.touch(exist_ok=False)
+    except OSError:
+        yield None
+        return
+    lock = _lock(path)
+    try:
+        with suppress(OSError):
+            lock.acquire()
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+        lock.release()
+
+
+def is_locked(path: Path) -> bool:
+    """Tell whether another process has locked a file, which stays as it is."""
+    lock = _lock(path)
+    try:
+        lock.acquire()
+    except (Timeout, OSError) as error:
+        return isinstance(error, Timeout)
+    lock.release()
+    return False
 
 
 def _create(folder: Path) -> None:
@@ -145,7 +189,7 @@ def _acquire(lock: FileLock, path: Path) -> None:
     try:
         lock.acquire()
     except Timeout:
-        raise OutputExistsError(f"{folder}: another gpuvis is writing maps here; wait until it ends") from None
+        raise InUseError(f"{folder}: another gpuvis is writing maps here; wait until it ends") from None
     except OSError as error:
         if not existed:
             path.unlink(missing_ok=True)

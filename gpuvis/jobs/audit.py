@@ -103,6 +103,7 @@ def audit(task: Task, source: Source) -> tuple[Outcome, pd.DataFrame]:
         written=record.now(),
         found={**scores.counts(), "classes": len(labels.names), **scores.details},
         worst=tables.worst(by_neighbors, MOST_LISTED),
+        notes=list(job.notes),
     )
     with steps("save"):
         save_record(job.out / RECORD, run)  # if this run dies now, the next one may replace its files

@@ -227,7 +227,7 @@ def _on_cluster(connect: Connect, request: Request, report: Report, progress: Pr
     decisions = _check(jobs, add, table_bytes=0)  # the workers read the tables
     if decisions:
         rows, level = sum(decision.rows for decision in decisions), logger.getEffectiveLevel()
-        terms = Terms(request.backend, request.timeout, request.gpu_memory_limit, rows, level)
+        terms = Terms(request.backend, request.timeout, request.gpu_memory_limit, rows, level, folders=len(decisions))
         report.backend = cluster.run(connect, decisions, terms, progress, add)
         places = {decision.job.folder: number for number, decision in enumerate(decisions)}
         report.outcomes.sort(key=lambda outcome: places.get(outcome.folder, -1))  # as one process would do them

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from multiprocessing import resource_tracker
+from contextlib import contextmanager, suppress
+from multiprocessing import active_children, resource_tracker
 from typing import TYPE_CHECKING, Any
 
 from gpuvis import machine
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 MOST_DEATHS = 3  # of workers that do a folder, which is then given up
+RESTART, END = 10, 30  # seconds that a worker is given to start again, and all of them to end
 CONNECT = 30  # seconds in which a scheduler has to answer, and to have a worker
 
 
@@ -29,7 +31,8 @@ def local(workers: int | None, terms: Terms) -> Iterator[Client]:
     Parameters
     ----------
     workers : int or None
-        Number of processes. None: one for each GPU, or for each processor where none is used.
+        Number of processes. None: one for each GPU; where none is used, one for each processor, as far as there are
+        folders.
     terms : Terms
         How they are to work.
 
@@ -52,14 +55,29 @@ def local(workers: int | None, terms: Terms) -> Iterator[Client]:
         "distributed.worker.http.routes": [],
         "distributed.worker.profile.enabled": False,
     }
-    with dask.config.set(settings), _quiet(), ExitStack() as stack:
+    with dask.config.set(settings), _quiet():
+        before = set(active_children())
+        with stops_deferred(), _interrupts_blocked():  # Ctrl-C reaches all processes; this one decides
+            cluster = _local_cluster(workers, terms)
+        client = Client(cluster)
         try:
-            with _interrupts_blocked():  # Ctrl-C reaches all processes; this one decides
-                cluster = stack.enter_context(_local_cluster(workers, terms))
-            yield stack.enter_context(Client(cluster))
+            yield client
         finally:
             with stops_deferred():  # a second Ctrl-C must not leave workers behind
-                stack.close()
+                _end(client, cluster)
+                for process in set(active_children()) - before:
+                    process.kill()
+
+
+def _end(client: Client, cluster: Any) -> None:
+    """End a cluster, in limited time: Dask may wait for ever for a worker that starts again just then."""
+    end = time.monotonic() + RESTART
+    with suppress(OSError):
+        while len(client.scheduler_info(n_workers=-1)["workers"]) < len(cluster.workers) and time.monotonic() < end:
+            time.sleep(0.5)  # also so that the process that watches over the new one has heard of it
+    with suppress(TimeoutError, OSError):
+        client.close()
+        cluster.close(timeout=END)
 
 
 def _local_cluster(workers: int | None, terms: Terms) -> Any:
@@ -79,10 +97,13 @@ def _local_cluster(workers: int | None, terms: Terms) -> Any:
     else:
         from distributed import LocalCluster as Cluster
 
-        options |= {"n_workers": workers or machine.cpu_threads(), "processes": True}
+        most = machine.cpu_threads()
+        options |= {"n_workers": workers or min(most, terms.folders or most), "processes": True}
     try:
         return Cluster(**options)
     except ValueError as error:
+        if workers is None:
+            raise
         raise SettingsError(
             f"no {workers} workers with a GPU each can be started: {error}; use --workers auto"
         ) from None
@@ -116,7 +137,7 @@ def connected(scheduler: str, terms: Terms) -> Iterator[Client]:
         raise GpuvisError(f"{scheduler}: there is no such file; {advice}")
     try:
         client = Client(**{"scheduler_file" if is_file else "address": scheduler}, timeout=CONNECT)
-    except (OSError, TypeError, ValueError) as error:
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise GpuvisError(f"no scheduler answers at {scheduler!r} ({reason}); start one with dask scheduler") from None
     with _quiet(), client:

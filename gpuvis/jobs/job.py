@@ -7,7 +7,7 @@ from math import inf
 from pathlib import Path
 
 from gpuvis.errors import CacheError, GpuvisError
-from gpuvis.io.files import check_writable, sweep
+from gpuvis.io.files import LOCK, check_writable, sweep
 from gpuvis.jobs import audit
 from gpuvis.jobs.outcome import Kind, Outcome
 from gpuvis.page.options import PageOptions
@@ -83,7 +83,7 @@ class Job:
 
     def sweep(self) -> None:
         """Remove half-written files of runs that died. Only call this while the folder is locked."""
-        sweep(*self.files)
+        sweep(*self.files, self.out / LOCK)
 
     def look(self) -> Folder:
         """Return the folder as it is now."""

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from gpuvis import __version__, machine
 from gpuvis.backends import choose, obstacle, too_few
-from gpuvis.errors import GpuvisError, OutputExistsError, SettingsError
-from gpuvis.io.files import locked
+from gpuvis.errors import GpuvisError, SettingsError
+from gpuvis.io.files import is_locked, locked
 from gpuvis.jobs import measure
 from gpuvis.jobs.job import Decision, Job
 from gpuvis.jobs.measure import Score
@@ -48,7 +48,8 @@ Result = TypeVar("Result")
 class Terms:
     """How the workers are to work; see `gpuvis.jobs.place.start`.
 
-    `directory`: the working directory of the client; `version`: of its gpuvis; `notes`: for the run records.
+    `folders`: how many there are; `directory`: the working directory of the client; `version`: of its gpuvis; `notes`:
+    for the run records.
     """
 
     backend: str = "auto"
@@ -58,7 +59,9 @@ class Terms:
     log_level: int = logging.WARNING
     directory: str = field(default_factory=os.getcwd)
     version: str = __version__
-    notes: tuple[str, ...] = field(default=(), compare=False)  # nothing has to start anew for them
+    # Nothing has to start anew for these.
+    folders: int | None = field(default=None, compare=False)
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def may_use_gpu(self) -> bool:
@@ -71,15 +74,21 @@ Connect = Callable[[Terms], "AbstractContextManager[Client]"]  # to workers for 
 
 @dataclass(frozen=True)
 class Facts:
-    """What a worker is: its name, its machine, its backend and its versions."""
+    """What a worker is: its name, its machine, its backend and its versions.
+
+    `missing`: a file that it does not see; `threads`: how many it may use, together with the other workers of which
+    `shared` is the same; `cores`: the processors of the machine, named `cpu`.
+    """
 
     name: str
     host: str
     versions: dict[str, str]
-    sees_files: bool
+    missing: Path | None
     respects_lock: bool
     threads: int
+    shared: str
     cores: int
+    cpu: str
     backend: str
     device: Device
     logs: list[logging.LogRecord]
@@ -91,7 +100,10 @@ class Done(Generic[Result]):
 
     results: list[Result]
     logs: list[logging.LogRecord]
-    worker: str = ""
+
+
+class UnfitError(Exception):
+    """A worker cannot do the jobs of this client; another one may. Arguments: its address, and the error."""
 
 
 class _NotWantedError(BaseException):
@@ -107,53 +119,79 @@ def version() -> str:
     return __version__
 
 
-def introduce(files: list[Path], folder: Path | None, terms: Terms) -> Facts:
-    """Say what this worker is, whether it sees some files, and whether it respects the lock of a folder."""
+def introduce(files: list[Path], token: Path | None, terms: Terms) -> Facts:
+    """Say what this worker is, whether it sees some files, and whether it respects the lock of one of them."""
     with _at_work(terms) as logs:
         info = _started(terms).backend_info()
+        missing = next((file for file in files if not os.path.exists(file)), None)  # noqa: PTH110  Path may raise
         return Facts(
             name=_name(),
             host=socket.gethostname(),
             versions=machine.versions(),
-            sees_files=all(map(os.path.exists, files)),
-            respects_lock=folder is None or _is_locked(folder),
+            missing=missing,
+            respects_lock=missing is not None or token is None or is_locked(token),
             threads=machine.cpu_threads(),
+            shared=_processors(),
             cores=os.cpu_count() or 1,
+            cpu=machine.cpu_name(),
             backend=info.name,
             device=info.device,
             logs=logs,
         )
 
 
-def _is_locked(folder: Path) -> bool:
-    try:
-        with locked(folder):
-            return False
-    except OutputExistsError:
-        return True
-    except GpuvisError:
-        return False
+def _processors() -> str:
+    """Say which processors the workers share that say the same: those of a container, or of a part of a machine."""
+    with suppress(OSError, AttributeError):
+        return f"{sorted(os.sched_getaffinity(0))} {Path('/proc/self/cgroup').read_text()}"
+    return ""
 
 
-def run(decision: Decision, terms: Terms) -> Done[Outcome]:
-    """Do the job of a decision, and return its outcomes."""
+def run(decision: Decision, patience: float, terms: Terms) -> Done[Outcome]:
+    """Do the job of a decision, and return its outcomes.
+
+    Parameters
+    ----------
+    decision : Decision
+    patience : float
+        Seconds to wait for the folder's lock: after a worker that has died, its child or its file server may keep it.
+    terms : Terms
+
+    Raises
+    ------
+    UnfitError
+        This worker cannot do it.
+    """
     name, outcomes = _name(), list[Outcome]()
     decision = replace(decision, job=replace(decision.job, worker=name, notes=terms.notes))
     with _at_work(terms) as logs:
+        watch = _watcher(decision.job.folder, terms.log_level)
         try:
-            watch = _watcher(decision.job.folder, terms.log_level)
-            with closing(_started(terms).run(decision, watch)) as done:
+            watch("")
+            place = _fit(terms, decision.job.folder)
+            if patience:
+                with suppress(GpuvisError), locked(decision.job.out, patience):
+                    pass
+            with closing(place.run(decision, watch)) as done:
                 outcomes += done
         except _NotWantedError:
             _leave()
+        except UnfitError:
+            raise
         except Exception as error:  # noqa: BLE001  an error in one folder must not stop the others
             outcomes.append(failure(decision.job.folder, error))
-    return Done([replace(outcome, worker=name) for outcome in outcomes], logs, name)
+    return Done([replace(outcome, worker=name) for outcome in outcomes], logs)
 
 
-def score(maps: Job | Path, terms: Terms) -> Done[Score]:
-    """Measure the maps of a job, or the map in a file."""
+def score(maps: Job | Path, patience: float, terms: Terms) -> Done[Score]:
+    """Measure the maps of a job, or the map in a file. Nothing has to be locked for that."""
+    folder = maps.folder if isinstance(maps, Job) else maps.parent
     with _at_work(terms) as logs:
+        try:
+            _watcher(folder, terms.log_level)("")
+        except _NotWantedError:
+            return Done([], logs)
+        _fit(terms, folder)
         if not terms.may_use_gpu:
             return Done(_scores(maps, terms), logs)
         _leave()  # its memory on the GPU is needed
@@ -163,11 +201,14 @@ def score(maps: Job | Path, terms: Terms) -> Done[Score]:
 
 def _scores(maps: Job | Path, terms: Terms) -> list[Score]:
     folders, files = ([maps], []) if isinstance(maps, Job) else ([], [maps])
-    return list(measure.scores(folders, files, choose(terms.backend, rows=terms.rows).backend))
+    return list(measure.scores(folders, files, choose(terms.backend, terms.memory_limit, terms.rows).backend))
 
 
 def _watcher(folder: Path, log_level: int) -> Callable[[str], None]:
-    """Return a function to be called at each step. It ends the job if nobody wants it, and tells the client."""
+    """Return a function to be called at each step. It ends the job if nobody wants it, and tells the client.
+
+    Its step "" says that this worker has begun.
+    """
     from distributed import get_worker
 
     worker, last = get_worker(), -inf
@@ -179,11 +220,23 @@ def _watcher(folder: Path, log_level: int) -> Callable[[str], None]:
         task = worker.state.tasks.get(key)
         if task is None or task.state != "executing" or worker.status.name in ENDING:
             raise _NotWantedError
-        if time.monotonic() >= last + pause:
-            last = time.monotonic()
+        if not step or time.monotonic() >= last + pause:
+            last = time.monotonic() if step else last
             worker.log_event(TOPIC, {"key": key, "where": str(folder), "step": step})
 
     return watch
+
+
+def _fit(terms: Terms, folder: Path) -> InProcess | Worker:
+    """Return where this worker does jobs, which may have come after the others were asked what they are."""
+    from distributed import get_worker
+
+    try:
+        if not os.path.exists(folder):  # noqa: PTH110  Path may raise
+            raise GpuvisError(f"worker {_name()} does not see {folder}; mount it there under the same path")
+        return _started(terms)
+    except GpuvisError as error:
+        raise UnfitError(get_worker().address, error) from None
 
 
 def _started(terms: Terms) -> InProcess | Worker:
@@ -253,4 +306,5 @@ def _captured(level: int) -> Iterator[list[logging.LogRecord]]:
         yield records
     finally:
         logger.removeHandler(handler)
-        logger.level, logger.propagate = before
+        logger.setLevel(before[0])
+        logger.propagate = before[1]

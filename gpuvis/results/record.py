@@ -219,10 +219,13 @@ class ScoresRecord(_Record):
         Counts of suspect labels and duplicates, and details of the neighbour search.
     worst : list of dict
         The rows with the most suspicious labels.
+    notes : list of str
+        Anything unusual that is not an error.
     """
 
     found: dict[str, Any] = field(default_factory=dict)
     worst: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @classmethod
     def read(cls, path: Path) -> Self | None:

@@ -16,7 +16,7 @@ class Gpu(FirstColumns):
 
     def __init__(self, memory_limit: int | None) -> None:
         super().__init__()
-        self.limit = "" if memory_limit is None else f", at most {memory_limit >> 30} GiB"
+        self.limit = "" if memory_limit is None else f", at most {memory_limit / 2**30:.1f} GiB"
 
     def describe(self) -> Device:
         devices = os.environ["CUDA_VISIBLE_DEVICES"]

@@ -25,6 +25,7 @@ from doubles_in_child import make_trouble
 from examples import content
 from process import FAKES, gpuvis
 
+from gpuvis import machine
 from gpuvis.errors import GpuvisError, NoGpuError, OutOfMemoryError, SettingsError
 from gpuvis.jobs import batch, cluster, connect
 from gpuvis.jobs.batch import Request
@@ -167,6 +168,72 @@ def test_the_folder_of_a_dead_worker_is_done_again(folders, caplog, tmp_path, mo
         message for message in caplog.messages if re.search(r"02: worker \w+://\S+ died; it is done again$", message)
     ]
     assert_nothing_is_left(root)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_lock_that_outlives_its_worker_is_waited_for(folders, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("GPUVIS_TEST_CHOICE", "trouble on the CPU")
+    monkeypatch.setenv("GPUVIS_TEST_MARK", str(tmp_path / "mark"))
+    root = folders(3)
+    make_trouble(root / "01", "killed_once_still_locked")
+    with workers(2, **preload(tmp_path, TROUBLE)) as client:
+        report = batch.run(ask(root), client=client)
+    assert results(report) == [(f"{k:02d}", "umap", "written") for k in range(3)]
+    assert_nothing_is_left(root)
+
+
+def test_a_folder_whose_workers_die_before_they_begin_is_given_up(folders, tmp_path) -> None:
+    code = "import os\nfrom gpuvis.jobs import remote\nremote.run = lambda *args, **how: os._exit(1)"
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        workers(1, **preload(tmp_path, code)) as client,
+    ):
+        report = batch.run(ask(folders(1)), client=client)
+        # Dask would wait for ever for a worker that it starts as it ends.
+        wait_until(lambda: client.scheduler_info(n_workers=-1)["workers"])
+        time.sleep(1)
+    assert "00: 3 workers died, one after the other, while they did it" in str(report.outcomes[0].error)
+
+
+class LateWorker(Log):
+    """Start a worker of another version after the others were asked what they are."""
+
+    def __init__(self, client: Client, tmp_path: Path) -> None:
+        super().__init__()
+        self.client, self.tmp_path = client, tmp_path
+
+    def begin(self, decisions: Any, backend: str) -> None:
+        super().begin(decisions, backend)
+        file = preload(self.tmp_path, "import gpuvis.jobs.remote\ngpuvis.jobs.remote.__version__ = '9.9'")["preload"]
+        how = ("--nthreads", "1", "--no-dashboard", "--local-directory", str(self.tmp_path / "scratch"))
+        self.process = start("dask_worker", self.client.scheduler.address, "--preload", *file, *how)
+        self.client.wait_for_workers(2, timeout=60)
+
+
+def test_a_worker_that_comes_later_and_does_not_fit_is_left_out(folders, tmp_path, caplog) -> None:
+    with workers() as client:
+        late = LateWorker(client, tmp_path)
+        report = batch.run(ask(folders(12)), late, client)
+        late.process.kill()
+        late.process.wait()
+    assert results(report) == [(f"{k:02d}", "umap", "written") for k in range(12)]
+    assert any(re.search(r"has gpuvis 9\.9, the client .*; it is not used$", message) for message in caplog.messages)
+
+
+def test_a_worker_that_starts_again_at_the_end_keeps_no_one_waiting(folders, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("GPUVIS_TEST_CHOICE", "trouble on the CPU")
+    root = folders(1)
+    make_trouble(root / "00", "killed")
+    with dask.config.set({"distributed.worker.preload": preload(tmp_path, TROUBLE)["preload"]}):
+        report = batch.run_with(ask(root), Log(), lambda terms: connect.local(1, terms))
+    assert "3 workers died" in str(report.outcomes[0].error)
+
+
+def test_a_lock_that_a_worker_does_not_respect_is_told(folders, tmp_path, caplog) -> None:
+    code = "from gpuvis.jobs import remote\nremote.is_locked = lambda path: False"
+    with workers(**preload(tmp_path, code)) as client:
+        assert batch.run(ask(folders(1)), client=client).exit_code == 0
+    assert any("is not locked against worker 0 on" in message for message in caplog.messages)
 
 
 def test_a_folder_that_kills_three_workers_is_given_up(folders, tmp_path, monkeypatch) -> None:
@@ -381,15 +448,13 @@ def test_one_process_is_used_at_a_time_on_one_folder(client, make_cache, caplog)
     assert "another gpuvis is writing maps here" in str(report.outcomes[0].error)
 
 
-def test_threads_are_shared_out_unless_the_user_says(client, folders, monkeypatch) -> None:
-    monkeypatch.setattr("gpuvis.machine.cpu_threads", lambda: 2)  # on this side
-
+def test_threads_are_shared_out_unless_the_user_says(client, folders) -> None:
     def threads(**how: Any) -> set[int]:
         root = folders(2)
         batch.run(ask(root, overwrite=True, **how), client=client)
         return {json.loads(path.read_text())["plan"]["threads"] for path in root.rglob("*_run.json")}
 
-    assert threads() == {1}
+    assert threads() == {max(1, machine.cpu_threads() // 2)}
     assert threads(settings=Settings(umap=Umap(n_neighbors=5), threads=2)) == {2}
 
 
@@ -497,7 +562,7 @@ import gpus_in_child
 
 
 def test_each_worker_has_a_gpu_of_its_own(folders, tmp_path, monkeypatch) -> None:
-    """On the double of dask_cuda. The child of a worker says its device; all plan for the smallest, of 4 GiB."""
+    """On the double of dask_cuda. The child of a worker says its device; all plan for 0.9 of the smallest, of 4 GiB."""
     monkeypatch.setattr("gpuvis.jobs.remote.obstacle", lambda name: None)
     monkeypatch.setitem(sys.modules, "dask_cuda", sys.modules[LocalCUDACluster.__module__])
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
@@ -509,6 +574,6 @@ def test_each_worker_has_a_gpu_of_its_own(folders, tmp_path, monkeypatch) -> Non
         for path in root.rglob("*_run.json"):
             backend = json.loads(path.read_text())["backend"]
             found.setdefault(backend["worker"], set()).add(backend["device"]["name"])
-        assert found == {"4": {"4,6, at most 4 GiB"}, "6": {"6,4, at most 4 GiB"}}
+        assert found == {"4": {"4,6, at most 3.6 GiB"}, "6": {"6,4, at most 3.6 GiB"}}
         with pytest.raises(SettingsError, match=r"no 3 workers with a GPU each can be started: .*; use --workers auto"):
             batch.run_with(ask(root, backend="gpu", overwrite=True), Log(), lambda terms: connect.local(3, terms))

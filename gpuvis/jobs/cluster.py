@@ -77,7 +77,7 @@ def run(
                         add(outcome)
     finally:
         for job in unfinished.values():
-            sweep_after(job)
+            sweep_after(job, patience=1.0)
     return backend
 
 

@@ -6,8 +6,9 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from multiprocessing import active_children, resource_tracker
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 MOST_DEATHS = 3  # of workers that do a folder, which is then given up
-RESTART, END = 10, 30  # seconds that a worker is given to start again, and all of them to end
+RESTART, END = 10, 15  # seconds that a worker is given to start again, and all of them to end
 CONNECT = 30  # seconds in which a scheduler has to answer, and to have a worker
 
 
@@ -44,7 +45,7 @@ def local(workers: int | None, terms: Terms) -> Iterator[Client]:
     with _dask_needed():
         import cryptography  # noqa: F401  Dask loads it later, for the keys
         import dask
-        from distributed import Client
+        import distributed  # noqa: F401
     settings = {
         "distributed.worker.daemon": False,
         "distributed.scheduler.allowed-failures": MOST_DEATHS - 1,
@@ -55,18 +56,27 @@ def local(workers: int | None, terms: Terms) -> Iterator[Client]:
         "distributed.worker.http.routes": [],
         "distributed.worker.profile.enabled": False,
     }
-    with dask.config.set(settings), _quiet():
-        before = set(active_children())
-        with stops_deferred(), _interrupts_blocked():  # Ctrl-C reaches all processes; this one decides
-            cluster = _local_cluster(workers, terms)
-        client = Client(cluster)
-        try:
-            yield client
-        finally:
-            with stops_deferred():  # a second Ctrl-C must not leave workers behind
-                _end(client, cluster)
-                for process in set(active_children()) - before:
-                    process.kill()
+    make = partial(_local_cluster, workers, terms)
+    with dask.config.set(settings), _quiet(), started(make) as client:
+        yield client
+
+
+@contextmanager
+def started(make: Callable[[], Any]) -> Iterator[Client]:
+    """Make a cluster of processes on this machine, yield its client, and end both in limited time."""
+    from distributed import Client
+
+    before = set(active_children())
+    with stops_deferred(), _interrupts_blocked():  # Ctrl-C reaches all processes; this one decides
+        cluster = make()
+    client = Client(cluster)
+    try:
+        yield client
+    finally:
+        with stops_deferred():  # a second Ctrl-C must not leave workers behind
+            _end(client, cluster)
+            for process in set(active_children()) - before:
+                process.kill()
 
 
 def _end(client: Client, cluster: Any) -> None:

@@ -231,9 +231,12 @@ def _death(code: int | None) -> _ChildLostError:
     return _ChildLostError(reason, "run it again, or elsewhere with --backend")
 
 
-def sweep_after(job: Job) -> None:
-    """Remove the half-written files and the lock file of a child that died; its lock ended with it."""
-    with suppress(GpuvisError, OSError), locked(job.out):
+def sweep_after(job: Job, patience: float = 0.0) -> None:
+    """Remove the half-written files and the lock file of a child that died; its lock ended with it.
+
+    `patience`: seconds to wait for the lock, if another one may be about to end.
+    """
+    with suppress(GpuvisError, OSError), locked(job.out, patience):
         job.sweep()
 
 

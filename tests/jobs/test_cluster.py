@@ -474,7 +474,12 @@ def test_a_stopped_command_leaves_nothing_half_and_goes_on(folders, stop) -> Non
     wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in started))
     done = batch.run(ask(root, settings=Settings(), page=batch.PageOptions(), quality="auto"))
     assert done.exit_code == 0
-    assert {result for _, _, result in results(done)} == {"written", "up to date"}
+    # Some may have been stopped between their coordinates and their page.
+    assert (
+        {"written", "up to date"}
+        <= {result for _, _, result in results(done)}
+        <= {"written", "up to date", "drawn again"}
+    )
 
 
 def descendants(process: int) -> list[int]:

@@ -475,11 +475,8 @@ def test_a_stopped_command_leaves_nothing_half_and_goes_on(folders, stop) -> Non
     done = batch.run(ask(root, settings=Settings(), page=batch.PageOptions(), quality="auto"))
     assert done.exit_code == 0
     # Some may have been stopped between their coordinates and their page.
-    assert (
-        {"written", "up to date"}
-        <= {result for _, _, result in results(done)}
-        <= {"written", "up to date", "drawn again"}
-    )
+    results_of_all = {result for _, _, result in results(done)}
+    assert {"written", "up to date"} <= results_of_all <= {"written", "up to date", "drawn again"}
 
 
 def descendants(process: int) -> list[int]:

@@ -168,7 +168,8 @@ def run(decision: Decision, patience: float, terms: Terms) -> Done[Outcome]:
         watch = _watcher(decision.job.folder, terms.log_level)
         try:
             watch("")
-            place = _fit(terms, decision.job.folder)
+            with _unfit_is_told(decision.job.folder):
+                place = _started(terms)
             if patience:
                 with suppress(GpuvisError), locked(decision.job.out, patience):
                     pass
@@ -191,7 +192,8 @@ def score(maps: Job | Path, patience: float, terms: Terms) -> Done[Score]:
             _watcher(folder, terms.log_level)("")
         except _NotWantedError:
             return Done([], logs)
-        _fit(terms, folder)
+        with _unfit_is_told(folder):
+            _check_terms(terms)
         if not terms.may_use_gpu:
             return Done(_scores(maps, terms), logs)
         _leave()  # its memory on the GPU is needed
@@ -227,14 +229,15 @@ def _watcher(folder: Path, log_level: int) -> Callable[[str], None]:
     return watch
 
 
-def _fit(terms: Terms, folder: Path) -> InProcess | Worker:
-    """Return where this worker does jobs, which may have come after the others were asked what they are."""
+@contextmanager
+def _unfit_is_told(folder: Path) -> Iterator[None]:
+    """Raise an UnfitError if this worker, which may have come after the others were asked, cannot do a folder."""
     from distributed import get_worker
 
     try:
         if not os.path.exists(folder):  # noqa: PTH110  Path may raise
             raise GpuvisError(f"worker {_name()} does not see {folder}; mount it there under the same path")
-        return _started(terms)
+        yield
     except GpuvisError as error:
         raise UnfitError(get_worker().address, error) from None
 
@@ -243,11 +246,7 @@ def _started(terms: Terms) -> InProcess | Worker:
     """Return where this worker does jobs. If the terms have changed, the earlier child is ended."""
     if terms not in _place:
         _leave()
-        if terms.version != __version__:
-            problem = f"worker {_name()} has gpuvis {__version__}, the client {terms.version}"
-            raise SettingsError(f"{problem}; install the same version on both")
-        if terms.timeout is not None or terms.may_use_gpu:
-            _check_can_start_child()
+        _check_terms(terms)
         rows = terms.rows if depends_on_rows(terms.backend) else None
         _place[terms], _ = ready(start(terms.backend, terms.timeout, terms.memory_limit, rows))
     return _place[terms]
@@ -260,8 +259,11 @@ def _leave() -> None:
     _place.clear()
 
 
-def _check_can_start_child() -> None:
-    if current_process().daemon:
+def _check_terms(terms: Terms) -> None:
+    if terms.version != __version__:
+        problem = f"worker {_name()} has gpuvis {__version__}, the client {terms.version}"
+        raise SettingsError(f"{problem}; install the same version on both")
+    if (terms.timeout is not None or terms.may_use_gpu) and current_process().daemon:
         problem = f"worker {_name()} is a daemon, which may not start the process that the GPU or a time limit needs"
         raise SettingsError(f"{problem}; start it with DASK_DISTRIBUTED__WORKER__DAEMON=False")
 
